@@ -1,0 +1,92 @@
+//! How a pile is configured: [`Builder`], which is the configuration itself.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::clock::{Clock, Time};
+use crate::policy::Policy;
+use crate::sync::Arc;
+
+/// The settings of a pile; see [`Dogpile::builder`](crate::Dogpile::builder).
+///
+/// The setters of plain values, and [`build`](Builder::build), are `const`: a configured pile can
+/// be a `static`.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::Dogpile;
+///
+/// static RATES: Dogpile<Vec<f64>> = Dogpile::builder(Duration::from_secs(300))
+///     .stale_while_revalidate(Duration::from_secs(3600))
+///     .build();
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder<T> {
+    pub(crate) config: Config,
+    value: PhantomData<fn() -> T>,
+}
+
+/// What piles of any value type share.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) policy: Policy,
+    pub(crate) time: Time,
+}
+
+impl<T> Builder<T> {
+    pub(crate) const fn new(ttl: Duration) -> Self {
+        let policy = Policy {
+            ttl,
+            stale_while_revalidate: None,
+        };
+        Self {
+            config: Config {
+                policy,
+                time: Time::SYSTEM,
+            },
+            value: PhantomData,
+        }
+    }
+
+    /// How long a stale value may still be served while another is created. Default: without limit.
+    ///
+    /// A value that was stale for longer is *dead*, and treated as none: callers wait.
+    /// `Duration::ZERO` serves no stale value at all, and makes [`expire`](crate::Dogpile::expire)
+    /// act as [`invalidate`](crate::Dogpile::invalidate): set it to fail closed. The term is that
+    /// of RFC 5861.
+    pub const fn stale_while_revalidate(mut self, limit: Duration) -> Self {
+        self.config.policy.stale_while_revalidate = Some(limit);
+        self
+    }
+
+    /// Another clock than the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.config.time = Time::injected(clock);
+        self
+    }
+}
+
+impl<T> Clone for Builder<T> {
+    fn clone(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            value: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("ttl", &self.config.policy.ttl)
+            .field(
+                "stale_while_revalidate",
+                &self.config.policy.stale_while_revalidate,
+            )
+            .field("clock", &self.config.time)
+            .finish()
+    }
+}

@@ -1,0 +1,333 @@
+//! One call of a pile: its options, and the way from a look at the value to an answer.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use crate::builder::Config;
+use crate::clock::Tick;
+use crate::error::{Error, Failure};
+use crate::guard::{Guard, Origin};
+use crate::lease::Lease;
+use crate::policy::Verdict;
+use crate::raw::{Attempt, Judgement, Node, NodeRef, Numbers, Outcome, Pile};
+use crate::reentrancy::{is_inside, Identity};
+
+/// Which values a call takes.
+#[non_exhaustive]
+pub enum Accept<'g, T> {
+    /// A fresh value; a stale one while somebody else is creating. The default.
+    Stale,
+    /// A fresh value only: while somebody else creates, it waits.
+    Fresh,
+    /// A value newer than this guard's, and not expired since: for a caller that found a fault in
+    /// what it was given. While there is none it creates, or waits. The guard must be of the same
+    /// pile.
+    NewerThan(&'g Guard<'g, T>),
+    /// A value whose creation begins after this call.
+    New,
+}
+
+impl<T> Clone for Accept<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Accept<'_, T> {}
+
+impl<T> fmt::Debug for Accept<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Accept::Stale => "Stale",
+            Accept::Fresh => "Fresh",
+            Accept::NewerThan(_) => "NewerThan",
+            Accept::New => "New",
+        })
+    }
+}
+
+/// [`Accept`] without the guard.
+#[derive(Clone, Copy, Debug)]
+enum Demand {
+    Stale,
+    Fresh,
+    NewerThan(u64),
+    New,
+}
+
+impl Demand {
+    /// The number that a creation must exceed to answer a call that found the pile with these
+    /// numbers.
+    fn floor(self, numbers: Numbers) -> u64 {
+        match self {
+            Demand::Stale => 0,
+            Demand::Fresh => numbers.expiry_mark,
+            Demand::NewerThan(number) => number.max(numbers.expiry_mark),
+            Demand::New => numbers.last,
+        }
+    }
+
+    /// Whether a value that is good for `verdict` will do.
+    fn judge(self, floor: u64, node_number: u64, verdict: Verdict) -> Judgement {
+        match (self, verdict) {
+            (_, Verdict::Dead) => Judgement::Useless,
+            (Demand::Stale, Verdict::Fresh) => Judgement::Good,
+            (Demand::Stale, Verdict::Stale) => Judgement::GoodMeanwhile,
+            (Demand::Fresh, Verdict::Fresh) => Judgement::Good,
+            (Demand::Fresh, Verdict::Stale) => Judgement::Useless,
+            (Demand::NewerThan(_) | Demand::New, Verdict::Fresh) if node_number > floor => {
+                Judgement::Good
+            }
+            (Demand::NewerThan(_) | Demand::New, Verdict::Stale) if node_number > floor => {
+                Judgement::GoodMeanwhile
+            }
+            (Demand::NewerThan(_) | Demand::New, _) => Judgement::Useless,
+        }
+    }
+}
+
+/// A call of a pile with options of its own; see [`Dogpile::call`](crate::Dogpile::call).
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::{Accept, Dogpile};
+///
+/// let pile = Dogpile::new(Duration::from_secs(3600));
+/// let rate = pile
+///     .call()
+///     .wait(Duration::from_millis(50))
+///     .max_age(Duration::from_secs(60))
+///     .accept(Accept::Fresh)
+///     .get_or_try_create(|| "1.0842".parse::<f64>())?;
+/// assert_eq!(*rate, 1.0842);
+/// # Ok::<_, dogpile::Error<std::num::ParseFloatError>>(())
+/// ```
+#[must_use = "a call does nothing until it is made"]
+pub struct Call<'a, T> {
+    config: &'a Config,
+    pile: &'a Pile<T>,
+    wait: Option<Duration>,
+    max_age: Option<Duration>,
+    demand: Demand,
+}
+
+impl<T> Clone for Call<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Call<'_, T> {}
+
+impl<T> fmt::Debug for Call<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("wait", &self.wait)
+            .field("max_age", &self.max_age)
+            .field("accept", &self.demand)
+            .finish()
+    }
+}
+
+impl<'a, T> Call<'a, T> {
+    pub(crate) const fn new(config: &'a Config, pile: &'a Pile<T>) -> Self {
+        Self {
+            config,
+            pile,
+            wait: None,
+            max_age: None,
+            demand: Demand::Stale,
+        }
+    }
+
+    /// Waits for other callers' creations for `limit` at most, in all; `Duration::ZERO` never
+    /// waits.
+    ///
+    /// It does not limit this call's own creator.
+    pub const fn wait(mut self, limit: Duration) -> Self {
+        self.wait = Some(limit);
+        self
+    }
+
+    /// Calls a value stale that is older than `limit`, even if its own time to live is longer.
+    pub const fn max_age(mut self, limit: Duration) -> Self {
+        self.max_age = Some(limit);
+        self
+    }
+
+    /// Which values the call takes.
+    pub fn accept(mut self, accept: Accept<'_, T>) -> Self {
+        self.demand = match accept {
+            Accept::Stale => Demand::Stale,
+            Accept::Fresh => Demand::Fresh,
+            Accept::NewerThan(guard) => Demand::NewerThan(guard.node().number()),
+            Accept::New => Demand::New,
+        };
+        self
+    }
+
+    /// The value, or else the one that `create` makes: as
+    /// [`Dogpile::get_or_create`](crate::Dogpile::get_or_create), with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit;
+    /// [`Error::Reentrant`] if called from inside the creator of the same pile while there is no
+    /// value to be had.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn get_or_create(
+        self,
+        create: impl FnOnce() -> T,
+    ) -> Result<Guard<'a, T>, Error<Infallible>> {
+        match self.glance() {
+            Some(guard) => Ok(guard),
+            // Somebody else's failure is no answer to a caller whose creator cannot fail.
+            None => self.create_or_wait(|| Ok(create()), |_failure| None),
+        }
+    }
+
+    /// The value, or else the one that `create` makes: as
+    /// [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), with the options of this
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), and
+    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn get_or_try_create<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Guard<'a, T>, Error<E>> {
+        match self.glance() {
+            Some(guard) => Ok(guard),
+            None => self.create_or_wait(create, |failure| Some(failure.into_error())),
+        }
+    }
+
+    /// The value that is held, without creating or waiting.
+    pub(crate) fn peek(self) -> Option<Guard<'a, T>> {
+        let node = self.pile.load()?;
+        let now = self.config.time.now();
+        let origin = match self.verdict(&node, now) {
+            Verdict::Fresh => Origin::Fresh,
+            Verdict::Stale => Origin::Stale,
+            Verdict::Dead => return None,
+        };
+        Some(Guard::new(node, origin, now))
+    }
+
+    fn verdict(&self, node: &Node<T>, now: Tick) -> Verdict {
+        self.config.policy.decide(&node.stamp(), self.max_age, now)
+    }
+
+    /// The way of almost every call: a look at the value, without the pile's lock. `None` is not a
+    /// refusal: the value has to be looked at again under the lock.
+    #[inline]
+    fn glance(&self) -> Option<Guard<'a, T>> {
+        let node = self.pile.load()?;
+        let stale_from = node.stale_from();
+        // Exact, unless the value is fresh without a doubt.
+        let now = self.config.time.now_against(stale_from);
+        if now < stale_from
+            && self.max_age.is_none()
+            && matches!(self.demand, Demand::Stale | Demand::Fresh)
+        {
+            return Some(Guard::new(node, Origin::Fresh, now));
+        }
+        self.glance_closely(node)
+    }
+
+    /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
+    /// plain.
+    fn glance_closely(&self, node: NodeRef<T>) -> Option<Guard<'a, T>> {
+        let now = self.config.time.now();
+        // An expired value is newer than nothing: the last `expire` came after its creation had
+        // begun.
+        let floor = match self.demand {
+            Demand::NewerThan(_) if node.stamp().expired.is_some() => return None,
+            Demand::NewerThan(number) => number,
+            Demand::New => return None,
+            Demand::Stale | Demand::Fresh => 0,
+        };
+        let judgement = self
+            .demand
+            .judge(floor, node.number(), self.verdict(&node, now));
+        match judgement {
+            Judgement::Good => Some(Guard::new(node, Origin::Fresh, now)),
+            Judgement::GoodMeanwhile if node.is_renewing() => {
+                Some(Guard::new(node, Origin::Stale, now))
+            }
+            Judgement::GoodMeanwhile | Judgement::Useless => None,
+        }
+    }
+
+    /// The long way: create, or wait for who does. `failed` says what somebody else's failure means
+    /// to this caller; `None` is nothing.
+    #[cold]
+    fn create_or_wait<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Result<Guard<'a, T>, Error<E>> {
+        let time = &self.config.time;
+        let deadline = self
+            .wait
+            .map(|limit| (limit, time.now().saturating_add(limit)));
+        // Fixed at the first look: what counts is what had happened when the call began, however
+        // long it takes.
+        let mut floor = None;
+        loop {
+            let now = time.now();
+            let attempt = self.pile.attempt(|numbers, node| {
+                let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
+                node.map_or(Judgement::Useless, |node| {
+                    self.demand
+                        .judge(floor, node.number(), self.verdict(node, now))
+                })
+            });
+            let creation = match attempt {
+                Attempt::Value(node, judgement) => {
+                    let fresh = judgement == Judgement::Good;
+                    return Ok(Guard::new(
+                        node,
+                        if fresh { Origin::Fresh } else { Origin::Stale },
+                        now,
+                    ));
+                }
+                Attempt::Lease(fence) => {
+                    return Lease::new(self.config, self.pile, fence).create(create)
+                }
+                Attempt::Busy(creation) => creation,
+            };
+            if is_inside(Identity::of(self.pile)) {
+                return Err(Error::Reentrant);
+            }
+            match creation.wait(time, deadline.map(|(_, tick)| tick)) {
+                Some(Outcome::Value(node)) if floor.is_some_and(|floor| node.number() > floor) => {
+                    return Ok(Guard::new(node, Origin::CreatedByAnother, time.now()));
+                }
+                // Too old for this call, which asked for one that began later; or no value at all.
+                Some(Outcome::Value(_) | Outcome::ElectAnew) => {}
+                Some(Outcome::Failed(failure)) => {
+                    if let Some(error) = failed(failure) {
+                        return Err(error);
+                    }
+                }
+                None => {
+                    let limit = deadline.map_or(Duration::ZERO, |(limit, _)| limit);
+                    return Err(Error::TimedOut { limit });
+                }
+            }
+        }
+    }
+}

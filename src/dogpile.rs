@@ -1,0 +1,344 @@
+//! The pile as users hold it: [`Dogpile`].
+
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+
+use crate::builder::Builder;
+use crate::call::{Accept, Call};
+use crate::error::Error;
+use crate::guard::{Guard, Origin};
+use crate::raw::{NodeRef, Pile};
+use crate::stamp::Stamp;
+
+/// One value with a time to live, and the right to renew it, held by one caller at a time.
+///
+/// | value | a creation runs | a caller gets |
+/// |---|---|---|
+/// | fresh | or not | the value, at once |
+/// | stale | no | to run its creator, and the new value |
+/// | stale | yes | the stale value, at once |
+/// | none, or dead | no | to run its creator, and the new value |
+/// | none, or dead | yes | to wait, and the new value |
+///
+/// A value is *stale* once it is older than its time to live, and *dead* once it has been stale for
+/// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
+/// unless set.
+///
+/// The state of a pile takes 64 bytes and stands on cache lines of its own. A pile that nobody
+/// waits for allocates for its value alone.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::Dogpile;
+///
+/// static KEYS: Dogpile<Vec<String>> = Dogpile::builder(Duration::from_secs(300))
+///     .stale_while_revalidate(Duration::from_secs(3600))
+///     .build();
+///
+/// # fn fetch() -> Result<Vec<String>, std::io::Error> { Ok(vec!["k1".into()]) }
+/// fn knows(key: &str) -> Result<bool, dogpile::Error<std::io::Error>> {
+///     let keys = KEYS.get_or_try_create(|| fetch())?;
+///     Ok(keys.iter().any(|known| known == key))
+/// }
+/// # assert!(knows("k1").unwrap());
+/// ```
+pub struct Dogpile<T> {
+    settings: Builder<T>,
+    pile: CachePadded<Pile<T>>,
+}
+
+impl<T> Builder<T> {
+    crate::sync::const_unless_loom! {
+        /// The pile, without a value.
+        pub const fn build(self) -> Dogpile<T> {
+            Dogpile { settings: self, pile: CachePadded::new(Pile::new()) }
+        }
+    }
+}
+
+impl<T> Dogpile<T> {
+    crate::sync::const_unless_loom! {
+        /// A pile without a value, whose values will be fresh for `ttl`.
+        ///
+        /// A `ttl` of zero is never fresh; one beyond the clock's range, such as `Duration::MAX`,
+        /// never ends.
+        pub const fn new(ttl: Duration) -> Self {
+            Self::builder(ttl).build()
+        }
+    }
+
+    /// Settings for a pile whose values will be fresh for `ttl`.
+    pub const fn builder(ttl: Duration) -> Builder<T> {
+        Builder::new(ttl)
+    }
+
+    /// A pile that holds `value`, fresh for `ttl` from now on.
+    pub fn with_value(ttl: Duration, value: T) -> Self {
+        let pile = Self::new(ttl);
+        pile.set(value);
+        pile
+    }
+
+    /// A call with options of its own: a limit to waiting, a stricter age, which values it takes.
+    pub fn call(&self) -> Call<'_, T> {
+        Call::new(&self.settings.config, self.raw())
+    }
+
+    /// The value, or else the one that `create` makes.
+    ///
+    /// Runs `create` if the value is missing, dead or stale and nobody else is creating. While
+    /// somebody else is, a stale value is returned at once, and without one the call waits. One
+    /// creation at a time, whatever happens.
+    ///
+    /// Waiting has no limit: [`call`](Dogpile::call) sets one. If the creation it waits for fails,
+    /// it creates itself.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates. If called from inside the
+    /// creator of the same pile with no value to be had:
+    /// [`get_or_try_create`](Dogpile::get_or_try_create) returns that as an error.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::{Dogpile, Origin};
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// assert_eq!(*pile.get_or_create(|| 7), 7);
+    /// assert_eq!(pile.get_or_create(|| 8).origin(), Origin::Fresh);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_or_create(&self, create: impl FnOnce() -> T) -> Guard<'_, T> {
+        match self.call().get_or_create(create) {
+            Ok(guard) => guard,
+            Err(error) => cannot_answer(&error),
+        }
+    }
+
+    /// The value, or else the one that `create` makes, if it can.
+    ///
+    /// As [`get_or_create`](Dogpile::get_or_create), but a failure is the answer: to this caller
+    /// and to everybody with the fallible form who was waiting for that very creation. The creator
+    /// is not run again for them. Whoever has a stale value to go on with does not notice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Create`] or [`Error::Failed`] if the creation failed, here or where this call
+    /// waited; [`Error::Reentrant`] if called from inside the creator of the same pile with no
+    /// value to be had.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::{Dogpile, Error};
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let answer = pile.get_or_try_create(|| "seven".parse::<u32>());
+    /// assert!(matches!(answer, Err(Error::Create(_))));
+    /// assert_eq!(*pile.get_or_try_create(|| "7".parse::<u32>())?, 7);
+    /// # Ok::<_, Error<std::num::ParseIntError>>(())
+    /// ```
+    #[inline]
+    pub fn get_or_try_create<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Guard<'_, T>, Error<E>> {
+        self.call().get_or_try_create(create)
+    }
+
+    /// Creates now, however fresh the value is, and returns the new one.
+    ///
+    /// Under the election as any creation: the others go on with the old value meanwhile, and of
+    /// several callers at once one creates for all. A creation that runs already began too early to
+    /// count: this call waits for it to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::{Dogpile, Error};
+    /// let pile = Dogpile::with_value(Duration::from_secs(60), 1);
+    /// assert_eq!(*pile.refresh(|| "2".parse())?, 2);
+    /// # Ok::<_, Error<std::num::ParseIntError>>(())
+    /// ```
+    pub fn refresh<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Guard<'_, T>, Error<E>> {
+        self.call().accept(Accept::New).get_or_try_create(create)
+    }
+
+    /// The value, fresh or stale, without creating or waiting. `None` if there is none, or it is
+    /// dead.
+    pub fn peek(&self) -> Option<Guard<'_, T>> {
+        self.call().peek()
+    }
+
+    /// Makes `value` the current one, fresh from now on.
+    ///
+    /// Those who wait get it at once. A creation that runs is superseded: its result goes to its
+    /// own caller only and never overwrites this value.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::Dogpile;
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// pile.set(7);
+    /// assert_eq!(*pile.peek().unwrap(), 7);
+    /// ```
+    pub fn set(&self, value: T) {
+        let stamp = Stamp::new(
+            self.settings.config.time.now(),
+            self.settings.config.policy.ttl,
+        );
+        // The pile numbers it.
+        self.raw().set(NodeRef::new(value, stamp, 0));
+    }
+
+    /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
+    ///
+    /// What a creation that runs already will publish is stale as well, since it began before. A
+    /// value that is stale already stays as it is. Where no stale value may be served, with
+    /// [`stale_while_revalidate`](Builder::stale_while_revalidate) at zero, this is
+    /// [`invalidate`](Dogpile::invalidate).
+    pub fn expire(&self) {
+        self.expire_current(None);
+    }
+
+    /// Makes the value stale, as [`expire`](Dogpile::expire) does, if it is still the one that
+    /// `guard` shows and was not expired before. Says whether it did.
+    ///
+    /// For callers who find a fault in what they were given: a hundred who find the same one cause
+    /// one renewal.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Accept, Dogpile};
+    ///
+    /// # fn fetch() -> Vec<u32> { vec![1, 2] }
+    /// let keys = Dogpile::with_value(Duration::from_secs(60), vec![1]);
+    /// let seen = keys.peek().unwrap();
+    /// if !seen.contains(&2) {
+    ///     // Perhaps the keys were rotated: whoever is first asks, the others wait for what comes.
+    ///     keys.expire_if(&seen);
+    ///     let newer = keys.call().accept(Accept::NewerThan(&seen)).get_or_create(fetch).unwrap();
+    ///     assert!(newer.contains(&2));
+    /// }
+    /// ```
+    pub fn expire_if(&self, guard: &Guard<'_, T>) -> bool {
+        self.expire_current(Some(guard.node()))
+    }
+
+    fn expire_current(&self, only: Option<&NodeRef<T>>) -> bool {
+        let config = &self.settings.config;
+        match config.policy.stale_while_revalidate {
+            Some(Duration::ZERO) => self.raw().invalidate(only),
+            _ => self.raw().expire(only, config.time.now()),
+        }
+    }
+
+    /// Removes the value: from here on nobody gets it, nor any whose creation began before.
+    ///
+    /// Guards keep showing it to those who hold them. A creation that runs is superseded: its
+    /// result goes to its own caller only, and those who waited for it create anew.
+    pub fn invalidate(&self) {
+        self.raw().invalidate(None);
+    }
+
+    /// Removes the value, as [`invalidate`](Dogpile::invalidate) does, if it is still the one that
+    /// `guard` shows. Says whether it did.
+    pub fn invalidate_if(&self, guard: &Guard<'_, T>) -> bool {
+        self.raw().invalidate(Some(guard.node()))
+    }
+
+    /// Whether there is a value, fresh or stale, that a call could be given.
+    pub fn has_value(&self) -> bool {
+        self.peek().is_some()
+    }
+
+    /// Whether there is a fresh value.
+    pub fn is_fresh(&self) -> bool {
+        self.peek()
+            .is_some_and(|guard| guard.origin() == Origin::Fresh)
+    }
+
+    /// How old the value is, if there is one that a call could be given.
+    pub fn age(&self) -> Option<Duration> {
+        self.peek().map(|guard| guard.age())
+    }
+
+    /// Whether somebody is creating a value.
+    pub fn is_creating(&self) -> bool {
+        self.raw().is_leased()
+    }
+
+    /// How many callers wait for the value that is being created.
+    pub fn waiters(&self) -> usize {
+        self.raw().waiters()
+    }
+
+    /// The value, fresh, stale or dead, for changing it in place. `None` if there is none, or an
+    /// [`Owned`](crate::Owned) shares it.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.pile.get_mut()
+    }
+
+    /// The value, fresh, stale or dead, taken out. `None` if there is none, or an
+    /// [`Owned`](crate::Owned) shares it, and keeps it.
+    pub fn into_inner(self) -> Option<T> {
+        self.pile.into_inner().into_value()
+    }
+
+    fn raw(&self) -> &Pile<T> {
+        &self.pile
+    }
+}
+
+/// A call that can only fail by waiting for itself has done so.
+#[cold]
+#[track_caller]
+fn cannot_answer(error: &Error<Infallible>) -> ! {
+    panic!("Dogpile::get_or_create: {error} (get_or_try_create returns this as an error)")
+}
+
+impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.peek();
+        f.debug_struct("Dogpile")
+            .field("value", &held.as_deref())
+            .field("origin", &held.as_ref().map(Guard::origin))
+            .field("age", &held.as_ref().map(Guard::age))
+            .field("creating", &self.is_creating())
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
+
+// A panic leaves no pile in a state that could be seen: the lease of a creator that panics is given
+// up.
+impl<T: UnwindSafe + RefUnwindSafe> UnwindSafe for Dogpile<T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Dogpile<T> {}

@@ -1,0 +1,232 @@
+//! What can go wrong: [`Error`] for callers, [`Failure`] for those who did not run the creator
+//! themselves.
+
+use std::any::{type_name, Any};
+use std::fmt;
+use std::time::Duration;
+
+use crate::sync::Arc;
+
+/// Why a call brought no value.
+///
+/// `E` is the error type of the caller's own creator. A pile has no error type of its own, so
+/// callers with different ones can share it: a caller who waited for a creation that failed with
+/// *its* `E` gets [`Error::Create`], whoever ran the creator; one whose `E` is another type gets
+/// [`Error::Failed`].
+///
+/// `E` has to be `Send + Sync + 'static`, nothing more: `anyhow::Error`, `String` and `Box<dyn
+/// Error + Send + Sync>` will do. Where it is a [`std::error::Error`], so is this.
+///
+/// # Example
+///
+/// With `?` in a function that returns a boxed error:
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::Dogpile;
+///
+/// static MOTD: Dogpile<String> = Dogpile::new(Duration::from_secs(60));
+///
+/// fn banner() -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+///     let text = MOTD.get_or_try_create(|| std::fs::read_to_string("no such file"))?;
+///     Ok(text.len())
+/// }
+/// assert!(banner().unwrap_err().to_string().contains("creating the value failed"));
+/// ```
+///
+/// A boxed error is no `std::error::Error` itself, and neither is `anyhow::Error`;
+/// [`into_boxed`](Error::into_boxed) makes one of it:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use dogpile::Dogpile;
+/// type Boxed = Box<dyn std::error::Error + Send + Sync>;
+///
+/// fn number(pile: &Dogpile<u32>, text: &str) -> Result<u32, Boxed> {
+///     let value = pile.get_or_try_create(|| Ok::<_, Boxed>(text.parse()?));
+///     Ok(*value.map_err(|error| error.into_boxed())?)
+/// }
+/// let pile = Dogpile::new(Duration::from_secs(60));
+/// assert!(number(&pile, "seven").unwrap_err().to_string().contains("invalid digit"));
+/// assert_eq!(number(&pile, "7").unwrap(), 7);
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// # use dogpile::Dogpile;
+/// fn number(pile: &Dogpile<u32>, text: &str) -> anyhow::Result<u32> {
+///     let value = pile.get_or_try_create(|| anyhow::Ok(text.parse()?));
+///     Ok(*value.map_err(|error| anyhow::Error::from_boxed(error.into_boxed()))?)
+/// }
+/// let pile = Dogpile::new(Duration::from_secs(60));
+/// assert!(number(&pile, "seven").unwrap_err().to_string().contains("invalid digit"));
+/// ```
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<E> {
+    /// The creation failed with this error, shared by all who waited for it.
+    #[error("creating the value failed")]
+    Create(#[source] Arc<E>),
+    /// The creation this caller waited for failed, with an error of another type than this caller's
+    /// `E`.
+    #[error(transparent)]
+    Failed(Failure),
+    /// The wait limit of the call passed while somebody else was creating the value.
+    #[error(
+        "no value within the wait limit of {limit:?}: its creation is still running; raise the \
+         limit of the call, or allow stale values"
+    )]
+    TimedOut {
+        /// The limit that was given to [`Call::wait`](crate::Call::wait).
+        limit: Duration,
+    },
+    /// The call came from inside the creator of the same pile, and would wait for itself.
+    #[error(
+        "called from inside the creator of the same pile, which would wait for itself; take what \
+         the creator needs before the call, or from another pile"
+    )]
+    Reentrant,
+}
+
+impl<E> Error<E> {
+    /// The creator's error, where this caller's `E` is its type.
+    pub fn created(&self) -> Option<&E> {
+        match self {
+            Error::Create(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the wait limit passed.
+    pub fn is_timed_out(&self) -> bool {
+        matches!(self, Error::TimedOut { .. })
+    }
+
+    /// Whether the call came from inside the creator of the same pile.
+    pub fn is_reentrant(&self) -> bool {
+        matches!(self, Error::Reentrant)
+    }
+}
+
+impl<E> Error<E>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + fmt::Display + Send + Sync + 'static,
+{
+    /// A boxed error, for an `E` that is no [`std::error::Error`] itself but can be made one, as
+    /// `anyhow::Error`, `Box<dyn Error + Send + Sync>` and `String` can.
+    ///
+    /// The creator's error comes out whole if nobody else holds it; otherwise its text does.
+    pub fn into_boxed(self) -> Box<dyn std::error::Error + Send + Sync> {
+        match self {
+            Error::Create(error) => match Arc::try_unwrap(error) {
+                Ok(error) => error.into(),
+                Err(shared) => shared.to_string().into(),
+            },
+            Error::Failed(failure) => Box::new(failure),
+            Error::TimedOut { limit } => {
+                Box::new(Error::<std::convert::Infallible>::TimedOut { limit })
+            }
+            Error::Reentrant => Box::new(Error::<std::convert::Infallible>::Reentrant),
+        }
+    }
+}
+
+impl<E> Clone for Error<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Error::Create(error) => Error::Create(Arc::clone(error)),
+            Error::Failed(failure) => Error::Failed(failure.clone()),
+            Error::TimedOut { limit } => Error::TimedOut { limit: *limit },
+            Error::Reentrant => Error::Reentrant,
+        }
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Create(error) => f.debug_tuple("Create").field(error).finish(),
+            Error::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+            Error::TimedOut { limit } => f.debug_struct("TimedOut").field("limit", limit).finish(),
+            Error::Reentrant => f.write_str("Reentrant"),
+        }
+    }
+}
+
+/// A creation's error, shared and without its type.
+///
+/// # Example
+///
+/// ```
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// use dogpile::{Dogpile, Error};
+///
+/// let pile = Dogpile::new(Duration::from_secs(60));
+/// let answer = thread::scope(|threads| {
+///     let mut waiter = None;
+///     let _ = pile.get_or_try_create(|| {
+///         // Another thread calls meanwhile, with another error type, and waits for this creation ...
+///         waiter = Some(threads.spawn(|| pile.get_or_try_create(|| "7".parse::<u8>()).map(|v| *v)));
+///         while pile.waiters() == 0 {
+///             thread::yield_now();
+///         }
+///         Err("no route") // ... which fails.
+///     });
+///     waiter.unwrap().join().unwrap()
+/// });
+/// let Err(Error::Failed(failure)) = answer else { panic!() };
+/// assert_eq!(failure.downcast_ref::<&str>(), Some(&"no route"));
+/// ```
+#[derive(Clone)]
+pub struct Failure {
+    error: Arc<dyn Any + Send + Sync>,
+    type_name: &'static str,
+}
+
+impl Failure {
+    pub(crate) fn new<E: Send + Sync + 'static>(error: Arc<E>) -> Self {
+        Self {
+            error,
+            type_name: type_name::<E>(),
+        }
+    }
+
+    /// The creator's error, if `E` is its type.
+    pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
+        self.error.downcast_ref()
+    }
+
+    /// The name of the type of the creator's error, for messages.
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    /// The error of a caller whose own error type is `E`: typed where the creator's was the same.
+    pub(crate) fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
+        let type_name = self.type_name;
+        match self.error.downcast() {
+            Ok(error) => Error::Create(error),
+            Err(error) => Error::Failed(Failure { error, type_name }),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Failure").field(&self.type_name).finish()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "creating the value failed elsewhere, with an error of type {}",
+            self.type_name
+        )
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,175 @@
+//! What a call answers with: a [`Guard`] that shows the value, its [`Origin`], and [`Owned`] to
+//! keep it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::raw::NodeRef;
+
+/// How an answer came about, fixed at the call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The value held, and fresh.
+    Fresh,
+    /// The value held, stale, while somebody else is creating another.
+    Stale,
+    /// This call ran the creator.
+    CreatedHere,
+    /// This call waited, and got what another one created or `set`.
+    CreatedByAnother,
+    /// This call ran the creator, but an `invalidate` or `set` came meanwhile: nobody else gets
+    /// this value.
+    Superseded,
+}
+
+/// Shows a value of a pile and keeps it alive and unchanged, whatever happens to the pile
+/// meanwhile.
+///
+/// A guard delays nobody: neither a creation nor the readers of newer values. The value is dropped
+/// by whoever drops the last guard or [`Owned`] of one that is no longer current, on the spot; mind
+/// that in async code if dropping it blocks.
+///
+/// There is no `map`: borrow from the guard for as long as it lives, or keep an [`Owned`] and
+/// project when reading.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::{Dogpile, Origin};
+///
+/// let pile = Dogpile::new(Duration::from_secs(60));
+/// let guard = pile.get_or_create(|| vec![1, 2, 3]);
+/// assert_eq!(guard.len(), 3);
+/// assert_eq!(guard.origin(), Origin::CreatedHere);
+/// ```
+#[must_use = "a guard shows a value; dropping it at once is of no use"]
+pub struct Guard<'a, T> {
+    node: NodeRef<T>,
+    origin: Origin,
+    answered: Tick,
+    pile: PhantomData<&'a ()>,
+}
+
+impl<T> Guard<'_, T> {
+    pub(crate) fn new(node: NodeRef<T>, origin: Origin, answered: Tick) -> Self {
+        Self {
+            node,
+            origin,
+            answered,
+            pile: PhantomData,
+        }
+    }
+
+    pub(crate) fn node(&self) -> &NodeRef<T> {
+        &self.node
+    }
+
+    /// How this answer came about.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// How old the value was when the call was answered, to within the clock's
+    /// [`lag`](crate::Clock::lag).
+    pub fn age(&self) -> Duration {
+        self.node.stamp().age(self.answered)
+    }
+
+    /// A handle that keeps the value alive beyond the pile.
+    ///
+    /// Costs an atomic increment on memory that all owners of this value share.
+    pub fn to_owned(&self) -> Owned<T> {
+        Owned {
+            node: self.node.clone(),
+        }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.node.value()
+    }
+}
+
+/// A value of a pile, kept alive for as long as this handle lives, even beyond the pile.
+///
+/// # Example
+///
+/// ```
+/// # use std::time::Duration;
+/// use dogpile::{Dogpile, Owned};
+///
+/// let pile = Dogpile::new(Duration::from_secs(60));
+/// let kept: Owned<String> = pile.get_or_create(|| String::from("kept")).to_owned();
+/// drop(pile);
+/// assert_eq!(&*kept, "kept");
+/// ```
+#[must_use = "a handle keeps a value alive; dropping it at once is of no use"]
+pub struct Owned<T> {
+    node: NodeRef<T>,
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.node.value()
+    }
+}
+
+impl<T> Clone for Owned<T> {
+    fn clone(&self) -> Self {
+        Self {
+            node: self.node.clone(),
+        }
+    }
+}
+
+impl<T> From<Guard<'_, T>> for Owned<T> {
+    fn from(guard: Guard<'_, T>) -> Self {
+        Self { node: guard.node }
+    }
+}
+
+impl<T> AsRef<T> for Guard<'_, T> {
+    fn as_ref(&self) -> &T {
+        self
+    }
+}
+
+impl<T> AsRef<T> for Owned<T> {
+    fn as_ref(&self) -> &T {
+        self
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Guard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Owned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Guard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Owned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}

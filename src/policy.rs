@@ -1,0 +1,201 @@
+//! What to do about a value, given its times: pure decisions, no clock and no state.
+
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::stamp::Stamp;
+
+/// The limits a pile was built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// How long a value is fresh.
+    pub(crate) ttl: Duration,
+    /// How long a stale value may still be served while another is created; `None` is without
+    /// limit.
+    pub(crate) stale_while_revalidate: Option<Duration>,
+}
+
+/// What a value is good for. Together with the lease it decides what a caller gets:
+///
+/// | value | lease free | lease held |
+/// |---|---|---|
+/// | `Fresh` | the value | the value |
+/// | `Stale` | the lease | the value |
+/// | `Dead`, or none | the lease | it waits |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Fresh,
+    Stale,
+    Dead,
+}
+
+impl Policy {
+    /// What the value is good for at `now`, to a caller who calls it stale beyond `max_age`.
+    pub(crate) fn decide(&self, value: &Stamp, max_age: Option<Duration>, now: Tick) -> Verdict {
+        if now < self.fresh_until(value, max_age) {
+            Verdict::Fresh
+        } else if now < self.usable_until(value) {
+            Verdict::Stale
+        } else {
+            Verdict::Dead
+        }
+    }
+
+    /// The first instant at which the value is not fresh any more.
+    pub(crate) fn fresh_until(&self, value: &Stamp, max_age: Option<Duration>) -> Tick {
+        let stale = value.stale_from();
+        max_age.map_or(stale, |limit| stale.min(value.older_from(limit)))
+    }
+
+    /// The first instant at which the value is dead.
+    fn usable_until(&self, value: &Stamp) -> Tick {
+        match self.stale_while_revalidate {
+            None => Tick::MAX,
+            // Stale from the first nanosecond beyond its ttl on, so stale for longer than the limit
+            // `limit` after that.
+            Some(limit) => value.stale_from().saturating_add(limit),
+        }
+    }
+}
+
+#[cfg(all(test, not(dogpile_loom)))]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(nanos: u64) -> Tick {
+        Tick::from_nanos(1_000_000_000_000 + nanos)
+    }
+
+    fn decide(ttl: Duration, limit: Option<Duration>, value: Stamp, now: Tick) -> Verdict {
+        Policy {
+            ttl,
+            stale_while_revalidate: limit,
+        }
+        .decide(&value, None, now)
+    }
+
+    #[test]
+    fn a_value_exactly_as_old_as_its_ttl_is_fresh() {
+        let value = Stamp::new(at(0), SECOND);
+        assert_eq!(
+            decide(SECOND, None, value, at(1_000_000_000)),
+            Verdict::Fresh
+        );
+        assert_eq!(
+            decide(SECOND, None, value, at(1_000_000_001)),
+            Verdict::Stale
+        );
+    }
+
+    #[test]
+    fn a_value_exactly_stale_for_its_limit_is_usable() {
+        let value = Stamp::new(at(0), SECOND);
+        assert_eq!(
+            decide(SECOND, Some(SECOND), value, at(2_000_000_000)),
+            Verdict::Stale
+        );
+        assert_eq!(
+            decide(SECOND, Some(SECOND), value, at(2_000_000_001)),
+            Verdict::Dead
+        );
+        assert_eq!(
+            decide(SECOND, Some(Duration::ZERO), value, at(1_000_000_000)),
+            Verdict::Fresh
+        );
+        assert_eq!(
+            decide(SECOND, Some(Duration::ZERO), value, at(1_000_000_001)),
+            Verdict::Dead
+        );
+    }
+
+    #[test]
+    fn a_ttl_of_zero_is_never_fresh_and_an_enormous_one_never_ends() {
+        assert_eq!(
+            decide(
+                Duration::ZERO,
+                None,
+                Stamp::new(at(0), Duration::ZERO),
+                at(0)
+            ),
+            Verdict::Stale
+        );
+        let eternal = Stamp::new(at(0), Duration::MAX);
+        assert_eq!(
+            decide(Duration::MAX, None, eternal, Tick::from_nanos(u64::MAX - 1)),
+            Verdict::Fresh
+        );
+        let limited = Stamp::new(at(0), SECOND);
+        assert_eq!(
+            decide(
+                SECOND,
+                Some(Duration::MAX),
+                limited,
+                Tick::from_nanos(u64::MAX - 1)
+            ),
+            Verdict::Stale
+        );
+    }
+
+    #[test]
+    fn an_expired_value_is_stale_from_then_on() {
+        let value = Stamp {
+            expired: Some(at(7)),
+            ..Stamp::new(at(0), SECOND)
+        };
+        assert_eq!(decide(SECOND, Some(SECOND), value, at(7)), Verdict::Stale);
+        assert_eq!(
+            decide(SECOND, Some(SECOND), value, at(1_000_000_006)),
+            Verdict::Stale
+        );
+        assert_eq!(
+            decide(SECOND, Some(SECOND), value, at(1_000_000_007)),
+            Verdict::Dead
+        );
+    }
+
+    #[test]
+    fn expiring_a_value_that_is_stale_already_does_not_lengthen_its_life() {
+        let value = Stamp {
+            expired: Some(at(5_000_000_000)),
+            ..Stamp::new(at(0), SECOND)
+        };
+        assert_eq!(
+            decide(SECOND, Some(SECOND), value, at(2_000_000_001)),
+            Verdict::Dead
+        );
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_makes_nothing_older() {
+        let value = Stamp::new(at(0), SECOND);
+        assert_eq!(decide(SECOND, None, value, Tick::ZERO), Verdict::Fresh);
+        assert_eq!(value.age(Tick::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_callers_max_age_tightens_the_ttl_and_never_loosens_it() {
+        let policy = Policy {
+            ttl: SECOND,
+            stale_while_revalidate: None,
+        };
+        let value = Stamp::new(at(0), SECOND);
+        assert_eq!(
+            policy.decide(&value, Some(SECOND / 2), at(500_000_000)),
+            Verdict::Fresh
+        );
+        assert_eq!(
+            policy.decide(&value, Some(SECOND / 2), at(500_000_001)),
+            Verdict::Stale
+        );
+        assert_eq!(
+            policy.decide(&value, Some(SECOND * 9), at(1_000_000_001)),
+            Verdict::Stale
+        );
+        assert_eq!(
+            policy.decide(&value, Some(Duration::ZERO), at(0)),
+            Verdict::Stale
+        );
+    }
+}

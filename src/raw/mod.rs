@@ -1,0 +1,236 @@
+//! A pile without time and policy: the value cell, the lease and the waiters joined behind a safe
+//! face.
+//!
+//! All `unsafe` and all memory orderings of the crate are in this folder.
+//!
+//! One short lock orders everything that changes a pile: grants, publishes, `set`, `invalidate`,
+//! `expire`. No user code runs under it. Old values are dropped, and waiters woken, after it was
+//! let go; a waiter finds its outcome without it.
+#![allow(unsafe_code)]
+
+mod cell;
+mod creation;
+mod event;
+mod node;
+mod state;
+
+pub(crate) use self::creation::{Creation, Outcome};
+pub(crate) use self::node::{Node, NodeRef};
+
+use self::cell::Cell;
+use self::state::State;
+use crate::clock::Tick;
+use crate::error::Failure;
+use crate::sync::{Arc, Mutex};
+
+/// The state of one pile.
+pub(crate) struct Pile<T> {
+    cell: Cell<T>,
+    state: Mutex<State<T>>,
+}
+
+/// What a caller thinks of the current value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It will do.
+    Good,
+    /// It will do if somebody else is renewing it.
+    GoodMeanwhile,
+    /// It will not do, or there is none.
+    Useless,
+}
+
+/// What has happened to a pile, for callers who do not take every value.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers {
+    /// Of the last thing that happened: a creation with a higher number begins from now on.
+    pub(crate) last: u64,
+    /// Of the last `expire`: a creation with a higher number began after it.
+    pub(crate) expiry_mark: u64,
+}
+
+/// What a caller gets who has looked under the lock.
+pub(crate) enum Attempt<T> {
+    /// The current value.
+    Value(NodeRef<T>, Judgement),
+    /// The lease with this fence. To be ended by exactly one of `publish`, `fail` and `give_up`.
+    Lease(u64),
+    /// Somebody else's creation, to wait for.
+    Busy(Arc<Creation<T>>),
+}
+
+impl<T> Pile<T> {
+    crate::sync::const_unless_loom! {
+        pub(crate) const fn new() -> Self {
+            Self { cell: Cell::new(), state: Mutex::new(State::new()) }
+        }
+    }
+
+    /// The current value.
+    pub(crate) fn load(&self) -> Option<NodeRef<T>> {
+        self.cell.load()
+    }
+
+    /// Takes the current value if it is good enough, else the lease if it is free, else a place
+    /// among the waiters.
+    ///
+    /// `judge` runs under the lock.
+    pub(crate) fn attempt(
+        &self,
+        judge: impl FnOnce(Numbers, Option<&Node<T>>) -> Judgement,
+    ) -> Attempt<T> {
+        let mut state = self.state.lock();
+        let numbers = Numbers {
+            last: state.last(),
+            expiry_mark: state.expiry_mark,
+        };
+        let current = self.cell.load();
+        let judgement = judge(numbers, current.as_deref());
+        match current {
+            Some(node) if judgement == Judgement::Good => Attempt::Value(node, judgement),
+            Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
+                Attempt::Value(node, judgement)
+            }
+            _ if state.is_leased() => Attempt::Busy(state.join()),
+            current => {
+                if let Some(node) = &current {
+                    node.set_renewing(true);
+                }
+                Attempt::Lease(state.grant())
+            }
+        }
+    }
+
+    /// Ends the lease with a value. Says whether it became the current one; if not, the lease was
+    /// superseded.
+    pub(crate) fn publish(&self, fence: u64, node: &NodeRef<T>, now: Tick) -> bool {
+        let mut state = self.state.lock();
+        let current = state.generation < fence;
+        let old = if current {
+            if state.expiry_mark > fence {
+                node.expire(now);
+            }
+            self.cell.swap(Some(node.clone()))
+        } else {
+            self.renewed_by_nobody();
+            None
+        };
+        let creation = state.end(fence);
+        drop(state);
+        if let Some(creation) = creation {
+            creation.complete(if current {
+                Outcome::Value(node.clone())
+            } else {
+                Outcome::ElectAnew
+            });
+        }
+        drop(old);
+        current
+    }
+
+    /// Ends the lease with an error, which goes to everybody who waits, unless the lease was
+    /// superseded.
+    pub(crate) fn fail(&self, fence: u64, failure: Failure) {
+        self.end(fence, Outcome::Failed(failure));
+    }
+
+    /// Ends the lease with nothing.
+    pub(crate) fn give_up(&self, fence: u64) {
+        self.end(fence, Outcome::ElectAnew);
+    }
+
+    fn end(&self, fence: u64, outcome: Outcome<T>) {
+        let mut state = self.state.lock();
+        self.renewed_by_nobody();
+        let superseded = state.generation > fence;
+        let creation = state.end(fence);
+        drop(state);
+        if let Some(creation) = creation {
+            creation.complete(if superseded {
+                Outcome::ElectAnew
+            } else {
+                outcome
+            });
+        }
+    }
+
+    /// Tells who finds the current value stale that nobody is renewing it. Under the lock.
+    fn renewed_by_nobody(&self) {
+        if let Some(node) = self.cell.load() {
+            node.set_renewing(false);
+        }
+    }
+
+    /// Makes `node` the current value and hands it to everybody who waits; a lease that is held is
+    /// superseded.
+    pub(crate) fn set(&self, mut node: NodeRef<T>) {
+        let mut state = self.state.lock();
+        let number = state.next();
+        state.generation = number;
+        node.number_as(number);
+        node.set_renewing(state.is_leased());
+        let old = self.cell.swap(Some(node.clone()));
+        let creation = state.release_waiters();
+        drop(state);
+        if let Some(creation) = creation {
+            creation.complete(Outcome::Value(node));
+        }
+        drop(old);
+    }
+
+    /// Removes the current value, if it is `only` or that is none; a lease that is held is
+    /// superseded. Says whether.
+    pub(crate) fn invalidate(&self, only: Option<&NodeRef<T>>) -> bool {
+        let mut state = self.state.lock();
+        if !self.is_current(only) {
+            return false;
+        }
+        state.generation = state.next();
+        let old = self.cell.swap(None);
+        drop(state);
+        drop(old);
+        true
+    }
+
+    /// Marks the current value stale, if it is `only` or that is none, and what a running creation
+    /// will publish. Says whether it did; `only` having been marked before, it does not.
+    pub(crate) fn expire(&self, only: Option<&NodeRef<T>>, now: Tick) -> bool {
+        let mut state = self.state.lock();
+        if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
+            return false;
+        }
+        state.expiry_mark = state.next();
+        if let Some(node) = self.cell.load() {
+            node.expire(now);
+        }
+        true
+    }
+
+    /// Whether `only` is the current value, or none was named. Under the lock.
+    fn is_current(&self, only: Option<&NodeRef<T>>) -> bool {
+        match only {
+            None => true,
+            Some(node) => self.cell.load().is_some_and(|current| current.is(node)),
+        }
+    }
+
+    /// Whether somebody holds the lease.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.state.lock().is_leased()
+    }
+
+    /// How many wait for the running creation.
+    pub(crate) fn waiters(&self) -> usize {
+        self.state.lock().waiters()
+    }
+
+    /// The current value, if nobody else has a share in it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.cell.get_mut()?.value_mut()
+    }
+
+    /// The current value, if nobody else has a share in it.
+    pub(crate) fn into_value(self) -> Option<T> {
+        self.cell.into_inner()?.into_value()
+    }
+}

@@ -1,0 +1,135 @@
+//! A value with its times, counted.
+
+use std::ops::Deref;
+
+use crate::clock::Tick;
+use crate::stamp::Stamp;
+use crate::sync::{
+    atomic::{AtomicBool, AtomicU64, Ordering},
+    Arc,
+};
+
+/// A value, when it was made, and what has become of it since.
+pub(crate) struct Node<T> {
+    value: T,
+    /// The number of the lease, or of the `set`, that made it: of two values of a pile the newer
+    /// has the higher one.
+    number: u64,
+    stamp: Stamp,
+    /// The first instant at which the value is stale: what a hit looks at. Zero once it was
+    /// expired.
+    stale_from: AtomicU64,
+    /// When the value was expired; `NEVER` until then.
+    expired: AtomicU64,
+    /// Whether somebody holds the lease while this is the current value: who finds it stale and
+    /// sees this, need not ask.
+    renewing: AtomicBool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl<T> Node<T> {
+    pub(crate) fn value(&self) -> &T {
+        &self.value
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The first instant at which the value is stale, or a little sooner if it was expired.
+    #[inline]
+    pub(crate) fn stale_from(&self) -> Tick {
+        // ORDERING: relaxed: one word, and who is to see an `expire` happens after it.
+        Tick::from_nanos(self.stale_from.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        // ORDERING: relaxed: as in `stale_from`.
+        let expired = self.expired.load(Ordering::Relaxed);
+        Stamp {
+            expired: (expired != NEVER).then_some(Tick::from_nanos(expired)),
+            ..self.stamp
+        }
+    }
+
+    /// Marks the value stale as of `now`; the first mark stays. Under the pile's lock.
+    pub(super) fn expire(&self, now: Tick) {
+        // The end of the range is taken for "not expired".
+        let now = now.as_nanos().min(NEVER - 1);
+        // ORDERING: relaxed: a word on its own; the pile's lock orders the marks. Kept a
+        // read-modify-write, and not a load and a store, so that the models explore it in full.
+        let first = self
+            .expired
+            .compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_ok() {
+            // ORDERING: relaxed: who sees this zero sooner than the mark finds the value as stale
+            // as it was by age.
+            self.stale_from.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_renewing(&self) -> bool {
+        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long a
+        // stale answer more.
+        self.renewing.load(Ordering::Relaxed)
+    }
+
+    /// Under the pile's lock.
+    pub(super) fn set_renewing(&self, renewing: bool) {
+        // ORDERING: relaxed: as in `is_renewing`.
+        self.renewing.store(renewing, Ordering::Relaxed);
+    }
+}
+
+/// A share in a node: the value lives at least as long.
+pub(crate) struct NodeRef<T>(Arc<Node<T>>);
+
+impl<T> NodeRef<T> {
+    /// A value that nobody else knows of yet, as made under the lease with this number.
+    pub(crate) fn new(value: T, stamp: Stamp, number: u64) -> Self {
+        Self(Arc::new(Node {
+            value,
+            number,
+            stamp,
+            stale_from: AtomicU64::new(stamp.stale_from().as_nanos()),
+            expired: AtomicU64::new(NEVER),
+            renewing: AtomicBool::new(false),
+        }))
+    }
+
+    /// Gives a value that nobody else knows of yet its number.
+    pub(super) fn number_as(&mut self, number: u64) {
+        Arc::get_mut(&mut self.0)
+            .expect("a value is numbered before it is shared")
+            .number = number;
+    }
+
+    pub(crate) fn is(&self, other: &NodeRef<T>) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The value itself, if this is the only share in it.
+    pub(crate) fn value_mut(&mut self) -> Option<&mut T> {
+        Arc::get_mut(&mut self.0).map(|node| &mut node.value)
+    }
+
+    /// The value itself, if this is the only share in it.
+    pub(crate) fn into_value(self) -> Option<T> {
+        Arc::into_inner(self.0).map(|node| node.value)
+    }
+}
+
+impl<T> Clone for NodeRef<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for NodeRef<T> {
+    type Target = Node<T>;
+
+    fn deref(&self) -> &Node<T> {
+        &self.0
+    }
+}

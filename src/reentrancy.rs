@@ -1,0 +1,53 @@
+//! Which creators the current thread is inside of, so that one that asks its own pile is told
+//! instead of hanging.
+
+use std::cell::RefCell;
+
+use crate::sync::thread_local;
+
+thread_local! {
+    // LOOM: its `thread_local!` knows no const initialisers.
+    #[allow(clippy::missing_const_for_thread_local)]
+    static INSIDE: RefCell<Vec<usize>> = RefCell::new(Vec::new());
+}
+
+/// A pile, for the time it stays where it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity(usize);
+
+impl Identity {
+    pub(crate) fn of<P>(pile: &P) -> Self {
+        Self(std::ptr::from_ref(pile) as usize)
+    }
+}
+
+/// The current thread runs the creator of a pile until this is dropped.
+pub(crate) struct Inside(Identity);
+
+impl Inside {
+    pub(crate) fn enter(pile: Identity) -> Self {
+        // Where the thread is past its thread-locals nothing is recorded, and a nested call waits
+        // as any other.
+        let _ = with(|inside| inside.push(pile.0));
+        Inside(pile)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _ = with(|inside| {
+            if let Some(at) = inside.iter().rposition(|&pile| pile == self.0 .0) {
+                inside.remove(at);
+            }
+        });
+    }
+}
+
+/// Whether the current thread is inside the creator of this pile.
+pub(crate) fn is_inside(pile: Identity) -> bool {
+    with(|inside| inside.contains(&pile.0)).unwrap_or(false)
+}
+
+fn with<R>(f: impl FnOnce(&mut Vec<usize>) -> R) -> Option<R> {
+    INSIDE.try_with(|inside| f(&mut inside.borrow_mut())).ok()
+}

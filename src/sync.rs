@@ -1,0 +1,132 @@
+//! The loom switch: loom's types when the crate is built for its models, the real ones otherwise.
+//!
+//! The only file that names `std::sync`, `std::thread`, parking_lot or loom. Everything that
+//! synchronises goes through here, or the models would not see it. `Arc` is the standard one in
+//! both builds: its counting is not under test, and modelling it would only multiply the
+//! interleavings.
+
+pub(crate) use self::imp::*;
+pub(crate) use std::sync::Arc;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use std::sync::OnceLock;
+
+#[cfg(not(dogpile_loom))]
+mod imp {
+    pub(crate) use parking_lot::Mutex;
+    pub(crate) use std::sync::atomic;
+    pub(crate) use std::thread_local;
+
+    /// The standard cell with loom's face.
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// parking_lot's condition variable, for systems without a futex.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) struct Condvar(parking_lot::Condvar);
+
+    #[cfg(not(target_os = "linux"))]
+    impl Condvar {
+        pub(crate) const fn new() -> Self {
+            Self(parking_lot::Condvar::new())
+        }
+
+        pub(crate) fn wait<'a>(
+            &self,
+            mut guard: parking_lot::MutexGuard<'a, ()>,
+            limit: Option<std::time::Duration>,
+        ) -> parking_lot::MutexGuard<'a, ()> {
+            match limit {
+                None => self.0.wait(&mut guard),
+                Some(limit) => drop(self.0.wait_for(&mut guard, limit)),
+            }
+            guard
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
+
+#[cfg(dogpile_loom)]
+mod imp {
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::atomic;
+    use loom::sync::MutexGuard;
+    pub(crate) use loom::thread_local;
+
+    /// loom's mutex with parking_lot's face: no poisoning.
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0
+                .get_mut()
+                .unwrap_or_else(|poison| poison.into_inner())
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0
+                .into_inner()
+                .unwrap_or_else(|poison| poison.into_inner())
+        }
+    }
+
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self(loom::sync::Condvar::new())
+        }
+
+        // LOOM: has no clock, so a wait with a limit is one without; models end it through an
+        // injected clock.
+        pub(crate) fn wait<'a>(
+            &self,
+            guard: loom::sync::MutexGuard<'a, ()>,
+            _limit: Option<std::time::Duration>,
+        ) -> loom::sync::MutexGuard<'a, ()> {
+            self.0
+                .wait(guard)
+                .unwrap_or_else(|poison| poison.into_inner())
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
+
+/// Makes a function `const`, but not under loom, whose types have no const constructors.
+macro_rules! const_unless_loom {
+    ($(#[$attr:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(dogpile_loom))]
+        $(#[$attr])*
+        $vis const fn $($rest)*
+        #[cfg(dogpile_loom)]
+        $(#[$attr])*
+        $vis fn $($rest)*
+    };
+}
+pub(crate) use const_unless_loom;
