@@ -1,12 +1,14 @@
 //! The right to create: published, failed, or given up when dropped.
 
+use std::panic::resume_unwind;
+
 use crate::builder::Config;
 use crate::error::{Error, Failure};
 use crate::guard::{Guard, Origin};
 use crate::raw::{NodeRef, Pile};
 use crate::reentrancy::{Identity, Inside};
 use crate::stamp::Stamp;
-use crate::sync::Arc;
+use crate::sync::{run, Arc};
 
 /// The lease of a pile. Whatever way it is left, a pile is never left leased by nobody: unless the
 /// value or the error was handed in, dropping it gives it up.
@@ -35,14 +37,18 @@ impl<'a, T> Lease<'a, T> {
     ) -> Result<Guard<'a, T>, Error<E>> {
         let created = {
             let _inside = Inside::enter(Identity::of(self.pile));
-            create()
+            run(create)
         };
         match created {
-            Ok(value) => Ok(self.publish(value)),
-            Err(error) => {
+            Ok(Ok(value)) => Ok(self.publish(value)),
+            Ok(Err(error)) => {
                 let error = Arc::new(error);
                 self.fail(Failure::new(Arc::clone(&error)));
                 Err(Error::Create(error))
+            }
+            Err(panic) => {
+                drop(self);
+                resume_unwind(panic)
             }
         }
     }

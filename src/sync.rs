@@ -1,9 +1,9 @@
 //! The loom switch: loom's types when the crate is built for its models, the real ones otherwise.
 //!
 //! The only file that names `std::sync`, `std::thread`, parking_lot or loom. Everything that
-//! synchronises goes through here, or the models would not see it. `Arc` is the standard one in
-//! both builds: its counting is not under test, and modelling it would only multiply the
-//! interleavings.
+//! synchronises goes through here, or the models would not see it. `Counted` counts the values, in
+//! the models' sight. `Arc` is the standard one in both builds: what it counts is not under test,
+//! and modelling it would only multiply the interleavings.
 
 pub(crate) use self::imp::*;
 pub(crate) use std::sync::Arc;
@@ -14,7 +14,14 @@ pub(crate) use std::sync::OnceLock;
 mod imp {
     pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::atomic;
+    pub(crate) use std::sync::Arc as Counted;
     pub(crate) use std::thread_local;
+
+    /// Runs a creator, whose panic unwinds.
+    #[inline]
+    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> std::thread::Result<R> {
+        Ok(creator())
+    }
 
     /// The standard cell with loom's face.
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -65,8 +72,16 @@ mod imp {
 mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic;
+    pub(crate) use loom::sync::Arc as Counted;
     use loom::sync::MutexGuard;
     pub(crate) use loom::thread_local;
+
+    // LOOM: its threads share one real thread, and so whether it is panicking, which poisons the
+    // locks that innocent threads let go meanwhile. Nothing may be locked while unwinding: the
+    // panic is held up until the lease has been given up.
+    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> std::thread::Result<R> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(creator))
+    }
 
     /// loom's mutex with parking_lot's face: no poisoning.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -96,6 +111,10 @@ mod imp {
     pub(crate) struct Condvar(loom::sync::Condvar);
 
     impl Condvar {
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+
         pub(crate) fn new() -> Self {
             Self(loom::sync::Condvar::new())
         }
@@ -110,10 +129,6 @@ mod imp {
             self.0
                 .wait(guard)
                 .unwrap_or_else(|poison| poison.into_inner())
-        }
-
-        pub(crate) fn notify_all(&self) {
-            self.0.notify_all();
         }
     }
 }

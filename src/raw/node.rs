@@ -6,7 +6,7 @@ use crate::clock::Tick;
 use crate::stamp::Stamp;
 use crate::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
-    Arc,
+    Counted,
 };
 
 /// A value, when it was made, and what has become of it since.
@@ -83,12 +83,12 @@ impl<T> Node<T> {
 }
 
 /// A share in a node: the value lives at least as long.
-pub(crate) struct NodeRef<T>(Arc<Node<T>>);
+pub(crate) struct NodeRef<T>(Counted<Node<T>>);
 
 impl<T> NodeRef<T> {
     /// A value that nobody else knows of yet, as made under the lease with this number.
     pub(crate) fn new(value: T, stamp: Stamp, number: u64) -> Self {
-        Self(Arc::new(Node {
+        Self(Counted::new(Node {
             value,
             number,
             stamp,
@@ -100,29 +100,29 @@ impl<T> NodeRef<T> {
 
     /// Gives a value that nobody else knows of yet its number.
     pub(super) fn number_as(&mut self, number: u64) {
-        Arc::get_mut(&mut self.0)
+        Counted::get_mut(&mut self.0)
             .expect("a value is numbered before it is shared")
             .number = number;
     }
 
     pub(crate) fn is(&self, other: &NodeRef<T>) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Counted::ptr_eq(&self.0, &other.0)
     }
 
     /// The value itself, if this is the only share in it.
     pub(crate) fn value_mut(&mut self) -> Option<&mut T> {
-        Arc::get_mut(&mut self.0).map(|node| &mut node.value)
+        Counted::get_mut(&mut self.0).map(|node| &mut node.value)
     }
 
     /// The value itself, if this is the only share in it.
     pub(crate) fn into_value(self) -> Option<T> {
-        Arc::into_inner(self.0).map(|node| node.value)
+        Counted::try_unwrap(self.0).ok().map(|node| node.value)
     }
 }
 
 impl<T> Clone for NodeRef<T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(Counted::clone(&self.0))
     }
 }
 

@@ -1,0 +1,78 @@
+//! `error_reaches_everyone_once`: a failed creation's error goes to its caller and to the fallible
+//! callers who were waiting for that very creation; the creator is not run again for them. A caller
+//! of the infallible form elects anew.
+//!
+//! ```breakages
+//! failure-elects-anew | src/raw/mod.rs
+//! - self.end(fence, Outcome::Failed(failure));
+//! + let _ = failure;
+//! + self.end(fence, Outcome::ElectAnew);
+//!
+//! failure-wakes-nobody | src/raw/mod.rs
+//! - creation.complete(if superseded { Outcome::ElectAnew } else { outcome });
+//! + let _ = (outcome, superseded, creation);
+//!
+//! infallible-callers-fail | src/call.rs
+//! - None => self.create_or_wait(|| Ok(create()), |_failure| None),
+//! + None => self.create_or_wait(|| Ok(create()), |failure| Some(failure.into_error())),
+//! ```
+
+use dogpile::{Dogpile, Error};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+#[test]
+fn typed_untyped_and_not_at_all() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        let mut waiting = 0;
+        let mut fallible = None;
+        let mut infallible = None;
+        let answer = pile.get_or_try_create(|| {
+            fallible = Some({
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || pile.get_or_try_create(|| Ok::<_, u8>(1)).map(|v| *v))
+            });
+            infallible = Some({
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || *pile.get_or_create(|| 2))
+            });
+            waiting = pile.waiters();
+            Err::<i32, u8>(9)
+        });
+        assert!(matches!(answer, Err(Error::Create(error)) if *error == 9));
+        let told = match fallible.unwrap().join().unwrap() {
+            Err(Error::Create(error)) if *error == 9 => true,
+            // It came later, and created, or found what the other one had.
+            Ok(1 | 2) => false,
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(infallible.unwrap().join().unwrap(), 1 | 2));
+        if waiting == 2 {
+            assert!(told, "it waited for the creation that failed");
+        }
+    });
+}
+
+#[test]
+fn an_error_of_another_type_comes_untyped() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        let mut inside = None;
+        let answer = pile.get_or_try_create(|| {
+            let waiter = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || pile.get_or_try_create(|| Ok::<_, u8>(1)).map(|v| *v))
+            };
+            inside = Some((pile.waiters() == 1, waiter));
+            Err::<i32, char>('x')
+        });
+        assert!(answer.is_err());
+        let (waited, waiter) = inside.unwrap();
+        match waiter.join().unwrap() {
+            Err(Error::Failed(failure)) => assert_eq!(failure.downcast_ref(), Some(&'x')),
+            answer => assert!(!waited && answer.unwrap() == 1),
+        }
+    });
+}

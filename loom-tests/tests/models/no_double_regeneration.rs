@@ -1,0 +1,37 @@
+//! `no_double_regeneration`: a caller that saw a stale value, and gets the lease only after somebody
+//! else renewed it, does not create again.
+//!
+//! ```breakages
+//! takes-the-lease-unseen | src/call.rs
+//! - node.map_or(Judgement::Useless, |node| {
+//! + node.filter(|node| node.stamp().ttl.is_zero()).map_or(Judgement::Useless, |node| {
+//! ```
+
+use dogpile::Dogpile;
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, Source, HOUR};
+
+#[test]
+fn of_a_value_that_three_find_stale() {
+    model(|| {
+        let pile = Arc::new((Dogpile::with_value(HOUR, 0), Source::new()));
+        pile.0.expire();
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || {
+                    let (pile, source) = &*pile;
+                    assert!(*pile.get_or_create(|| source.create()) <= 1);
+                })
+            })
+            .collect();
+        let (pile, source) = &*pile;
+        assert!(*pile.get_or_create(|| source.create()) <= 1);
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(source.runs(), 1);
+        assert_eq!(*pile.peek().unwrap(), 1);
+    });
+}

@@ -1,0 +1,40 @@
+//! `no_starvation`: a waiter outlasts at most n + 1 creations after n invalidations.
+//!
+//! ```breakages
+//! superseded-creation-is-not-reported | src/raw/mod.rs
+//! - creation.complete(if current { Outcome::Value(node.clone()) } else { Outcome::ElectAnew });
+//! + if current { creation.complete(Outcome::Value(node.clone())) }
+//! ```
+
+use dogpile::Dogpile;
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, Source, HOUR};
+
+#[test]
+fn one_invalidation_costs_one_creation_more() {
+    model(|| {
+        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let mut waiter = None;
+        let creating = Arc::clone(&pile);
+        drop(pile.0.get_or_create(|| {
+            let (pile, source) = &*creating;
+            let run = source.create();
+            let shared = Arc::clone(&creating);
+            waiter = Some(thread::spawn(move || {
+                let (pile, source) = &*shared;
+                drop(pile.get_or_create(|| source.create()));
+            }));
+            pile.invalidate();
+            run
+        }));
+        // A third caller, so that somebody else may create what the waiter then waits for.
+        drop(pile.0.get_or_create(|| pile.1.create()));
+        waiter.unwrap().join().unwrap();
+        assert_eq!(
+            pile.1.runs(),
+            2,
+            "the invalidated creation, and one for everybody"
+        );
+    });
+}

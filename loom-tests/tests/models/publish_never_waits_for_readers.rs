@@ -1,0 +1,38 @@
+//! `publish_never_waits_for_readers`: a guard held for an hour delays no creator and does not slow
+//! the readers of newer values.
+//!
+//! ```breakages
+//! publish-waits-for-the-last-guard | src/raw/mod.rs
+//! - drop(old);
+//!   current
+//! + let mut old = old;
+//! + while old.as_mut().is_some_and(|old| old.value_mut().is_none()) {
+//! + loom::thread::yield_now();
+//! + }
+//! + current
+//! ```
+
+use dogpile::Dogpile;
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+#[test]
+fn while_a_guard_is_held() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        let held = pile.peek().unwrap();
+        pile.expire();
+        let creator = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || *pile.get_or_create(|| 2))
+        };
+        let setter = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.set(3))
+        };
+        assert!(matches!(creator.join().unwrap(), 2 | 3));
+        setter.join().unwrap();
+        assert_eq!((*held, *pile.peek().unwrap()), (1, 3));
+    });
+}

@@ -1,0 +1,56 @@
+//! `set_wins`: a value given by `set` is never overwritten by a creation that started before it;
+//! waiters get it at once.
+//!
+//! ```breakages
+//! set-leaves-the-generation | src/raw/mod.rs
+//! - state.generation = number;
+//!
+//! set-tells-no-waiter | src/raw/mod.rs
+//! - let creation = state.release_waiters();
+//! + let creation = None::<Arc<Creation<T>>>;
+//! ```
+
+use dogpile::{Dogpile, Origin};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+#[test]
+fn over_a_creation_that_began_before() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        let other = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || {
+                let value = pile.get_or_create(|| 1);
+                (*value, value.origin())
+            })
+        };
+        pile.set(2);
+        assert_eq!(*pile.peek().unwrap(), 2);
+        match other.join().unwrap() {
+            (1, Origin::CreatedHere | Origin::Superseded) | (2, Origin::Fresh) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(*pile.peek().unwrap(), 2);
+    });
+}
+
+#[test]
+fn waiters_get_it_while_the_creator_runs_on() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        let created = pile.get_or_create(|| {
+            let waiter = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || *pile.get_or_create(|| unreachable!("somebody creates")))
+            };
+            pile.set(2);
+            // Whether it waited by then or came later: it does not wait for this creation.
+            assert_eq!(waiter.join().unwrap(), 2);
+            1
+        });
+        assert_eq!((*created, created.origin()), (1, Origin::Superseded));
+        assert_eq!(*pile.peek().unwrap(), 2);
+    });
+}

@@ -1,0 +1,61 @@
+//! `stale_never_blocks`: while one caller creates, every other caller with a usable stale value
+//! returns at once.
+//!
+//! ```breakages
+//! stale-callers-wait | src/raw/mod.rs
+//! - Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
+//! + Some(node) if judgement == Judgement::GoodMeanwhile && numbers.last == 0 => {
+//!
+//! stale-is-useless | src/call.rs
+//! - (Demand::Stale, Verdict::Stale) => Judgement::GoodMeanwhile,
+//! + (Demand::Stale, Verdict::Stale) => Judgement::Useless,
+//! ```
+
+use dogpile::{Dogpile, Origin};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+#[test]
+fn callers_inside_the_creation() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        pile.expire();
+        let new = pile.get_or_create(|| {
+            let callers: Vec<_> = (0..2)
+                .map(|_| {
+                    let pile = Arc::clone(&pile);
+                    thread::spawn(move || {
+                        let held = pile.get_or_create(|| unreachable!("somebody creates"));
+                        assert_eq!((*held, held.origin()), (1, Origin::Stale));
+                    })
+                })
+                .collect();
+            // A caller who waited for this creation would never get here.
+            for caller in callers {
+                caller.join().unwrap();
+            }
+            2
+        });
+        assert_eq!(*new, 2);
+    });
+}
+
+#[test]
+fn also_after_a_set_under_the_lease() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        drop(pile.get_or_create(|| {
+            pile.set(1);
+            pile.expire();
+            let caller = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || *pile.get_or_create(|| unreachable!("somebody creates")))
+            };
+            assert_eq!(caller.join().unwrap(), 1);
+            2
+        }));
+        // The lease is over: whoever comes now renews what is stale.
+        assert_eq!(*pile.get_or_create(|| 3), 3);
+    });
+}

@@ -1,0 +1,83 @@
+//! `wait_timeout`: a waiter gives up with its error in time, whatever the creator does, and its
+//! leaving disturbs nobody, also when the value lands in that very moment.
+//!
+//! ```breakages
+//! clock-read-before-registering | src/clock.rs
+//! - let woken = match &self.0 {
+//! + let now = self.now();
+//! + let woken = match &self.0 {
+//! - let now = self.now();
+//! + let now = now;
+//!
+//! clock-wakes-nobody | src/clock.rs
+//! - sleeper.wake();
+//! + drop(sleeper);
+//!
+//! nudge-without-a-mark | src/raw/event.rs
+//! - self.word.fetch_add(NUDGE, Ordering::Release);
+//! ```
+
+use std::time::Duration;
+
+use dogpile::{Dogpile, ManualClock};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+#[test]
+fn while_the_creator_never_ends() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let mut waiter = None;
+        drop(pile.get_or_create(|| {
+            let thread = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || pile.call().wait(LIMIT).get_or_create(|| 2).map(|v| *v))
+            };
+            if pile.waiters() == 1 {
+                clock.advance(LIMIT);
+                // A waiter who does not hear the clock sleeps for as long as this creator waits
+                // for it: for ever.
+                assert!(thread.join().unwrap().unwrap_err().is_timed_out());
+            } else {
+                waiter = Some(thread);
+            }
+            1
+        }));
+        if let Some(waiter) = waiter {
+            assert_eq!(waiter.join().unwrap().unwrap(), 1);
+        }
+    });
+}
+
+#[test]
+fn as_the_value_lands() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let mut waiters = None;
+        drop(pile.get_or_create(|| {
+            let limited = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || pile.call().wait(LIMIT).get_or_create(|| 2).map(|v| *v))
+            };
+            let patient = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || *pile.get_or_create(|| 3))
+            };
+            waiters = Some((limited, patient));
+            clock.advance(LIMIT);
+            1
+        }));
+        let (limited, patient) = waiters.unwrap();
+        assert_eq!(patient.join().unwrap(), 1);
+        match limited.join().unwrap() {
+            Ok(value) => assert_eq!(value, 1),
+            Err(error) => assert!(error.is_timed_out()),
+        }
+        assert_eq!(pile.waiters(), 0);
+    });
+}

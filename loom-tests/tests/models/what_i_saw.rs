@@ -1,0 +1,120 @@
+//! `what_i_saw`: `expire_if(&guard)` and `invalidate_if(&guard)` act only while that value is still
+//! the current one; a call may ask for "newer than this guard's".
+//!
+//! ```breakages
+//! expire-if-expires-anything | src/raw/mod.rs
+//! - if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
+//! + if only.is_some_and(|node| node.stamp().expired.is_some()) {
+//!
+//! expire-if-expires-twice | src/raw/mod.rs
+//! - if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
+//! + if !self.is_current(only) {
+//!
+//! invalidate-if-removes-anything | src/raw/mod.rs
+//! - if !self.is_current(only) {
+//! + if !self.is_current(None) {
+//!
+//! newer-takes-what-began-before | src/call.rs
+//! - Demand::NewerThan(number) => number.max(numbers.expiry_mark),
+//! + Demand::NewerThan(number) => number,
+//! ```
+
+use dogpile::{Accept, Dogpile};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, Source, HOUR};
+
+#[test]
+fn two_who_find_the_same_fault_cause_one_renewal() {
+    model(|| {
+        let shared = Arc::new((Dogpile::with_value(HOUR, 0), Source::new()));
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let (pile, source) = &*shared;
+                    let guard = pile.peek().unwrap();
+                    if *guard != 0 {
+                        return; // Renewed before this one could find the fault.
+                    }
+                    pile.expire_if(&guard);
+                    let newer = pile
+                        .call()
+                        .accept(Accept::NewerThan(&guard))
+                        .get_or_create(|| source.create());
+                    assert_eq!(*newer.unwrap(), 1);
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(shared.1.runs(), 1);
+        assert!(shared.0.is_fresh());
+    });
+}
+
+#[test]
+fn newer_means_begun_after_the_fault_was_seen() {
+    model(|| {
+        let shared = Arc::new((Dogpile::with_value(HOUR, 0), AtomicUsize::new(1)));
+        let refreshing = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let (pile, truth) = &*shared;
+                let read = || Ok::<_, u8>(truth.load(Ordering::Acquire));
+                drop(pile.refresh(read).unwrap());
+            })
+        };
+        let (pile, truth) = &*shared;
+        let seen = pile.peek().unwrap();
+        truth.store(2, Ordering::Release);
+        if pile.expire_if(&seen) {
+            let newer = pile
+                .call()
+                .accept(Accept::NewerThan(&seen))
+                .get_or_create(|| truth.load(Ordering::Acquire));
+            assert_eq!(*newer.unwrap(), 2, "begun before the fault was seen");
+        }
+        refreshing.join().unwrap();
+    });
+}
+
+#[test]
+fn what_was_replaced_meanwhile_is_left_alone() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let setting = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.set(1))
+        };
+        let seen = pile.peek().unwrap();
+        pile.invalidate_if(&seen);
+        setting.join().unwrap();
+        // Either the old value was removed and the new one set, or only the new one was there.
+        if *seen == 0 {
+            assert_eq!(*pile.peek().unwrap(), 1);
+        }
+    });
+}
+
+#[test]
+fn what_was_renewed_meanwhile_stays_fresh() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let setting = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.set(1))
+        };
+        let seen = pile.peek().unwrap();
+        pile.expire_if(&seen);
+        setting.join().unwrap();
+        if *seen == 0 {
+            assert!(
+                pile.is_fresh(),
+                "the new value was expired for a fault of the old one"
+            );
+        }
+    });
+}
