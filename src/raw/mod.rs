@@ -117,12 +117,10 @@ impl<T> Pile<T> {
         };
         let creation = state.end(fence);
         drop(state);
-        if let Some(creation) = creation {
-            creation.complete(if current {
-                Outcome::Value(node.clone())
-            } else {
-                Outcome::ElectAnew
-            });
+        if current {
+            tell(creation, Outcome::Value(node.clone()));
+        } else {
+            tell(creation, Outcome::ElectAnew);
         }
         drop(old);
         current
@@ -145,12 +143,10 @@ impl<T> Pile<T> {
         let superseded = state.generation > fence;
         let creation = state.end(fence);
         drop(state);
-        if let Some(creation) = creation {
-            creation.complete(if superseded {
-                Outcome::ElectAnew
-            } else {
-                outcome
-            });
+        if superseded {
+            tell(creation, Outcome::ElectAnew);
+        } else {
+            tell(creation, outcome);
         }
     }
 
@@ -172,9 +168,7 @@ impl<T> Pile<T> {
         let old = self.cell.swap(Some(node.clone()));
         let creation = state.release_waiters();
         drop(state);
-        if let Some(creation) = creation {
-            creation.complete(Outcome::Value(node));
-        }
+        tell(creation, Outcome::Value(node));
         drop(old);
     }
 
@@ -232,5 +226,12 @@ impl<T> Pile<T> {
     /// The current value, if nobody else has a share in it.
     pub(crate) fn into_value(self) -> Option<T> {
         self.cell.into_inner()?.into_value()
+    }
+}
+
+/// Hands the outcome to those who wait for the creation, if anybody does. Not under the lock.
+fn tell<T>(creation: Option<Arc<Creation<T>>>, outcome: Outcome<T>) {
+    if let Some(creation) = creation {
+        creation.complete(outcome);
     }
 }

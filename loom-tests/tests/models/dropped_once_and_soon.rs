@@ -5,7 +5,7 @@
 //! publish-keeps-the-old-value | src/raw/mod.rs
 //! - self.cell.swap(Some(node.clone()))
 //! + std::mem::forget(self.cell.swap(Some(node.clone())));
-//! + None
+//! + None::<NodeRef<T>>
 //!
 //! invalidate-keeps-the-old-value | src/raw/mod.rs
 //! - let old = self.cell.swap(None);

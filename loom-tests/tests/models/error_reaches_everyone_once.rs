@@ -9,8 +9,8 @@
 //! + self.end(fence, Outcome::ElectAnew);
 //!
 //! failure-wakes-nobody | src/raw/mod.rs
-//! - creation.complete(if superseded { Outcome::ElectAnew } else { outcome });
-//! + let _ = (outcome, superseded, creation);
+//! - tell(creation, outcome);
+//! + drop(outcome);
 //!
 //! infallible-callers-fail | src/call.rs
 //! - None => self.create_or_wait(|| Ok(create()), |_failure| None),

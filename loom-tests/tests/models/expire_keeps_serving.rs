@@ -14,6 +14,7 @@
 //! - self.stale_from.store(0, Ordering::Relaxed);
 //!
 //! expire-removes | src/raw/mod.rs
+//!   if let Some(node) = self.cell.load() {
 //! - node.expire(now);
 //! + let _ = (node, now);
 //! + let _ = self.cell.swap(None);

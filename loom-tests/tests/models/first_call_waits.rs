@@ -3,8 +3,8 @@
 //!
 //! ```breakages
 //! publishes-without-waking | src/raw/mod.rs
-//! - creation.complete(if current { Outcome::Value(node.clone()) } else { Outcome::ElectAnew });
-//! + let _ = creation;
+//! - tell(creation, Outcome::Value(node.clone()));
+//! + drop(creation);
 //!
 //! sets-the-event-before-the-outcome | src/raw/creation.rs
 //! - self.outcome.with_mut(|slot| {
@@ -20,8 +20,8 @@
 //! + let seen = self.word.load(Ordering::Relaxed);
 //!
 //! waiter-looks-at-the-pile-again | src/raw/mod.rs
-//! - creation.complete(if current { Outcome::Value(node.clone()) } else { Outcome::ElectAnew });
-//! + creation.complete(Outcome::ElectAnew);
+//! - tell(creation, Outcome::Value(node.clone()));
+//! + tell(creation, Outcome::ElectAnew);
 //!
 //! wakes-without-the-lock | src/raw/event.rs
 //! - drop(self.lock.lock());

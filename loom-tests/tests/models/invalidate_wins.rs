@@ -12,8 +12,10 @@
 //! + let current = true;
 //!
 //! superseded-value-goes-to-waiters | src/raw/mod.rs
-//! - creation.complete(if current { Outcome::Value(node.clone()) } else { Outcome::ElectAnew });
-//! + creation.complete(Outcome::Value(node.clone()));
+//!   tell(creation, Outcome::Value(node.clone()));
+//!   } else {
+//! - tell(creation, Outcome::ElectAnew);
+//! + tell(creation, Outcome::Value(node.clone()));
 //! ```
 
 use dogpile::{Dogpile, Origin};

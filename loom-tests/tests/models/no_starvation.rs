@@ -2,8 +2,10 @@
 //!
 //! ```breakages
 //! superseded-creation-is-not-reported | src/raw/mod.rs
-//! - creation.complete(if current { Outcome::Value(node.clone()) } else { Outcome::ElectAnew });
-//! + if current { creation.complete(Outcome::Value(node.clone())) }
+//!   tell(creation, Outcome::Value(node.clone()));
+//!   } else {
+//! - tell(creation, Outcome::ElectAnew);
+//! + drop(creation);
 //! ```
 
 use dogpile::Dogpile;

@@ -4,12 +4,11 @@
 //! ```breakages
 //! publish-waits-for-the-last-guard | src/raw/mod.rs
 //! - drop(old);
-//!   current
 //! + let mut old = old;
 //! + while old.as_mut().is_some_and(|old| old.value_mut().is_none()) {
 //! + loom::thread::yield_now();
 //! + }
-//! + current
+//!   current
 //! ```
 
 use dogpile::Dogpile;

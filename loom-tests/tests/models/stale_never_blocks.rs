@@ -59,3 +59,20 @@ fn also_after_a_set_under_the_lease() {
         assert_eq!(*pile.get_or_create(|| 3), 3);
     });
 }
+
+#[test]
+fn callers_who_looked_before_the_lease_was_taken() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        pile.expire();
+        let other = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || drop(pile.get_or_create(|| 2)))
+        };
+        drop(pile.get_or_create(|| {
+            // Elected before the other one, which found the value stale and the lease free, perhaps.
+            other.join().unwrap();
+            3
+        }));
+    });
+}

@@ -3,11 +3,12 @@
 //!
 //! ```breakages
 //! clock-read-before-registering | src/clock.rs
-//! - let woken = match &self.0 {
 //! + let now = self.now();
-//! + let woken = match &self.0 {
+//!   let woken = match &self.0 {
+//!   None => false,
+//!   Some(clock) => clock.on_advance(&waker()),
+//!   };
 //! - let now = self.now();
-//! + let now = now;
 //!
 //! clock-wakes-nobody | src/clock.rs
 //! - sleeper.wake();
