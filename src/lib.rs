@@ -1,4 +1,85 @@
-//! placeholder
+//! The lock that lets exactly one thread regenerate an expensive value while everybody else goes on
+//! with the old one.
+//!
+//! A [`Dogpile<T>`] holds one value with a time to live: a key set, a token, a configuration, a
+//! query result. When the value goes stale, one caller is elected to create the next one; the
+//! others are given the stale value at once. When there is no value at all, they wait for that one
+//! creation and leave together. The effect that this prevents goes by *cache stampede*, *thundering
+//! herd* and *dogpile*; the pieces are known as *single-flight* and *stale-while-revalidate*.
+//!
+//! ```
+//! use std::time::Duration;
+//! use dogpile::Dogpile;
+//!
+//! // Fresh for five minutes; after that still good enough for an hour while somebody fetches.
+//! static KEYS: Dogpile<Vec<String>> = Dogpile::builder(Duration::from_secs(300))
+//!     .stale_while_revalidate(Duration::from_secs(3600))
+//!     .build();
+//!
+//! # fn fetch() -> Result<Vec<String>, std::io::Error> { Ok(vec!["k1".into()]) }
+//! fn knows(key: &str) -> Result<bool, dogpile::Error<std::io::Error>> {
+//!     let keys = KEYS.get_or_try_create(fetch)?;
+//!     Ok(keys.iter().any(|known| known == key))
+//! }
+//! # assert!(knows("k1").unwrap());
+//! ```
+//!
+//! # The words
+//!
+//! - A *pile* is one [`Dogpile`]: one value, one clock, at most one creator.
+//! - A value is *fresh* while its age is at most its time to live, *stale* beyond that, and *dead*
+//!   once it was stale for longer than
+//!   [`stale_while_revalidate`](Builder::stale_while_revalidate), or was removed.
+//! - The *creator* is the function you pass; it may be slow, fail, panic or hang.
+//! - The *lease* is the right to run the creator, at most one per pile. It ends *published*,
+//!   *failed*, *given up* (by a panic), or *superseded* (by a [`set`](Dogpile::set) or an
+//!   [`invalidate`](Dogpile::invalidate) that came while it ran).
+//! - A *waiter* is a caller without a usable value while somebody else holds the lease.
+//!
+//! # Promises
+//!
+//! Each has a name, under which its tests (`tests/it`) and its models (`loom-tests`) are found.
+//!
+//! | promise | |
+//! |---|---|
+//! | `one_creator` | Never two creators of one pile at a time, whatever happens meanwhile. |
+//! | `stale_never_blocks` | While one creates, every other caller with a usable stale value returns at once. |
+//! | `first_call_waits` | Without a value all wait, one creates, all get that value, even if it is stale by then. |
+//! | `no_double_regeneration` | Who finds a stale value, and the lease only after somebody renewed it, does not create. |
+//! | `broadcast` | Waiters leave together, without a lock. |
+//! | `no_starvation` | A waiter outlasts at most n + 1 creations after n invalidations. |
+//! | `error_reaches_everyone_once` | An error goes to its caller and to those who waited for that creation; the creator is not run again for them. |
+//! | `panic_hands_over` | A panic unwinds to its caller; somebody else creates. |
+//! | `given_up_is_free` | A lease given up is free for the first to come, never owed to a sleeper. |
+//! | `wait_timeout` | A waiter with a limit leaves in time and disturbs nobody. |
+//! | `reentrancy_is_an_error` | A creator that asks its own pile gets a stale value or an error, not a deadlock. |
+//! | `invalidate_wins` | A call that starts after `invalidate` never yields a value whose creation began before. |
+//! | `set_wins` | No creation that began before a `set` overwrites it; waiters get the set value at once. |
+//! | `expire_keeps_serving` | After `expire` one renews, the others are served. |
+//! | `what_i_saw` | `expire_if` and `invalidate_if` act only on the value that the caller saw. |
+//! | `no_resurrection` | `expire` after `invalidate` brings nothing back. |
+//! | `ttl_from_completion` | A value is as old as the end of its creation. |
+//! | `monotonic` | A step of the wall clock changes nothing; the clock can be injected. |
+//! | `guard_keeps_value` | What a guard shows stays alive and unchanged. |
+//! | `publish_never_waits_for_readers` | A guard held for an hour delays nobody. |
+//! | `dropped_once_and_soon` | A value is dropped once, with its last guard or handle. |
+//! | `user_code_outside_locks` | No code of yours runs under a lock of a pile. |
+//!
+//! # What it does not do
+//!
+//! It detects a creator that waits for its own pile on the same thread. It does not detect one that
+//! waits for another thread which waits for the pile, nor two creators that wait for each other's
+//! pile; [`Call::wait`] bounds those.
+//!
+//! A creator that hangs holds its lease for as long as it hangs. Callers with a stale value go on,
+//! those without wait up to their limit. Give the creator a time-out of its own.
+//!
+//! The crate holds no map of keys and evicts nothing: keep a pile per key where you keep the keys.
+//!
+//! # Features
+//!
+//! None to switch on. `loom` exists for the models of this crate and does nothing without
+//! `--cfg dogpile_loom`.
 #![warn(missing_docs)]
 
 mod builder;
@@ -20,3 +101,66 @@ pub use crate::clock::{Clock, ManualClock, SystemClock, Tick};
 pub use crate::dogpile::Dogpile;
 pub use crate::error::{Error, Failure};
 pub use crate::guard::{Guard, Origin, Owned};
+
+/// Makes must-not-compile examples of what the types forbid.
+///
+/// A guard does not outlive its pile; an [`Owned`] does:
+///
+/// ```compile_fail,E0505
+/// # use std::time::Duration;
+/// let pile = dogpile::Dogpile::with_value(Duration::MAX, String::from("x"));
+/// let guard = pile.peek().unwrap();
+/// drop(pile);
+/// println!("{guard}");
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// let pile = dogpile::Dogpile::with_value(Duration::MAX, String::from("x"));
+/// let owned = pile.peek().unwrap().to_owned();
+/// drop(pile);
+/// println!("{owned}");
+/// ```
+///
+/// A value is shared by threads, so a pile of values that must not be is not shared either:
+///
+/// ```compile_fail,E0277
+/// # use std::{cell::Cell, thread, time::Duration};
+/// let pile = dogpile::Dogpile::with_value(Duration::MAX, Cell::new(7));
+/// thread::scope(|threads| drop(threads.spawn(|| pile.has_value())));
+/// ```
+///
+/// ```
+/// # use std::{sync::atomic::AtomicU8, thread, time::Duration};
+/// let pile = dogpile::Dogpile::with_value(Duration::MAX, AtomicU8::new(7));
+/// thread::scope(|threads| drop(threads.spawn(|| pile.has_value())));
+/// ```
+///
+/// A guard shows its value and does not lend it for change:
+///
+/// ```compile_fail,E0594
+/// # use std::time::Duration;
+/// let pile = dogpile::Dogpile::with_value(Duration::MAX, 7);
+/// let mut guard = pile.peek().unwrap();
+/// *guard = 8;
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// let mut pile = dogpile::Dogpile::with_value(Duration::MAX, 7);
+/// *pile.get_mut().unwrap() = 8;
+/// ```
+///
+/// A `static` pile is built at compile time:
+///
+/// ```
+/// # use std::time::Duration;
+/// static PILE: dogpile::Dogpile<u8> = dogpile::Dogpile::new(Duration::from_secs(1));
+/// assert!(!PILE.has_value());
+/// ```
+#[cfg(doctest)]
+struct MustNotCompile;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
