@@ -1,0 +1,227 @@
+//! What the compiler promises: which types may go where, how large they are, what can be a static.
+
+use std::cell::Cell;
+use std::error::Error as StdError;
+use std::fmt::{Debug, Display};
+use std::mem::size_of;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::rc::Rc;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use dogpile::{
+    Accept, Builder, Call, Clock, Dogpile, Error, Failure, Guard, ManualClock, Origin, Owned,
+    SystemClock, Tick,
+};
+
+use crate::support::MINUTE;
+
+macro_rules! assert_impl {
+    ($($type:ty: $($bound:path),+;)+) => {
+        $(const _: fn() = || {
+            fn is<T: ?Sized $(+ $bound)+>() {}
+            is::<$type>();
+        };)+
+    };
+}
+
+// Two impls of one trait fit a type that has the bound, so the call is ambiguous; for a type
+// without it there is but one.
+macro_rules! assert_not_impl {
+    ($($type:ty: $bound:path;)+) => {
+        $(const _: fn() = || {
+            trait Either<Which> {
+                fn fits() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Bound;
+            impl<T: ?Sized + $bound> Either<Bound> for T {}
+            let _ = <$type as Either<_>>::fits;
+        };)+
+    };
+}
+
+type SyncNotSend = MutexGuard<'static, u8>;
+type SendNotSync = Cell<u8>;
+
+assert_impl! {
+    Dogpile<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Guard<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Owned<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Call<'static, String>: Send, Sync, Unpin;
+    Accept<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Builder<String>: Send, Sync, Unpin;
+    Error<String>: Send, Sync, Unpin;
+    Failure: Send, Sync, Unpin;
+    Origin: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Tick: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    ManualClock: Send, Sync, Unpin;
+    SystemClock: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    // A pile of values that are not the program's own.
+    Builder<Rc<u8>>: Send, Sync;
+}
+
+// A pile hands its values to all threads at once and drops them on any.
+assert_not_impl! {
+    Dogpile<Rc<u8>>: Send;
+    Dogpile<Rc<u8>>: Sync;
+    Dogpile<SendNotSync>: Send;
+    Dogpile<SendNotSync>: Sync;
+    Dogpile<SyncNotSend>: Send;
+    Dogpile<SyncNotSend>: Sync;
+    Guard<'static, Rc<u8>>: Send;
+    Guard<'static, SendNotSync>: Send;
+    Guard<'static, SendNotSync>: Sync;
+    Guard<'static, SyncNotSend>: Send;
+    Guard<'static, SyncNotSend>: Sync;
+    Owned<SendNotSync>: Send;
+    Owned<SyncNotSend>: Send;
+    Call<'static, SendNotSync>: Send;
+    Error<Rc<u8>>: Send;
+}
+
+assert_impl! {
+    Guard<'static, String>: Debug, Display, AsRef<String>;
+    Owned<String>: Clone, Debug, Display, AsRef<String>, From<Guard<'static, String>>;
+    Dogpile<String>: Debug;
+    Builder<Rc<u8>>: Clone, Debug;
+    Call<'static, Rc<u8>>: Copy, Debug;
+    Accept<'static, Rc<u8>>: Copy, Debug;
+    Origin: Copy, Eq, std::hash::Hash, Debug;
+    Tick: Copy, Ord, std::hash::Hash, Debug, Default;
+    Failure: Clone, StdError;
+    Error<std::fmt::Error>: Clone, StdError;
+    ManualClock: Default, Debug, Clock;
+    SystemClock: Copy, Default, Debug, Clock;
+    dyn Clock: Clock;
+}
+
+// A copy of a guard is asked for, not made in passing.
+assert_not_impl! {
+    Guard<'static, u8>: Clone;
+}
+
+/// Configured by `const` functions, in a `static`.
+static PLAIN: Dogpile<String> = Dogpile::new(Duration::from_secs(60));
+static SET_UP: Dogpile<String> = Dogpile::builder(Duration::from_secs(300))
+    .stale_while_revalidate(Duration::from_secs(3600))
+    .build();
+
+#[test]
+fn a_static_pile() {
+    fn name() -> Guard<'static, String> {
+        PLAIN.get_or_create(|| String::from("x"))
+    }
+    assert_eq!(*name(), "x");
+    SET_UP.set(String::from("y"));
+    assert!(SET_UP.is_fresh());
+    const NEVER: Builder<u8> = Dogpile::builder(Duration::MAX);
+    assert!(NEVER.build().peek().is_none());
+}
+
+/// One builder for many piles, each with its own value.
+#[test]
+fn a_builder_used_twice() {
+    let builder = Dogpile::builder(MINUTE).clock(Arc::new(SystemClock));
+    let (one, two) = (builder.clone().build(), builder.build());
+    one.set(1);
+    two.set(2);
+    assert_eq!((*one.peek().unwrap(), *two.peek().unwrap()), (1, 2));
+}
+
+/// A guard of something long-lived serves where one of something shorter is asked for.
+#[test]
+fn guards_are_covariant() {
+    fn shorter<'a>(guard: Guard<'static, &'static str>, _: &'a str) -> Guard<'a, &'a str> {
+        guard
+    }
+    fn owned<'a>(owned: Owned<&'static str>, _: &'a str) -> Owned<&'a str> {
+        owned
+    }
+    fn accept<'a>(accept: Accept<'static, &'static str>, _: &'a str) -> Accept<'a, &'a str> {
+        accept
+    }
+    static PILE: Dogpile<&str> = Dogpile::new(Duration::MAX);
+    PILE.set("long-lived");
+    let local = String::from("short-lived");
+    assert_eq!(*shorter(PILE.peek().unwrap(), &local), "long-lived");
+    assert_eq!(
+        *owned(PILE.peek().unwrap().to_owned(), &local),
+        "long-lived"
+    );
+    assert!(matches!(accept(Accept::New, &local), Accept::New));
+}
+
+/// The value may borrow from what outlives the pile.
+#[test]
+fn values_that_borrow() {
+    let text = String::from("a b");
+    let pile: Dogpile<Vec<&str>> = Dogpile::new(MINUTE);
+    assert_eq!(pile.get_or_create(|| text.split(' ').collect()).len(), 2);
+}
+
+/// A call is made in one go, or kept and made again.
+#[test]
+fn calls_are_copied() {
+    let pile = Dogpile::new(MINUTE);
+    let call = pile
+        .call()
+        .wait(MINUTE)
+        .max_age(MINUTE)
+        .accept(Accept::Fresh);
+    assert_eq!(*call.get_or_create(|| 1).unwrap(), 1);
+    assert_eq!(*call.get_or_create(|| 2).unwrap(), 1);
+}
+
+/// The guard of an answer borrows from the pile, not from the call.
+#[test]
+fn a_guard_outlives_its_call() {
+    fn answer(pile: &Dogpile<u32>) -> Guard<'_, u32> {
+        let call = pile.call();
+        call.get_or_create(|| 1).unwrap()
+    }
+    assert_eq!(*answer(&Dogpile::new(MINUTE)), 1);
+}
+
+#[test]
+fn errors_say_what_went_wrong() {
+    let timed_out = Error::<std::fmt::Error>::TimedOut { limit: MINUTE };
+    assert!(timed_out.to_string().contains("60s"));
+    assert!(timed_out.source().is_none());
+    let reentrant = Error::<std::fmt::Error>::Reentrant;
+    assert!(reentrant.to_string().contains("inside the creator"));
+    assert_eq!(format!("{reentrant:?}"), "Reentrant");
+    let created = Error::Create(Arc::new(std::fmt::Error));
+    assert_eq!(
+        created.source().unwrap().to_string(),
+        std::fmt::Error.to_string()
+    );
+    assert_eq!(created.created(), Some(&std::fmt::Error));
+    assert_eq!(
+        Error::Create(Arc::new("text")).into_boxed().to_string(),
+        "text"
+    );
+}
+
+/// What the docs say of sizes: a change is made on purpose, or not at all.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn sizes() {
+    assert_eq!(size_of::<Guard<'_, [u64; 99]>>(), 24);
+    assert_eq!(size_of::<Option<Guard<'_, u8>>>(), 24);
+    assert_eq!(size_of::<Owned<[u64; 99]>>(), 8);
+    assert_eq!(size_of::<Option<Owned<u8>>>(), 8);
+    assert_eq!(size_of::<Tick>(), 8);
+    assert_eq!(size_of::<Origin>(), 1);
+    assert!(size_of::<Error<u8>>() <= 40);
+    // The value stands elsewhere: a pile is as large whatever it holds.
+    assert_eq!(size_of::<Dogpile<u8>>(), size_of::<Dogpile<[u64; 99]>>());
+}
+
+/// The settings on the one side, the state on cache lines of its own on the other.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn size_of_a_pile() {
+    assert_eq!(std::mem::align_of::<Dogpile<u8>>(), 128);
+    assert_eq!(size_of::<Dogpile<u8>>(), 256);
+}

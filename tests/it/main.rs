@@ -1,0 +1,18 @@
+//! Every promise by its name: a file for each section of the promises, a module or a test for each
+//! promise.
+//!
+//! Nothing here sleeps to see time pass and nothing depends on luck: callers meet through channels,
+//! barriers and the pile's own `waiters()`, and time is a clock that the test moves.
+
+// Tests are built with the newest stable Rust, not with the lowest one the library supports.
+#![allow(clippy::incompatible_msrv)]
+
+mod api;
+mod bad_input;
+mod election;
+mod failure;
+mod guards;
+mod mistakes;
+mod stress;
+mod support;
+mod truth;

@@ -1,0 +1,320 @@
+//! The known ways to get it wrong, each seen in a shipped library, by their numbers. Those about
+//! async callers, background creations and the reader-writer pile come with these.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use dogpile::{Accept, Dogpile, Origin};
+
+use crate::support::{burst, bursts, manual, until, within, Runs, MINUTE, NANO, SECOND};
+
+/// 1: a time stamp taken at the end decides invalidation. Whatever the clock does meanwhile, what
+/// counts is that the creation began before.
+#[test]
+fn m01_an_invalidate_during_a_creation_is_not_lost() {
+    within(|| {
+        for (before, after) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            let (clock, builder) = manual(MINUTE);
+            let pile = builder.build();
+            let old = pile.get_or_create(|| {
+                clock.advance(SECOND * before);
+                pile.invalidate();
+                clock.advance(SECOND * after);
+                1
+            });
+            assert_eq!(old.origin(), Origin::Superseded);
+            assert!(pile.peek().is_none());
+            assert_eq!(*pile.get_or_create(|| 2), 2);
+        }
+    });
+}
+
+/// 2: a delete or a set during a creation is overwritten by the finishing creator.
+#[test]
+fn m02_a_finishing_creator_overwrites_nothing() {
+    within(|| {
+        for was_there in [false, true] {
+            let pile = Dogpile::new(MINUTE);
+            if was_there {
+                pile.set(0);
+            }
+            drop(pile.refresh(|| {
+                pile.set(9);
+                Ok::<_, ()>(1)
+            }));
+            assert_eq!(*pile.peek().unwrap(), 9);
+            drop(pile.refresh(|| {
+                pile.invalidate();
+                Ok::<_, ()>(1)
+            }));
+            assert!(pile.peek().is_none());
+        }
+    });
+}
+
+/// 3: after a failure every waiter runs the creator in turn: five callers, five runs.
+#[test]
+fn m03_a_failure_does_not_go_round() {
+    within(|| {
+        let pile = Dogpile::<u32>::new(MINUTE);
+        let runs = Runs::default();
+        let failed = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            let caller = || {
+                let create = || {
+                    runs.run(|| {
+                        until(|| pile.waiters() == 4);
+                        Err("down")
+                    })
+                };
+                assert_eq!(
+                    pile.get_or_try_create(create).unwrap_err().created(),
+                    Some(&"down")
+                );
+                failed.fetch_add(1, Ordering::SeqCst);
+            };
+            for _ in 0..5 {
+                threads.spawn(caller);
+            }
+        });
+        assert_eq!((runs.count(), failed.into_inner()), (1, 5));
+    });
+}
+
+/// 4: waiters leave one at a time, each with a look at the value under the lock. Here the value is
+/// dead when it is there: who looked would find none.
+#[test]
+fn m04_waiters_do_not_queue_up_again() {
+    within(|| {
+        let (_, builder) = manual(Duration::ZERO);
+        let pile = builder.stale_while_revalidate(Duration::ZERO).build();
+        let met = Barrier::new(16);
+        thread::scope(|threads| {
+            drop(pile.get_or_create(|| {
+                for _ in 0..16 {
+                    threads.spawn(|| {
+                        let guard = pile.get_or_create(|| panic!("looked again"));
+                        met.wait();
+                        assert_eq!(*guard, 1);
+                    });
+                }
+                until(|| pile.waiters() == 16);
+                1
+            }));
+        });
+        assert!(!pile.has_value());
+    });
+}
+
+/// 5: a creator that panics leaves the waiters waiting for ever, or lets them read a value that is
+/// not there.
+#[test]
+fn m05_a_panic_leaves_nobody_behind() {
+    within(|| {
+        let pile = Dogpile::new(MINUTE);
+        thread::scope(|threads| {
+            assert!(bursts(|| pile.get_or_create(|| {
+                for _ in 0..5 {
+                    threads.spawn(|| assert_eq!(*pile.get_or_create(|| String::from("x")), "x"));
+                }
+                until(|| pile.waiters() == 5);
+                burst()
+            })));
+        });
+        assert_eq!(pile.waiters(), 0);
+        assert!(pile.is_fresh());
+    });
+}
+
+/// 7: callers whose deadline is shorter than the creation: it restarts for ever and never fills.
+#[test]
+fn m07_hasty_callers_do_not_restart_the_creation() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let runs = Runs::default();
+        let hasty = || {
+            let call = pile.call().wait(SECOND);
+            let answer = call.get_or_create(|| {
+                runs.run(|| {
+                    for _ in 0..10 {
+                        thread::scope(|threads| {
+                            let caller = threads.spawn(|| {
+                                let call = pile.call().wait(SECOND);
+                                call.get_or_create(|| runs.run(|| 2)).is_err()
+                            });
+                            until(|| pile.waiters() == 1);
+                            clock.advance(SECOND);
+                            assert!(caller.join().unwrap());
+                        });
+                    }
+                    1
+                })
+            });
+            *answer.unwrap()
+        };
+        assert_eq!(hasty(), 1);
+        assert_eq!(hasty(), 1);
+        assert_eq!(runs.count(), 1);
+    });
+}
+
+/// 8: a "discard if anything changed" rule that also discards after a normal publish.
+#[test]
+fn m08_refreshes_are_not_dropped() {
+    within(|| {
+        let pile = Dogpile::new(MINUTE);
+        for number in 0..100 {
+            let guard = pile.refresh(|| {
+                // None of these is a reason to discard.
+                drop(pile.peek());
+                drop(pile.call().wait(Duration::ZERO).get_or_create(|| panic!()));
+                if number % 2 == 0 {
+                    pile.expire();
+                }
+                Ok::<_, ()>(number)
+            });
+            assert_eq!(guard.unwrap().origin(), Origin::CreatedHere);
+            assert_eq!(*pile.peek().unwrap(), number);
+        }
+    });
+}
+
+/// The same for those who waited for a creation that was published, and create the next one.
+#[test]
+fn m08_nor_after_somebody_elses() {
+    within(|| {
+        let pile = Dogpile::new(MINUTE);
+        thread::scope(|threads| {
+            drop(pile.refresh(|| {
+                threads.spawn(|| {
+                    let guard = pile.refresh(|| Ok::<_, ()>(2)).unwrap();
+                    assert_eq!(guard.origin(), Origin::CreatedHere);
+                });
+                until(|| pile.waiters() == 1);
+                Ok::<_, ()>(1)
+            }));
+        });
+        assert_eq!(*pile.peek().unwrap(), 2);
+    });
+}
+
+/// 9: a flag "somebody is fetching" that an early return, a `?` or a panic leaves set. Seen from
+/// both sides: by one who finds a stale value, and by one who finds none.
+#[test]
+fn m09_no_flag_stays_set() {
+    fn early(text: &str) -> Result<u32, std::num::ParseIntError> {
+        if text.is_empty() {
+            return "".parse();
+        }
+        let number: u32 = text.parse()?;
+        Ok(number)
+    }
+    within(|| {
+        for held in [None, Some(0)] {
+            let pile = Dogpile::new(MINUTE);
+            if let Some(value) = held {
+                pile.set(value);
+                pile.expire();
+            }
+            for text in ["", "x"] {
+                assert!(pile.get_or_try_create(|| early(text)).is_err());
+                assert!(!pile.is_creating());
+            }
+            for _ in 0..2 {
+                assert!(bursts(
+                    || pile.get_or_try_create(|| { early("7").map(|_| burst()) })
+                ));
+                assert!(!pile.is_creating());
+            }
+            let guard = pile.get_or_try_create(|| early("7")).unwrap();
+            assert_eq!((*guard, guard.origin()), (7, Origin::CreatedHere));
+        }
+    });
+}
+
+// 10, a write to shared memory by every stale or fresh caller, shows in the benchmarks and models.
+
+/// 12: soft invalidation after a hard one brings the old value back.
+#[test]
+fn m12_the_dead_stay_dead() {
+    within(|| {
+        for limit in [None, Some(MINUTE), Some(Duration::ZERO)] {
+            let (clock, builder) = manual(MINUTE);
+            let builder = match limit {
+                Some(limit) => builder.stale_while_revalidate(limit),
+                None => builder,
+            };
+            let pile = builder.build();
+            pile.set(1);
+            let seen = pile.peek().unwrap();
+            pile.invalidate();
+            for _ in 0..3 {
+                pile.expire();
+                assert!(!pile.expire_if(&seen));
+                clock.advance(NANO);
+                assert!(pile.peek().is_none());
+            }
+            assert_eq!(*pile.get_or_create(|| 2), 2);
+        }
+    });
+}
+
+/// 14: sixty-four callers see an unknown key and each expires the value that the first of them just
+/// renewed. Each one acts on what it saw, late or not.
+#[test]
+fn m14_sixty_four_callers_one_renewal() {
+    within(|| {
+        let keys = Dogpile::with_value(MINUTE, vec![1]);
+        let runs = Runs::default();
+        let seen_by_all = Barrier::new(64);
+        thread::scope(|threads| {
+            for _ in 0..64 {
+                threads.spawn(|| {
+                    let seen = keys.peek().unwrap();
+                    assert!(!seen.contains(&2));
+                    seen_by_all.wait();
+                    keys.expire_if(&seen);
+                    let call = keys.call().accept(Accept::NewerThan(&seen));
+                    let newer = call.get_or_create(|| runs.run(|| vec![1, 2])).unwrap();
+                    assert!(newer.contains(&2));
+                    drop(seen);
+                    drop(newer);
+                    // And goes on as if nothing had happened.
+                    assert!(keys.get_or_create(|| panic!("it is fresh")).contains(&2));
+                });
+            }
+        });
+        assert_eq!(runs.count(), 1);
+    });
+}
+
+/// 15: a waiter that re-reads after waking and finds the value already stale again: it elects,
+/// waits, re-reads, for ever.
+#[test]
+fn m15_a_waiter_takes_what_it_waited_for() {
+    within(|| {
+        for accept in [Accept::Stale, Accept::Fresh] {
+            let (clock, builder) = manual(NANO);
+            let pile = builder.stale_while_revalidate(Duration::ZERO).build();
+            let runs = Runs::default();
+            thread::scope(|threads| {
+                drop(pile.get_or_create(|| {
+                    for _ in 0..8 {
+                        let (pile, runs) = (&pile, &runs);
+                        threads.spawn(move || {
+                            let call = pile.call().accept(accept);
+                            assert_eq!(*call.get_or_create(|| runs.run(|| 2)).unwrap(), 1);
+                        });
+                    }
+                    until(|| pile.waiters() == 8);
+                    1
+                }));
+                clock.advance(MINUTE);
+            });
+            assert_eq!(runs.count(), 0);
+        }
+    });
+}
