@@ -34,6 +34,10 @@ pub struct Builder<T> {
 pub(crate) struct Config {
     pub(crate) policy: Policy,
     pub(crate) time: Time,
+    /// Whether `acquire` takes what it finds for just created, on a pile that never created.
+    pub(crate) init: bool,
+    /// Whether the pile keeps the values that `acquire` creates.
+    pub(crate) keep: bool,
 }
 
 impl<T> Builder<T> {
@@ -46,6 +50,8 @@ impl<T> Builder<T> {
             config: Config {
                 policy,
                 time: Time::SYSTEM,
+                init: false,
+                keep: true,
             },
             value: PhantomData,
         }
@@ -59,6 +65,25 @@ impl<T> Builder<T> {
     /// of RFC 5861.
     pub const fn stale_while_revalidate(mut self, limit: Duration) -> Self {
         self.config.policy.stale_while_revalidate = Some(limit);
+        self
+    }
+
+    /// For [`acquire`](crate::Dogpile::acquire): starts as if created at the first call.
+    ///
+    /// What that call finds, and cannot tell the age of, counts as fresh from then on. Without this
+    /// such a value counts as none, so that the first call creates.
+    pub const fn init(mut self) -> Self {
+        self.config.init = true;
+        self
+    }
+
+    /// For [`acquire`](crate::Dogpile::acquire): whether the pile keeps the value of its last
+    /// creation besides, for callers who looked it up in vain while it was created. Default: it
+    /// does.
+    ///
+    /// Switched off, such a caller creates again.
+    pub const fn keep_last(mut self, keep: bool) -> Self {
+        self.config.keep = keep;
         self
     }
 

@@ -4,14 +4,15 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use crate::builder::Config;
+use crate::attempt::{Attempt, Busy, Outcome};
 use crate::clock::Tick;
+use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
 use crate::guard::{Guard, Origin};
 use crate::lease::Lease;
+use crate::place::PileRef;
 use crate::policy::Verdict;
-use crate::raw::{Attempt, Judgement, Node, NodeRef, Numbers, Outcome, Pile};
-use crate::reentrancy::{is_inside, Identity};
+use crate::raw::{Found, Judgement, Node, NodeRef, Numbers};
 
 /// Which values a call takes.
 #[non_exhaustive]
@@ -48,8 +49,8 @@ impl<T> fmt::Debug for Accept<'_, T> {
 }
 
 /// [`Accept`] without the guard.
-#[derive(Clone, Copy, Debug)]
-enum Demand {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Demand {
     Stale,
     Fresh,
     NewerThan(u64),
@@ -59,7 +60,7 @@ enum Demand {
 impl Demand {
     /// The number that a creation must exceed to answer a call that found the pile with these
     /// numbers.
-    fn floor(self, numbers: Numbers) -> u64 {
+    pub(crate) fn floor(self, numbers: Numbers) -> u64 {
         match self {
             Demand::Stale => 0,
             Demand::Fresh => numbers.expiry_mark,
@@ -69,7 +70,7 @@ impl Demand {
     }
 
     /// Whether a value that is good for `verdict` will do.
-    fn judge(self, floor: u64, node_number: u64, verdict: Verdict) -> Judgement {
+    pub(crate) fn judge(self, floor: u64, node_number: u64, verdict: Verdict) -> Judgement {
         match (self, verdict) {
             (_, Verdict::Dead) => Judgement::Useless,
             (Demand::Stale, Verdict::Fresh) => Judgement::Good,
@@ -107,11 +108,10 @@ impl Demand {
 /// ```
 #[must_use = "a call does nothing until it is made"]
 pub struct Call<'a, T> {
-    config: &'a Config,
-    pile: &'a Pile<T>,
+    pub(crate) place: PileRef<'a, T>,
     wait: Option<Duration>,
-    max_age: Option<Duration>,
-    demand: Demand,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) demand: Demand,
 }
 
 impl<T> Clone for Call<'_, T> {
@@ -133,10 +133,9 @@ impl<T> fmt::Debug for Call<'_, T> {
 }
 
 impl<'a, T> Call<'a, T> {
-    pub(crate) const fn new(config: &'a Config, pile: &'a Pile<T>) -> Self {
+    pub(crate) fn new(place: PileRef<'a, T>) -> Self {
         Self {
-            config,
-            pile,
+            place,
             wait: None,
             max_age: None,
             demand: Demand::Stale,
@@ -188,7 +187,7 @@ impl<'a, T> Call<'a, T> {
         match self.glance() {
             Some(guard) => Ok(guard),
             // Somebody else's failure is no answer to a caller whose creator cannot fail.
-            None => self.create_or_wait(|| Ok(create()), |_failure| None),
+            None => self.create_or_wait(|_| Ok(create().into()), |_failure| None),
         }
     }
 
@@ -210,14 +209,48 @@ impl<'a, T> Call<'a, T> {
     ) -> Result<Guard<'a, T>, Error<E>> {
         match self.glance() {
             Some(guard) => Ok(guard),
+            None => self.create_or_wait(
+                |_| create().map(Created::new),
+                |failure| Some(failure.into_error()),
+            ),
+        }
+    }
+
+    /// The value, or else the one that `create` makes, which may say how long the value lives, how
+    /// old it is, and more: as [`Dogpile::get_or_create_with`](crate::Dogpile::get_or_create_with),
+    /// with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Call::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn get_or_create_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<Guard<'a, T>, Error<E>> {
+        match self.glance() {
+            Some(guard) => Ok(guard),
             None => self.create_or_wait(create, |failure| Some(failure.into_error())),
+        }
+    }
+
+    /// The value, the lease, or the news that somebody else has it, without creating or waiting: as
+    /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
+    pub fn attempt(self) -> Attempt<'a, T> {
+        match self.glance() {
+            Some(guard) => self.offer(guard, 0),
+            None => self.attempt_above(&mut None),
         }
     }
 
     /// The value that is held, without creating or waiting.
     pub(crate) fn peek(self) -> Option<Guard<'a, T>> {
-        let node = self.pile.load()?;
-        let now = self.config.time.now();
+        let node = self.place.pile.load()?;
+        node.value()?;
+        let now = self.place.config.time.now();
         let origin = match self.verdict(&node, now) {
             Verdict::Fresh => Origin::Fresh,
             Verdict::Stale => Origin::Stale,
@@ -226,21 +259,25 @@ impl<'a, T> Call<'a, T> {
         Some(Guard::new(node, origin, now))
     }
 
-    fn verdict(&self, node: &Node<T>, now: Tick) -> Verdict {
-        self.config.policy.decide(&node.stamp(), self.max_age, now)
+    pub(crate) fn verdict(&self, node: &Node<T>, now: Tick) -> Verdict {
+        self.place
+            .config
+            .policy
+            .decide(&node.stamp(), self.max_age, now)
     }
 
     /// The way of almost every call: a look at the value, without the pile's lock. `None` is not a
     /// refusal: the value has to be looked at again under the lock.
     #[inline]
     fn glance(&self) -> Option<Guard<'a, T>> {
-        let node = self.pile.load()?;
+        let node = self.place.pile.load()?;
         let stale_from = node.stale_from();
         // Exact, unless the value is fresh without a doubt.
-        let now = self.config.time.now_against(stale_from);
+        let now = self.place.config.time.now_against(stale_from);
         if now < stale_from
             && self.max_age.is_none()
             && matches!(self.demand, Demand::Stale | Demand::Fresh)
+            && node.value().is_some()
         {
             return Some(Guard::new(node, Origin::Fresh, now));
         }
@@ -250,7 +287,8 @@ impl<'a, T> Call<'a, T> {
     /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
     /// plain.
     fn glance_closely(&self, node: NodeRef<T>) -> Option<Guard<'a, T>> {
-        let now = self.config.time.now();
+        node.value()?;
+        let now = self.place.config.time.now();
         // An expired value is newer than nothing: the last `expire` came after its creation had
         // begun.
         let floor = match self.demand {
@@ -271,63 +309,94 @@ impl<'a, T> Call<'a, T> {
         }
     }
 
+    /// One look under the lock. `floor` is fixed by the first: what counts is what had happened
+    /// when the call began, however long it takes.
+    fn attempt_above(&self, floor: &mut Option<u64>) -> Attempt<'a, T> {
+        let now = self.place.config.time.now();
+        let found = self.place.pile.attempt(|numbers, node| {
+            let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
+            match node {
+                Some(node) if node.value().is_some() => {
+                    self.demand
+                        .judge(floor, node.number(), self.verdict(node, now))
+                }
+                _ => Judgement::Useless,
+            }
+        });
+        let floor = floor.unwrap_or(0);
+        match found {
+            Found::Value(node, Judgement::Good) => {
+                Attempt::Hit(Guard::new(node, Origin::Fresh, now))
+            }
+            Found::Value(node, _) => self.offer(Guard::new(node, Origin::Stale, now), floor),
+            Found::Lease(fence) => Attempt::Lease(Lease::new(self.place, fence)),
+            Found::Busy(creation) => Attempt::Busy(Busy::empty(self.place, creation, floor)),
+        }
+    }
+
+    /// A value that is good enough; while somebody else is creating, if it is stale.
+    fn offer(&self, guard: Guard<'a, T>, floor: u64) -> Attempt<'a, T> {
+        match guard.origin() {
+            Origin::Stale => Attempt::Busy(Busy::stale(self.place, guard, floor)),
+            _ => Attempt::Hit(guard),
+        }
+    }
+
     /// The long way: create, or wait for who does. `failed` says what somebody else's failure means
     /// to this caller; `None` is nothing.
     #[cold]
     fn create_or_wait<E: Send + Sync + 'static>(
         self,
-        create: impl FnOnce() -> Result<T, E>,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>> {
-        let time = &self.config.time;
-        let deadline = self
-            .wait
-            .map(|limit| (limit, time.now().saturating_add(limit)));
-        // Fixed at the first look: what counts is what had happened when the call began, however
-        // long it takes.
+        let patience = self.patience();
         let mut floor = None;
         loop {
-            let now = time.now();
-            let attempt = self.pile.attempt(|numbers, node| {
-                let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
-                node.map_or(Judgement::Useless, |node| {
-                    self.demand
-                        .judge(floor, node.number(), self.verdict(node, now))
-                })
-            });
-            let creation = match attempt {
-                Attempt::Value(node, judgement) => {
-                    let fresh = judgement == Judgement::Good;
-                    return Ok(Guard::new(
-                        node,
-                        if fresh { Origin::Fresh } else { Origin::Stale },
-                        now,
-                    ));
-                }
-                Attempt::Lease(fence) => {
-                    return Lease::new(self.config, self.pile, fence).create(create)
-                }
-                Attempt::Busy(creation) => creation,
+            let busy = match self.attempt_above(&mut floor) {
+                Attempt::Hit(guard) => return Ok(guard),
+                Attempt::Lease(lease) => return lease.create(create),
+                Attempt::Busy(busy) => busy,
             };
-            if is_inside(Identity::of(self.pile)) {
-                return Err(Error::Reentrant);
+            let busy = match busy.into_stale() {
+                Ok(stale) => return Ok(stale),
+                Err(busy) => busy,
+            };
+            if let Some(answer) = patience.wait(busy, &failed) {
+                return answer;
             }
-            match creation.wait(time, deadline.map(|(_, tick)| tick)) {
-                Some(Outcome::Value(node)) if floor.is_some_and(|floor| node.number() > floor) => {
-                    return Ok(Guard::new(node, Origin::CreatedByAnother, time.now()));
-                }
-                // Too old for this call, which asked for one that began later; or no value at all.
-                Some(Outcome::Value(_) | Outcome::ElectAnew) => {}
-                Some(Outcome::Failed(failure)) => {
-                    if let Some(error) = failed(failure) {
-                        return Err(error);
-                    }
-                }
-                None => {
-                    let limit = deadline.map_or(Duration::ZERO, |(limit, _)| limit);
-                    return Err(Error::TimedOut { limit });
-                }
+        }
+    }
+
+    /// How long the call may wait, from now on.
+    pub(crate) fn patience(&self) -> Patience {
+        let time = &self.place.config.time;
+        Patience(
+            self.wait
+                .map(|limit| (limit, time.now().saturating_add(limit))),
+        )
+    }
+}
+
+/// The limit of a call's waiting, and when it is reached.
+pub(crate) struct Patience(Option<(Duration, Tick)>);
+
+impl Patience {
+    /// Waits for somebody else's creation. `None`: to be attempted anew.
+    pub(crate) fn wait<'a, T, E: Send + Sync + 'static>(
+        &self,
+        busy: Busy<'a, T>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Option<Result<Guard<'a, T>, Error<E>>> {
+        match busy.wait_until(self.0.map(|(_, deadline)| deadline)) {
+            Outcome::Value(guard) => Some(Ok(guard)),
+            Outcome::Failed(failure) => failed(failure).map(Err),
+            Outcome::ElectAnew => None,
+            Outcome::TimedOut => {
+                let limit = self.0.map_or(Duration::ZERO, |(limit, _)| limit);
+                Some(Err(Error::TimedOut { limit }))
             }
+            Outcome::Reentrant => Some(Err(Error::Reentrant)),
         }
     }
 }

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use crate::acquire::{Acquired, Lookup};
+use crate::attempt::Attempt;
 use crate::builder::Builder;
 use crate::call::{Accept, Call};
+use crate::created::{Created, Creating};
 use crate::error::Error;
 use crate::guard::{Guard, Origin};
+use crate::place::{sealed, Hold, PileRef};
 use crate::raw::{NodeRef, Pile};
-use crate::stamp::Stamp;
+use crate::sync::Arc;
 
 /// One value with a time to live, and the right to renew it, held by one caller at a time.
 ///
@@ -87,7 +91,7 @@ impl<T> Dogpile<T> {
 
     /// A call with options of its own: a limit to waiting, a stricter age, which values it takes.
     pub fn call(&self) -> Call<'_, T> {
-        Call::new(&self.settings.config, self.raw())
+        Call::new(self.place())
     }
 
     /// The value, or else the one that `create` makes.
@@ -158,6 +162,128 @@ impl<T> Dogpile<T> {
         self.call().get_or_try_create(create)
     }
 
+    /// The value, or else the one that `create` makes, which may say how long this one lives, how
+    /// old it is, or that the previous one is unchanged.
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create); see [`Created`] for what can be said,
+    /// and [`Creating`] for what the creator may know.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    pub fn get_or_create_with<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<Guard<'_, T>, Error<E>> {
+        self.call().get_or_create_with(create)
+    }
+
+    /// The value where it is kept, or else the one that `create` makes and puts there.
+    ///
+    /// For a value that lives in a memcached, a file, a cache: `get` looks it up there, `create`
+    /// makes it and stores it, and the pile sees to it that one creates at a time. It knows when
+    /// the last creation was, so a value that `get` finds is fresh, stale or dead by that;
+    /// [`Lookup::Aged`] brings an age of its own. What `get` finds on a pile that never created,
+    /// and without an age, counts as none; see [`Builder::init`].
+    ///
+    /// `get` is called once at most: not after a creation, not again after a wait, and not after an
+    /// [`invalidate`](Dogpile::invalidate) until something new was created. The pile keeps the
+    /// value of its last creation for callers who looked in vain while it was made; see
+    /// [`Builder::keep_last`].
+    ///
+    /// This is the original's `dogpile.acquire(creator, value_fn)`, and
+    /// [`Lookup::NeedRegeneration`] its `NeedRegenerationException`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Get`] if `get` fails: that goes to this caller alone and elects nobody. The others
+    /// as for [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does; the others go on.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::convert::Infallible;
+    /// use std::sync::Mutex;
+    /// use std::time::Duration;
+    ///
+    /// use dogpile::{Dogpile, Lookup};
+    ///
+    /// let store = Mutex::new(HashMap::new());
+    /// let page = Dogpile::new(Duration::from_secs(60));
+    ///
+    /// let show = || {
+    ///     page.acquire(
+    ///         || {
+    ///             let html = String::from("<h1>slowly rendered</h1>");
+    ///             store.lock().unwrap().insert("front", html.clone());
+    ///             Ok::<_, Infallible>(html)
+    ///         },
+    ///         || Ok(Lookup::from(store.lock().unwrap().get("front").cloned())),
+    ///     )
+    /// };
+    /// assert!(show()?.starts_with("<h1>"));
+    /// # Ok::<_, dogpile::Error<Infallible>>(())
+    /// ```
+    pub fn acquire<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'_, T>, Error<E>> {
+        self.call().acquire(create, get)
+    }
+
+    /// One look: the value, or the lease, or the news that somebody else has it. Neither creates
+    /// nor waits.
+    ///
+    /// For those who embed the election in something of their own, such as a cache that keeps its
+    /// values itself; every other call is made of this one.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Attempt, Dogpile, Outcome};
+    ///
+    /// let pile = Dogpile::<u32>::new(Duration::from_secs(60));
+    /// let value = loop {
+    ///     match pile.attempt() {
+    ///         Attempt::Hit(guard) => break guard.to_owned(),
+    ///         Attempt::Lease(lease) => break lease.publish(7).expect("nobody interferes here"),
+    ///         Attempt::Busy(busy) => match busy.into_stale() {
+    ///             Ok(stale) => break stale.to_owned(),
+    ///             Err(busy) => match busy.wait() {
+    ///                 Outcome::Value(guard) => break guard.to_owned(),
+    ///                 _ => continue,
+    ///             },
+    ///         },
+    ///         _ => unreachable!(),
+    ///     }
+    /// };
+    /// assert_eq!(*value, 7);
+    /// ```
+    pub fn attempt(&self) -> Attempt<'_, T> {
+        self.call().attempt()
+    }
+
+    /// As [`attempt`](Dogpile::attempt), with a lease that holds the pile by its `Arc`, and so can
+    /// be sent to where no borrow can go.
+    pub fn attempt_owned(self: &Arc<Self>) -> Attempt<'_, T, Arc<Self>> {
+        match self.attempt() {
+            Attempt::Hit(guard) => Attempt::Hit(guard),
+            Attempt::Busy(busy) => Attempt::Busy(busy),
+            Attempt::Lease(lease) => Attempt::Lease(lease.held_by(Arc::clone(self))),
+        }
+    }
+
     /// Creates now, however fresh the value is, and returns the new one.
     ///
     /// Under the election as any creation: the others go on with the old value meanwhile, and of
@@ -209,12 +335,27 @@ impl<T> Dogpile<T> {
     /// assert_eq!(*pile.peek().unwrap(), 7);
     /// ```
     pub fn set(&self, value: T) {
-        let stamp = Stamp::new(
-            self.settings.config.time.now(),
-            self.settings.config.policy.ttl,
-        );
+        self.set_with(Created::new(value));
+    }
+
+    /// Makes a value the current one, with a time to live or an age of its own.
+    ///
+    /// As [`set`](Dogpile::set). One that is not to be kept goes to those who wait.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::{Created, Dogpile};
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// pile.set_with(Created::new(7).age(Duration::from_secs(59)));
+    /// assert!(pile.is_fresh());
+    /// ```
+    pub fn set_with(&self, created: Created<T>) {
+        let config = &self.settings.config;
         // The pile numbers it.
-        self.raw().set(NodeRef::new(value, stamp, 0));
+        let (node, kept) = created.into_nodes(config.time.now(), config.policy.ttl, 0);
+        self.raw().set(node, kept);
     }
 
     /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
@@ -315,6 +456,21 @@ impl<T> Dogpile<T> {
 
     fn raw(&self) -> &Pile<T> {
         &self.pile
+    }
+
+    fn place(&self) -> PileRef<'_, T> {
+        PileRef {
+            config: &self.settings.config,
+            pile: &self.pile,
+        }
+    }
+}
+
+impl<T> sealed::Sealed for Arc<Dogpile<T>> {}
+
+impl<T> Hold<T> for Arc<Dogpile<T>> {
+    fn pile(&self) -> PileRef<'_, T> {
+        self.place()
     }
 }
 

@@ -71,6 +71,10 @@ pub enum Error<E> {
     /// `E`.
     #[error(transparent)]
     Failed(Failure),
+    /// The look-up of the value failed where it is kept. Nobody was elected for it, and nobody else
+    /// is told.
+    #[error("looking the value up failed")]
+    Get(#[source] E),
     /// The wait limit of the call passed while somebody else was creating the value.
     #[error(
         "no value within the wait limit of {limit:?}: its creation is still running; raise the \
@@ -123,21 +127,11 @@ where
                 Err(shared) => shared.to_string().into(),
             },
             Error::Failed(failure) => Box::new(failure),
+            Error::Get(error) => error.into(),
             Error::TimedOut { limit } => {
                 Box::new(Error::<std::convert::Infallible>::TimedOut { limit })
             }
             Error::Reentrant => Box::new(Error::<std::convert::Infallible>::Reentrant),
-        }
-    }
-}
-
-impl<E> Clone for Error<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Error::Create(error) => Error::Create(Arc::clone(error)),
-            Error::Failed(failure) => Error::Failed(failure.clone()),
-            Error::TimedOut { limit } => Error::TimedOut { limit: *limit },
-            Error::Reentrant => Error::Reentrant,
         }
     }
 }
@@ -147,6 +141,7 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
         match self {
             Error::Create(error) => f.debug_tuple("Create").field(error).finish(),
             Error::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+            Error::Get(error) => f.debug_tuple("Get").field(error).finish(),
             Error::TimedOut { limit } => f.debug_struct("TimedOut").field("limit", limit).finish(),
             Error::Reentrant => f.write_str("Reentrant"),
         }

@@ -84,17 +84,16 @@ impl<T> Guard<'_, T> {
     ///
     /// Costs an atomic increment on memory that all owners of this value share.
     pub fn to_owned(&self) -> Owned<T> {
-        Owned {
-            node: self.node.clone(),
-        }
+        Owned::new(self.node.clone())
     }
 }
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        self.node.value()
+        shown(&self.node)
     }
 }
 
@@ -116,11 +115,34 @@ pub struct Owned<T> {
     node: NodeRef<T>,
 }
 
+impl<T> Owned<T> {
+    pub(crate) fn new(node: NodeRef<T>) -> Self {
+        Self { node }
+    }
+
+    /// That of a value which may be kept elsewhere.
+    pub(crate) fn of(node: NodeRef<T>) -> Option<Self> {
+        node.value().is_some().then_some(Self { node })
+    }
+
+    pub(crate) fn node(&self) -> &NodeRef<T> {
+        &self.node
+    }
+}
+
+/// The value of a guard's node.
+#[inline]
+fn shown<T>(node: &NodeRef<T>) -> &T {
+    node.value()
+        .expect("guards are made of nodes with a value of their own")
+}
+
 impl<T> Deref for Owned<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        self.node.value()
+        shown(&self.node)
     }
 }
 

@@ -1,86 +1,178 @@
 //! The right to create: published, failed, or given up when dropped.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::panic::resume_unwind;
 
-use crate::builder::Config;
+use crate::clock::Tick;
+use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
-use crate::guard::{Guard, Origin};
-use crate::raw::{NodeRef, Pile};
+use crate::guard::{Guard, Origin, Owned};
+use crate::place::{Hold, PileRef};
+use crate::raw::NodeRef;
 use crate::reentrancy::{Identity, Inside};
-use crate::stamp::Stamp;
 use crate::sync::{run, Arc};
 
-/// The lease of a pile. Whatever way it is left, a pile is never left leased by nobody: unless the
-/// value or the error was handed in, dropping it gives it up.
-pub(crate) struct Lease<'a, T> {
-    config: &'a Config,
-    pile: &'a Pile<T>,
+/// The right to create a value of a pile, held by one at a time; see
+/// [`Dogpile::attempt`](crate::Dogpile::attempt).
+///
+/// It may be sent to another thread. Unless [`publish`](Lease::publish) or [`fail`](Lease::fail)
+/// ends it, dropping it gives it up, and the next caller is granted it. One that is kept for ever
+/// keeps everybody else waiting who has no usable value, up to their wait limit; a call of the
+/// holder itself waits too, as the pile cannot know that it is the holder.
+#[must_use = "a lease that is dropped is given up"]
+pub struct Lease<P: Hold<T>, T> {
+    place: P,
     fence: u64,
     ended: bool,
+    value: PhantomData<fn(T) -> T>,
 }
 
-impl<'a, T> Lease<'a, T> {
-    /// The lease that `pile` has just granted under the number `fence`.
-    pub(crate) fn new(config: &'a Config, pile: &'a Pile<T>, fence: u64) -> Self {
+impl<P: Hold<T>, T> Lease<P, T> {
+    /// The lease that the pile has just granted under the number `fence`.
+    pub(crate) fn new(place: P, fence: u64) -> Self {
         Self {
-            config,
-            pile,
+            place,
             fence,
             ended: false,
+            value: PhantomData,
         }
     }
 
+    /// The same lease, its pile held in another way.
+    pub(crate) fn held_by<Q: Hold<T>>(mut self, place: Q) -> Lease<Q, T> {
+        self.ended = true;
+        Lease::new(place, self.fence)
+    }
+
+    /// Makes the value the current one and hands it to everybody who waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Superseded`] if a `set` or an `invalidate` came meanwhile; it gives the value back.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Attempt, Dogpile};
+    ///
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let Attempt::Lease(lease) = pile.attempt() else { panic!() };
+    /// pile.invalidate();
+    /// assert_eq!(lease.publish(7).unwrap_err().into_inner(), Some(7));
+    /// ```
+    pub fn publish(self, created: impl Into<Created<T>>) -> Result<Owned<T>, Superseded<T>> {
+        let (node, published, _) = self.finish(created.into());
+        if published {
+            Ok(Owned::new(node))
+        } else {
+            Err(Superseded { node })
+        }
+    }
+
+    /// Ends the lease with a failure, and hands the error to everybody who waits with the fallible
+    /// form.
+    pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> Error<E> {
+        let error = Arc::new(error);
+        self.ended = true;
+        let failure = Failure::new(Arc::clone(&error));
+        self.place.pile().pile.fail(self.fence, failure);
+        Error::Create(error)
+    }
+
+    /// The value that is held, however old: stale as a rule.
+    pub fn previous(&self) -> Option<Owned<T>> {
+        self.creating().previous()
+    }
+
+    /// The number of this lease. Every lease of a pile has a higher one than those before.
+    pub fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    /// Whether a `set` or an `invalidate` came meanwhile: then it can no longer publish.
+    pub fn is_superseded(&self) -> bool {
+        self.creating().is_superseded()
+    }
+
+    fn creating(&self) -> Creating<'_, T> {
+        Creating::new(self.place.pile(), self.fence)
+    }
+
+    fn finish(mut self, created: Created<T>) -> (NodeRef<T>, bool, Tick) {
+        let PileRef { config, pile } = self.place.pile();
+        // Asked here, when the creation is complete: a creator slower than the ttl still makes a
+        // value that lives for it.
+        let now = config.time.now();
+        let (node, kept) = created.into_nodes(now, config.policy.ttl, self.fence);
+        self.ended = true;
+        let published = pile.publish(self.fence, &node, kept, now);
+        (node, published, now)
+    }
+}
+
+impl<'a, T> Lease<PileRef<'a, T>, T> {
     /// Runs the creator and ends the lease with what comes of it.
     pub(crate) fn create<E: Send + Sync + 'static>(
         self,
-        create: impl FnOnce() -> Result<T, E>,
+        create: impl FnOnce(Creating<'a, T>) -> Result<Created<T>, E>,
     ) -> Result<Guard<'a, T>, Error<E>> {
         let created = {
-            let _inside = Inside::enter(Identity::of(self.pile));
-            run(create)
+            let _inside = Inside::enter(Identity::of(self.place.pile));
+            run(|| create(Creating::new(self.place, self.fence)))
         };
         match created {
-            Ok(Ok(value)) => Ok(self.publish(value)),
-            Ok(Err(error)) => {
-                let error = Arc::new(error);
-                self.fail(Failure::new(Arc::clone(&error)));
-                Err(Error::Create(error))
+            Ok(Ok(created)) => {
+                let (node, published, now) = self.finish(created);
+                let origin = if published {
+                    Origin::CreatedHere
+                } else {
+                    Origin::Superseded
+                };
+                Ok(Guard::new(node, origin, now))
             }
+            Ok(Err(error)) => Err(self.fail(error)),
             Err(panic) => {
                 drop(self);
                 resume_unwind(panic)
             }
         }
     }
+}
 
-    fn publish(mut self, value: T) -> Guard<'a, T> {
-        // Asked here, when the creation is complete: a creator slower than the ttl still makes a
-        // value that lives for it.
-        let now = self.config.time.now();
-        let node = NodeRef::new(value, Stamp::new(now, self.config.policy.ttl), self.fence);
-        self.ended = true;
-        let published = self.pile.publish(self.fence, &node, now);
-        Guard::new(
-            node,
-            if published {
-                Origin::CreatedHere
-            } else {
-                Origin::Superseded
-            },
-            now,
-        )
-    }
-
-    fn fail(mut self, failure: Failure) {
-        self.ended = true;
-        self.pile.fail(self.fence, failure);
+impl<P: Hold<T>, T> Drop for Lease<P, T> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.place.pile().pile.give_up(self.fence);
+        }
     }
 }
 
-impl<T> Drop for Lease<'_, T> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.pile.give_up(self.fence);
-        }
+impl<P: Hold<T>, T> fmt::Debug for Lease<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("fence", &self.fence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A value that came too late: a `set` or an `invalidate` superseded its lease.
+#[derive(thiserror::Error)]
+#[error("the lease was superseded by a set or an invalidate while the value was created")]
+pub struct Superseded<T> {
+    node: NodeRef<T>,
+}
+
+impl<T> Superseded<T> {
+    /// The value. `None` if it was an unchanged one, which the pile had held and others may hold.
+    pub fn into_inner(self) -> Option<T> {
+        self.node.into_value()
+    }
+}
+
+impl<T> fmt::Debug for Superseded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Superseded").finish_non_exhaustive()
     }
 }

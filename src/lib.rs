@@ -82,25 +82,34 @@
 //! `--cfg dogpile_loom`.
 #![warn(missing_docs)]
 
+mod acquire;
+mod attempt;
 mod builder;
 mod call;
 mod clock;
+mod created;
 mod dogpile;
 mod error;
 mod guard;
 mod lease;
+mod place;
 mod policy;
 mod raw;
 mod reentrancy;
 mod stamp;
 mod sync;
 
+pub use crate::acquire::{Acquired, Lookup};
+pub use crate::attempt::{Attempt, Busy, Outcome};
 pub use crate::builder::Builder;
 pub use crate::call::{Accept, Call};
 pub use crate::clock::{Clock, ManualClock, SystemClock, Tick};
+pub use crate::created::{Created, Creating};
 pub use crate::dogpile::Dogpile;
 pub use crate::error::{Error, Failure};
 pub use crate::guard::{Guard, Origin, Owned};
+pub use crate::lease::{Lease, Superseded};
+pub use crate::place::{Hold, PileRef};
 
 /// Makes must-not-compile examples of what the types forbid.
 ///

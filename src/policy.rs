@@ -51,9 +51,11 @@ impl Policy {
     fn usable_until(&self, value: &Stamp) -> Tick {
         match self.stale_while_revalidate {
             None => Tick::MAX,
-            // Stale from the first nanosecond beyond its ttl on, so stale for longer than the limit
-            // `limit` after that.
-            Some(limit) => value.stale_from().saturating_add(limit),
+            Some(limit) => {
+                let aged = value.older_from(value.ttl.saturating_add(limit));
+                let expired = value.expired.map(|expired| expired.saturating_add(limit));
+                expired.map_or(aged, |expired| expired.min(aged))
+            }
         }
     }
 }
@@ -78,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_value_exactly_as_old_as_its_ttl_is_fresh() {
-        let value = Stamp::new(at(0), SECOND);
+        let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
             decide(SECOND, None, value, at(1_000_000_000)),
             Verdict::Fresh
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_value_exactly_stale_for_its_limit_is_usable() {
-        let value = Stamp::new(at(0), SECOND);
+        let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
             decide(SECOND, Some(SECOND), value, at(2_000_000_000)),
             Verdict::Stale
@@ -116,17 +118,17 @@ mod tests {
             decide(
                 Duration::ZERO,
                 None,
-                Stamp::new(at(0), Duration::ZERO),
+                Stamp::new(at(0), Duration::ZERO, Duration::ZERO),
                 at(0)
             ),
             Verdict::Stale
         );
-        let eternal = Stamp::new(at(0), Duration::MAX);
+        let eternal = Stamp::new(at(0), Duration::ZERO, Duration::MAX);
         assert_eq!(
             decide(Duration::MAX, None, eternal, Tick::from_nanos(u64::MAX - 1)),
             Verdict::Fresh
         );
-        let limited = Stamp::new(at(0), SECOND);
+        let limited = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
             decide(
                 SECOND,
@@ -142,7 +144,7 @@ mod tests {
     fn an_expired_value_is_stale_from_then_on() {
         let value = Stamp {
             expired: Some(at(7)),
-            ..Stamp::new(at(0), SECOND)
+            ..Stamp::new(at(0), Duration::ZERO, SECOND)
         };
         assert_eq!(decide(SECOND, Some(SECOND), value, at(7)), Verdict::Stale);
         assert_eq!(
@@ -159,7 +161,7 @@ mod tests {
     fn expiring_a_value_that_is_stale_already_does_not_lengthen_its_life() {
         let value = Stamp {
             expired: Some(at(5_000_000_000)),
-            ..Stamp::new(at(0), SECOND)
+            ..Stamp::new(at(0), Duration::ZERO, SECOND)
         };
         assert_eq!(
             decide(SECOND, Some(SECOND), value, at(2_000_000_001)),
@@ -169,9 +171,34 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_makes_nothing_older() {
-        let value = Stamp::new(at(0), SECOND);
+        let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(decide(SECOND, None, value, Tick::ZERO), Verdict::Fresh);
         assert_eq!(value.age(Tick::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_value_may_be_older_than_its_clock() {
+        let value = Stamp::new(Tick::ZERO, SECOND, SECOND * 2);
+        let tick = |nanos| Tick::from_nanos(nanos);
+        assert_eq!(value.age(tick(0)), SECOND);
+        let limit = Some(SECOND);
+        assert_eq!(
+            decide(SECOND * 2, limit, value, tick(1_000_000_000)),
+            Verdict::Fresh
+        );
+        assert_eq!(
+            decide(SECOND * 2, limit, value, tick(1_000_000_001)),
+            Verdict::Stale
+        );
+        assert_eq!(
+            decide(SECOND * 2, limit, value, tick(2_000_000_001)),
+            Verdict::Dead
+        );
+        let old = Stamp::new(Tick::ZERO, SECOND * 9, SECOND);
+        assert_eq!(decide(SECOND, None, old, Tick::ZERO), Verdict::Stale);
+        assert_eq!(decide(SECOND, limit, old, Tick::ZERO), Verdict::Dead);
+        let ageless = Stamp::new(Tick::ZERO, Duration::MAX, SECOND);
+        assert_eq!(decide(SECOND, limit, ageless, Tick::MAX), Verdict::Dead);
     }
 
     #[test]
@@ -180,7 +207,7 @@ mod tests {
             ttl: SECOND,
             stale_while_revalidate: None,
         };
-        let value = Stamp::new(at(0), SECOND);
+        let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
             policy.decide(&value, Some(SECOND / 2), at(500_000_000)),
             Verdict::Fresh

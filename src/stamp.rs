@@ -8,18 +8,21 @@ use crate::clock::Tick;
 /// The times of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// When its creation completed.
+    /// When its creation completed, or when its age was told.
     pub(crate) created: Tick,
-    /// How long it is fresh from then on.
+    /// How old it was then. Kept apart, since a value may be older than its clock.
+    pub(crate) age_then: Duration,
+    /// Up to which age it is fresh.
     pub(crate) ttl: Duration,
     /// When it was expired by hand.
     pub(crate) expired: Option<Tick>,
 }
 
 impl Stamp {
-    pub(crate) fn new(created: Tick, ttl: Duration) -> Self {
+    pub(crate) fn new(created: Tick, age_then: Duration, ttl: Duration) -> Self {
         Self {
             created,
+            age_then,
             ttl,
             expired: None,
         }
@@ -27,17 +30,19 @@ impl Stamp {
 
     pub(crate) fn age(&self, now: Tick) -> Duration {
         now.saturating_since(self.created)
+            .saturating_add(self.age_then)
     }
 
     /// The first instant at which the value is older than `limit`; one of zero is exceeded from the
     /// start.
     pub(crate) fn older_from(&self, limit: Duration) -> Tick {
-        if limit.is_zero() {
-            return self.created;
+        match limit.checked_sub(self.age_then) {
+            Some(rest) if !limit.is_zero() => self
+                .created
+                .saturating_add(rest)
+                .saturating_add(Duration::from_nanos(1)),
+            _ => self.created,
         }
-        self.created
-            .saturating_add(limit)
-            .saturating_add(Duration::from_nanos(1))
     }
 
     /// The first instant at which the value is stale.

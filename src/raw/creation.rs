@@ -8,7 +8,7 @@ use crate::raw::node::NodeRef;
 use crate::sync::{Arc, UnsafeCell};
 
 /// What those who waited for a creation are told.
-pub(crate) enum Outcome<T> {
+pub(crate) enum Told<T> {
     /// A value: the created one, or one that was `set` meanwhile.
     Value(NodeRef<T>),
     /// The creator failed.
@@ -17,12 +17,12 @@ pub(crate) enum Outcome<T> {
     ElectAnew,
 }
 
-impl<T> Clone for Outcome<T> {
+impl<T> Clone for Told<T> {
     fn clone(&self) -> Self {
         match self {
-            Outcome::Value(node) => Outcome::Value(node.clone()),
-            Outcome::Failed(failure) => Outcome::Failed(failure.clone()),
-            Outcome::ElectAnew => Outcome::ElectAnew,
+            Told::Value(node) => Told::Value(node.clone()),
+            Told::Failed(failure) => Told::Failed(failure.clone()),
+            Told::ElectAnew => Told::ElectAnew,
         }
     }
 }
@@ -34,12 +34,12 @@ impl<T> Clone for Outcome<T> {
 pub(crate) struct Creation<T> {
     // An allocation of its own: a clock wakes it, and a waker must not know `T`.
     done: Arc<Event>,
-    outcome: UnsafeCell<Option<Outcome<T>>>,
+    outcome: UnsafeCell<Option<Told<T>>>,
 }
 
 // SAFETY: `outcome` is written by the one `complete` before `done` is set, and only read by anyone
 // else after `done` was seen set, so no access races with the write. The readers share
-// `&Outcome<T>` and the last owner of the creation drops it, on whatever thread: that asks for `T:
+// `&Told<T>` and the last owner of the creation drops it, on whatever thread: that asks for `T:
 // Send + Sync`, as an `Arc<T>` would. (`Failure` is both already.)
 unsafe impl<T: Send + Sync> Sync for Creation<T> {}
 
@@ -53,7 +53,7 @@ impl<T> Creation<T> {
 
     /// Hands the outcome to everybody who waits. Called once, by who took the creation out of the
     /// pile.
-    pub(super) fn complete(&self, outcome: Outcome<T>) {
+    pub(super) fn complete(&self, outcome: Told<T>) {
         self.outcome.with_mut(|slot| {
             // SAFETY: the one call of `complete`, and nobody reads before `done` is set below: the
             // access is exclusive.
@@ -63,7 +63,7 @@ impl<T> Creation<T> {
     }
 
     /// Sleeps until the outcome is there, or until `deadline`.
-    pub(crate) fn wait(&self, time: &Time, deadline: Option<Tick>) -> Option<Outcome<T>> {
+    pub(crate) fn wait(&self, time: &Time, deadline: Option<Tick>) -> Option<Told<T>> {
         if !self.done.wait(time, deadline) {
             return None;
         }

@@ -14,7 +14,7 @@ mod event;
 mod node;
 mod state;
 
-pub(crate) use self::creation::{Creation, Outcome};
+pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::node::{Node, NodeRef};
 
 use self::cell::Cell;
@@ -50,7 +50,7 @@ pub(crate) struct Numbers {
 }
 
 /// What a caller gets who has looked under the lock.
-pub(crate) enum Attempt<T> {
+pub(crate) enum Found<T> {
     /// The current value.
     Value(NodeRef<T>, Judgement),
     /// The lease with this fence. To be ended by exactly one of `publish`, `fail` and `give_up`.
@@ -78,7 +78,7 @@ impl<T> Pile<T> {
     pub(crate) fn attempt(
         &self,
         judge: impl FnOnce(Numbers, Option<&Node<T>>) -> Judgement,
-    ) -> Attempt<T> {
+    ) -> Found<T> {
         let mut state = self.state.lock();
         let numbers = Numbers {
             last: state.last(),
@@ -87,30 +87,39 @@ impl<T> Pile<T> {
         let current = self.cell.load();
         let judgement = judge(numbers, current.as_deref());
         match current {
-            Some(node) if judgement == Judgement::Good => Attempt::Value(node, judgement),
+            Some(node) if judgement == Judgement::Good => Found::Value(node, judgement),
             Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
-                Attempt::Value(node, judgement)
+                Found::Value(node, judgement)
             }
-            _ if state.is_leased() => Attempt::Busy(state.join()),
+            _ if state.is_leased() => Found::Busy(state.join()),
             current => {
                 if let Some(node) = &current {
                     node.set_renewing(true);
                 }
-                Attempt::Lease(state.grant())
+                Found::Lease(state.grant())
             }
         }
     }
 
     /// Ends the lease with a value. Says whether it became the current one; if not, the lease was
     /// superseded.
-    pub(crate) fn publish(&self, fence: u64, node: &NodeRef<T>, now: Tick) -> bool {
+    ///
+    /// What is kept here from then on is `kept`: the node itself, or its times alone.
+    pub(crate) fn publish(
+        &self,
+        fence: u64,
+        node: &NodeRef<T>,
+        kept: NodeRef<T>,
+        now: Tick,
+    ) -> bool {
         let mut state = self.state.lock();
         let current = state.generation < fence;
         let old = if current {
             if state.expiry_mark > fence {
                 node.expire(now);
+                kept.expire(now);
             }
-            self.cell.swap(Some(node.clone()))
+            self.cell.swap(Some(kept))
         } else {
             self.renewed_by_nobody();
             None
@@ -118,9 +127,9 @@ impl<T> Pile<T> {
         let creation = state.end(fence);
         drop(state);
         if current {
-            tell(creation, Outcome::Value(node.clone()));
+            tell(creation, Told::Value(node.clone()));
         } else {
-            tell(creation, Outcome::ElectAnew);
+            tell(creation, Told::ElectAnew);
         }
         drop(old);
         current
@@ -129,22 +138,22 @@ impl<T> Pile<T> {
     /// Ends the lease with an error, which goes to everybody who waits, unless the lease was
     /// superseded.
     pub(crate) fn fail(&self, fence: u64, failure: Failure) {
-        self.end(fence, Outcome::Failed(failure));
+        self.end(fence, Told::Failed(failure));
     }
 
     /// Ends the lease with nothing.
     pub(crate) fn give_up(&self, fence: u64) {
-        self.end(fence, Outcome::ElectAnew);
+        self.end(fence, Told::ElectAnew);
     }
 
-    fn end(&self, fence: u64, outcome: Outcome<T>) {
+    fn end(&self, fence: u64, outcome: Told<T>) {
         let mut state = self.state.lock();
         self.renewed_by_nobody();
         let superseded = state.generation > fence;
         let creation = state.end(fence);
         drop(state);
         if superseded {
-            tell(creation, Outcome::ElectAnew);
+            tell(creation, Told::ElectAnew);
         } else {
             tell(creation, outcome);
         }
@@ -159,16 +168,38 @@ impl<T> Pile<T> {
 
     /// Makes `node` the current value and hands it to everybody who waits; a lease that is held is
     /// superseded.
-    pub(crate) fn set(&self, mut node: NodeRef<T>) {
+    ///
+    /// What is kept here from then on is `kept`: the node itself, or its times alone.
+    pub(crate) fn set(&self, node: NodeRef<T>, kept: NodeRef<T>) {
         let mut state = self.state.lock();
         let number = state.next();
         state.generation = number;
         node.number_as(number);
-        node.set_renewing(state.is_leased());
-        let old = self.cell.swap(Some(node.clone()));
+        kept.number_as(number);
+        kept.set_renewing(state.is_leased());
+        let old = self.cell.swap(Some(kept));
         let creation = state.release_waiters();
         drop(state);
-        tell(creation, Outcome::Value(node));
+        tell(creation, Told::Value(node));
+        drop(old);
+    }
+
+    /// Notes the times of a value that was made elsewhere, if the current one is still `seen`.
+    pub(crate) fn note(&self, node: NodeRef<T>, seen: Option<&NodeRef<T>>) {
+        let mut state = self.state.lock();
+        let current = self.cell.load();
+        let unchanged = match (&current, seen) {
+            (Some(current), Some(seen)) => current.is(seen),
+            (None, None) => state.generation == 0,
+            _ => false,
+        };
+        if !unchanged {
+            return;
+        }
+        node.number_as(state.next());
+        node.set_renewing(state.is_leased());
+        let old = self.cell.swap(Some(node));
+        drop(state);
         drop(old);
     }
 
@@ -208,6 +239,23 @@ impl<T> Pile<T> {
         }
     }
 
+    /// Whether the pile was emptied, and nothing was published or set since.
+    pub(crate) fn is_emptied(&self) -> bool {
+        let state = self.state.lock();
+        state.generation > 0 && self.cell.load().is_none()
+    }
+
+    /// Whether the lease with this fence was superseded.
+    pub(crate) fn is_superseded(&self, fence: u64) -> bool {
+        self.state.lock().generation > fence
+    }
+
+    /// The running creation, to wait for, if one runs.
+    pub(crate) fn join(&self) -> Option<Arc<Creation<T>>> {
+        let mut state = self.state.lock();
+        state.is_leased().then(|| state.join())
+    }
+
     /// Whether somebody holds the lease.
     pub(crate) fn is_leased(&self) -> bool {
         self.state.lock().is_leased()
@@ -230,7 +278,7 @@ impl<T> Pile<T> {
 }
 
 /// Hands the outcome to those who wait for the creation, if anybody does. Not under the lock.
-fn tell<T>(creation: Option<Arc<Creation<T>>>, outcome: Outcome<T>) {
+fn tell<T>(creation: Option<Arc<Creation<T>>>, outcome: Told<T>) {
     if let Some(creation) = creation {
         creation.complete(outcome);
     }

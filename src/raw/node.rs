@@ -11,10 +11,10 @@ use crate::sync::{
 
 /// A value, when it was made, and what has become of it since.
 pub(crate) struct Node<T> {
-    value: T,
+    content: Content<T>,
     /// The number of the lease, or of the `set`, that made it: of two values of a pile the newer
     /// has the higher one.
-    number: u64,
+    number: AtomicU64,
     stamp: Stamp,
     /// The first instant at which the value is stale: what a hit looks at. Zero once it was
     /// expired.
@@ -26,15 +26,36 @@ pub(crate) struct Node<T> {
     renewing: AtomicBool,
 }
 
+enum Content<T> {
+    Own(T),
+    /// That of an older node, which has its own: renewed without a copy.
+    Of(NodeRef<T>),
+    /// Kept somewhere else: the node tells its times.
+    Elsewhere,
+}
+
 const NEVER: u64 = u64::MAX;
 
 impl<T> Node<T> {
-    pub(crate) fn value(&self) -> &T {
-        &self.value
+    /// The value, unless it is kept elsewhere.
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&T> {
+        match &self.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.value(),
+            Content::Elsewhere => None,
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.number
+        // ORDERING: relaxed: written before the node is shared.
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Numbers a value that was made under no lease. Under the pile's lock, before it is shared.
+    pub(super) fn number_as(&self, number: u64) {
+        // ORDERING: relaxed: as in `number`.
+        self.number.store(number, Ordering::Relaxed);
     }
 
     /// The first instant at which the value is stale, or a little sooner if it was expired.
@@ -88,21 +109,32 @@ pub(crate) struct NodeRef<T>(Counted<Node<T>>);
 impl<T> NodeRef<T> {
     /// A value that nobody else knows of yet, as made under the lease with this number.
     pub(crate) fn new(value: T, stamp: Stamp, number: u64) -> Self {
+        Self::with(Content::Own(value), stamp, number)
+    }
+
+    /// The value of `self` again, with other times.
+    pub(crate) fn renewed(&self, stamp: Stamp, number: u64) -> Self {
+        let root = match &self.content {
+            Content::Of(root) => root,
+            Content::Own(_) | Content::Elsewhere => self,
+        };
+        Self::with(Content::Of(root.clone()), stamp, number)
+    }
+
+    /// The times of a value that is kept elsewhere.
+    pub(crate) fn elsewhere(stamp: Stamp, number: u64) -> Self {
+        Self::with(Content::Elsewhere, stamp, number)
+    }
+
+    fn with(content: Content<T>, stamp: Stamp, number: u64) -> Self {
         Self(Counted::new(Node {
-            value,
-            number,
+            content,
+            number: AtomicU64::new(number),
             stamp,
             stale_from: AtomicU64::new(stamp.stale_from().as_nanos()),
             expired: AtomicU64::new(NEVER),
             renewing: AtomicBool::new(false),
         }))
-    }
-
-    /// Gives a value that nobody else knows of yet its number.
-    pub(super) fn number_as(&mut self, number: u64) {
-        Counted::get_mut(&mut self.0)
-            .expect("a value is numbered before it is shared")
-            .number = number;
     }
 
     pub(crate) fn is(&self, other: &NodeRef<T>) -> bool {
@@ -111,12 +143,20 @@ impl<T> NodeRef<T> {
 
     /// The value itself, if this is the only share in it.
     pub(crate) fn value_mut(&mut self) -> Option<&mut T> {
-        Counted::get_mut(&mut self.0).map(|node| &mut node.value)
+        match &mut Counted::get_mut(&mut self.0)?.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.value_mut(),
+            Content::Elsewhere => None,
+        }
     }
 
     /// The value itself, if this is the only share in it.
     pub(crate) fn into_value(self) -> Option<T> {
-        Counted::try_unwrap(self.0).ok().map(|node| node.value)
+        match Counted::try_unwrap(self.0).ok()?.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.into_value(),
+            Content::Elsewhere => None,
+        }
     }
 }
 

@@ -4,17 +4,17 @@
 //!
 //! ```breakages
 //! failure-elects-anew | src/raw/mod.rs
-//! - self.end(fence, Outcome::Failed(failure));
+//! - self.end(fence, Told::Failed(failure));
 //! + let _ = failure;
-//! + self.end(fence, Outcome::ElectAnew);
+//! + self.end(fence, Told::ElectAnew);
 //!
 //! failure-wakes-nobody | src/raw/mod.rs
 //! - tell(creation, outcome);
 //! + drop(outcome);
 //!
 //! infallible-callers-fail | src/call.rs
-//! - None => self.create_or_wait(|| Ok(create()), |_failure| None),
-//! + None => self.create_or_wait(|| Ok(create()), |failure| Some(failure.into_error())),
+//! - None => self.create_or_wait(|_| Ok(create().into()), |_failure| None),
+//! + None => self.create_or_wait(|_| Ok(create().into()), |failure| Some(failure.into_error())),
 //! ```
 
 use dogpile::{Dogpile, Error};

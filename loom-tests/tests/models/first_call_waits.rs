@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! publishes-without-waking | src/raw/mod.rs
-//! - tell(creation, Outcome::Value(node.clone()));
+//! - tell(creation, Told::Value(node.clone()));
 //! + drop(creation);
 //!
 //! sets-the-event-before-the-outcome | src/raw/creation.rs
@@ -20,8 +20,8 @@
 //! + let seen = self.word.load(Ordering::Relaxed);
 //!
 //! waiter-looks-at-the-pile-again | src/raw/mod.rs
-//! - tell(creation, Outcome::Value(node.clone()));
-//! + tell(creation, Outcome::ElectAnew);
+//! - tell(creation, Told::Value(node.clone()));
+//! + tell(creation, Told::ElectAnew);
 //!
 //! wakes-without-the-lock | src/raw/event.rs
 //! - drop(self.lock.lock());

@@ -12,10 +12,10 @@
 //! + let current = true;
 //!
 //! superseded-value-goes-to-waiters | src/raw/mod.rs
-//!   tell(creation, Outcome::Value(node.clone()));
+//!   tell(creation, Told::Value(node.clone()));
 //!   } else {
-//! - tell(creation, Outcome::ElectAnew);
-//! + tell(creation, Outcome::Value(node.clone()));
+//! - tell(creation, Told::ElectAnew);
+//! + tell(creation, Told::Value(node.clone()));
 //! ```
 
 use dogpile::{Dogpile, Origin};

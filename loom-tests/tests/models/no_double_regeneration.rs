@@ -3,8 +3,9 @@
 //!
 //! ```breakages
 //! takes-the-lease-unseen | src/call.rs
-//! - node.map_or(Judgement::Useless, |node| {
-//! + node.filter(|node| node.stamp().ttl.is_zero()).map_or(Judgement::Useless, |node| {
+//! - match node {
+//! + match node.filter(|node| node.stamp().ttl.is_zero()) {
+//!   Some(node) if node.value().is_some() => {
 //! ```
 
 use dogpile::Dogpile;

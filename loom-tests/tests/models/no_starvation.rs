@@ -2,9 +2,9 @@
 //!
 //! ```breakages
 //! superseded-creation-is-not-reported | src/raw/mod.rs
-//!   tell(creation, Outcome::Value(node.clone()));
+//!   tell(creation, Told::Value(node.clone()));
 //!   } else {
-//! - tell(creation, Outcome::ElectAnew);
+//! - tell(creation, Told::ElectAnew);
 //! + drop(creation);
 //! ```
 

@@ -2,7 +2,7 @@
 //!
 //! ```breakages
 //! lease-without-drop-guard | src/lease.rs
-//! - self.pile.give_up(self.fence);
+//! - self.place.pile().pile.give_up(self.fence);
 //! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};

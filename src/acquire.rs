@@ -1,0 +1,249 @@
+//! The value kept elsewhere: [`Dogpile::acquire`](crate::Dogpile::acquire), with [`Lookup`] and
+//! [`Acquired`].
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::attempt::Busy;
+use crate::call::{Call, Demand};
+use crate::clock::Tick;
+use crate::created::{Created, Creating};
+use crate::error::Error;
+use crate::guard::{Guard, Origin, Owned};
+use crate::lease::Lease;
+use crate::policy::Verdict;
+use crate::raw::{Found, Judgement, NodeRef};
+use crate::stamp::Stamp;
+
+/// What a look-up brought, where the value is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lookup<T> {
+    /// The value. How old it is, the pile knows from its own last creation.
+    Here(T),
+    /// The value and its age, which then counts: for a store that keeps the time beside the value.
+    Aged(T, Duration),
+    /// It is not there, or not usable: a miss, even before the time to live is over.
+    NeedRegeneration,
+}
+
+impl<T> From<Option<T>> for Lookup<T> {
+    fn from(found: Option<T>) -> Self {
+        found.map_or(Lookup::NeedRegeneration, Lookup::Here)
+    }
+}
+
+/// A value that was looked up, or created.
+#[must_use = "the value was looked up or created to be used"]
+pub struct Acquired<'a, T> {
+    value: Source<'a, T>,
+    origin: Origin,
+}
+
+enum Source<'a, T> {
+    LookedUp(T),
+    Created(Guard<'a, T>),
+}
+
+impl<T> Acquired<'_, T> {
+    fn looked_up(value: T, origin: Origin) -> Self {
+        Self {
+            value: Source::LookedUp(value),
+            origin,
+        }
+    }
+
+    /// How this answer came about. `Fresh` and `Stale` say that it was looked up, or is the one
+    /// that the pile kept of its last creation.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The value in a handle. One that was looked up is moved there.
+    pub fn into_owned(self) -> Owned<T> {
+        match self.value {
+            Source::LookedUp(value) => {
+                let unknown = Stamp::new(Tick::ZERO, Duration::ZERO, Duration::ZERO);
+                Owned::new(NodeRef::new(value, unknown, 0))
+            }
+            Source::Created(guard) => guard.into(),
+        }
+    }
+
+    /// The value itself: moved if it was looked up, cloned if it was created and may be shared.
+    pub fn into_value(self) -> T
+    where
+        T: Clone,
+    {
+        match self.value {
+            Source::LookedUp(value) => value,
+            Source::Created(guard) => T::clone(&guard),
+        }
+    }
+}
+
+impl<'a, T> From<Guard<'a, T>> for Acquired<'a, T> {
+    fn from(guard: Guard<'a, T>) -> Self {
+        Self {
+            origin: guard.origin(),
+            value: Source::Created(guard),
+        }
+    }
+}
+
+impl<T> Deref for Acquired<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.value {
+            Source::LookedUp(value) => value,
+            Source::Created(guard) => guard,
+        }
+    }
+}
+
+impl<T> AsRef<T> for Acquired<'_, T> {
+    fn as_ref(&self) -> &T {
+        self
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Acquired<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Acquired<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<'a, T> Call<'a, T> {
+    /// The value where it is kept, or else the one that `create` makes and puts there: as
+    /// [`Dogpile::acquire`](crate::Dogpile::acquire), with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::acquire`](crate::Dogpile::acquire), and [`Error::TimedOut`] if another
+    /// caller's creation outlasts the wait limit.
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    pub fn acquire<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'a, T>, Error<E>> {
+        let pile = self.place.pile;
+        let patience = self.patience();
+        // The pile as it was before the look-up: what is newer was made while it ran, or later.
+        let seen = pile.load();
+        let seen_number = seen.as_ref().map_or(0, |node| node.number());
+        let (looked_up, verdict) = if seen.is_none() && pile.is_emptied() {
+            // Invalidated: whatever is there was made before.
+            (None, Verdict::Dead)
+        } else {
+            self.look_up(get, seen.as_ref())?
+        };
+        let plain = matches!(self.demand, Demand::Stale | Demand::Fresh);
+        let renewing = || seen.as_ref().is_some_and(|node| node.is_renewing());
+        let looked_up = match (looked_up, verdict) {
+            (Some(value), Verdict::Fresh) if plain => {
+                return Ok(Acquired::looked_up(value, Origin::Fresh));
+            }
+            (Some(value), Verdict::Stale) if self.demand == Demand::Stale && renewing() => {
+                return Ok(Acquired::looked_up(value, Origin::Stale));
+            }
+            (looked_up, _) => looked_up,
+        };
+        drop(seen); // It might be the last share in an old value.
+
+        let keep = self.place.config.keep;
+        let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+        let mut floor = None;
+        loop {
+            let now = self.place.config.time.now();
+            let found = pile.attempt(|numbers, node| {
+                let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
+                let judge = |number, verdict| self.demand.judge(floor, number, verdict);
+                match node.filter(|node| node.number() > seen_number) {
+                    None if looked_up.is_some() => judge(seen_number, verdict),
+                    None => Judgement::Useless,
+                    // Made meanwhile, and kept: it will do instead of what was looked up.
+                    Some(node) if node.value().is_some() => {
+                        judge(node.number(), self.verdict(node, now))
+                    }
+                    // Made meanwhile, and not kept: no reason to make it again as long as there is
+                    // a stale one to go on with.
+                    Some(node) if looked_up.is_some() && verdict == Verdict::Stale => {
+                        judge(node.number(), self.verdict(node, now))
+                    }
+                    Some(_) => Judgement::Useless,
+                }
+            });
+            let creation = match found {
+                Found::Value(node, judgement) => {
+                    let made_meanwhile = node.number() > seen_number && node.value().is_some();
+                    return Ok(match (looked_up, judgement) {
+                        (_, Judgement::Good) if made_meanwhile => {
+                            Guard::new(node, Origin::CreatedByAnother, now).into()
+                        }
+                        (_, _) if made_meanwhile => Guard::new(node, Origin::Stale, now).into(),
+                        (Some(value), _) => Acquired::looked_up(value, Origin::Stale),
+                        (None, _) => unreachable!("judged useless above"),
+                    });
+                }
+                Found::Lease(fence) => {
+                    let lease = Lease::new(self.place, fence);
+                    return lease.create(create).map(Acquired::from);
+                }
+                Found::Busy(creation) => creation,
+            };
+            let busy = Busy::empty(self.place, creation, floor.unwrap_or(0));
+            if let Some(answer) = patience.wait(busy, |failure| Some(failure.into_error())) {
+                return answer.map(Acquired::from);
+            }
+        }
+    }
+
+    /// What is found where the value is kept, and what it is good for; and notes what the pile
+    /// learns from its age.
+    fn look_up<E>(
+        &self,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+        seen: Option<&NodeRef<T>>,
+    ) -> Result<(Option<T>, Verdict), Error<E>> {
+        let config = self.place.config;
+        let (value, told) = match get().map_err(Error::Get)? {
+            Lookup::Here(value) => (value, None),
+            Lookup::Aged(value, age) => (value, Some(age)),
+            Lookup::NeedRegeneration => return Ok((None, Verdict::Dead)),
+        };
+        let now = config.time.now();
+        let known = seen.map(|node| node.stamp());
+        let stamp = match (told, known) {
+            (Some(age), _) => {
+                let mut stamp = Stamp::new(now, age, config.policy.ttl);
+                let expired = known.and_then(|known| known.expired);
+                stamp.expired = expired.filter(|&at| now.saturating_since(at) <= age);
+                if stamp.expired.is_none() && known.map_or(true, |known| age < known.age(now)) {
+                    self.place.pile.note(NodeRef::elsewhere(stamp, 0), seen);
+                }
+                stamp
+            }
+            (None, Some(known)) => known,
+            (None, None) if config.init => {
+                let stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
+                self.place.pile.note(NodeRef::elsewhere(stamp, 0), seen);
+                stamp
+            }
+            // Found on a pile that never created, and of unknown age: as good as none.
+            (None, None) => return Ok((None, Verdict::Dead)),
+        };
+        let verdict = config.policy.decide(&stamp, self.max_age, now);
+        Ok((Some(value), verdict))
+    }
+}

@@ -1,0 +1,123 @@
+//! One look at a pile, without creating or waiting: what it found, and the way to wait.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::error::Failure;
+use crate::guard::{Guard, Origin};
+use crate::lease::Lease;
+use crate::place::{Hold, PileRef};
+use crate::raw::{Creation, Told};
+use crate::reentrancy::{is_inside, Identity};
+use crate::sync::Arc;
+
+/// What a call found; see [`Dogpile::attempt`](crate::Dogpile::attempt).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Attempt<'a, T, P: Hold<T> = PileRef<'a, T>> {
+    /// The value.
+    Hit(Guard<'a, T>),
+    /// The value is missing, dead or stale, and this caller is to create it.
+    Lease(Lease<P, T>),
+    /// Somebody else is creating it.
+    Busy(Busy<'a, T>),
+}
+
+/// Somebody else is creating the value.
+#[must_use = "somebody else is creating: take the stale value, or wait"]
+pub struct Busy<'a, T> {
+    place: PileRef<'a, T>,
+    stale: Option<Guard<'a, T>>,
+    creation: Option<Arc<Creation<T>>>,
+    /// What a value's number must exceed to be an answer.
+    floor: u64,
+}
+
+impl<'a, T> Busy<'a, T> {
+    /// With a value to go on with.
+    pub(crate) fn stale(place: PileRef<'a, T>, stale: Guard<'a, T>, floor: u64) -> Self {
+        Self {
+            place,
+            stale: Some(stale),
+            creation: None,
+            floor,
+        }
+    }
+
+    /// With nothing but the creation to wait for.
+    pub(crate) fn empty(place: PileRef<'a, T>, creation: Arc<Creation<T>>, floor: u64) -> Self {
+        Self {
+            place,
+            stale: None,
+            creation: Some(creation),
+            floor,
+        }
+    }
+
+    /// The stale value, if there is one to go on with.
+    pub fn into_stale(self) -> Result<Guard<'a, T>, Self> {
+        match self {
+            Busy {
+                stale: Some(stale), ..
+            } => Ok(stale),
+            busy => Err(busy),
+        }
+    }
+
+    /// Waits for the end of the creation.
+    pub fn wait(self) -> Outcome<'a, T> {
+        self.wait_until(None)
+    }
+
+    /// Waits for the end of the creation, for `limit` at most.
+    pub fn wait_for(self, limit: Duration) -> Outcome<'a, T> {
+        let deadline = self.place.config.time.now().saturating_add(limit);
+        self.wait_until(Some(deadline))
+    }
+
+    pub(crate) fn wait_until(self, deadline: Option<Tick>) -> Outcome<'a, T> {
+        let PileRef { config, pile } = self.place;
+        if is_inside(Identity::of(pile)) {
+            return Outcome::Reentrant;
+        }
+        // Who was offered a stale value has no place among the waiters yet.
+        let Some(creation) = self.creation.or_else(|| pile.join()) else {
+            return Outcome::ElectAnew;
+        };
+        match creation.wait(&config.time, deadline) {
+            Some(Told::Value(node)) if node.number() > self.floor => {
+                let now = config.time.now();
+                Outcome::Value(Guard::new(node, Origin::CreatedByAnother, now))
+            }
+            // Too old for a caller who asked for one that began later; or no value at all.
+            Some(Told::Value(_) | Told::ElectAnew) => Outcome::ElectAnew,
+            Some(Told::Failed(failure)) => Outcome::Failed(failure),
+            None => Outcome::TimedOut,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Busy<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Busy")
+            .field("stale", &self.stale.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the wait for somebody else's creation ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome<'a, T> {
+    /// With a value.
+    Value(Guard<'a, T>),
+    /// With a failure.
+    Failed(Failure),
+    /// With nothing: the lease was given up or superseded, or is over already. Attempt again.
+    ElectAnew,
+    /// Not within the limit.
+    TimedOut,
+    /// Not begun: the caller is inside the creator of this very pile.
+    Reentrant,
+}
