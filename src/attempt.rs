@@ -90,9 +90,11 @@ impl<'a, T> Busy<'a, T> {
                 let now = config.time.now();
                 Outcome::Value(Guard::new(node, Origin::CreatedByAnother, now))
             }
-            // Too old for a caller who asked for one that began later; or no value at all.
-            Some(Told::Value(_) | Told::ElectAnew) => Outcome::ElectAnew,
-            Some(Told::Failed(failure)) => Outcome::Failed(failure),
+            Some(Told::Failed(failure)) if creation.fence() > self.floor => {
+                Outcome::Failed(failure)
+            }
+            // No answer at all; or one that began too early for what this caller asked for.
+            Some(Told::Value(_) | Told::Failed(_) | Told::ElectAnew) => Outcome::ElectAnew,
             None => Outcome::TimedOut,
         }
     }

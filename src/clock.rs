@@ -2,6 +2,7 @@
 //! that asks the time.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ fn nanos(span: Duration) -> u64 {
 /// A clock may be asked by many threads at once and should be quick. One that steps back does no
 /// harm: an age is never less than zero.
 pub trait Clock: Send + Sync + 'static {
-    /// The exact time.
+    /// The exact time, which never gets to [`Tick::MAX`]: that stands for "never".
     fn now(&self) -> Tick;
 
     /// The time, cheaply: never ahead of [`now`](Clock::now), behind it by at most
@@ -235,6 +236,9 @@ impl Clock for ManualClock {
     }
 }
 
+// A panic leaves it whole: nothing but moving the time and the list happens under its lock.
+impl RefUnwindSafe for ManualClock {}
+
 impl fmt::Debug for ManualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManualClock")
@@ -309,6 +313,10 @@ impl Time {
         }
     }
 }
+
+// The pile asks a clock and relies on nothing that it said before.
+impl UnwindSafe for Time {}
+impl RefUnwindSafe for Time {}
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,8 +32,8 @@ use crate::sync::Arc;
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
 /// unless set.
 ///
-/// The state of a pile takes 64 bytes and stands on cache lines of its own. A pile that nobody
-/// waits for allocates for its value alone.
+/// The state of a pile takes 64 bytes and stands on cache lines of its own. A creation that succeeds
+/// allocates for its value, and once more if anybody waits for it.
 ///
 /// # Example
 ///
@@ -443,13 +443,13 @@ impl<T> Dogpile<T> {
     }
 
     /// The value, fresh, stale or dead, for changing it in place. `None` if there is none, or an
-    /// [`Owned`](crate::Owned) shares it.
+    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.pile.get_mut()
     }
 
     /// The value, fresh, stale or dead, taken out. `None` if there is none, or an
-    /// [`Owned`](crate::Owned) shares it, and keeps it.
+    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it, and keeps it.
     pub fn into_inner(self) -> Option<T> {
         self.pile.into_inner().into_value()
     }

@@ -3,6 +3,7 @@
 
 use std::any::{type_name, Any};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::sync::Arc;
@@ -61,34 +62,22 @@ use crate::sync::Arc;
 /// let pile = Dogpile::new(Duration::from_secs(60));
 /// assert!(number(&pile, "seven").unwrap_err().to_string().contains("invalid digit"));
 /// ```
-#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<E> {
     /// The creation failed with this error, shared by all who waited for it.
-    #[error("creating the value failed")]
-    Create(#[source] Arc<E>),
+    Create(Arc<E>),
     /// The creation this caller waited for failed, with an error of another type than this caller's
     /// `E`.
-    #[error(transparent)]
     Failed(Failure),
     /// The look-up of the value failed where it is kept. Nobody was elected for it, and nobody else
     /// is told.
-    #[error("looking the value up failed")]
-    Get(#[source] E),
+    Get(E),
     /// The wait limit of the call passed while somebody else was creating the value.
-    #[error(
-        "no value within the wait limit of {limit:?}: its creation is still running; raise the \
-         limit of the call, or allow stale values"
-    )]
     TimedOut {
         /// The limit that was given to [`Call::wait`](crate::Call::wait).
         limit: Duration,
     },
     /// The call came from inside the creator of the same pile, and would wait for itself.
-    #[error(
-        "called from inside the creator of the same pile, which would wait for itself; take what \
-         the creator needs before the call, or from another pile"
-    )]
     Reentrant,
 }
 
@@ -136,6 +125,36 @@ where
     }
 }
 
+// Written out, since a derived `source` would be the `Arc` and not the error in it.
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Create(error) => Some(&**error),
+            Error::Get(error) => Some(error),
+            Error::Failed(_) | Error::TimedOut { .. } | Error::Reentrant => None,
+        }
+    }
+}
+
+impl<E> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Create(_) => f.write_str("creating the value failed"),
+            Error::Failed(failure) => failure.fmt(f),
+            Error::Get(_) => f.write_str("looking the value up failed"),
+            Error::TimedOut { limit } => write!(
+                f,
+                "no value within the wait limit of {limit:?}: its creation is still running; raise \
+                 the limit of the call, or allow stale values"
+            ),
+            Error::Reentrant => f.write_str(
+                "called from inside the creator of the same pile, which would wait for itself; \
+                 take what the creator needs before the call, or from another pile",
+            ),
+        }
+    }
+}
+
 impl<E: fmt::Debug> fmt::Debug for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -174,7 +193,8 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
 /// let Err(Error::Failed(failure)) = answer else { panic!() };
 /// assert_eq!(failure.downcast_ref::<&str>(), Some(&"no route"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, thiserror::Error)]
+#[error("creating the value failed elsewhere, with an error of type {type_name}")]
 pub struct Failure {
     error: Arc<dyn Any + Send + Sync>,
     type_name: &'static str,
@@ -214,14 +234,6 @@ impl fmt::Debug for Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "creating the value failed elsewhere, with an error of type {}",
-            self.type_name
-        )
-    }
-}
-
-impl std::error::Error for Failure {}
+// It shows an error and changes nothing in it.
+impl UnwindSafe for Failure {}
+impl RefUnwindSafe for Failure {}

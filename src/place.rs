@@ -1,6 +1,7 @@
 //! A pile with its settings: what calls and leases work on, and the ways to hold it.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::builder::Config;
 use crate::raw::Pile;
@@ -19,6 +20,10 @@ impl<T> Clone for PileRef<'_, T> {
 }
 
 impl<T> Copy for PileRef<'_, T> {}
+
+// As for the pile itself.
+impl<T: RefUnwindSafe> UnwindSafe for PileRef<'_, T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for PileRef<'_, T> {}
 
 impl<T> fmt::Debug for PileRef<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -32,7 +32,8 @@ pub(crate) enum Verdict {
 impl Policy {
     /// What the value is good for at `now`, to a caller who calls it stale beyond `max_age`.
     pub(crate) fn decide(&self, value: &Stamp, max_age: Option<Duration>, now: Tick) -> Verdict {
-        if now < self.fresh_until(value, max_age) {
+        // Not by the instant alone: a clock that steps back must not undo an `expire`.
+        if value.expired.is_none() && now < self.fresh_until(value, max_age) {
             Verdict::Fresh
         } else if now < self.usable_until(value) {
             Verdict::Stale

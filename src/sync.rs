@@ -23,6 +23,11 @@ mod imp {
         Ok(creator())
     }
 
+    /// What is counted, to the last who has a share in it.
+    pub(crate) fn last_share<T>(counted: Counted<T>) -> Option<T> {
+        Counted::into_inner(counted)
+    }
+
     /// The standard cell with loom's face.
     pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
@@ -81,6 +86,12 @@ mod imp {
     // panic is held up until the lease has been given up.
     pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> std::thread::Result<R> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(creator))
+    }
+
+    // LOOM: its `Arc` has no `into_inner`. Two who try at once may both fail here, and the value is
+    // dropped; the real one gives it to one of them.
+    pub(crate) fn last_share<T>(counted: Counted<T>) -> Option<T> {
+        Counted::try_unwrap(counted).ok()
     }
 
     /// loom's mutex with parking_lot's face: no poisoning.

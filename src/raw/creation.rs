@@ -32,6 +32,7 @@ impl<T> Clone for Told<T> {
 /// Made by the first waiter, under the pile's lock; completed by whoever takes it out of the pile,
 /// under the same lock, so once. From then on every waiter reads the outcome without a lock.
 pub(crate) struct Creation<T> {
+    fence: u64,
     // An allocation of its own: a clock wakes it, and a waker must not know `T`.
     done: Arc<Event>,
     outcome: UnsafeCell<Option<Told<T>>>,
@@ -44,11 +45,17 @@ pub(crate) struct Creation<T> {
 unsafe impl<T: Send + Sync> Sync for Creation<T> {}
 
 impl<T> Creation<T> {
-    pub(super) fn new() -> Self {
+    /// The creation under the lease with this fence.
+    pub(super) fn new(fence: u64) -> Self {
         Self {
+            fence,
             done: Arc::new(Event::new()),
             outcome: UnsafeCell::new(None),
         }
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
     }
 
     /// Hands the outcome to everybody who waits. Called once, by who took the creation out of the

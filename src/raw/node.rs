@@ -6,7 +6,7 @@ use crate::clock::Tick;
 use crate::stamp::Stamp;
 use crate::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
-    Counted,
+    last_share, Counted,
 };
 
 /// A value, when it was made, and what has become of it since.
@@ -152,7 +152,7 @@ impl<T> NodeRef<T> {
 
     /// The value itself, if this is the only share in it.
     pub(crate) fn into_value(self) -> Option<T> {
-        match Counted::try_unwrap(self.0).ok()?.content {
+        match last_share(self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.into_value(),
             Content::Elsewhere => None,

@@ -78,7 +78,7 @@ impl<T> State<T> {
         debug_assert!(self.is_leased(), "there is a creation to wait for");
         Arc::clone(
             self.waited_for
-                .get_or_insert_with(|| Arc::new(Creation::new())),
+                .get_or_insert_with(|| Arc::new(Creation::new(self.lease))),
         )
     }
 

@@ -48,14 +48,14 @@ assert_impl! {
     Dogpile<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Guard<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Owned<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    Call<'static, String>: Send, Sync, Unpin;
+    Call<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Accept<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    Builder<String>: Send, Sync, Unpin;
-    Error<String>: Send, Sync, Unpin;
-    Failure: Send, Sync, Unpin;
+    Builder<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Error<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Failure: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Origin: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Tick: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    ManualClock: Send, Sync, Unpin;
+    ManualClock: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     SystemClock: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     // A pile of values that are not the program's own.
     Builder<Rc<u8>>: Send, Sync;
@@ -90,7 +90,7 @@ assert_impl! {
     Origin: Copy, Eq, std::hash::Hash, Debug;
     Tick: Copy, Ord, std::hash::Hash, Debug, Default;
     Failure: Clone, StdError;
-    Error<std::fmt::Error>: Clone, StdError;
+    Error<std::fmt::Error>: StdError;
     ManualClock: Default, Debug, Clock;
     SystemClock: Copy, Default, Debug, Clock;
     dyn Clock: Clock;

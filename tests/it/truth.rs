@@ -809,6 +809,28 @@ mod what_i_saw {
 mod a_new_one {
     use super::*;
 
+    /// A creation that began too early is no answer, whether it succeeds or fails.
+    #[test]
+    fn not_the_failure_of_one_that_began_before() {
+        within(|| {
+            let pile = Dogpile::new(MINUTE);
+            thread::scope(|threads| {
+                let mut waiters = None;
+                let early = pile.get_or_try_create(|| {
+                    let plain = threads.spawn(|| pile.get_or_try_create(|| Err(3)).is_err());
+                    let new = threads.spawn(|| *pile.refresh(|| Ok::<_, i32>(2)).unwrap());
+                    waiters = Some((plain, new));
+                    until(|| pile.waiters() == 2);
+                    Err(1)
+                });
+                assert!(early.is_err());
+                let (plain, new) = waiters.unwrap();
+                assert!(plain.join().unwrap());
+                assert_eq!(new.join().unwrap(), 2);
+            });
+        });
+    }
+
     #[test]
     fn however_fresh_it_is() {
         within(|| {
@@ -931,6 +953,36 @@ mod ttl_from_completion {
 
 mod monotonic {
     use super::*;
+
+    #[test]
+    fn a_clock_that_steps_back_does_not_undo_an_expire() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let pile = builder.build();
+            pile.set(1);
+            clock.advance(SECOND);
+            pile.expire();
+            clock.set(Tick::ZERO);
+            assert!(!pile.is_fresh());
+            let guard = pile.get_or_create(|| 2);
+            assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
+        });
+    }
+
+    #[test]
+    fn nor_one_that_came_during_the_creation() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let pile = builder.build();
+            drop(pile.get_or_create(|| {
+                pile.expire();
+                clock.advance(MINUTE);
+                1
+            }));
+            clock.set(Tick::ZERO);
+            assert!(!pile.is_fresh());
+        });
+    }
 
     /// A clock whose coarse time is as late as it may be, and that counts its readings.
     #[derive(Default)]

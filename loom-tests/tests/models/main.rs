@@ -25,6 +25,8 @@ mod guard_keeps_value;
 #[cfg(dogpile_loom)]
 mod invalidate_wins;
 #[cfg(dogpile_loom)]
+mod kept_for_the_late;
+#[cfg(dogpile_loom)]
 mod no_double_regeneration;
 #[cfg(dogpile_loom)]
 mod no_starvation;

@@ -1,0 +1,83 @@
+//! `kept_for_the_late`: the pile keeps the value of its last creation, so that a caller whose `get`
+//! missed while another created takes that value instead of creating again. One whose `get` began
+//! after that creation, and missed, creates.
+//!
+//! ```breakages
+//! acquire-forgets-what-it-saw | src/acquire.rs
+//! - let seen_number = seen.as_ref().map_or(0, |node| node.number());
+//! + let seen_number = u64::MAX;
+//!
+//! acquire-takes-what-it-saw | src/acquire.rs
+//! - let seen_number = seen.as_ref().map_or(0, |node| node.number());
+//! + let seen_number = 0;
+//!
+//! acquire-keeps-nothing | src/acquire.rs
+//! - let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+//! + let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(!keep));
+//! ```
+
+use std::convert::Infallible;
+
+use dogpile::{Dogpile, Lookup, Origin};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, Source, HOUR};
+
+/// A pile, and a store that loses everything.
+fn miss(pile: &Dogpile<usize>, source: &Source) -> usize {
+    let create = || Ok::<_, Infallible>(source.create());
+    *pile
+        .acquire(create, || Ok(Lookup::NeedRegeneration))
+        .unwrap()
+}
+
+#[test]
+fn who_missed_meanwhile_takes_it() {
+    model(|| {
+        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let create = |source: &Source| Ok::<_, Infallible>(source.create());
+        // This one looks; while it does, another one looks too, misses, and creates.
+        let get = || {
+            let shared = Arc::clone(&shared);
+            let other = thread::spawn(move || miss(&shared.0, &shared.1));
+            assert_eq!(other.join().unwrap(), 1);
+            Ok(Lookup::NeedRegeneration)
+        };
+        let (pile, source) = &*shared;
+        let late = pile.acquire(|| create(source), get).unwrap();
+        assert_eq!(
+            (*late, late.origin(), source.runs()),
+            (1, Origin::CreatedByAnother, 1)
+        );
+    });
+}
+
+#[test]
+fn who_misses_afterwards_creates() {
+    model(|| {
+        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || miss(&shared.0, &shared.1))
+        };
+        let before = other.join().unwrap();
+        assert_eq!((before, miss(&shared.0, &shared.1)), (1, 2));
+    });
+}
+
+#[test]
+fn two_who_miss_at_once_create_once_each_at_most() {
+    model(|| {
+        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || miss(&shared.0, &shared.1))
+        };
+        let here = miss(&shared.0, &shared.1);
+        let there = other.join().unwrap();
+        assert!(
+            matches!((here, there), (1, 1) | (1, 2) | (2, 1)),
+            "{here}, {there}"
+        );
+    });
+}
