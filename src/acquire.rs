@@ -149,12 +149,13 @@ impl<'a, T> Call<'a, T> {
             self.look_up(get, seen.as_ref())?
         };
         let plain = matches!(self.demand, Demand::Stale | Demand::Fresh);
+        let goes_on = self.demand == Demand::Stale && verdict == Verdict::Stale;
         let renewing = || seen.as_ref().is_some_and(|node| node.is_renewing());
         let looked_up = match (looked_up, verdict) {
             (Some(value), Verdict::Fresh) if plain => {
                 return Ok(Acquired::looked_up(value, Origin::Fresh));
             }
-            (Some(value), Verdict::Stale) if self.demand == Demand::Stale && renewing() => {
+            (Some(value), Verdict::Stale) if goes_on && renewing() => {
                 return Ok(Acquired::looked_up(value, Origin::Stale));
             }
             (looked_up, _) => looked_up,
@@ -176,9 +177,9 @@ impl<'a, T> Call<'a, T> {
                     Some(node) if node.value().is_some() => {
                         judge(node.number(), self.verdict(node, now))
                     }
-                    // Made meanwhile, and not kept: no reason to make it again as long as there is
-                    // a stale one to go on with.
-                    Some(node) if looked_up.is_some() && verdict == Verdict::Stale => {
+                    // Made meanwhile, and not kept: no reason to make it again for a caller who
+                    // has a stale one to go on with.
+                    Some(node) if looked_up.is_some() && goes_on => {
                         judge(node.number(), self.verdict(node, now))
                     }
                     Some(_) => Judgement::Useless,
@@ -192,6 +193,9 @@ impl<'a, T> Call<'a, T> {
                             Guard::new(node, Origin::CreatedByAnother, now).into()
                         }
                         (_, _) if made_meanwhile => Guard::new(node, Origin::Stale, now).into(),
+                        (Some(value), _) if verdict == Verdict::Fresh => {
+                            Acquired::looked_up(value, Origin::Fresh)
+                        }
                         (Some(value), _) => Acquired::looked_up(value, Origin::Stale),
                         (None, _) => unreachable!("judged useless above"),
                     });

@@ -241,7 +241,11 @@ impl<'a, T> Call<'a, T> {
     /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
     pub fn attempt(self) -> Attempt<'a, T> {
         match self.glance() {
-            Some(guard) => self.offer(guard, 0),
+            // What is newer than it, and not expired, is newer than the last `expire` too.
+            Some(guard) => match self.demand {
+                Demand::NewerThan(number) => self.offer(guard, number),
+                Demand::Stale | Demand::Fresh | Demand::New => self.offer(guard, 0),
+            },
             None => self.attempt_above(&mut None),
         }
     }

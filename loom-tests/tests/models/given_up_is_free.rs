@@ -9,12 +9,16 @@
 //! stale-callers-think-it-held | src/raw/mod.rs
 //! - node.set_renewing(false);
 //! + let _ = node;
+//!
+//! lease-sent-away-is-not-given-up | src/lease.rs
+//! - if !self.ended {
+//! + if !self.ended && std::mem::size_of::<P>() == 0 {
 //! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
-use dogpile::{Dogpile, ManualClock};
+use dogpile::{Attempt, Dogpile, ManualClock};
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{model, Source, HOUR};
@@ -94,4 +98,38 @@ fn a_stale_value_is_renewed_by_the_next_caller() {
             _ => assert_eq!((other, renewed), (1, 1)),
         }
     });
+}
+
+/// A lease that another thread is given: whatever that one does with it, the waiters are told.
+fn sent_away(published: bool) {
+    model(move || {
+        let pile = std::sync::Arc::new(Dogpile::<usize>::new(HOUR));
+        let Attempt::Lease(lease) = pile.attempt_owned() else {
+            panic!("an empty pile grants its lease")
+        };
+        let waiter = {
+            let pile = std::sync::Arc::clone(&pile);
+            thread::spawn(move || *pile.get_or_create(|| 2))
+        };
+        let holder = thread::spawn(move || {
+            if published {
+                assert_eq!(*lease.publish(1).unwrap(), 1);
+            } else {
+                drop(lease);
+            }
+        });
+        holder.join().unwrap();
+        assert_eq!(waiter.join().unwrap(), if published { 1 } else { 2 });
+        assert!(!pile.is_creating());
+    });
+}
+
+#[test]
+fn when_a_lease_is_dropped_on_another_thread() {
+    sent_away(false);
+}
+
+#[test]
+fn and_not_when_it_is_published_there() {
+    sent_away(true);
 }

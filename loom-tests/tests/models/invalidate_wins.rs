@@ -16,9 +16,15 @@
 //!   } else {
 //! - tell(creation, Told::ElectAnew);
 //! + tell(creation, Told::Value(node.clone()));
+//!
+//! store-is-asked-after-an-invalidate | src/acquire.rs
+//! - let (looked_up, verdict) = if seen.is_none() && pile.is_emptied() {
+//! + let (looked_up, verdict) = if seen.is_none() && !pile.is_emptied() {
 //! ```
 
-use dogpile::{Dogpile, Origin};
+use std::convert::Infallible;
+
+use dogpile::{Dogpile, Lookup, Origin};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::Arc;
 use loom::thread;
@@ -114,5 +120,37 @@ fn waiters_elect_anew() {
         });
         assert_eq!((*value, value.origin()), (0, Origin::Superseded));
         assert_eq!(waiter.unwrap().join().unwrap(), 1);
+    });
+}
+
+/// With the value kept elsewhere: the store still has the old one, and is not asked for it.
+#[test]
+fn over_what_a_store_still_has() {
+    model(|| {
+        let shared = Arc::new((Dogpile::new(HOUR), World::default(), AtomicUsize::new(0)));
+        let acquire = |shared: &(Dogpile<usize>, World, AtomicUsize)| {
+            let (pile, world, store) = shared;
+            let create = || {
+                let read = world.read();
+                store.store(read + 10, Ordering::Release);
+                Ok::<_, Infallible>(read + 10)
+            };
+            let get = || {
+                Ok(match store.load(Ordering::Acquire) {
+                    0 => Lookup::NeedRegeneration,
+                    value => Lookup::Here(value),
+                })
+            };
+            *pile.acquire(create, get).unwrap()
+        };
+        assert_eq!(acquire(&shared), 10);
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || acquire(&shared))
+        };
+        shared.1.truth.store(1, Ordering::Release);
+        shared.0.invalidate();
+        assert_eq!(acquire(&shared), 11);
+        assert!(matches!(other.join().unwrap(), 10 | 11));
     });
 }
