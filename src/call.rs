@@ -276,23 +276,24 @@ impl<'a, T> Call<'a, T> {
     fn glance(&self) -> Option<Guard<'a, T>> {
         let node = self.place.pile.load()?;
         let stale_from = node.stale_from();
-        // Exact, unless the value is fresh without a doubt.
         let now = self.place.config.time.now_against(stale_from);
-        if now < stale_from
-            && self.max_age.is_none()
+        if now >= stale_from {
+            return self.glance_closely(node, now);
+        }
+        if self.max_age.is_none()
             && matches!(self.demand, Demand::Stale | Demand::Fresh)
             && node.value().is_some()
         {
             return Some(Guard::new(node, Origin::Fresh, now));
         }
-        self.glance_closely(node)
+        // Coarse, perhaps: good enough to tell a fresh value, but not for what this caller wants.
+        self.glance_closely(node, self.place.config.time.now())
     }
 
     /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
     /// plain.
-    fn glance_closely(&self, node: NodeRef<T>) -> Option<Guard<'a, T>> {
+    fn glance_closely(&self, node: NodeRef<T>, now: Tick) -> Option<Guard<'a, T>> {
         node.value()?;
-        let now = self.place.config.time.now();
         // An expired value is newer than nothing: the last `expire` came after its creation had
         // begun.
         let floor = match self.demand {

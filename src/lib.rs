@@ -64,6 +64,16 @@
 //! | `publish_never_waits_for_readers` | A guard held for an hour delays nobody. |
 //! | `dropped_once_and_soon` | A value is dropped once, with its last guard or handle. |
 //! | `user_code_outside_locks` | No code of yours runs under a lock of a pile. |
+//! | `get_once` | [`acquire`](Dogpile::acquire) looks the value up once at most. |
+//! | `kept_for_the_late` | Who looked in vain while another created takes what that one made. |
+//! | `age_from_store` | An age that the store tells is the one that counts. |
+//! | `init` | A pile may start as if created at its first call. |
+//!
+//! # A value that is kept elsewhere, and an election for something else
+//!
+//! [`Dogpile::acquire`] guards a value that lives in a memcached, a file, another cache: it is given
+//! a function that looks the value up besides the one that creates it. [`Dogpile::attempt`] hands
+//! out the lease itself, for those who build something else around it.
 //!
 //! # What it does not do
 //!
