@@ -360,8 +360,8 @@ impl<T> Dogpile<T> {
 
     /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
     ///
-    /// What a creation that runs already will publish is stale as well, since it began before. A
-    /// value that is stale already stays as it is. Where no stale value may be served, with
+    /// What a creation that runs already will publish is stale as well, since it began before: one
+    /// more follows. Where no stale value may be served, with
     /// [`stale_while_revalidate`](Builder::stale_while_revalidate) at zero, this is
     /// [`invalidate`](Dogpile::invalidate).
     pub fn expire(&self) {
@@ -372,7 +372,9 @@ impl<T> Dogpile<T> {
     /// `guard` shows and was not expired before. Says whether it did.
     ///
     /// For callers who find a fault in what they were given: a hundred who find the same one cause
-    /// one renewal.
+    /// one renewal. A creation that runs already is not that one, since it began before the fault
+    /// was found: one more follows. Who would rather have its result asks for
+    /// [`Accept::NewerThan`] alone.
     ///
     /// # Example
     ///

@@ -23,6 +23,7 @@
 //! ```
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use dogpile::{Dogpile, Lookup, Origin};
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -123,7 +124,7 @@ fn waiters_elect_anew() {
     });
 }
 
-/// With the value kept elsewhere: the store still has the old one, and is not asked for it.
+/// With the value kept elsewhere: the store still has the old one, calls it young, and is not asked.
 #[test]
 fn over_what_a_store_still_has() {
     model(|| {
@@ -138,7 +139,7 @@ fn over_what_a_store_still_has() {
             let get = || {
                 Ok(match store.load(Ordering::Acquire) {
                     0 => Lookup::NeedRegeneration,
-                    value => Lookup::Here(value),
+                    value => Lookup::Aged(value, Duration::ZERO),
                 })
             };
             *pile.acquire(create, get).unwrap()
