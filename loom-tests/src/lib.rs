@@ -56,10 +56,9 @@ impl Source {
             // SAFETY: loom runs one thread at a time, and reports two creators at once before the
             // second gets here.
             #[allow(unsafe_code)]
-            unsafe {
-                *runs += 1;
-                *runs
-            }
+            let runs = unsafe { &mut *runs };
+            *runs += 1;
+            *runs
         })
     }
 
