@@ -170,34 +170,37 @@ impl<'a, T> Call<'a, T> {
             let found = pile.attempt(|numbers, node| {
                 let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
                 let judge = |number, verdict| self.demand.judge(floor, number, verdict);
-                match node.filter(|node| node.number() > seen_number) {
-                    None if looked_up.is_some() => judge(seen_number, verdict),
-                    None => Judgement::Useless,
+                let Some(node) = node.filter(|node| node.number() > seen_number) else {
+                    return match looked_up {
+                        Some(_) => judge(seen_number, verdict),
+                        None => Judgement::Useless,
+                    };
+                };
+                match node.made() {
                     // Made meanwhile, and kept: it will do instead of what was looked up.
-                    Some(node) if node.value().is_some() => {
-                        judge(node.number(), self.verdict(node, now))
-                    }
+                    Some(made) => judge(made.number(), self.verdict(made, now)),
                     // Made meanwhile, and not kept: no reason to make it again for a caller who
                     // has a stale one to go on with.
-                    Some(node) if looked_up.is_some() && goes_on => {
-                        judge(node.number(), self.verdict(node, now))
-                    }
-                    Some(_) => Judgement::Useless,
+                    None if goes_on => judge(node.number(), self.verdict(node, now)),
+                    None => Judgement::Useless,
                 }
             });
             let creation = match found {
                 Found::Value(node, judgement) => {
-                    let made_meanwhile = node.number() > seen_number && node.value().is_some();
-                    return Ok(match (looked_up, judgement) {
-                        (_, Judgement::Good) if made_meanwhile => {
-                            Guard::new(node, Origin::CreatedByAnother, now).into()
+                    let made = node.made().filter(|made| made.number() > seen_number);
+                    return Ok(match (made, looked_up) {
+                        (Some(made), _) => {
+                            let origin = match judgement {
+                                Judgement::Good => Origin::CreatedByAnother,
+                                _ => Origin::Stale,
+                            };
+                            Guard::new(made.clone(), origin, now).into()
                         }
-                        (_, _) if made_meanwhile => Guard::new(node, Origin::Stale, now).into(),
-                        (Some(value), _) if verdict == Verdict::Fresh => {
+                        (None, Some(value)) if verdict == Verdict::Fresh => {
                             Acquired::looked_up(value, Origin::Fresh)
                         }
-                        (Some(value), _) => Acquired::looked_up(value, Origin::Stale),
-                        (None, _) => unreachable!("judged useless above"),
+                        (None, Some(value)) => Acquired::looked_up(value, Origin::Stale),
+                        (None, None) => unreachable!("judged useless above"),
                     });
                 }
                 Found::Lease(fence) => {
@@ -234,14 +237,14 @@ impl<'a, T> Call<'a, T> {
                 let expired = known.and_then(|known| known.expired);
                 stamp.expired = expired.filter(|&at| now.saturating_since(at) <= age);
                 if stamp.expired.is_none() && known.map_or(true, |known| age < known.age(now)) {
-                    self.place.pile.note(NodeRef::elsewhere(stamp, 0), seen);
+                    self.place.pile.note(stamp, seen);
                 }
                 stamp
             }
             (None, Some(known)) => known,
             (None, None) if config.init => {
                 let stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
-                self.place.pile.note(NodeRef::elsewhere(stamp, 0), seen);
+                self.place.pile.note(stamp, seen);
                 stamp
             }
             // Found on a pile that never created, and of unknown age: as good as none.

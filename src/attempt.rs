@@ -13,7 +13,6 @@ use crate::reentrancy::{is_inside, Identity};
 use crate::sync::Arc;
 
 /// What a call found; see [`Dogpile::attempt`](crate::Dogpile::attempt).
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Attempt<'a, T, P: Hold<T> = PileRef<'a, T>> {
     /// The value.
@@ -22,6 +21,16 @@ pub enum Attempt<'a, T, P: Hold<T> = PileRef<'a, T>> {
     Lease(Lease<P, T>),
     /// Somebody else is creating it.
     Busy(Busy<'a, T>),
+}
+
+impl<T, P: Hold<T>> fmt::Debug for Attempt<'_, T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attempt::Hit(guard) => f.debug_tuple("Hit").field(&guard.origin()).finish(),
+            Attempt::Lease(lease) => f.debug_tuple("Lease").field(lease).finish(),
+            Attempt::Busy(busy) => f.debug_tuple("Busy").field(busy).finish(),
+        }
+    }
 }
 
 /// Somebody else is creating the value.
@@ -109,7 +118,6 @@ impl<T> fmt::Debug for Busy<'_, T> {
 }
 
 /// How the wait for somebody else's creation ended.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome<'a, T> {
     /// With a value.
@@ -122,4 +130,16 @@ pub enum Outcome<'a, T> {
     TimedOut,
     /// Not begun: the caller is inside the creator of this very pile.
     Reentrant,
+}
+
+impl<T> fmt::Debug for Outcome<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Value(guard) => f.debug_tuple("Value").field(&guard.origin()).finish(),
+            Outcome::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+            Outcome::ElectAnew => f.write_str("ElectAnew"),
+            Outcome::TimedOut => f.write_str("TimedOut"),
+            Outcome::Reentrant => f.write_str("Reentrant"),
+        }
+    }
 }

@@ -112,6 +112,8 @@ impl<T> fmt::Debug for Builder<T> {
                 &self.config.policy.stale_while_revalidate,
             )
             .field("clock", &self.config.time)
+            .field("init", &self.config.init)
+            .field("keep_last", &self.config.keep)
             .finish()
     }
 }

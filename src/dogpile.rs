@@ -195,6 +195,9 @@ impl<T> Dogpile<T> {
     /// value of its last creation for callers who looked in vain while it was made; see
     /// [`Builder::keep_last`].
     ///
+    /// Both functions run one after the other, on this thread: what both need to change, such as a
+    /// connection, can be in a `RefCell`.
+    ///
     /// This is the original's `dogpile.acquire(creator, value_fn)`, and
     /// [`Lookup::NeedRegeneration`] its `NeedRegenerationException`.
     ///
@@ -245,7 +248,7 @@ impl<T> Dogpile<T> {
     /// nor waits.
     ///
     /// For those who embed the election in something of their own, such as a cache that keeps its
-    /// values itself; every other call is made of this one.
+    /// values itself. The calls that create and wait are made of the same look.
     ///
     /// # Example
     ///

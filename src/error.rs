@@ -218,8 +218,9 @@ impl Failure {
         self.type_name
     }
 
-    /// The error of a caller whose own error type is `E`: typed where the creator's was the same.
-    pub(crate) fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
+    /// The error of a caller whose own error type is `E`: [`Error::Create`] where the creator's was
+    /// the same, else [`Error::Failed`].
+    pub fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
         let type_name = self.type_name;
         match self.error.downcast() {
             Ok(error) => Error::Create(error),

@@ -81,7 +81,8 @@ impl<P: Hold<T>, T> Lease<P, T> {
         Error::Create(error)
     }
 
-    /// The value that is held, however old: stale as a rule.
+    /// The value that is held, however old: stale as a rule, perhaps dead. What a caller may be
+    /// served meanwhile, another `attempt` tells.
     pub fn previous(&self) -> Option<Owned<T>> {
         self.creating().previous()
     }
@@ -168,6 +169,11 @@ impl<T> Superseded<T> {
     /// The value. `None` if it was an unchanged one, which the pile had held and others may hold.
     pub fn into_inner(self) -> Option<T> {
         self.node.into_value()
+    }
+
+    /// The value in a handle, for a caller who uses it all the same.
+    pub fn into_owned(self) -> Owned<T> {
+        Owned::new(self.node)
     }
 }
 

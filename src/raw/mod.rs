@@ -21,6 +21,7 @@ use self::cell::Cell;
 use self::state::State;
 use crate::clock::Tick;
 use crate::error::Failure;
+use crate::stamp::Stamp;
 use crate::sync::{Arc, Mutex};
 
 /// The state of one pile.
@@ -77,7 +78,7 @@ impl<T> Pile<T> {
     /// `judge` runs under the lock.
     pub(crate) fn attempt(
         &self,
-        judge: impl FnOnce(Numbers, Option<&Node<T>>) -> Judgement,
+        judge: impl FnOnce(Numbers, Option<&NodeRef<T>>) -> Judgement,
     ) -> Found<T> {
         let mut state = self.state.lock();
         let numbers = Numbers {
@@ -85,7 +86,7 @@ impl<T> Pile<T> {
             expiry_mark: state.expiry_mark,
         };
         let current = self.cell.load();
-        let judgement = judge(numbers, current.as_deref());
+        let judgement = judge(numbers, current.as_ref());
         match current {
             Some(node) if judgement == Judgement::Good => Found::Value(node, judgement),
             Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
@@ -185,20 +186,16 @@ impl<T> Pile<T> {
     }
 
     /// Notes the times of a value that was made elsewhere, if the current one is still `seen`.
-    pub(crate) fn note(&self, node: NodeRef<T>, seen: Option<&NodeRef<T>>) {
+    pub(crate) fn note(&self, stamp: Stamp, seen: Option<&NodeRef<T>>) {
         let mut state = self.state.lock();
         let current = self.cell.load();
-        let unchanged = match (&current, seen) {
-            (Some(current), Some(seen)) => current.is(seen),
-            (None, None) => state.generation == 0,
-            _ => false,
+        let noted = match (&current, seen) {
+            (Some(current), Some(seen)) if current.is(seen) => current.overtaken(stamp),
+            (None, None) if state.generation == 0 => NodeRef::elsewhere(stamp, state.next()),
+            _ => return,
         };
-        if !unchanged {
-            return;
-        }
-        node.number_as(state.next());
-        node.set_renewing(state.is_leased());
-        let old = self.cell.swap(Some(node));
+        noted.set_renewing(state.is_leased());
+        let old = self.cell.swap(Some(noted));
         drop(state);
         drop(old);
     }

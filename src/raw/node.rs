@@ -30,8 +30,9 @@ enum Content<T> {
     Own(T),
     /// That of an older node, which has its own: renewed without a copy.
     Of(NodeRef<T>),
-    /// Kept somewhere else: the node tells its times.
-    Elsewhere,
+    /// Kept somewhere else: the node tells its times. Behind it may stand the pile's own last one,
+    /// with its own times.
+    Elsewhere(Option<NodeRef<T>>),
 }
 
 const NEVER: u64 = u64::MAX;
@@ -43,7 +44,7 @@ impl<T> Node<T> {
         match &self.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value(),
-            Content::Elsewhere => None,
+            Content::Elsewhere(_) => None,
         }
     }
 
@@ -77,12 +78,15 @@ impl<T> Node<T> {
     /// Marks the value stale as of `now`; the first mark stays. Under the pile's lock.
     pub(super) fn expire(&self, now: Tick) {
         // The end of the range is taken for "not expired".
-        let now = now.as_nanos().min(NEVER - 1);
+        let at = now.as_nanos().min(NEVER - 1);
         // ORDERING: relaxed: a word on its own; the pile's lock orders the marks. Kept a
         // read-modify-write, and not a load and a store, so that the models explore it in full.
         let first = self
             .expired
-            .compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
+            .compare_exchange(NEVER, at, Ordering::Relaxed, Ordering::Relaxed);
+        if let Content::Elsewhere(Some(made)) = &self.content {
+            made.expire(now);
+        }
         if first.is_ok() {
             // ORDERING: relaxed: who sees this zero sooner than the mark finds the value as stale
             // as it was by age.
@@ -116,14 +120,31 @@ impl<T> NodeRef<T> {
     pub(crate) fn renewed(&self, stamp: Stamp, number: u64) -> Self {
         let root = match &self.content {
             Content::Of(root) => root,
-            Content::Own(_) | Content::Elsewhere => self,
+            Content::Own(_) | Content::Elsewhere(_) => self,
         };
         Self::with(Content::Of(root.clone()), stamp, number)
     }
 
     /// The times of a value that is kept elsewhere.
     pub(crate) fn elsewhere(stamp: Stamp, number: u64) -> Self {
-        Self::with(Content::Elsewhere, stamp, number)
+        Self::with(Content::Elsewhere(None), stamp, number)
+    }
+
+    /// The times of a value that is kept elsewhere, and was made there since the pile made `self`.
+    pub(super) fn overtaken(&self, stamp: Stamp) -> Self {
+        Self::with(
+            Content::Elsewhere(self.made().cloned()),
+            stamp,
+            self.number(),
+        )
+    }
+
+    /// The node of the value that the pile itself made last, if it kept it.
+    pub(crate) fn made(&self) -> Option<&NodeRef<T>> {
+        match &self.content {
+            Content::Own(_) | Content::Of(_) => Some(self),
+            Content::Elsewhere(made) => made.as_ref(),
+        }
     }
 
     fn with(content: Content<T>, stamp: Stamp, number: u64) -> Self {
@@ -146,7 +167,7 @@ impl<T> NodeRef<T> {
         match &mut Counted::get_mut(&mut self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value_mut(),
-            Content::Elsewhere => None,
+            Content::Elsewhere(_) => None,
         }
     }
 
@@ -155,7 +176,7 @@ impl<T> NodeRef<T> {
         match last_share(self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.into_value(),
-            Content::Elsewhere => None,
+            Content::Elsewhere(_) => None,
         }
     }
 }
