@@ -9,7 +9,7 @@ use crate::attempt::Busy;
 use crate::call::{Call, Demand};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
 use crate::policy::Verdict;
@@ -138,10 +138,17 @@ impl<'a, T> Call<'a, T> {
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T>, Error<E>> {
         let pile = self.place.pile;
-        let patience = self.patience();
-        // The pile as it was before the look-up: what is newer was made while it ran, or later.
+        let keep = self.place.config.keep;
+        let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+        let failed = |failure: Failure| Some(failure.into_error());
+        if self.demand == Demand::New {
+            // Nothing that is there already would do.
+            return self.create_or_wait(create, failed).map(Acquired::from);
+        }
+        // The pile as it was before the look-up: what came later, came while it ran.
         let seen = pile.load();
         let seen_number = seen.as_ref().map_or(0, |node| node.number());
+        let seen_placed = seen.as_ref().map_or(0, |node| node.placed());
         let (looked_up, verdict) = if seen.is_none() && pile.is_emptied() {
             // Invalidated: whatever is there was made before.
             (None, Verdict::Dead)
@@ -162,32 +169,31 @@ impl<'a, T> Call<'a, T> {
         };
         drop(seen); // It might be the last share in an old value.
 
-        let keep = self.place.config.keep;
-        let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+        let patience = self.patience();
         let mut floor = None;
         loop {
             let now = self.place.config.time.now();
             let found = pile.attempt(|numbers, node| {
                 let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
                 let judge = |number, verdict| self.demand.judge(floor, number, verdict);
-                let Some(node) = node.filter(|node| node.number() > seen_number) else {
+                let Some(node) = node.filter(|node| node.placed() > seen_placed) else {
                     return match looked_up {
                         Some(_) => judge(seen_number, verdict),
                         None => Judgement::Useless,
                     };
                 };
-                match node.made() {
+                match node.made().filter(|made| made.placed() > seen_placed) {
                     // Made meanwhile, and kept: it will do instead of what was looked up.
                     Some(made) => judge(made.number(), self.verdict(made, now)),
-                    // Made meanwhile, and not kept: no reason to make it again for a caller who
-                    // has a stale one to go on with.
+                    // Made meanwhile, but not kept here: no reason to make it again for a caller
+                    // who has a stale one to go on with.
                     None if goes_on => judge(node.number(), self.verdict(node, now)),
                     None => Judgement::Useless,
                 }
             });
             let creation = match found {
                 Found::Value(node, judgement) => {
-                    let made = node.made().filter(|made| made.number() > seen_number);
+                    let made = node.made().filter(|made| made.placed() > seen_placed);
                     return Ok(match (made, looked_up) {
                         (Some(made), _) => {
                             let origin = match judgement {
@@ -210,7 +216,7 @@ impl<'a, T> Call<'a, T> {
                 Found::Busy(creation) => creation,
             };
             let busy = Busy::empty(self.place, creation, floor.unwrap_or(0));
-            if let Some(answer) = patience.wait(busy, |failure| Some(failure.into_error())) {
+            if let Some(answer) = patience.wait(busy, failed) {
                 return answer.map(Acquired::from);
             }
         }
@@ -230,7 +236,8 @@ impl<'a, T> Call<'a, T> {
             Lookup::NeedRegeneration => return Ok((None, Verdict::Dead)),
         };
         let now = config.time.now();
-        let known = seen.map(|node| node.stamp());
+        let seen = seen.map(|node| (node, node.stamp()));
+        let known = seen.map(|(_, stamp)| stamp);
         let stamp = match (told, known) {
             (Some(age), _) => {
                 let mut stamp = Stamp::new(now, age, config.policy.ttl);

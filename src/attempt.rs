@@ -124,7 +124,8 @@ pub enum Outcome<'a, T> {
     Value(Guard<'a, T>),
     /// With a failure.
     Failed(Failure),
-    /// With nothing: the lease was given up or superseded, or is over already. Attempt again.
+    /// With nothing: the lease was given up or superseded, is over already, or had begun too early
+    /// for what this call accepts. Attempt again.
     ElectAnew,
     /// Not within the limit.
     TimedOut,

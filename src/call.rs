@@ -350,7 +350,7 @@ impl<'a, T> Call<'a, T> {
     /// The long way: create, or wait for who does. `failed` says what somebody else's failure means
     /// to this caller; `None` is nothing.
     #[cold]
-    fn create_or_wait<E: Send + Sync + 'static>(
+    pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,

@@ -32,8 +32,8 @@ use crate::sync::Arc;
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
 /// unless set.
 ///
-/// The state of a pile takes 64 bytes and stands on cache lines of its own. A creation that succeeds
-/// allocates for its value, and once more if anybody waits for it.
+/// The state of a pile takes 64 bytes and stands on cache lines of its own. A creation that
+/// succeeds allocates for its value, and twice more if anybody waits for it, however many do.
 ///
 /// # Example
 ///
@@ -325,6 +325,9 @@ impl<T> Dogpile<T> {
 
     /// Makes `value` the current one, fresh from now on.
     ///
+    /// With [`acquire`](Dogpile::acquire), put it where it is kept first: what is found there is
+    /// what callers get.
+    ///
     /// Those who wait get it at once. A creation that runs is superseded: its result goes to its
     /// own caller only and never overwrites this value.
     ///
@@ -364,7 +367,8 @@ impl<T> Dogpile<T> {
     /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
     ///
     /// What a creation that runs already will publish is stale as well, since it began before: one
-    /// more follows. Where no stale value may be served, with
+    /// more follows. A pile that has neither a value nor the times of one has nothing to mark.
+    /// Where no stale value may be served, with
     /// [`stale_while_revalidate`](Builder::stale_while_revalidate) at zero, this is
     /// [`invalidate`](Dogpile::invalidate).
     pub fn expire(&self) {
@@ -442,13 +446,15 @@ impl<T> Dogpile<T> {
         self.raw().is_leased()
     }
 
-    /// How many callers wait for the value that is being created.
+    /// How many callers wait for the value that is being created, or hold a [`Busy`](crate::Busy)
+    /// to do so.
     pub fn waiters(&self) -> usize {
         self.raw().waiters()
     }
 
     /// The value, fresh, stale or dead, for changing it in place. `None` if there is none, or an
-    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it.
+    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it; or if it is kept
+    /// elsewhere.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.pile.get_mut()
     }

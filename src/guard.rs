@@ -19,7 +19,7 @@ pub enum Origin {
     Stale,
     /// This call ran the creator.
     CreatedHere,
-    /// This call waited, and got what another one created or `set`.
+    /// What another one created or `set` while this call waited, or looked it up in vain.
     CreatedByAnother,
     /// This call ran the creator, but an `invalidate` or `set` came meanwhile: nobody else gets
     /// this value.

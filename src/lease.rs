@@ -166,7 +166,7 @@ pub struct Superseded<T> {
 }
 
 impl<T> Superseded<T> {
-    /// The value. `None` if it was an unchanged one, which the pile had held and others may hold.
+    /// The value. `None` if it was an unchanged one that somebody else still holds.
     pub fn into_inner(self) -> Option<T> {
         self.node.into_value()
     }

@@ -32,7 +32,7 @@
 //!   [`stale_while_revalidate`](Builder::stale_while_revalidate), or was removed.
 //! - The *creator* is the function you pass; it may be slow, fail, panic or hang.
 //! - The *lease* is the right to run the creator, at most one per pile. It ends *published*,
-//!   *failed*, *given up* (by a panic), or *superseded* (by a [`set`](Dogpile::set) or an
+//!   *failed*, *given up* (by a panic, or dropped), or *superseded* (by a [`set`](Dogpile::set) or an
 //!   [`invalidate`](Dogpile::invalidate) that came while it ran).
 //! - A *waiter* is a caller without a usable value while somebody else holds the lease.
 //!

@@ -35,7 +35,7 @@ impl Policy {
         // Not by the instant alone: a clock that steps back must not undo an `expire`.
         if value.expired.is_none() && now < self.fresh_until(value, max_age) {
             Verdict::Fresh
-        } else if now < self.usable_until(value) {
+        } else if now < self.usable_until(value, max_age) {
             Verdict::Stale
         } else {
             Verdict::Dead
@@ -49,15 +49,14 @@ impl Policy {
     }
 
     /// The first instant at which the value is dead.
-    fn usable_until(&self, value: &Stamp) -> Tick {
-        match self.stale_while_revalidate {
-            None => Tick::MAX,
-            Some(limit) => {
-                let aged = value.older_from(value.ttl.saturating_add(limit));
-                let expired = value.expired.map(|expired| expired.saturating_add(limit));
-                expired.map_or(aged, |expired| expired.min(aged))
-            }
-        }
+    fn usable_until(&self, value: &Stamp, max_age: Option<Duration>) -> Tick {
+        let Some(limit) = self.stale_while_revalidate else {
+            return Tick::MAX;
+        };
+        let fresh_for = max_age.map_or(value.ttl, |max_age| max_age.min(value.ttl));
+        let aged = value.older_from(fresh_for.saturating_add(limit));
+        let expired = value.expired.map(|expired| expired.saturating_add(limit));
+        expired.map_or(aged, |expired| expired.min(aged))
     }
 }
 
@@ -200,6 +199,30 @@ mod tests {
         assert_eq!(decide(SECOND, limit, old, Tick::ZERO), Verdict::Dead);
         let ageless = Stamp::new(Tick::ZERO, Duration::MAX, SECOND);
         assert_eq!(decide(SECOND, limit, ageless, Tick::MAX), Verdict::Dead);
+    }
+
+    #[test]
+    fn a_callers_max_age_tightens_the_stale_limit_with_it() {
+        let policy = Policy {
+            ttl: SECOND,
+            stale_while_revalidate: Some(Duration::ZERO),
+        };
+        let value = Stamp::new(at(0), Duration::ZERO, SECOND);
+        assert_eq!(
+            policy.decide(&value, Some(SECOND / 2), at(500_000_001)),
+            Verdict::Dead
+        );
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_makes_nothing_fresh_that_never_was() {
+        let value = Stamp::new(at(0), Duration::ZERO, Duration::ZERO);
+        assert_eq!(
+            decide(Duration::ZERO, None, value, Tick::ZERO),
+            Verdict::Stale
+        );
+        let old = Stamp::new(at(0), SECOND * 9, SECOND);
+        assert_eq!(decide(SECOND, Some(SECOND), old, Tick::ZERO), Verdict::Dead);
     }
 
     #[test]

@@ -36,12 +36,16 @@ impl Stamp {
     /// The first instant at which the value is older than `limit`; one of zero is exceeded from the
     /// start.
     pub(crate) fn older_from(&self, limit: Duration) -> Tick {
+        if limit >= Duration::from_nanos(u64::MAX) {
+            return Tick::MAX; // Beyond the clock's range: it never ends.
+        }
         match limit.checked_sub(self.age_then) {
             Some(rest) if !limit.is_zero() => self
                 .created
                 .saturating_add(rest)
                 .saturating_add(Duration::from_nanos(1)),
-            _ => self.created,
+            // Always: also before it was created, should the clock step back.
+            _ => Tick::ZERO,
         }
     }
 

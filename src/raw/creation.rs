@@ -1,6 +1,8 @@
 //! One creation as its waiters see it: an event, and the outcome that is there once the event is
 //! set.
 
+use std::panic::RefUnwindSafe;
+
 use crate::clock::{Tick, Time};
 use crate::error::Failure;
 use crate::raw::event::Event;
@@ -43,6 +45,9 @@ pub(crate) struct Creation<T> {
 // `&Told<T>` and the last owner of the creation drops it, on whatever thread: that asks for `T:
 // Send + Sync`, as an `Arc<T>` would. (`Failure` is both already.)
 unsafe impl<T: Send + Sync> Sync for Creation<T> {}
+
+// Read-only once it is complete, as an `Arc<T>` is.
+impl<T: RefUnwindSafe> RefUnwindSafe for Creation<T> {}
 
 impl<T> Creation<T> {
     /// The creation under the lease with this fence.

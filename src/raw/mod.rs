@@ -115,17 +115,17 @@ impl<T> Pile<T> {
     ) -> bool {
         let mut state = self.state.lock();
         let current = state.generation < fence;
+        let creation = state.end(fence);
         let old = if current {
             if state.expiry_mark > fence {
                 node.expire(now);
                 kept.expire(now);
             }
-            self.cell.swap(Some(kept))
+            self.place(&mut state, kept)
         } else {
             self.renewed_by_nobody();
             None
         };
-        let creation = state.end(fence);
         drop(state);
         if current {
             tell(creation, Told::Value(node.clone()));
@@ -160,7 +160,17 @@ impl<T> Pile<T> {
         }
     }
 
-    /// Tells who finds the current value stale that nobody is renewing it. Under the lock.
+    /// Makes `node` the current one. The old one is to be dropped when the lock was let go.
+    #[must_use = "the old value must be dropped outside the lock"]
+    fn place(&self, state: &mut State<T>, node: NodeRef<T>) -> Option<NodeRef<T>> {
+        self.renewed_by_nobody();
+        node.placed_as(state.next());
+        node.set_renewing(state.is_leased());
+        self.cell.swap(Some(node))
+    }
+
+    /// Tells who finds the current value stale, or has it still in hand later, that nobody is
+    /// renewing it. Under the lock.
     fn renewed_by_nobody(&self) {
         if let Some(node) = self.cell.load() {
             node.set_renewing(false);
@@ -177,25 +187,26 @@ impl<T> Pile<T> {
         state.generation = number;
         node.number_as(number);
         kept.number_as(number);
-        kept.set_renewing(state.is_leased());
-        let old = self.cell.swap(Some(kept));
+        let old = self.place(&mut state, kept);
         let creation = state.release_waiters();
         drop(state);
         tell(creation, Told::Value(node));
         drop(old);
     }
 
-    /// Notes the times of a value that was made elsewhere, if the current one is still `seen`.
-    pub(crate) fn note(&self, stamp: Stamp, seen: Option<&NodeRef<T>>) {
+    /// Notes the times of a value that was made elsewhere, if the current one is still `seen`, and
+    /// was not expired since: that mark would be lost.
+    pub(crate) fn note(&self, stamp: Stamp, seen: Option<(&NodeRef<T>, Stamp)>) {
         let mut state = self.state.lock();
         let current = self.cell.load();
         let noted = match (&current, seen) {
-            (Some(current), Some(seen)) if current.is(seen) => current.overtaken(stamp),
-            (None, None) if state.generation == 0 => NodeRef::elsewhere(stamp, state.next()),
+            (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
+                current.overtaken(stamp)
+            }
+            (None, None) if state.generation == 0 => NodeRef::elsewhere(stamp, 0),
             _ => return,
         };
-        noted.set_renewing(state.is_leased());
-        let old = self.cell.swap(Some(noted));
+        let old = self.place(&mut state, noted);
         drop(state);
         drop(old);
     }
@@ -208,6 +219,7 @@ impl<T> Pile<T> {
             return false;
         }
         state.generation = state.next();
+        self.renewed_by_nobody();
         let old = self.cell.swap(None);
         drop(state);
         drop(old);

@@ -15,6 +15,8 @@ pub(crate) struct Node<T> {
     /// The number of the lease, or of the `set`, that made it: of two values of a pile the newer
     /// has the higher one.
     number: AtomicU64,
+    /// The number of its becoming the current one: later than the other, if a lease made it.
+    placed: AtomicU64,
     stamp: Stamp,
     /// The first instant at which the value is stale: what a hit looks at. Zero once it was
     /// expired.
@@ -51,6 +53,17 @@ impl<T> Node<T> {
     pub(crate) fn number(&self) -> u64 {
         // ORDERING: relaxed: written before the node is shared.
         self.number.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn placed(&self) -> u64 {
+        // ORDERING: relaxed: as in `number`.
+        self.placed.load(Ordering::Relaxed)
+    }
+
+    /// Under the pile's lock, before it becomes the current one.
+    pub(super) fn placed_as(&self, number: u64) {
+        // ORDERING: relaxed: as in `number`.
+        self.placed.store(number, Ordering::Relaxed);
     }
 
     /// Numbers a value that was made under no lease. Under the pile's lock, before it is shared.
@@ -151,6 +164,7 @@ impl<T> NodeRef<T> {
         Self(Counted::new(Node {
             content,
             number: AtomicU64::new(number),
+            placed: AtomicU64::new(0),
             stamp,
             stale_from: AtomicU64::new(stamp.stale_from().as_nanos()),
             expired: AtomicU64::new(NEVER),

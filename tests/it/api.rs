@@ -10,7 +10,8 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Builder, Call, Clock, Dogpile, Error, Failure, Guard, ManualClock, Origin, Owned,
+    Accept, Acquired, Attempt, Builder, Busy, Call, Clock, Created, Creating, Dogpile, Error,
+    Failure, Guard, Hold, Lease, Lookup, ManualClock, Origin, Outcome, Owned, PileRef, Superseded,
     SystemClock, Tick,
 };
 
@@ -57,6 +58,18 @@ assert_impl! {
     Tick: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     ManualClock: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     SystemClock: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Acquired<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Lookup<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Attempt<'static, String>: Send, Sync, Unpin;
+    Attempt<'static, String, Arc<Dogpile<String>>>: Send, Sync, Unpin;
+    Lease<PileRef<'static, String>, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Lease<Arc<Dogpile<String>>, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Busy<'static, String>: Send, Sync, Unpin;
+    Outcome<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Superseded<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Creating<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Created<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    PileRef<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     // A pile of values that are not the program's own.
     Builder<Rc<u8>>: Send, Sync;
 }
@@ -78,6 +91,22 @@ assert_not_impl! {
     Owned<SyncNotSend>: Send;
     Call<'static, SendNotSync>: Send;
     Error<Rc<u8>>: Send;
+    Acquired<'static, SendNotSync>: Send;
+    Acquired<'static, SyncNotSend>: Send;
+    Lookup<Rc<u8>>: Send;
+    Attempt<'static, SendNotSync>: Send;
+    Lease<PileRef<'static, SendNotSync>, SendNotSync>: Send;
+    Lease<PileRef<'static, SyncNotSend>, SyncNotSend>: Send;
+    Lease<Arc<Dogpile<SendNotSync>>, SendNotSync>: Send;
+    Lease<Arc<Dogpile<SyncNotSend>>, SyncNotSend>: Send;
+    Busy<'static, SendNotSync>: Send;
+    Outcome<'static, SendNotSync>: Send;
+    Superseded<SendNotSync>: Send;
+    Superseded<SyncNotSend>: Send;
+    Creating<'static, SendNotSync>: Send;
+    Created<Rc<u8>>: Send;
+    PileRef<'static, SendNotSync>: Send;
+    PileRef<'static, SyncNotSend>: Send;
 }
 
 assert_impl! {
@@ -94,11 +123,30 @@ assert_impl! {
     ManualClock: Default, Debug, Clock;
     SystemClock: Copy, Default, Debug, Clock;
     dyn Clock: Clock;
+    Acquired<'static, String>: Debug, Display, AsRef<String>, From<Guard<'static, String>>;
+    Lookup<u8>: Copy, Eq, Debug, From<Option<u8>>;
+    Attempt<'static, String>: Debug;
+    Lease<PileRef<'static, Rc<u8>>, Rc<u8>>: Debug;
+    Busy<'static, Rc<u8>>: Debug;
+    Outcome<'static, String>: Debug;
+    Superseded<Rc<u8>>: StdError;
+    Creating<'static, Rc<u8>>: Debug;
+    Created<Rc<u8>>: Debug, From<Rc<u8>>;
+    PileRef<'static, Rc<u8>>: Copy, Debug, Hold<Rc<u8>>;
+    Arc<Dogpile<Rc<u8>>>: Hold<Rc<u8>>;
 }
 
 // A copy of a guard is asked for, not made in passing.
 assert_not_impl! {
     Guard<'static, u8>: Clone;
+}
+
+// There is one lease, and one answer to each call.
+assert_not_impl! {
+    Lease<PileRef<'static, u8>, u8>: Clone;
+    Lease<Arc<Dogpile<u8>>, u8>: Clone;
+    Busy<'static, u8>: Clone;
+    Creating<'static, u8>: Clone;
 }
 
 /// Configured by `const` functions, in a `static`.
@@ -214,6 +262,16 @@ fn sizes() {
     assert_eq!(size_of::<Tick>(), 8);
     assert_eq!(size_of::<Origin>(), 1);
     assert!(size_of::<Error<u8>>() <= 40);
+    // What a lease is sent about with; and an answer, which may hold the value itself.
+    assert_eq!(size_of::<PileRef<'_, [u64; 99]>>(), 16);
+    assert_eq!(size_of::<Creating<'_, [u64; 99]>>(), 24);
+    assert_eq!(size_of::<Lease<PileRef<'_, [u64; 99]>, [u64; 99]>>(), 32);
+    assert_eq!(size_of::<Lease<Arc<Dogpile<[u64; 99]>>, [u64; 99]>>(), 24);
+    assert_eq!(size_of::<Superseded<[u64; 99]>>(), 8);
+    assert!(size_of::<Busy<'_, [u64; 99]>>() <= 64);
+    assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 72);
+    assert!(size_of::<Outcome<'_, [u64; 99]>>() <= 40);
+    assert!(size_of::<Acquired<'_, u64>>() <= 40);
     // The value stands elsewhere: a pile is as large whatever it holds.
     assert_eq!(size_of::<Dogpile<u8>>(), size_of::<Dogpile<[u64; 99]>>());
 }

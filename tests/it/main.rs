@@ -9,9 +9,12 @@
 
 mod api;
 mod bad_input;
+mod created;
 mod election;
+mod elsewhere;
 mod failure;
 mod guards;
+mod lease;
 mod mistakes;
 mod stress;
 mod support;

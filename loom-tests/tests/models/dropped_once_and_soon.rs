@@ -3,8 +3,8 @@
 //!
 //! ```breakages
 //! publish-keeps-the-old-value | src/raw/mod.rs
-//! - self.cell.swap(Some(kept))
-//! + std::mem::forget(self.cell.swap(Some(kept)));
+//! - self.place(&mut state, kept)
+//! + std::mem::forget(self.place(&mut state, kept));
 //! + None::<NodeRef<T>>
 //!
 //! invalidate-keeps-the-old-value | src/raw/mod.rs

@@ -18,9 +18,16 @@
 //! - node.expire(now);
 //! + let _ = (node, now);
 //! + let _ = self.cell.swap(None);
+//!
+//! an-age-from-the-store-undoes-it | src/raw/mod.rs
+//! - (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
+//! + (Some(current), Some((seen, _))) if current.is(seen) => {
 //! ```
 
-use dogpile::{Dogpile, Origin};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use dogpile::{Dogpile, Lookup, ManualClock, Origin};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::Arc;
 use loom::thread;
@@ -62,5 +69,32 @@ fn others_are_served_meanwhile() {
         let renewed = pile.get_or_create(|| 2);
         assert_eq!((*renewed, renewed.origin()), (2, Origin::CreatedHere));
         reader.join().unwrap();
+    });
+}
+
+/// With the value kept elsewhere: somebody is told how young it is, and does not know of the expire.
+#[test]
+fn whatever_age_a_store_tells_meanwhile() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        pile.set(1);
+        clock.advance(Duration::from_secs(10));
+        let told = {
+            let pile = Arc::clone(&pile);
+            let age = Duration::from_secs(1);
+            thread::spawn(move || {
+                let get = || Ok::<_, Infallible>(Lookup::Aged(1, age));
+                *pile.acquire(|| Ok(2), get).unwrap()
+            })
+        };
+        pile.expire();
+        if told.join().unwrap() == 2 {
+            return; // That one came after the expire, and renewed the value.
+        }
+        // What is as old as that was made before the expire.
+        let get = || Ok::<_, Infallible>(Lookup::Aged(1, Duration::from_secs(1)));
+        let renewed = pile.acquire(|| Ok(3), get).unwrap();
+        assert_eq!((*renewed, renewed.origin()), (3, Origin::CreatedHere));
     });
 }
