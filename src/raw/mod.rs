@@ -30,6 +30,10 @@ pub(crate) struct Pile<T> {
     state: Mutex<State<T>>,
 }
 
+// One pile a key has to be affordable: the documentation promises it.
+#[cfg(all(not(dogpile_loom), target_pointer_width = "64"))]
+const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
+
 /// What a caller thinks of the current value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judgement {
