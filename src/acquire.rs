@@ -238,6 +238,7 @@ impl<'a, T> Call<'a, T> {
         let now = config.time.now();
         let seen = seen.map(|node| (node, node.stamp()));
         let known = seen.map(|(_, stamp)| stamp);
+        let told_before = seen.is_some_and(|(node, _)| node.is_of_a_value());
         let stamp = match (told, known) {
             (Some(age), _) => {
                 let mut stamp = Stamp::new(now, age, config.policy.ttl);
@@ -248,14 +249,14 @@ impl<'a, T> Call<'a, T> {
                 }
                 stamp
             }
-            (None, Some(known)) => known,
+            (None, Some(known)) if told_before => known,
             (None, None) if config.init => {
                 let stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
                 self.place.pile.note(stamp, seen);
                 stamp
             }
             // Found on a pile that never created, and of unknown age: as good as none.
-            (None, None) => return Ok((None, Verdict::Dead)),
+            (None, _) => return Ok((None, Verdict::Dead)),
         };
         let verdict = config.policy.decide(&stamp, self.max_age, now);
         Ok((Some(value), verdict))

@@ -367,8 +367,7 @@ impl<T> Dogpile<T> {
     /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
     ///
     /// What a creation that runs already will publish is stale as well, since it began before: one
-    /// more follows. A pile that has neither a value nor the times of one has nothing to mark.
-    /// Where no stale value may be served, with
+    /// more follows. Where no stale value may be served, with
     /// [`stale_while_revalidate`](Builder::stale_while_revalidate) at zero, this is
     /// [`invalidate`](Dogpile::invalidate).
     pub fn expire(&self) {

@@ -238,8 +238,15 @@ impl<T> Pile<T> {
             return false;
         }
         state.expiry_mark = state.next();
-        if let Some(node) = self.cell.load() {
-            node.expire(now);
+        match self.cell.load() {
+            Some(node) => node.expire(now),
+            // Who looks for a value elsewhere has to know of it.
+            None if state.generation == 0 => {
+                let none = self.place(&mut state, NodeRef::nothing(now));
+                debug_assert!(none.is_none(), "the cell was empty");
+            }
+            // Emptied: nobody looks until there is something new.
+            None => {}
         }
         true
     }

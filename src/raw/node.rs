@@ -1,6 +1,7 @@
 //! A value with its times, counted.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::stamp::Stamp;
@@ -35,6 +36,8 @@ enum Content<T> {
     /// Kept somewhere else: the node tells its times. Behind it may stand the pile's own last one,
     /// with its own times.
     Elsewhere(Option<NodeRef<T>>),
+    /// Nobody has told of a value yet: the node tells that the pile was expired.
+    Nothing,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -46,8 +49,13 @@ impl<T> Node<T> {
         match &self.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value(),
-            Content::Elsewhere(_) => None,
+            Content::Elsewhere(_) | Content::Nothing => None,
         }
+    }
+
+    /// Whether it tells the times of a value, be it here or elsewhere.
+    pub(crate) fn is_of_a_value(&self) -> bool {
+        !matches!(self.content, Content::Nothing)
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -133,7 +141,7 @@ impl<T> NodeRef<T> {
     pub(crate) fn renewed(&self, stamp: Stamp, number: u64) -> Self {
         let root = match &self.content {
             Content::Of(root) => root,
-            Content::Own(_) | Content::Elsewhere(_) => self,
+            Content::Own(_) | Content::Elsewhere(_) | Content::Nothing => self,
         };
         Self::with(Content::Of(root.clone()), stamp, number)
     }
@@ -152,11 +160,20 @@ impl<T> NodeRef<T> {
         )
     }
 
+    /// The mark of an `expire` at `now`, for a pile that knows of no value.
+    pub(super) fn nothing(now: Tick) -> Self {
+        let stamp = Stamp::new(now, Duration::MAX, Duration::ZERO);
+        let node = Self::with(Content::Nothing, stamp, 0);
+        node.expire(now);
+        node
+    }
+
     /// The node of the value that the pile itself made last, if it kept it.
     pub(crate) fn made(&self) -> Option<&NodeRef<T>> {
         match &self.content {
             Content::Own(_) | Content::Of(_) => Some(self),
             Content::Elsewhere(made) => made.as_ref(),
+            Content::Nothing => None,
         }
     }
 
@@ -181,7 +198,7 @@ impl<T> NodeRef<T> {
         match &mut Counted::get_mut(&mut self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value_mut(),
-            Content::Elsewhere(_) => None,
+            Content::Elsewhere(_) | Content::Nothing => None,
         }
     }
 
@@ -190,7 +207,7 @@ impl<T> NodeRef<T> {
         match last_share(self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.into_value(),
-            Content::Elsewhere(_) => None,
+            Content::Elsewhere(_) | Content::Nothing => None,
         }
     }
 }

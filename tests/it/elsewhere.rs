@@ -1608,4 +1608,29 @@ mod broken_once {
         });
         assert_eq!(show(answer), (1, Origin::Stale));
     }
+
+    #[test]
+    fn an_expire_before_the_first_creation() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        clock.advance(HOUR);
+        pile.expire();
+        assert!(!pile.has_value());
+        let told = pile.acquire(|| Ok(2), || aged(1, SECOND));
+        assert_eq!(show(told), (2, Origin::CreatedHere));
+
+        // Younger than the expire: made since.
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        pile.expire();
+        clock.advance(SECOND * 2);
+        assert_eq!(find(&pile, aged(1, SECOND)), (1, Origin::Fresh));
+
+        // Of unknown age: none, also for one that starts as if created.
+        let (_clock, builder) = manual(MINUTE);
+        let pile = builder.init().build();
+        pile.expire();
+        let told = pile.acquire(|| Ok(2), || here(1));
+        assert_eq!(show(told), (2, Origin::CreatedHere));
+    }
 }

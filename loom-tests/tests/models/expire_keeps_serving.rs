@@ -14,10 +14,8 @@
 //! - self.stale_from.store(0, Ordering::Relaxed);
 //!
 //! expire-removes | src/raw/mod.rs
-//!   if let Some(node) = self.cell.load() {
-//! - node.expire(now);
-//! + let _ = (node, now);
-//! + let _ = self.cell.swap(None);
+//! - Some(node) => node.expire(now),
+//! + Some(_) => drop(self.cell.swap(None)),
 //!
 //! an-age-from-the-store-undoes-it | src/raw/mod.rs
 //! - (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
