@@ -121,7 +121,7 @@ pub use crate::guard::{Guard, Origin, Owned};
 pub use crate::lease::{Lease, Superseded};
 pub use crate::place::{Hold, PileRef};
 
-/// Makes must-not-compile examples of what the types forbid.
+/// Examples that must not compile, for what the types forbid, each with a twin that does.
 ///
 /// A guard does not outlive its pile; an [`Owned`] does:
 ///
