@@ -153,7 +153,7 @@ impl<'a, T> Call<'a, T> {
             // Invalidated: whatever is there was made before.
             (None, Verdict::Dead)
         } else {
-            self.look_up(get, seen.as_ref())?
+            self.look_up(get, seen.as_deref())?
         };
         let plain = matches!(self.demand, Demand::Stale | Demand::Fresh);
         let goes_on = self.demand == Demand::Stale && verdict == Verdict::Stale;

@@ -12,7 +12,7 @@ use crate::guard::{Guard, Origin};
 use crate::lease::Lease;
 use crate::place::PileRef;
 use crate::policy::Verdict;
-use crate::raw::{Found, Judgement, Node, NodeRef, Numbers};
+use crate::raw::{Found, Held, Judgement, Node, Numbers};
 
 /// Which values a call takes.
 #[non_exhaustive]
@@ -292,7 +292,7 @@ impl<'a, T> Call<'a, T> {
 
     /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
     /// plain.
-    fn glance_closely(&self, node: NodeRef<T>, now: Tick) -> Option<Guard<'a, T>> {
+    fn glance_closely(&self, node: Held<'a, T>, now: Tick) -> Option<Guard<'a, T>> {
         node.value()?;
         // An expired value is newer than nothing: the last `expire` came after its creation had
         // begun.

@@ -155,7 +155,7 @@ impl<'a, T> Creating<'a, T> {
 
     /// The value that is held, however old: stale as a rule, fresh in a refresh.
     pub fn previous(&self) -> Option<Owned<T>> {
-        Owned::of(self.place.pile.load()?)
+        Owned::of(self.place.pile.load()?.clone())
     }
 
     /// The number of this creation's lease. Every lease of a pile has a higher one than those

@@ -2,12 +2,12 @@
 //! keep it.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::raw::NodeRef;
+use crate::raw::{Held, NodeRef};
 
 /// How an answer came about, fixed at the call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,19 +49,22 @@ pub enum Origin {
 /// ```
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct Guard<'a, T> {
-    node: NodeRef<T>,
+    node: Held<'a, T>,
     origin: Origin,
     answered: Tick,
-    pile: PhantomData<&'a ()>,
 }
 
-impl<T> Guard<'_, T> {
-    pub(crate) fn new(node: NodeRef<T>, origin: Origin, answered: Tick) -> Self {
+// The pile behind it is as safe as it is by itself.
+impl<T: RefUnwindSafe> UnwindSafe for Guard<'_, T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Guard<'_, T> {}
+
+impl<'a, T> Guard<'a, T> {
+    #[inline]
+    pub(crate) fn new(node: impl Into<Held<'a, T>>, origin: Origin, answered: Tick) -> Self {
         Self {
-            node,
+            node: node.into(),
             origin,
             answered,
-            pile: PhantomData,
         }
     }
 
@@ -156,7 +159,7 @@ impl<T> Clone for Owned<T> {
 
 impl<T> From<Guard<'_, T>> for Owned<T> {
     fn from(guard: Guard<'_, T>) -> Self {
-        Self { node: guard.node }
+        guard.to_owned()
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) use std::sync::OnceLock;
 
 #[cfg(not(dogpile_loom))]
 mod imp {
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::Arc as Counted;
     pub(crate) use std::thread_local;
@@ -26,6 +26,19 @@ mod imp {
     /// What is counted, to the last who has a share in it.
     pub(crate) fn last_share<T>(counted: Counted<T>) -> Option<T> {
         Counted::into_inner(counted)
+    }
+
+    /// Keeps the memory of what is counted when the last share is gone, and the value with it.
+    pub(crate) fn keep_memory<T>(counted: &Counted<T>) {
+        std::mem::forget(Counted::downgrade(counted));
+    }
+
+    /// How many values a thread can show that it reads at once, without counting.
+    pub(crate) const SLOTS: usize = 8;
+
+    /// Where a value will stay for as long as the process lasts.
+    pub(crate) fn leak<T>(value: T) -> *mut T {
+        Box::leak(Box::new(value))
     }
 
     /// The standard cell with loom's face.
@@ -75,10 +88,13 @@ mod imp {
 
 #[cfg(dogpile_loom)]
 mod imp {
+    use std::any::Any;
+    use std::cell::RefCell;
+
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic;
     pub(crate) use loom::sync::Arc as Counted;
-    use loom::sync::MutexGuard;
+    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::thread_local;
 
     // LOOM: its threads share one real thread, and so whether it is panicking, which poisons the
@@ -92,6 +108,27 @@ mod imp {
     // dropped; the real one gives it to one of them.
     pub(crate) fn last_share<T>(counted: Counted<T>) -> Option<T> {
         Counted::try_unwrap(counted).ok()
+    }
+
+    // LOOM: its `Arc` has no weak form; the execution is at its end where this is called.
+    pub(crate) fn keep_memory<T>(_: &Counted<T>) {}
+
+    std::thread_local! {
+        static LEAKED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    loom::lazy_static! {
+        // Made anew by each execution, when nothing of the one before it is in use any more.
+        static ref LEAKED_BEFORE: () = LEAKED.with(|leaked| leaked.borrow_mut().clear());
+    }
+
+    // LOOM: runs an execution after the other; what one leaks is freed when the next one begins to.
+    pub(crate) fn leak<T: 'static>(value: T) -> *mut T {
+        *LEAKED_BEFORE;
+        let mut value = Box::new(value);
+        let place: *mut T = &mut *value;
+        LEAKED.with(|leaked| leaked.borrow_mut().push(value));
+        place
     }
 
     /// loom's mutex with parking_lot's face: no poisoning.
@@ -143,6 +180,29 @@ mod imp {
         }
     }
 }
+
+/// Statics; under loom new ones for each execution.
+macro_rules! statics {
+    ($($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        #[cfg(not(dogpile_loom))]
+        $($(#[$attr])* static $name: $type = $init;)*
+        #[cfg(dogpile_loom)]
+        loom::lazy_static! { $($(#[$attr])* static ref $name: $type = $init;)* }
+    };
+}
+pub(crate) use statics;
+
+/// A thread-local that is there from the start, without a look whether it is; under loom, which
+/// knows no such thing, an ordinary one.
+macro_rules! thread_local_const {
+    ($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        #[cfg(not(dogpile_loom))]
+        std::thread_local! { $(#[$attr])* static $name: $type = const { $init } }
+        #[cfg(dogpile_loom)]
+        loom::thread_local! { $(#[$attr])* static $name: $type = $init }
+    };
+}
+pub(crate) use thread_local_const;
 
 /// Makes a function `const`, but not under loom, whose types have no const constructors.
 macro_rules! const_unless_loom {

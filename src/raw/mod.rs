@@ -8,10 +8,13 @@
 //! let go; a waiter finds its outcome without it.
 #![allow(unsafe_code)]
 
+mod barrier;
 mod cell;
 mod creation;
 mod event;
 mod node;
+mod registry;
+mod slot;
 mod state;
 
 pub(crate) use self::creation::{Creation, Told};
@@ -22,13 +25,18 @@ use self::state::State;
 use crate::clock::Tick;
 use crate::error::Failure;
 use crate::stamp::Stamp;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 
 /// The state of one pile.
 pub(crate) struct Pile<T> {
-    cell: Cell<T>,
-    state: Mutex<State<T>>,
+    cell: Cell<T, State<T>>,
 }
+
+/// A node that a reader holds.
+pub(crate) type Held<'a, T> = cell::Held<'a, T, State<T>>;
+
+type Locked<'a, T> = cell::Locked<'a, T, State<T>>;
+type Replaced<'a, T> = cell::Replaced<'a, T, State<T>>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(not(dogpile_loom), target_pointer_width = "64"))]
@@ -67,12 +75,13 @@ pub(crate) enum Found<T> {
 impl<T> Pile<T> {
     crate::sync::const_unless_loom! {
         pub(crate) const fn new() -> Self {
-            Self { cell: Cell::new(), state: Mutex::new(State::new()) }
+            Self { cell: Cell::new(State::new()) }
         }
     }
 
     /// The current value.
-    pub(crate) fn load(&self) -> Option<NodeRef<T>> {
+    #[inline]
+    pub(crate) fn load(&self) -> Option<Held<'_, T>> {
         self.cell.load()
     }
 
@@ -84,21 +93,23 @@ impl<T> Pile<T> {
         &self,
         judge: impl FnOnce(Numbers, Option<&NodeRef<T>>) -> Judgement,
     ) -> Found<T> {
-        let mut state = self.state.lock();
+        let mut state = self.cell.lock();
         let numbers = Numbers {
             last: state.last(),
             expiry_mark: state.expiry_mark,
         };
-        let current = self.cell.load();
-        let judgement = judge(numbers, current.as_ref());
+        let current = state.current();
+        let judgement = judge(numbers, current.as_deref());
         match current {
-            Some(node) if judgement == Judgement::Good => Found::Value(node, judgement),
+            Some(node) if judgement == Judgement::Good => {
+                Found::Value(node.clone(), judgement)
+            }
             Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
-                Found::Value(node, judgement)
+                Found::Value(node.clone(), judgement)
             }
             _ if state.is_leased() => Found::Busy(state.join()),
             current => {
-                if let Some(node) = &current {
+                if let Some(node) = current {
                     node.set_renewing(true);
                 }
                 Found::Lease(state.grant())
@@ -117,7 +128,7 @@ impl<T> Pile<T> {
         kept: NodeRef<T>,
         now: Tick,
     ) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.cell.lock();
         let current = state.generation < fence;
         let creation = state.end(fence);
         let old = if current {
@@ -125,9 +136,9 @@ impl<T> Pile<T> {
                 node.expire(now);
                 kept.expire(now);
             }
-            self.place(&mut state, kept)
+            Some(Self::place(&mut state, kept))
         } else {
-            self.renewed_by_nobody();
+            Self::renewed_by_nobody(&state);
             None
         };
         drop(state);
@@ -152,8 +163,8 @@ impl<T> Pile<T> {
     }
 
     fn end(&self, fence: u64, outcome: Told<T>) {
-        let mut state = self.state.lock();
-        self.renewed_by_nobody();
+        let mut state = self.cell.lock();
+        Self::renewed_by_nobody(&state);
         let superseded = state.generation > fence;
         let creation = state.end(fence);
         drop(state);
@@ -166,17 +177,17 @@ impl<T> Pile<T> {
 
     /// Makes `node` the current one. The old one is to be dropped when the lock was let go.
     #[must_use = "the old value must be dropped outside the lock"]
-    fn place(&self, state: &mut State<T>, node: NodeRef<T>) -> Option<NodeRef<T>> {
-        self.renewed_by_nobody();
+    fn place<'a>(state: &mut Locked<'a, T>, node: NodeRef<T>) -> Replaced<'a, T> {
+        Self::renewed_by_nobody(state);
         node.placed_as(state.next());
         node.set_renewing(state.is_leased());
-        self.cell.swap(Some(node))
+        state.swap(Some(node))
     }
 
     /// Tells who finds the current value stale, or has it still in hand later, that nobody is
-    /// renewing it. Under the lock.
-    fn renewed_by_nobody(&self) {
-        if let Some(node) = self.cell.load() {
+    /// renewing it.
+    fn renewed_by_nobody(state: &Locked<'_, T>) {
+        if let Some(node) = state.current() {
             node.set_renewing(false);
         }
     }
@@ -186,12 +197,12 @@ impl<T> Pile<T> {
     ///
     /// What is kept here from then on is `kept`: the node itself, or its times alone.
     pub(crate) fn set(&self, node: NodeRef<T>, kept: NodeRef<T>) {
-        let mut state = self.state.lock();
+        let mut state = self.cell.lock();
         let number = state.next();
         state.generation = number;
         node.number_as(number);
         kept.number_as(number);
-        let old = self.place(&mut state, kept);
+        let old = Self::place(&mut state, kept);
         let creation = state.release_waiters();
         drop(state);
         tell(creation, Told::Value(node));
@@ -201,16 +212,15 @@ impl<T> Pile<T> {
     /// Notes the times of a value that was made elsewhere, if the current one is still `seen`, and
     /// was not expired since: that mark would be lost.
     pub(crate) fn note(&self, stamp: Stamp, seen: Option<(&NodeRef<T>, Stamp)>) {
-        let mut state = self.state.lock();
-        let current = self.cell.load();
-        let noted = match (&current, seen) {
+        let mut state = self.cell.lock();
+        let noted = match (state.current(), seen) {
             (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
                 current.overtaken(stamp)
             }
             (None, None) if state.generation == 0 => NodeRef::elsewhere(stamp, 0),
             _ => return,
         };
-        let old = self.place(&mut state, noted);
+        let old = Self::place(&mut state, noted);
         drop(state);
         drop(old);
     }
@@ -218,13 +228,13 @@ impl<T> Pile<T> {
     /// Removes the current value, if it is `only` or that is none; a lease that is held is
     /// superseded. Says whether.
     pub(crate) fn invalidate(&self, only: Option<&NodeRef<T>>) -> bool {
-        let mut state = self.state.lock();
-        if !self.is_current(only) {
+        let mut state = self.cell.lock();
+        if !Self::is_current(&state, only) {
             return false;
         }
         state.generation = state.next();
-        self.renewed_by_nobody();
-        let old = self.cell.swap(None);
+        Self::renewed_by_nobody(&state);
+        let old = state.swap(None);
         drop(state);
         drop(old);
         true
@@ -233,62 +243,59 @@ impl<T> Pile<T> {
     /// Marks the current value stale, if it is `only` or that is none, and what a running creation
     /// will publish. Says whether it did; `only` having been marked before, it does not.
     pub(crate) fn expire(&self, only: Option<&NodeRef<T>>, now: Tick) -> bool {
-        let mut state = self.state.lock();
-        if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
+        let mut state = self.cell.lock();
+        if !Self::is_current(&state, only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
             return false;
         }
         state.expiry_mark = state.next();
-        match self.cell.load() {
-            Some(node) => node.expire(now),
-            // Who looks for a value elsewhere has to know of it.
-            None if state.generation == 0 => {
-                let none = self.place(&mut state, NodeRef::nothing(now));
-                debug_assert!(none.is_none(), "the cell was empty");
-            }
-            // Emptied: nobody looks until there is something new.
-            None => {}
-        }
+        let current = state.current().map(|node| node.expire(now));
+        // Who looks for a value elsewhere has to know of it. In a pile that was emptied nobody looks
+        // until there is something new.
+        let none = (current.is_none() && state.generation == 0)
+            .then(|| Self::place(&mut state, NodeRef::nothing(now)));
+        drop(state);
+        drop(none);
         true
     }
 
-    /// Whether `only` is the current value, or none was named. Under the lock.
-    fn is_current(&self, only: Option<&NodeRef<T>>) -> bool {
+    /// Whether `only` is the current value, or none was named.
+    fn is_current(state: &Locked<'_, T>, only: Option<&NodeRef<T>>) -> bool {
         match only {
             None => true,
-            Some(node) => self.cell.load().is_some_and(|current| current.is(node)),
+            Some(node) => state.current().is_some_and(|current| current.is(node)),
         }
     }
 
     /// Whether the pile was emptied, and nothing was published or set since.
     pub(crate) fn is_emptied(&self) -> bool {
-        let state = self.state.lock();
-        state.generation > 0 && self.cell.load().is_none()
+        let state = self.cell.lock();
+        state.generation > 0 && state.current().is_none()
     }
 
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
-        self.state.lock().generation > fence
+        self.cell.lock().generation > fence
     }
 
     /// The running creation, to wait for, if one runs.
     pub(crate) fn join(&self) -> Option<Arc<Creation<T>>> {
-        let mut state = self.state.lock();
+        let mut state = self.cell.lock();
         state.is_leased().then(|| state.join())
     }
 
     /// Whether somebody holds the lease.
     pub(crate) fn is_leased(&self) -> bool {
-        self.state.lock().is_leased()
+        self.cell.lock().is_leased()
     }
 
     /// How many wait for the running creation.
     pub(crate) fn waiters(&self) -> usize {
-        self.state.lock().waiters()
+        self.cell.lock().waiters()
     }
 
     /// The current value, if nobody else has a share in it.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
-        self.cell.get_mut()?.value_mut()
+        self.cell.get_mut()
     }
 
     /// The current value, if nobody else has a share in it.

@@ -1,5 +1,6 @@
 //! A value with its times, counted.
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::clock::Tick;
 use crate::stamp::Stamp;
 use crate::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
-    last_share, Counted,
+    keep_memory, last_share, Counted,
 };
 
 /// A value, when it was made, and what has become of it since.
@@ -187,6 +188,45 @@ impl<T> NodeRef<T> {
             expired: AtomicU64::new(NEVER),
             renewing: AtomicBool::new(false),
         }))
+    }
+
+    /// The share as an address, which [`from_raw`](NodeRef::from_raw) takes.
+    pub(super) fn into_raw(self) -> *mut Node<T> {
+        Counted::into_raw(self.0).cast_mut()
+    }
+
+    /// The share that was made an address.
+    ///
+    /// # Safety
+    ///
+    /// The address comes from [`into_raw`](NodeRef::into_raw), and this is the only time that the
+    /// share is taken back from it.
+    pub(super) unsafe fn from_raw(node: *mut Node<T>) -> Self {
+        // SAFETY: as promised by the caller.
+        Self(unsafe { Counted::from_raw(node) })
+    }
+
+    /// The share that was made an address, lent.
+    ///
+    /// # Safety
+    ///
+    /// The address comes from [`into_raw`](NodeRef::into_raw). The share is not given up while this
+    /// is used, and this is not dropped.
+    #[inline]
+    pub(super) unsafe fn borrowed(node: *mut Node<T>) -> ManuallyDrop<Self> {
+        // SAFETY: as promised by the caller.
+        ManuallyDrop::new(unsafe { Self::from_raw(node) })
+    }
+
+    /// The address of the node, as [`into_raw`](NodeRef::into_raw) gives it.
+    #[inline]
+    pub(super) fn address(&self) -> *const () {
+        Counted::as_ptr(&self.0).cast()
+    }
+
+    /// Keeps the memory for ever, though not the value: nothing else will have this address.
+    pub(super) fn keep_address(&self) {
+        keep_memory(&self.0);
     }
 
     pub(crate) fn is(&self, other: &NodeRef<T>) -> bool {

@@ -15,7 +15,7 @@ use crate::sync::Arc;
 /// | `expiry_mark` | `expire` | higher: what the lease publishes is stale already |
 ///
 /// A normal publish moves neither.
-pub(super) struct State<T> {
+pub(crate) struct State<T> {
     last: u64,
     pub(super) generation: u64,
     pub(super) expiry_mark: u64,

@@ -1,0 +1,147 @@
+//! All slots of the process: a record of them for each thread, found through a thread-local.
+//!
+//! Records are put on a list and never freed. A thread that ends gives its record back, and the next
+//! new thread takes it over, with the slots that are still taken by guards which were sent elsewhere
+//! or forgotten. So there are as many records as threads were alive at once.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::raw::barrier;
+use crate::raw::slot::Slot;
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::{leak, SLOTS};
+
+/// The slots of one thread, on cache lines of its own.
+#[repr(align(128))]
+struct Record {
+    slots: [Slot; SLOTS],
+    /// Whether a thread has it now.
+    taken: AtomicBool,
+    /// The one that was put on the list before it.
+    next: Option<&'static Record>,
+}
+
+crate::sync::statics! {
+    /// The record that was put on the list last.
+    static HEAD: AtomicPtr<Record> = AtomicPtr::new(ptr::null_mut());
+}
+
+crate::sync::thread_local_const! {
+    /// The record of this thread, once it has one. It has no destructor, so that finding it takes
+    /// one load.
+    static MINE: Cell<Option<&'static Record>> = Cell::new(None);
+}
+
+crate::sync::thread_local_const! {
+    /// Gives the record back when the thread ends.
+    static LEAVING: Leaving = Leaving;
+}
+
+struct Leaving;
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Ok(Some(record)) = MINE.try_with(Cell::take) {
+            record.give_back();
+        }
+    }
+}
+
+/// A slot that this thread may use. `None` if all are taken, or the thread is past the destructors
+/// of its thread-locals.
+#[inline]
+pub(super) fn free_slot() -> Option<&'static Slot> {
+    match MINE.try_with(Cell::get).ok()? {
+        Some(record) => record.free_slot(),
+        None => enter()?.free_slot(),
+    }
+}
+
+/// Passes every address that is shown to `visit`.
+///
+/// Where the heavy half of the barrier was passed before, on this thread or one that this one has
+/// heard from since: every address that is shown for good.
+pub(super) fn each_shown(mut visit: impl FnMut(*const ())) {
+    for record in records() {
+        for slot in &record.slots {
+            let address = slot.shown();
+            if !address.is_null() {
+                visit(address);
+            }
+        }
+    }
+}
+
+fn records() -> impl Iterator<Item = &'static Record> {
+    // ORDERING: pairs with the release in `add`: the records are seen as they were made. That they
+    // are all seen is the barrier's doing.
+    let head = HEAD.load(Ordering::Acquire);
+    // SAFETY: null, or a record that `add` put there, which is never freed and only shared.
+    let head: Option<&'static Record> = unsafe { head.as_ref() };
+    std::iter::successors(head, |record| record.next)
+}
+
+#[cold]
+fn enter() -> Option<&'static Record> {
+    // Touched for its destructor. Refused where that has run already.
+    LEAVING.try_with(|_| ()).ok()?;
+    barrier::prepare();
+    let record = records()
+        .find(|record| record.take())
+        .unwrap_or_else(add);
+    MINE.try_with(|mine| mine.set(Some(record))).ok()?;
+    Some(record)
+}
+
+/// Puts a new record on the list, taken.
+fn add() -> &'static Record {
+    let record: *mut Record = leak(Record {
+        slots: std::array::from_fn(|_| Slot::new()),
+        taken: AtomicBool::new(true),
+        next: None,
+    });
+    // ORDERING: pairs with the release below, so that the next record is seen as it was made.
+    let mut head = HEAD.load(Ordering::Acquire);
+    loop {
+        // SAFETY: as in `records`.
+        let next = unsafe { head.as_ref() };
+        // SAFETY: nobody else knows the new record yet.
+        unsafe { (*record).next = next };
+        // ORDERING: release pairs with the acquire in `records`, and with those here.
+        match HEAD.compare_exchange(head, record, Ordering::Release, Ordering::Acquire) {
+            // SAFETY: from here on it is only shared, and never freed.
+            Ok(_) => return unsafe { &*record },
+            Err(newer) => head = newer,
+        }
+    }
+}
+
+impl Record {
+    #[inline]
+    fn free_slot(&self) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.is_free())
+    }
+
+    /// Takes it for this thread, if no thread has it and it is of any use.
+    fn take(&self) -> bool {
+        // ORDERING: pairs with the release in `give_back`: what that thread did with the slots comes
+        // before what this one does.
+        let taken =
+            (self.taken).compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
+            return false;
+        }
+        if self.free_slot().is_none() {
+            // Full of guards that live elsewhere, or were forgotten.
+            self.give_back();
+            return false;
+        }
+        true
+    }
+
+    fn give_back(&self) {
+        // ORDERING: pairs with the acquire in `take`.
+        self.taken.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,61 @@
+//! Where a thread shows what it is reading: a hazard pointer, as in Maged Michael, "Hazard Pointers"
+//! (IEEE TPDS 15(6), 2004).
+
+use std::ptr;
+
+use crate::sync::atomic::{AtomicPtr, Ordering};
+
+/// Shows an address for as long as somebody reads there. Taken by the thread that it belongs to, and
+/// cleared by whoever drops the guard.
+pub(super) struct Slot(AtomicPtr<()>);
+
+impl Slot {
+    crate::sync::const_unless_loom! {
+        pub(super) const fn new() -> Self {
+            Self(AtomicPtr::new(ptr::null_mut()))
+        }
+    }
+
+    /// Whether nothing is shown, so that the thread to which the slot belongs may use it.
+    #[inline]
+    pub(super) fn is_free(&self) -> bool {
+        // ORDERING: pairs with the release in `clear`, perhaps on another thread: what is shown next
+        // tells a scan that the reading before is over.
+        #[cfg(not(dogpile_loom))]
+        return self.0.load(Ordering::Acquire).is_null();
+
+        // LOOM: forgets a load by others if a thread loads a place and then stores there, and does
+        // not explore the two in the other order; not so with a read-modify-write. It changes
+        // nothing here.
+        #[cfg(dogpile_loom)]
+        {
+            let null = ptr::null_mut();
+            // ORDERING: as above.
+            let taken = (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Relaxed);
+            taken.is_ok()
+        }
+    }
+
+    /// Shows an address. It is safe to read there only if it is still in its place after the light
+    /// half of the barrier.
+    #[inline]
+    pub(super) fn show(&self, address: *const ()) {
+        // ORDERING: pairs with the acquire in `shown`: who finds this address finds that those
+        // before it are no longer read.
+        self.0.store(address.cast_mut(), Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn clear(&self) {
+        // ORDERING: pairs with the acquire in `shown`, so that all reading comes before the value is
+        // freed, and with the one in `is_free`.
+        self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// The address that is shown; null if none is.
+    pub(super) fn shown(&self) -> *const () {
+        // ORDERING: pairs with the release in `clear` and `show`: where the address is not shown any
+        // more, the reading there is over, and it may be freed.
+        self.0.load(Ordering::Acquire)
+    }
+}
