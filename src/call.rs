@@ -12,7 +12,7 @@ use crate::guard::{Guard, Origin};
 use crate::lease::Lease;
 use crate::place::PileRef;
 use crate::policy::Verdict;
-use crate::raw::{Found, Held, Judgement, Node, Numbers};
+use crate::raw::{Found, Judgement, Node, Numbers};
 
 /// Which values a call takes.
 #[non_exhaustive]
@@ -180,15 +180,23 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
+    #[inline]
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T,
     ) -> Result<Guard<'a, T>, Error<Infallible>> {
         match self.glance() {
             Some(guard) => Ok(guard),
-            // Somebody else's failure is no answer to a caller whose creator cannot fail.
-            None => self.create_or_wait(|_| Ok(create().into()), |_failure| None),
+            None => self.create_infallibly(create),
         }
+    }
+
+    pub(crate) fn create_infallibly(
+        self,
+        create: impl FnOnce() -> T,
+    ) -> Result<Guard<'a, T>, Error<Infallible>> {
+        // Somebody else's failure is no answer to a caller whose creator cannot fail.
+        self.create_or_wait(|_| Ok(create().into()), |_failure| None)
     }
 
     /// The value, or else the one that `create` makes: as
@@ -203,6 +211,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
+    #[inline]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -227,6 +236,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
+    #[inline]
     pub fn get_or_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -240,7 +250,7 @@ impl<'a, T> Call<'a, T> {
     /// The value, the lease, or the news that somebody else has it, without creating or waiting: as
     /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
     pub fn attempt(self) -> Attempt<'a, T> {
-        match self.glance() {
+        match self.look() {
             // What is newer than it, and not expired, is newer than the last `expire` too.
             Some(guard) => match self.demand {
                 Demand::NewerThan(number) => self.offer(guard, number),
@@ -271,28 +281,34 @@ impl<'a, T> Call<'a, T> {
     }
 
     /// The way of almost every call: a look at the value, without the pile's lock. `None` is not a
-    /// refusal: the value has to be looked at again under the lock.
-    #[inline]
-    fn glance(&self) -> Option<Guard<'a, T>> {
+    /// refusal: the value has to be looked at again.
+    // Inlined for good; and while it holds the node it calls nothing that could panic, such as a
+    // clock: else the guard is moved about in memory, which costs as much as all the rest.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<Guard<'a, T>> {
+        if self.max_age.is_some() || !matches!(self.demand, Demand::Stale | Demand::Fresh) {
+            return None;
+        }
+        let config = self.place.config;
+        let (earliest, latest) = config.time.bounds();
         let node = self.place.pile.load()?;
         let stale_from = node.stale_from();
-        let now = self.place.config.time.now_against(stale_from);
-        if now >= stale_from {
-            return self.glance_closely(node, now);
+        node.value()?;
+        if latest < stale_from {
+            return Some(Guard::new(node, Origin::Fresh, earliest));
         }
-        if self.max_age.is_none()
-            && matches!(self.demand, Demand::Stale | Demand::Fresh)
-            && node.value().is_some()
-        {
-            return Some(Guard::new(node, Origin::Fresh, now));
+        let stale_will_do =
+            self.demand == Demand::Stale && config.policy.stale_while_revalidate.is_none();
+        if stale_will_do && earliest >= stale_from && node.is_renewing() {
+            return Some(Guard::new(node, Origin::Stale, earliest));
         }
-        // Coarse, perhaps: good enough to tell a fresh value, but not for what this caller wants.
-        self.glance_closely(node, self.place.config.time.now())
+        None
     }
 
     /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
-    /// plain.
-    fn glance_closely(&self, node: Held<'a, T>, now: Tick) -> Option<Guard<'a, T>> {
+    /// plain. `None`: it has to be looked at under the lock.
+    fn look(&self) -> Option<Guard<'a, T>> {
+        let node = self.place.pile.load()?;
         node.value()?;
         // An expired value is newer than nothing: the last `expire` came after its creation had
         // begun.
@@ -302,6 +318,7 @@ impl<'a, T> Call<'a, T> {
             Demand::New => return None,
             Demand::Stale | Demand::Fresh => 0,
         };
+        let now = self.place.config.time.now();
         let judgement = self
             .demand
             .judge(floor, node.number(), self.verdict(&node, now));
@@ -350,11 +367,15 @@ impl<'a, T> Call<'a, T> {
     /// The long way: create, or wait for who does. `failed` says what somebody else's failure means
     /// to this caller; `None` is nothing.
     #[cold]
+    #[inline(never)]
     pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>> {
+        if let Some(guard) = self.look() {
+            return Ok(guard);
+        }
         let patience = self.patience();
         let mut floor = None;
         loop {

@@ -105,6 +105,7 @@ mod system {
     /// nothing else depends on this figure.
     pub(super) const LAG: Duration = Duration::from_millis(30);
 
+    #[inline]
     fn read(id: ClockId) -> Tick {
         let time = clock_gettime(id);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -112,7 +113,7 @@ mod system {
         Tick(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
-    #[inline]
+    #[cold]
     pub(super) fn now() -> Tick {
         read(ClockId::Monotonic)
     }
@@ -276,23 +277,13 @@ impl Time {
         }
     }
 
-    /// A time good enough to tell whether `deadline` has been reached: coarse if that leaves no
-    /// doubt, else exact.
+    /// Bounds of the time, cheaply: it is no earlier than the first and no later than the second.
     #[inline]
-    pub(crate) fn now_against(&self, deadline: Tick) -> Tick {
+    pub(crate) fn bounds(&self) -> (Tick, Tick) {
         match &self.0 {
-            None => Self::coarse_first(&SystemClock, deadline),
-            Some(clock) => Self::coarse_first(&**clock, deadline),
+            None => bounds(&SystemClock),
+            Some(clock) => injected_bounds(&**clock),
         }
-    }
-
-    #[inline]
-    fn coarse_first(clock: &(impl Clock + ?Sized), deadline: Tick) -> Tick {
-        let coarse = clock.coarse();
-        if coarse.saturating_add(clock.lag()) < deadline {
-            return coarse;
-        }
-        clock.now()
     }
 
     /// What a sleeper that gives up at `deadline` should do now; `waker` makes it look again.
@@ -312,6 +303,18 @@ impl Time {
             Nap::For(deadline.saturating_since(now))
         }
     }
+}
+
+#[inline(always)]
+fn bounds(clock: &(impl Clock + ?Sized)) -> (Tick, Tick) {
+    let coarse = clock.coarse();
+    (coarse, coarse.saturating_add(clock.lag()))
+}
+
+// A function of its own, to keep it out of the way of the other.
+#[inline(never)]
+fn injected_bounds(clock: &dyn Clock) -> (Tick, Tick) {
+    bounds(clock)
 }
 
 // The pile asks a clock and relies on nothing that it said before.

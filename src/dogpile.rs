@@ -121,9 +121,13 @@ impl<T> Dogpile<T> {
     #[inline]
     #[track_caller]
     pub fn get_or_create(&self, create: impl FnOnce() -> T) -> Guard<'_, T> {
-        match self.call().get_or_create(create) {
-            Ok(guard) => guard,
-            Err(error) => cannot_answer(&error),
+        let call = self.call();
+        match call.glance() {
+            Some(guard) => guard,
+            None => match call.create_infallibly(create) {
+                Ok(guard) => guard,
+                Err(error) => cannot_answer(&error),
+            },
         }
     }
 

@@ -95,7 +95,7 @@ impl<T, S> Cell<T, S> {
             return None;
         }
         let Some(slot) = registry::free_slot() else {
-            return self.share(false);
+            return self.share(false).map(Held::from);
         };
         slot.show(node.cast());
         barrier::light();
@@ -103,7 +103,7 @@ impl<T, S> Cell<T, S> {
         if self.current.load(Ordering::Acquire) != node {
             slot.clear();
             // A scan may have taken the slot seriously.
-            return self.share(true);
+            return self.share(true).map(Held::from);
         }
         Some(Held {
             // SAFETY: it is the address of a node of which the cell owned a share when it was shown
@@ -117,13 +117,13 @@ impl<T, S> Cell<T, S> {
 
     /// The current node, counted.
     #[cold]
-    fn share(&self, sweep: bool) -> Option<Held<'_, T, S>> {
+    fn share(&self, sweep: bool) -> Option<NodeRef<T>> {
         let locked = self.lock();
-        let held = locked.current().map(|node| Held::from(node.clone()));
+        let share = locked.current().map(|node| node.clone());
         if sweep {
             locked.sweep();
         }
-        held
+        share
     }
 
     pub(super) fn lock(&self) -> Locked<'_, T, S> {
@@ -384,7 +384,13 @@ impl<T, S> Drop for Held<'_, T, S> {
                 }
             }
             // SAFETY: it is a share of its own, and this is the end of it.
-            None => unsafe { ManuallyDrop::drop(&mut self.node) },
+            None => give_up(unsafe { ManuallyDrop::take(&mut self.node) }),
         }
     }
+}
+
+/// Apart, so that a node in a slot stays in a register.
+#[cold]
+fn give_up<T>(share: NodeRef<T>) {
+    drop(share);
 }

@@ -120,7 +120,15 @@ fn add() -> &'static Record {
 impl Record {
     #[inline]
     fn free_slot(&self) -> Option<&Slot> {
-        self.slots.iter().find(|slot| slot.is_free())
+        if self.slots[0].is_free() {
+            return Some(&self.slots[0]);
+        }
+        self.other_free_slot()
+    }
+
+    #[cold]
+    fn other_free_slot(&self) -> Option<&Slot> {
+        self.slots[1..].iter().find(|slot| slot.is_free())
     }
 
     /// Takes it for this thread, if no thread has it and it is of any use.
