@@ -33,8 +33,12 @@ mod imp {
         std::mem::forget(Counted::downgrade(counted));
     }
 
-    /// How many values a thread can show that it reads at once, without counting.
-    pub(crate) const SLOTS: usize = 8;
+    /// As many slots as a thread has.
+    pub(crate) type Slots<S> = [S; 8];
+
+    pub(crate) fn slots<S>(mut make: impl FnMut() -> S) -> Slots<S> {
+        std::array::from_fn(|_| make())
+    }
 
     /// Where a value will stay for as long as the process lasts.
     pub(crate) fn leak<T>(value: T) -> *mut T {
@@ -88,9 +92,6 @@ mod imp {
 
 #[cfg(dogpile_loom)]
 mod imp {
-    use std::any::Any;
-    use std::cell::RefCell;
-
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic;
     pub(crate) use loom::sync::Arc as Counted;
@@ -110,24 +111,23 @@ mod imp {
         Counted::try_unwrap(counted).ok()
     }
 
+    // LOOM: eight would only multiply the interleavings.
+    pub(crate) type Slots<S> = Vec<S>;
+
+    pub(crate) fn slots<S>(make: impl FnMut() -> S) -> Slots<S> {
+        std::iter::repeat_with(make)
+            .take(super::model::setting().slots)
+            .collect()
+    }
+
     // LOOM: its `Arc` has no weak form; the execution is at its end where this is called.
     pub(crate) fn keep_memory<T>(_: &Counted<T>) {}
 
-    std::thread_local! {
-        static LEAKED: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
-    }
-
-    loom::lazy_static! {
-        // Made anew by each execution, when nothing of the one before it is in use any more.
-        static ref LEAKED_BEFORE: () = LEAKED.with(|leaked| leaked.borrow_mut().clear());
-    }
-
-    // LOOM: runs an execution after the other; what one leaks is freed when the next one begins to.
+    // LOOM: runs one execution after the other; what one leaks is freed when the next one begins.
     pub(crate) fn leak<T: 'static>(value: T) -> *mut T {
-        *LEAKED_BEFORE;
         let mut value = Box::new(value);
         let place: *mut T = &mut *value;
-        LEAKED.with(|leaked| leaked.borrow_mut().push(value));
+        super::model::keep(value);
         place
     }
 
@@ -146,12 +146,6 @@ mod imp {
         pub(crate) fn get_mut(&mut self) -> &mut T {
             self.0
                 .get_mut()
-                .unwrap_or_else(|poison| poison.into_inner())
-        }
-
-        pub(crate) fn into_inner(self) -> T {
-            self.0
-                .into_inner()
                 .unwrap_or_else(|poison| poison.into_inner())
         }
     }
@@ -216,3 +210,87 @@ macro_rules! const_unless_loom {
     };
 }
 pub(crate) use const_unless_loom;
+
+/// What models need besides: a setting that they may vary, and what lasts for one execution.
+// LOOM: runs all threads of a model on one real thread, so what is thread-local to the standard
+// library is common to them, and to no other model.
+#[cfg(dogpile_loom)]
+pub(crate) mod model {
+    use std::any::Any;
+    use std::cell::{Cell, RefCell};
+
+    /// The forms of the barrier; see `raw/barrier.rs`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) enum Barrier {
+        Fences,
+        Words,
+    }
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct Setting {
+        pub(crate) barrier: Barrier,
+        /// How many slots a thread has.
+        pub(crate) slots: usize,
+    }
+
+    std::thread_local! {
+        static SETTING: Cell<Setting> = const {
+            Cell::new(Setting { barrier: Barrier::Fences, slots: 1 })
+        };
+        /// Whether the heavy half of the barrier is refused now.
+        static REFUSED: Cell<bool> = const { Cell::new(false) };
+        static THREADS: Cell<usize> = const { Cell::new(0) };
+        static KEPT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    loom::lazy_static! {
+        // Made anew by each execution, when nothing of the one before it is in use any more.
+        static ref BEGUN: () = {
+            THREADS.set(0);
+            REFUSED.set(false);
+            KEPT.take();
+        };
+    }
+
+    loom::thread_local! {
+        static THREAD: usize = {
+            *BEGUN;
+            THREADS.set(THREADS.get() + 1);
+            THREADS.get() - 1
+        };
+    }
+
+    impl Setting {
+        /// For the executions to come.
+        #[cfg(test)]
+        pub(crate) fn apply(self) {
+            SETTING.set(self);
+        }
+    }
+
+    /// For the rest of the execution.
+    #[cfg(test)]
+    pub(crate) fn refuse_barriers(refuse: bool) {
+        *BEGUN;
+        REFUSED.set(refuse);
+    }
+
+    pub(crate) fn setting() -> Setting {
+        SETTING.get()
+    }
+
+    /// Keeps something for as long as the execution lasts.
+    pub(super) fn keep(thing: Box<dyn Any>) {
+        *BEGUN;
+        KEPT.with_borrow_mut(|kept| kept.push(thing));
+    }
+
+    /// Numbers the threads, in the order in which they ask.
+    pub(crate) fn thread() -> usize {
+        THREAD.with(|thread| *thread)
+    }
+
+    pub(crate) fn is_barrier_refused() -> bool {
+        REFUSED.get()
+    }
+}

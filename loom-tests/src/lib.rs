@@ -16,9 +16,14 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 /// Explores the interleavings of `body` with at most `LOOM_MAX_PREEMPTIONS` preemptions, or three,
 /// and prints how many there were.
 pub fn model(body: impl Fn() + Send + Sync + 'static) {
+    model_within(3, body);
+}
+
+/// As [`model`], with other than three preemptions for a default: where those take too long.
+pub fn model_within(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    let preemptions = *builder.preemption_bound.get_or_insert(3);
+    let preemptions = *builder.preemption_bound.get_or_insert(preemptions);
     let explored = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&explored);
     let begun = Instant::now();

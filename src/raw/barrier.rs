@@ -119,7 +119,7 @@ mod imp {
     use crate::sync::atomic::{fence, AtomicUsize, Ordering};
     use crate::sync::model::{self, Barrier};
 
-    crate::sync::static_item! {
+    crate::sync::statics! {
         static WORDS: [AtomicUsize; loom::MAX_THREADS] =
             std::array::from_fn(|_| AtomicUsize::new(0));
     }
@@ -127,30 +127,31 @@ mod imp {
     pub(in crate::raw) fn prepare() {}
 
     pub(in crate::raw) fn light() {
-        match model::barrier() {
-            // ORDERING: pairs with the read-modify-writes in `heavy`.
-            Barrier::Words => drop(WORDS[model::thread()].fetch_add(1, Ordering::AcqRel)),
+        match model::setting().barrier {
+            Barrier::Words => {
+                // ORDERING: pairs with the read-modify-writes in `heavy`.
+                WORDS[model::thread()].fetch_add(1, Ordering::AcqRel);
+            }
             // ORDERING: pairs with the fence in `heavy`.
-            Barrier::Fences | Barrier::Refused => fence(Ordering::SeqCst),
+            Barrier::Fences => fence(Ordering::SeqCst),
         }
     }
 
     #[must_use]
     pub(in crate::raw) fn heavy() -> bool {
-        match model::barrier() {
+        if model::is_barrier_refused() {
+            return false;
+        }
+        match model::setting().barrier {
             Barrier::Words => {
-                for word in &WORDS[..model::threads()] {
+                for word in WORDS.iter() {
                     // ORDERING: pairs with the read-modify-write in `light`.
                     word.fetch_add(1, Ordering::AcqRel);
                 }
-                true
             }
-            Barrier::Fences => {
-                // ORDERING: pairs with the fence in `light`.
-                fence(Ordering::SeqCst);
-                true
-            }
-            Barrier::Refused => false,
+            // ORDERING: pairs with the fence in `light`.
+            Barrier::Fences => fence(Ordering::SeqCst),
         }
+        true
     }
 }

@@ -263,7 +263,8 @@ impl<T, S> Cell<T, S> {
     fn current_under_lock(&self) -> *mut Node<T> {
         let null = ptr::null_mut();
         // ORDERING: relaxed: stored under the lock.
-        let found = (self.current).compare_exchange(null, null, Ordering::Relaxed, Ordering::Relaxed);
+        let found =
+            (self.current).compare_exchange(null, null, Ordering::Relaxed, Ordering::Relaxed);
         found.unwrap_or_else(|current| current)
     }
 }

@@ -12,6 +12,8 @@ mod barrier;
 mod cell;
 mod creation;
 mod event;
+#[cfg(all(test, dogpile_loom))]
+mod models;
 mod node;
 mod registry;
 mod slot;
@@ -101,9 +103,7 @@ impl<T> Pile<T> {
         let current = state.current();
         let judgement = judge(numbers, current.as_deref());
         match current {
-            Some(node) if judgement == Judgement::Good => {
-                Found::Value(node.clone(), judgement)
-            }
+            Some(node) if judgement == Judgement::Good => Found::Value(node.clone(), judgement),
             Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
                 Found::Value(node.clone(), judgement)
             }
@@ -244,7 +244,9 @@ impl<T> Pile<T> {
     /// will publish. Says whether it did; `only` having been marked before, it does not.
     pub(crate) fn expire(&self, only: Option<&NodeRef<T>>, now: Tick) -> bool {
         let mut state = self.cell.lock();
-        if !Self::is_current(&state, only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
+        if !Self::is_current(&state, only)
+            || only.is_some_and(|node| node.stamp().expired.is_some())
+        {
             return false;
         }
         state.expiry_mark = state.next();

@@ -10,12 +10,12 @@ use std::ptr;
 use crate::raw::barrier;
 use crate::raw::slot::Slot;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use crate::sync::{leak, SLOTS};
+use crate::sync::{leak, slots, Slots};
 
 /// The slots of one thread, on cache lines of its own.
 #[repr(align(128))]
 struct Record {
-    slots: [Slot; SLOTS],
+    slots: Slots<Slot>,
     /// Whether a thread has it now.
     taken: AtomicBool,
     /// The one that was put on the list before it.
@@ -87,9 +87,7 @@ fn enter() -> Option<&'static Record> {
     // Touched for its destructor. Refused where that has run already.
     LEAVING.try_with(|_| ()).ok()?;
     barrier::prepare();
-    let record = records()
-        .find(|record| record.take())
-        .unwrap_or_else(add);
+    let record = records().find(|record| record.take()).unwrap_or_else(add);
     MINE.try_with(|mine| mine.set(Some(record))).ok()?;
     Some(record)
 }
@@ -97,11 +95,12 @@ fn enter() -> Option<&'static Record> {
 /// Puts a new record on the list, taken.
 fn add() -> &'static Record {
     let record: *mut Record = leak(Record {
-        slots: std::array::from_fn(|_| Slot::new()),
+        slots: slots(Slot::new),
         taken: AtomicBool::new(true),
         next: None,
     });
-    // ORDERING: pairs with the release below, so that the next record is seen as it was made.
+    // ORDERING: pairs with the release below. Only to make a reference of what is seen: all changes
+    // of `HEAD` are read-modify-writes, so who acquires the last one has acquired them all.
     let mut head = HEAD.load(Ordering::Acquire);
     loop {
         // SAFETY: as in `records`.
@@ -120,8 +119,9 @@ fn add() -> &'static Record {
 impl Record {
     #[inline]
     fn free_slot(&self) -> Option<&Slot> {
-        if self.slots[0].is_free() {
-            return Some(&self.slots[0]);
+        let first = self.slots.first()?;
+        if first.is_free() {
+            return Some(first);
         }
         self.other_free_slot()
     }

@@ -10,10 +10,8 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 pub(super) struct Slot(AtomicPtr<()>);
 
 impl Slot {
-    crate::sync::const_unless_loom! {
-        pub(super) const fn new() -> Self {
-            Self(AtomicPtr::new(ptr::null_mut()))
-        }
+    pub(super) fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// Whether nothing is shown, so that the thread to which the slot belongs may use it.
@@ -24,15 +22,20 @@ impl Slot {
         #[cfg(not(dogpile_loom))]
         return self.0.load(Ordering::Acquire).is_null();
 
-        // LOOM: forgets a load by others if a thread loads a place and then stores there, and does
-        // not explore the two in the other order; not so with a read-modify-write. It changes
-        // nothing here.
+        // LOOM: does not explore in both orders what a thread loads and then stores with what others
+        // load there; it does if it is a read-modify-write, which changes nothing here, but sees the
+        // newest state only. So the models of one form of the barrier do this, the others that.
         #[cfg(dogpile_loom)]
-        {
-            let null = ptr::null_mut();
+        match crate::sync::model::setting().barrier {
             // ORDERING: as above.
-            let taken = (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Relaxed);
-            taken.is_ok()
+            crate::sync::model::Barrier::Words => self.0.load(Ordering::Acquire).is_null(),
+            crate::sync::model::Barrier::Fences => {
+                let null = ptr::null_mut();
+                // ORDERING: as above.
+                let free =
+                    (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Acquire);
+                free.is_ok()
+            }
         }
     }
 

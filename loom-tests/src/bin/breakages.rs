@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! //! ```breakages
-//! //! name-of-the-breakage | src/raw/mod.rs
+//! //! name-of-the-breakage | src/raw/mod.rs | the_model_that_must_fail
 //! //!   a line that stays
 //! //! - a line that goes
 //! //! + a line that comes
@@ -13,32 +13,47 @@
 //!
 //! The lines that stay and go must stand in that file exactly once, white space aside. Each edit is
 //! made in a copy of the project, one at a time, and the models of the file that lists it are run
-//! there: one of them must fail. With `--all` the other models run too, to see who else notices.
+//! there, or the one that is named: one of them must fail. With `--all` the other models run too, to
+//! see who else notices.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{exit, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// A model that finds nothing is done long before.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 
 struct Breakage {
     name: String,
-    /// The module of the models that must catch it.
+    /// Where the models that must catch it stand.
+    home: Home,
+    /// The path of their module, and the name of the one if one is named.
     model: String,
     file: PathBuf,
     before: Vec<String>,
     after: Vec<String>,
 }
 
+/// A target of cargo's with models in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// The models of promises.
+    LoomTests,
+    /// Those of the parts, beside them.
+    Crate,
+}
+
 enum Verdict {
     Caught(Vec<String>),
     Survived,
     TimedOut,
+    /// It does not fit the code, or does not build.
+    Impossible(String),
 }
 
 fn main() -> ExitCode {
@@ -62,7 +77,14 @@ fn run(all: bool, names: &[String]) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("no project")?;
-    let mut breakages = read_breakages(&project.join("loom-tests/tests/models"))?;
+    let mut breakages = Vec::new();
+    for file in files_in(&project.join("loom-tests/tests/models"))? {
+        let module = file.file_stem().ok_or("a model without a name")?;
+        let module = format!("{}::", module.to_string_lossy());
+        read_breakages(&file, Home::LoomTests, &module, &mut breakages)?;
+    }
+    let parts = project.join("src/raw/models.rs");
+    read_breakages(&parts, Home::Crate, "raw::models::", &mut breakages)?;
     if let Some(unknown) = names
         .iter()
         .find(|name| breakages.iter().all(|b| b.name != **name))
@@ -72,43 +94,29 @@ fn run(all: bool, names: &[String]) -> Result<bool> {
     if !names.is_empty() {
         breakages.retain(|breakage| names.contains(&breakage.name));
     }
-    let workshop = project.join("target/breakages");
-    let copy = workshop.join("copy");
-    copy_project(project, &copy)?;
-
-    println!("without a breakage: every model must pass");
-    if !matches!(run_models(&copy, &workshop, "")?, Verdict::Survived) {
-        return Err("the models fail on the unbroken crate: see .ci/loom".into());
-    }
-    let mut caught = 0;
-    for breakage in &breakages {
-        let broken = copy.join(&breakage.file);
-        let original = fs::read_to_string(&broken)?;
-        let text = breakage.apply(&original)?;
-        fs::write(&broken, text)?;
-        let begun = Instant::now();
-        let filter = if all { "" } else { &*breakage.model };
-        let verdict = run_models(&copy, &workshop, filter);
-        fs::write(&broken, original)?;
-        let verdict = match verdict.map_err(|error| format!("{}: {error}", breakage.name))? {
-            Verdict::Caught(models) => {
-                let by_its_own = models
-                    .iter()
-                    .any(|m| m.starts_with(&format!("{}::", breakage.model)));
-                caught += usize::from(by_its_own);
-                let note = if by_its_own {
-                    "caught by"
-                } else {
-                    "NOT CAUGHT by its model, but by"
-                };
-                // A crash takes the list of failed models with it.
-                format!("{note} {}", models.join(", "))
+    let benches: Vec<_> = (0..thread::available_parallelism()?.get())
+        .map(|number| Bench::new(project, &project.join(format!("target/breakages/{number}"))))
+        .collect::<Result<_>>()?;
+    if names.is_empty() {
+        println!("without a breakage: every model must pass");
+        for home in [Home::LoomTests, Home::Crate] {
+            if !matches!(benches[0].run_models(home, "")?, Verdict::Survived) {
+                return Err("the models fail on the unbroken crate: see .ci/loom".into());
             }
-            Verdict::Survived => "SURVIVED".to_owned(),
-            Verdict::TimedOut => format!("SURVIVED: no end within {LIMIT:?}"),
-        };
-        println!("{:<44} {verdict} ({:.1?})", breakage.name, begun.elapsed());
+        }
     }
+    let caught = AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
+    thread::scope(|threads| {
+        for bench in &benches {
+            threads.spawn(|| {
+                while let Some(breakage) = breakages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    caught.fetch_add(usize::from(bench.tries(breakage, all)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let caught = caught.into_inner();
     println!(
         "{caught} of {} breakages caught by the models that list them",
         breakages.len()
@@ -116,51 +124,56 @@ fn run(all: bool, names: &[String]) -> Result<bool> {
     Ok(caught == breakages.len())
 }
 
-fn read_breakages(models: &Path) -> Result<Vec<Breakage>> {
-    let mut files: Vec<_> = fs::read_dir(models)?.collect::<std::result::Result<_, _>>()?;
-    files.sort_by_key(|file| file.file_name());
-    let mut found: Vec<Breakage> = Vec::new();
-    for file in files {
-        let path = file.path();
-        let model = path
-            .file_stem()
-            .ok_or("a model without a name")?
-            .to_string_lossy()
-            .into_owned();
-        let text = fs::read_to_string(&path)?;
-        let head = text.lines().map_while(|line| line.strip_prefix("//!"));
-        let block = head
-            .skip_while(|line| line.trim() != "```breakages")
-            .skip(1);
-        for line in block.take_while(|line| line.trim() != "```") {
-            let current = found.last_mut().filter(|breakage| breakage.model == model);
-            match (line.get(..2), line.get(3..).unwrap_or("").trim(), current) {
-                (None | Some(""), ..) => {}
-                (Some("  "), text, Some(breakage)) => {
-                    breakage.before.push(text.to_owned());
-                    breakage.after.push(text.to_owned());
-                }
-                (Some(" -"), text, Some(breakage)) => breakage.before.push(text.to_owned()),
-                (Some(" +"), text, Some(breakage)) => breakage.after.push(text.to_owned()),
-                (_, _, _) => {
-                    let (name, file) = line.split_once('|').ok_or_else(|| {
-                        format!(
-                            "{}: neither an edit nor `name | file`: {line}",
-                            path.display()
-                        )
-                    })?;
-                    found.push(Breakage {
-                        name: name.trim().to_owned(),
-                        model: model.clone(),
-                        file: PathBuf::from(file.trim()),
-                        before: Vec::new(),
-                        after: Vec::new(),
-                    });
-                }
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Adds the breakages that a file lists, whose models have paths that begin with `module`.
+fn read_breakages(file: &Path, home: Home, module: &str, found: &mut Vec<Breakage>) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    let head = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let block = head
+        .skip_while(|line| line.trim() != "```breakages")
+        .skip(1);
+    let before = found.len();
+    for line in block.take_while(|line| line.trim() != "```") {
+        let current = found[before..].last_mut();
+        match (line.get(..2), line.get(3..).unwrap_or("").trim(), current) {
+            (None | Some(""), ..) => {}
+            (Some("  "), text, Some(breakage)) => {
+                breakage.before.push(text.to_owned());
+                breakage.after.push(text.to_owned());
+            }
+            (Some(" -"), text, Some(breakage)) => breakage.before.push(text.to_owned()),
+            (Some(" +"), text, Some(breakage)) => breakage.after.push(text.to_owned()),
+            (_, _, _) => {
+                let fields: Vec<_> = line.split('|').map(str::trim).collect();
+                let (name, place, model) = match fields[..] {
+                    [name, place] => (name, place, ""),
+                    [name, place, model] => (name, place, model),
+                    _ => {
+                        let path = file.display();
+                        let told = "neither an edit nor `name | file | model`";
+                        return Err(format!("{path}: {told}: {line}").into());
+                    }
+                };
+                found.push(Breakage {
+                    name: name.to_owned(),
+                    home,
+                    model: format!("{module}{model}"),
+                    file: PathBuf::from(place),
+                    before: Vec::new(),
+                    after: Vec::new(),
+                });
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 impl Breakage {
@@ -174,9 +187,7 @@ impl Breakage {
             .collect();
         let [at] = places[..] else {
             return Err(format!(
-                "{} ({}): what it changes stands in {} {} times, not once: bring it up to date",
-                self.name,
-                self.model,
+                "what it changes stands in {} {} times, not once: bring it up to date",
                 self.file.display(),
                 places.len()
             )
@@ -186,6 +197,120 @@ impl Breakage {
         let edited = lines[..at].iter().copied().chain(after);
         let edited = edited.chain(lines[at + self.before.len()..].iter().copied());
         Ok(edited.collect::<Vec<_>>().join("\n") + "\n")
+    }
+}
+
+/// A copy of the project, and where it is built.
+struct Bench {
+    copy: PathBuf,
+    target: PathBuf,
+    log: PathBuf,
+}
+
+impl Bench {
+    fn new(project: &Path, place: &Path) -> Result<Self> {
+        let bench = Bench {
+            copy: place.join("copy"),
+            target: place.join("target"),
+            log: place.join("log"),
+        };
+        copy_project(project, &bench.copy)?;
+        Ok(bench)
+    }
+
+    /// Makes the breakage, and says whether its models caught it.
+    fn tries(&self, breakage: &Breakage, all: bool) -> bool {
+        let begun = Instant::now();
+        let filter = if all { "" } else { &*breakage.model };
+        let verdict = self
+            .broken(breakage, || self.run_models(breakage.home, filter))
+            .unwrap_or_else(|error| Verdict::Impossible(error.to_string()));
+        let mut caught = false;
+        let verdict = match verdict {
+            Verdict::Caught(models) => {
+                caught = models.iter().any(|m| m.starts_with(&breakage.model));
+                let note = if caught {
+                    "caught by"
+                } else {
+                    "NOT CAUGHT by its model, but by"
+                };
+                // A crash takes the list of failed models with it.
+                format!("{note} {}", models.join(", "))
+            }
+            Verdict::Impossible(why) => format!("NOT MADE: {why}"),
+            Verdict::Survived => "SURVIVED".to_owned(),
+            Verdict::TimedOut => format!("SURVIVED: no end within {LIMIT:?}"),
+        };
+        let took = begun.elapsed();
+        println!("{:<44} {verdict} ({took:.1?})", breakage.name);
+        caught
+    }
+
+    /// Runs `body` while the breakage is made in the copy.
+    fn broken<R>(&self, breakage: &Breakage, body: impl FnOnce() -> Result<R>) -> Result<R> {
+        let file = self.copy.join(&breakage.file);
+        let original = fs::read_to_string(&file)?;
+        fs::write(&file, breakage.apply(&original)?)?;
+        let result = body();
+        fs::write(&file, original)?;
+        result
+    }
+
+    fn run_models(&self, home: Home, model: &str) -> Result<Verdict> {
+        let target: &[&str] = match home {
+            Home::LoomTests => &["-p", "loom-tests", "--test", "models"],
+            Home::Crate => &["-p", "dogpile", "--features", "loom", "--lib"],
+        };
+        let cargo = |args: &[&str]| {
+            let mut command = Command::new("cargo");
+            command
+                .args(["test", "--release", "--quiet"])
+                .args(target)
+                .args(args)
+                .current_dir(&self.copy)
+                .env("CARGO_TARGET_DIR", &self.target)
+                .env(
+                    "RUSTFLAGS",
+                    "--cfg dogpile_loom -C debug-assertions --cap-lints allow",
+                )
+                .env("DOGPILE_MODELS", "1")
+                .env("RUST_BACKTRACE", "0")
+                .stdin(Stdio::null());
+            command
+        };
+        let built = cargo(&["--no-run"]).output()?;
+        if !built.status.success() {
+            let errors = String::from_utf8_lossy(&built.stderr).into_owned();
+            return Err(format!("does not build:\n{errors}").into());
+        }
+        // One test at a time: where one aborts the process, the last one named is the one.
+        let mut models = cargo(&["--", model, "--test-threads=1", "--format=pretty"])
+            .stdout(fs::File::create(&self.log)?)
+            .stderr(Stdio::null())
+            .spawn()?;
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = models.try_wait()? {
+                break status;
+            }
+            if begun.elapsed() > LIMIT {
+                models.kill()?;
+                models.wait()?;
+                return Ok(Verdict::TimedOut);
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        if status.success() {
+            return Ok(Verdict::Survived);
+        }
+        let log = fs::read_to_string(&self.log)?;
+        let tests = log
+            .lines()
+            .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
+        let failed = tests.filter(|(_, outcome)| !outcome.ends_with("ok"));
+        Ok(Verdict::Caught(
+            failed.map(|(name, _)| name.to_owned()).collect(),
+        ))
     }
 }
 
@@ -218,73 +343,4 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         fs::copy(from, to)?;
     }
     Ok(())
-}
-
-fn run_models(copy: &Path, workshop: &Path, model: &str) -> Result<Verdict> {
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new("cargo");
-        command
-            .args([
-                "test",
-                "--release",
-                "--quiet",
-                "-p",
-                "loom-tests",
-                "--test",
-                "models",
-            ])
-            .args(args)
-            .current_dir(copy)
-            .env("CARGO_TARGET_DIR", workshop.join("target"))
-            .env(
-                "RUSTFLAGS",
-                "--cfg dogpile_loom -C debug-assertions --cap-lints allow",
-            )
-            .env("DOGPILE_MODELS", "1")
-            .env("RUST_BACKTRACE", "0")
-            .stdin(Stdio::null());
-        command
-    };
-    let built = cargo(&["--no-run"]).output()?;
-    if !built.status.success() {
-        return Err(format!(
-            "does not build:\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        )
-        .into());
-    }
-    let log = workshop.join("log");
-    let filter = if model.is_empty() {
-        String::new()
-    } else {
-        format!("{model}::")
-    };
-    // One test at a time: where one aborts the process, the last one named is the one.
-    let mut models = cargo(&["--", &filter, "--test-threads=1", "--format=pretty"])
-        .stdout(fs::File::create(&log)?)
-        .stderr(Stdio::null())
-        .spawn()?;
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = models.try_wait()? {
-            break status;
-        }
-        if begun.elapsed() > LIMIT {
-            models.kill()?;
-            models.wait()?;
-            return Ok(Verdict::TimedOut);
-        }
-        thread::sleep(Duration::from_millis(10));
-    };
-    if status.success() {
-        return Ok(Verdict::Survived);
-    }
-    let log = fs::read_to_string(&log)?;
-    let tests = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
-    let failed = tests.filter(|(_, outcome)| !outcome.ends_with("ok"));
-    Ok(Verdict::Caught(
-        failed.map(|(name, _)| name.to_owned()).collect(),
-    ))
 }

@@ -69,10 +69,14 @@ fn callers_who_looked_before_the_lease_was_taken() {
             let pile = Arc::clone(&pile);
             thread::spawn(move || drop(pile.get_or_create(|| 2)))
         };
+        let mut other = Some(other);
         drop(pile.get_or_create(|| {
             // Elected before the other one, which found the value stale and the lease free, perhaps.
-            other.join().unwrap();
+            other.take().unwrap().join().unwrap();
             3
         }));
+        if let Some(other) = other {
+            other.join().unwrap();
+        }
     });
 }
