@@ -137,13 +137,28 @@ impl<'a, T> Call<'a, T> {
         create: impl FnOnce() -> Result<T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T>, Error<E>> {
+        let (acquired, _) = self.acquire_within(None::<()>, |_| create(), get)?;
+        Ok(acquired)
+    }
+
+    /// As [`acquire`](Call::acquire), with the section of readers that `get` runs in, if any. It is
+    /// left before anything is created or waited for, and what was looked up in it is forgotten.
+    pub(crate) fn acquire_within<S, E: Send + Sync + 'static>(
+        self,
+        section: Option<S>,
+        create: impl FnOnce(Creating<'_, T>) -> Result<T, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<(Acquired<'a, T>, Option<S>), Error<E>> {
         let pile = self.place.pile;
         let keep = self.place.config.keep;
-        let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+        let create =
+            |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(keep));
         let failed = |failure: Failure| Some(failure.into_error());
         if self.demand == Demand::New {
             // Nothing that is there already would do.
-            return self.create_or_wait(create, failed).map(Acquired::from);
+            drop(section);
+            let created = self.create_or_wait(create, failed)?;
+            return Ok((created.into(), None));
         }
         // The pile as it was before the look-up: what came later, came while it ran.
         let seen = pile.load();
@@ -158,12 +173,13 @@ impl<'a, T> Call<'a, T> {
         let plain = matches!(self.demand, Demand::Stale | Demand::Fresh);
         let goes_on = self.demand == Demand::Stale && verdict == Verdict::Stale;
         let renewing = || seen.as_ref().is_some_and(|node| node.is_renewing());
-        let looked_up = match (looked_up, verdict) {
+        let mut section = section;
+        let mut looked_up = match (looked_up, verdict) {
             (Some(value), Verdict::Fresh) if plain => {
-                return Ok(Acquired::looked_up(value, Origin::Fresh));
+                return Ok((Acquired::looked_up(value, Origin::Fresh), section));
             }
             (Some(value), Verdict::Stale) if goes_on && renewing() => {
-                return Ok(Acquired::looked_up(value, Origin::Stale));
+                return Ok((Acquired::looked_up(value, Origin::Stale), section));
             }
             (looked_up, _) => looked_up,
         };
@@ -194,7 +210,7 @@ impl<'a, T> Call<'a, T> {
             let creation = match found {
                 Found::Value(node, judgement) => {
                     let made = node.made().filter(|made| made.placed() > seen_placed);
-                    return Ok(match (made, looked_up) {
+                    let acquired = match (made, looked_up) {
                         (Some(made), _) => {
                             let origin = match judgement {
                                 Judgement::Good => Origin::CreatedByAnother,
@@ -207,17 +223,30 @@ impl<'a, T> Call<'a, T> {
                         }
                         (None, Some(value)) => Acquired::looked_up(value, Origin::Stale),
                         (None, None) => unreachable!("judged useless above"),
-                    });
+                    };
+                    return Ok((acquired, section));
                 }
                 Found::Lease(fence) => {
                     let lease = Lease::new(self.place, fence);
-                    return lease.create(create).map(Acquired::from);
+                    let would_do = looked_up.is_some()
+                        && self.demand.judge(floor.unwrap_or(0), seen_number, verdict)
+                            != Judgement::Useless;
+                    if self.holds_read_guard && !would_do {
+                        return Err(Error::HoldsReadGuard);
+                    }
+                    drop(section);
+                    let created = lease.create(create)?;
+                    return Ok((created.into(), None));
                 }
+                Found::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
                 Found::Busy(creation) => creation,
             };
+            if section.take().is_some() {
+                looked_up = None;
+            }
             let busy = Busy::empty(self.place, creation, floor.unwrap_or(0));
             if let Some(answer) = patience.wait(busy, failed) {
-                return answer.map(Acquired::from);
+                return answer.map(|guard| (guard.into(), None));
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::attempt::{Attempt, Busy, Outcome};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
-use crate::guard::{Guard, Origin};
+use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
 use crate::place::PileRef;
 use crate::policy::Verdict;
@@ -112,6 +112,8 @@ pub struct Call<'a, T> {
     wait: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) demand: Demand,
+    /// Whether the caller holds a read guard of the pile, for which a creator may wait.
+    pub(crate) holds_read_guard: bool,
 }
 
 impl<T> Clone for Call<'_, T> {
@@ -139,7 +141,14 @@ impl<'a, T> Call<'a, T> {
             wait: None,
             max_age: None,
             demand: Demand::Stale,
+            holds_read_guard: false,
         }
+    }
+
+    /// With no waiting at all, and no creating without a value to go on with.
+    pub(crate) fn holding_a_read_guard(mut self) -> Self {
+        self.holds_read_guard = true;
+        self
     }
 
     /// Waits for other callers' creations for `limit` at most, in all; `Duration::ZERO` never
@@ -165,6 +174,11 @@ impl<'a, T> Call<'a, T> {
             Accept::NewerThan(guard) => Demand::NewerThan(guard.node().number()),
             Accept::New => Demand::New,
         };
+        self
+    }
+
+    pub(crate) fn newer_than_number(mut self, number: u64) -> Self {
+        self.demand = Demand::NewerThan(number);
         self
     }
 
@@ -307,7 +321,7 @@ impl<'a, T> Call<'a, T> {
 
     /// As [`glance`](Call::glance), for values that are not plainly fresh and calls that are not
     /// plain. `None`: it has to be looked at under the lock.
-    fn look(&self) -> Option<Guard<'a, T>> {
+    pub(crate) fn look(&self) -> Option<Guard<'a, T>> {
         let node = self.place.pile.load()?;
         node.value()?;
         // An expired value is newer than nothing: the last `expire` came after its creation had
@@ -381,17 +395,32 @@ impl<'a, T> Call<'a, T> {
         loop {
             let busy = match self.attempt_above(&mut floor) {
                 Attempt::Hit(guard) => return Ok(guard),
-                Attempt::Lease(lease) => return lease.create(create),
+                Attempt::Lease(lease) => {
+                    if self.holds_read_guard && !self.would_do(lease.previous(), floor) {
+                        return Err(Error::HoldsReadGuard);
+                    }
+                    return lease.create(create);
+                }
                 Attempt::Busy(busy) => busy,
             };
             let busy = match busy.into_stale() {
                 Ok(stale) => return Ok(stale),
+                Err(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
                 Err(busy) => busy,
             };
             if let Some(answer) = patience.wait(busy, &failed) {
                 return answer;
             }
         }
+    }
+
+    /// Whether a value that is held would do while somebody else creates.
+    fn would_do(&self, held: Option<Owned<T>>, floor: Option<u64>) -> bool {
+        held.is_some_and(|held| {
+            let verdict = self.verdict(held.node(), self.place.config.time.now());
+            let floor = floor.unwrap_or(0);
+            self.demand.judge(floor, held.node().number(), verdict) != Judgement::Useless
+        })
     }
 
     /// How long the call may wait, from now on.

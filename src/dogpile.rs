@@ -126,7 +126,7 @@ impl<T> Dogpile<T> {
             Some(guard) => guard,
             None => match call.create_infallibly(create) {
                 Ok(guard) => guard,
-                Err(error) => cannot_answer(&error),
+                Err(error) => cannot_answer("Dogpile", &error),
             },
         }
     }
@@ -456,14 +456,14 @@ impl<T> Dogpile<T> {
     }
 
     /// The value, fresh, stale or dead, for changing it in place. `None` if there is none, or an
-    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it; or if it is kept
+    /// [`Owned`](crate::Owned), or perhaps a guard that was forgotten, shares it; or if it is kept
     /// elsewhere.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.pile.get_mut()
     }
 
     /// The value, fresh, stale or dead, taken out. `None` if there is none, or an
-    /// [`Owned`](crate::Owned), or a guard that was forgotten, shares it, and keeps it.
+    /// [`Owned`](crate::Owned), or perhaps a guard that was forgotten, shares it, and keeps it.
     pub fn into_inner(self) -> Option<T> {
         self.pile.into_inner().into_value()
     }
@@ -472,7 +472,7 @@ impl<T> Dogpile<T> {
         &self.pile
     }
 
-    fn place(&self) -> PileRef<'_, T> {
+    pub(crate) fn place(&self) -> PileRef<'_, T> {
         PileRef {
             config: &self.settings.config,
             pile: &self.pile,
@@ -491,8 +491,8 @@ impl<T> Hold<T> for Arc<Dogpile<T>> {
 /// A call that can only fail by waiting for itself has done so.
 #[cold]
 #[track_caller]
-fn cannot_answer(error: &Error<Infallible>) -> ! {
-    panic!("Dogpile::get_or_create: {error} (get_or_try_create returns this as an error)")
+pub(crate) fn cannot_answer(pile: &str, error: &Error<Infallible>) -> ! {
+    panic!("{pile}::get_or_create: {error} (get_or_try_create returns this as an error)")
 }
 
 impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {

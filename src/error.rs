@@ -79,6 +79,13 @@ pub enum Error<E> {
     },
     /// The call came from inside the creator of the same pile, and would wait for itself.
     Reentrant,
+    /// The calling thread holds a read guard of the same
+    /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and there is no value to be had without
+    /// waiting: a creator that waits for the readers would wait for this one.
+    HoldsReadGuard,
+    /// The calling thread holds the write lock of the same
+    /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and would wait for itself.
+    HoldsWriteLock,
 }
 
 impl<E> Error<E> {
@@ -121,6 +128,8 @@ where
                 Box::new(Error::<std::convert::Infallible>::TimedOut { limit })
             }
             Error::Reentrant => Box::new(Error::<std::convert::Infallible>::Reentrant),
+            Error::HoldsReadGuard => Box::new(Error::<std::convert::Infallible>::HoldsReadGuard),
+            Error::HoldsWriteLock => Box::new(Error::<std::convert::Infallible>::HoldsWriteLock),
         }
     }
 }
@@ -131,7 +140,11 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
         match self {
             Error::Create(error) => Some(&**error),
             Error::Get(error) => Some(error),
-            Error::Failed(_) | Error::TimedOut { .. } | Error::Reentrant => None,
+            Error::Failed(_)
+            | Error::TimedOut { .. }
+            | Error::Reentrant
+            | Error::HoldsReadGuard
+            | Error::HoldsWriteLock => None,
         }
     }
 }
@@ -144,12 +157,20 @@ impl<E> fmt::Display for Error<E> {
             Error::Get(_) => f.write_str("looking the value up failed"),
             Error::TimedOut { limit } => write!(
                 f,
-                "no value within the wait limit of {limit:?}: its creation is still running; raise \
-                 the limit of the call, or allow stale values"
+                "no value within the wait limit of {limit:?}: its creation, or a writer, is still at \
+                 work; raise the limit of the call, or allow stale values"
             ),
             Error::Reentrant => f.write_str(
                 "called from inside the creator of the same pile, which would wait for itself; \
                  take what the creator needs before the call, or from another pile",
+            ),
+            Error::HoldsReadGuard => f.write_str(
+                "no value to be had without waiting, and this thread holds a read guard of the same \
+                 pile, for which a creator may wait; drop the guard before the call",
+            ),
+            Error::HoldsWriteLock => f.write_str(
+                "this thread holds the write lock of the same pile, and would wait for itself; drop \
+                 the lock before the call",
             ),
         }
     }
@@ -163,8 +184,39 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Error::Get(error) => f.debug_tuple("Get").field(error).finish(),
             Error::TimedOut { limit } => f.debug_struct("TimedOut").field("limit", limit).finish(),
             Error::Reentrant => f.write_str("Reentrant"),
+            Error::HoldsReadGuard => f.write_str("HoldsReadGuard"),
+            Error::HoldsWriteLock => f.write_str("HoldsWriteLock"),
         }
     }
+}
+
+/// Why a write lock was not acquired; see
+/// [`SyncReaderDogpile::acquire_write_lock`](crate::SyncReaderDogpile::acquire_write_lock).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteLockError {
+    /// The calling thread holds a read guard of the same pile, and would wait for itself.
+    #[error(
+        "this thread holds a read guard of the same pile, and would wait for itself; drop the \
+         guard first"
+    )]
+    HoldsReadGuard,
+    /// The calling thread holds the write lock already, or waits for it further up.
+    #[error("this thread holds the write lock of this pile already, and would wait for itself")]
+    HoldsWriteLock,
+    /// The limit passed while there were readers, or another writer.
+    #[error("readers or another writer did not leave within {limit:?}")]
+    TimedOut {
+        /// The limit that was given.
+        limit: Duration,
+    },
+    /// The kernel refuses a system call that it granted before, by a filter that was installed
+    /// since: without it no writer can know that all readers have left.
+    #[error(
+        "the kernel refuses membarrier(2), which it granted when this process began: let the filter \
+         of system calls pass it, or install the filter earlier"
+    )]
+    NoBarrier,
 }
 
 /// A creation's error, shared and without its type.

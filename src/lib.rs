@@ -105,9 +105,13 @@ mod lease;
 mod place;
 mod policy;
 mod raw;
+mod read_call;
+mod read_guard;
 mod reentrancy;
 mod stamp;
 mod sync;
+mod sync_reader;
+mod write_guard;
 
 pub use crate::acquire::{Acquired, Lookup};
 pub use crate::attempt::{Attempt, Busy, Outcome};
@@ -116,10 +120,14 @@ pub use crate::call::{Accept, Call};
 pub use crate::clock::{Clock, ManualClock, SystemClock, Tick};
 pub use crate::created::{Created, Creating};
 pub use crate::dogpile::Dogpile;
-pub use crate::error::{Error, Failure};
+pub use crate::error::{Error, Failure, WriteLockError};
 pub use crate::guard::{Guard, Origin, Owned};
 pub use crate::lease::{Lease, Superseded};
 pub use crate::place::{Hold, PileRef};
+pub use crate::read_call::ReadCall;
+pub use crate::read_guard::{ReadAcquired, ReadGuard};
+pub use crate::sync_reader::{ReadAttempt, SyncReaderDogpile};
+pub use crate::write_guard::WriteGuard;
 
 /// Examples that must not compile, for what the types forbid, each with a twin that does.
 ///

@@ -15,7 +15,12 @@ mod imp {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic;
     pub(crate) use std::sync::Arc as Counted;
+    pub(crate) use std::thread::ThreadId;
     pub(crate) use std::thread_local;
+
+    pub(crate) fn current_thread() -> ThreadId {
+        std::thread::current().id()
+    }
 
     /// Runs a creator, whose panic unwinds.
     #[inline]
@@ -34,9 +39,9 @@ mod imp {
     }
 
     /// As many slots as a thread has.
-    pub(crate) type Slots<S> = [S; 8];
+    pub(crate) type Slots<S, const N: usize> = [S; N];
 
-    pub(crate) fn slots<S>(mut make: impl FnMut() -> S) -> Slots<S> {
+    pub(crate) fn slots<S, const N: usize>(mut make: impl FnMut() -> S) -> Slots<S, N> {
         std::array::from_fn(|_| make())
     }
 
@@ -96,7 +101,12 @@ mod imp {
     pub(crate) use loom::sync::atomic;
     pub(crate) use loom::sync::Arc as Counted;
     pub(crate) use loom::sync::MutexGuard;
+    pub(crate) use loom::thread::ThreadId;
     pub(crate) use loom::thread_local;
+
+    pub(crate) fn current_thread() -> ThreadId {
+        loom::thread::current().id()
+    }
 
     // LOOM: its threads share one real thread, and so whether it is panicking, which poisons the
     // locks that innocent threads let go meanwhile. Nothing may be locked while unwinding: the
@@ -111,10 +121,10 @@ mod imp {
         Counted::try_unwrap(counted).ok()
     }
 
-    // LOOM: eight would only multiply the interleavings.
-    pub(crate) type Slots<S> = Vec<S>;
+    // LOOM: more than two would only multiply the interleavings.
+    pub(crate) type Slots<S, const N: usize> = Vec<S>;
 
-    pub(crate) fn slots<S>(make: impl FnMut() -> S) -> Slots<S> {
+    pub(crate) fn slots<S>(make: impl FnMut() -> S) -> Vec<S> {
         std::iter::repeat_with(make)
             .take(super::model::setting().slots)
             .collect()

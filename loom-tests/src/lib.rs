@@ -13,17 +13,12 @@ use loom::cell::UnsafeCell;
 /// Longer than any model: what was made with this time to live stays fresh.
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// Explores the interleavings of `body` with at most `LOOM_MAX_PREEMPTIONS` preemptions, or three,
-/// and prints how many there were.
+/// Explores the interleavings of `body` with at most `LOOM_MAX_PREEMPTIONS` preemptions, or two, and
+/// prints how many there were.
 pub fn model(body: impl Fn() + Send + Sync + 'static) {
-    model_within(3, body);
-}
-
-/// As [`model`], with other than three preemptions for a default: where those take too long.
-pub fn model_within(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    let preemptions = *builder.preemption_bound.get_or_insert(preemptions);
+    let preemptions = *builder.preemption_bound.get_or_insert(2);
     let explored = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&explored);
     let begun = Instant::now();

@@ -11,7 +11,7 @@
 
 pub(super) use self::imp::{heavy, light, prepare};
 
-#[cfg(all(target_os = "linux", not(dogpile_loom)))]
+#[cfg(all(target_os = "linux", not(dogpile_loom), not(miri)))]
 mod imp {
     use std::sync::atomic::compiler_fence;
 
@@ -90,7 +90,7 @@ mod imp {
     }
 }
 
-#[cfg(all(not(target_os = "linux"), not(dogpile_loom)))]
+#[cfg(all(any(not(target_os = "linux"), miri), not(dogpile_loom)))]
 mod imp {
     use crate::sync::atomic::{fence, Ordering};
 

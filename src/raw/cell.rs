@@ -36,9 +36,9 @@
 //!
 //! # What it does not promise
 //!
-//! If the kernel refuses the barrier, what was replaced is kept until it allows one again, or until
-//! the cell goes. A guard that was forgotten takes its slot for good, and the value is kept until the
-//! cell goes. A reader of *another* cell that is stopped between showing an address and looking
+//! If the kernel refuses the barrier, what was replaced is kept until something is replaced after it
+//! allows one again, or until the cell goes. A guard that was forgotten takes its slot for good, and
+//! the value is kept until the cell goes; for ever, if the guard was counted. A reader of *another* cell that is stopped between showing an address and looking
 //! again may deceive a scan, if the node there was freed and its memory given to a node of this cell:
 //! that one is freed by the next sweep. The memory, not the value, of what a forgotten guard shows is
 //! never freed.
@@ -100,7 +100,8 @@ impl<T, S> Cell<T, S> {
         slot.show(node.cast());
         barrier::light();
         // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
-        if self.current.load(Ordering::Acquire) != node {
+        let again = self.current.load(Ordering::Acquire);
+        if again != node {
             slot.clear();
             // A scan may have taken the slot seriously.
             return self.share(true).map(Held::from);
@@ -109,8 +110,9 @@ impl<T, S> Cell<T, S> {
             // SAFETY: it is the address of a node of which the cell owned a share when it was shown
             // and the light half was passed. Who takes that share away passes the heavy half,
             // finds the slot, and keeps the share until the slot is cleared, which `Held` does
-            // after its last use. `Held` never drops this one.
-            node: unsafe { NodeRef::borrowed(node) },
+            // after its last use. `Held` never drops this one. (The first look may have been at
+            // another node, which was freed and left its address to this one.)
+            node: unsafe { NodeRef::borrowed(again) },
             shown: Some(Shown { slot, cell: self }),
         })
     }

@@ -12,6 +12,7 @@ mod barrier;
 mod cell;
 mod creation;
 mod event;
+mod gate;
 #[cfg(all(test, dogpile_loom))]
 mod models;
 mod node;
@@ -20,6 +21,7 @@ mod slot;
 mod state;
 
 pub(crate) use self::creation::{Creation, Told};
+pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::node::{Node, NodeRef};
 
 use self::cell::Cell;
@@ -266,6 +268,11 @@ impl<T> Pile<T> {
             None => true,
             Some(node) => state.current().is_some_and(|current| current.is(node)),
         }
+    }
+
+    /// Whether `node` is the current one.
+    pub(crate) fn shows(&self, node: &NodeRef<T>) -> bool {
+        Self::is_current(&self.cell.lock(), Some(node))
     }
 
     /// Whether the pile was emptied, and nothing was published or set since.

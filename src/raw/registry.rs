@@ -15,7 +15,9 @@ use crate::sync::{leak, slots, Slots};
 /// The slots of one thread, on cache lines of its own.
 #[repr(align(128))]
 struct Record {
-    slots: Slots<Slot>,
+    slots: Slots<Slot, 8>,
+    /// In which the thread shows the gates that it has passed.
+    gate_slots: Slots<Slot, 6>,
     /// Whether a thread has it now.
     taken: AtomicBool,
     /// The one that was put on the list before it.
@@ -52,10 +54,49 @@ impl Drop for Leaving {
 /// of its thread-locals.
 #[inline]
 pub(super) fn free_slot() -> Option<&'static Slot> {
+    free_of(&mine()?.slots)
+}
+
+/// As [`free_slot`], to show the number of a gate.
+#[inline]
+pub(super) fn free_gate_slot() -> Option<&'static Slot> {
+    free_of(&mine()?.gate_slots)
+}
+
+/// In how many slots this thread shows the number of a gate.
+pub(super) fn own_gate_slots(number: *const ()) -> usize {
+    let mine = MINE.try_with(Cell::get).ok().flatten();
+    mine.map_or(0, |record| {
+        let shown = record.gate_slots.iter().map(Slot::shown);
+        shown.filter(|&shown| shown == number).count()
+    })
+}
+
+/// Whether any thread shows the number of a gate.
+pub(super) fn is_gate_shown(number: *const ()) -> bool {
+    records().any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
+}
+
+#[inline]
+fn mine() -> Option<&'static Record> {
     match MINE.try_with(Cell::get).ok()? {
-        Some(record) => record.free_slot(),
-        None => enter()?.free_slot(),
+        Some(record) => Some(record),
+        None => enter(),
     }
+}
+
+#[inline]
+fn free_of(slots: &[Slot]) -> Option<&Slot> {
+    let (first, others) = slots.split_first()?;
+    if first.is_free() {
+        return Some(first);
+    }
+    any_free_of(others)
+}
+
+#[cold]
+fn any_free_of(slots: &[Slot]) -> Option<&Slot> {
+    slots.iter().find(|slot| slot.is_free())
 }
 
 /// Passes every address that is shown to `visit`.
@@ -96,6 +137,7 @@ fn enter() -> Option<&'static Record> {
 fn add() -> &'static Record {
     let record: *mut Record = leak(Record {
         slots: slots(Slot::new),
+        gate_slots: slots(Slot::new),
         taken: AtomicBool::new(true),
         next: None,
     });
@@ -117,20 +159,6 @@ fn add() -> &'static Record {
 }
 
 impl Record {
-    #[inline]
-    fn free_slot(&self) -> Option<&Slot> {
-        let first = self.slots.first()?;
-        if first.is_free() {
-            return Some(first);
-        }
-        self.other_free_slot()
-    }
-
-    #[cold]
-    fn other_free_slot(&self) -> Option<&Slot> {
-        self.slots[1..].iter().find(|slot| slot.is_free())
-    }
-
     /// Takes it for this thread, if no thread has it and it is of any use.
     fn take(&self) -> bool {
         // ORDERING: pairs with the release in `give_back`: what that thread did with the slots comes
@@ -140,7 +168,7 @@ impl Record {
         if taken.is_err() {
             return false;
         }
-        if self.free_slot().is_none() {
+        if any_free_of(&self.slots).is_none() {
             // Full of guards that live elsewhere, or were forgotten.
             self.give_back();
             return false;

@@ -14,7 +14,7 @@
 //! The lines that stay and go must stand in that file exactly once, white space aside. Each edit is
 //! made in a copy of the project, one at a time, and the models of the file that lists it are run
 //! there, or the one that is named: one of them must fail. With `--all` the other models run too, to
-//! see who else notices.
+//! see who else notices. With `--fit` nothing is run: only whether the lines stand there.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -59,11 +59,13 @@ enum Verdict {
 fn main() -> ExitCode {
     let (flags, names): (Vec<_>, Vec<_>) =
         env::args().skip(1).partition(|arg| arg.starts_with("--"));
-    if let Some(unknown) = flags.iter().find(|flag| *flag != "--all") {
-        eprintln!("unknown option {unknown}; usage: breakages [--all] [NAME ...]");
+    let known = |flag: &&String| *flag == "--all" || *flag == "--fit";
+    if let Some(unknown) = flags.iter().find(|flag| !known(flag)) {
+        eprintln!("unknown option {unknown}; usage: breakages [--all | --fit] [NAME ...]");
         return ExitCode::from(2);
     }
-    match run(!flags.is_empty(), &names) {
+    let has = |name: &str| flags.iter().any(|flag| flag == name);
+    match run(has("--all"), has("--fit"), &names) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(all: bool, names: &[String]) -> Result<bool> {
+fn run(all: bool, fit_only: bool, names: &[String]) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("no project")?;
@@ -93,6 +95,13 @@ fn run(all: bool, names: &[String]) -> Result<bool> {
     }
     if !names.is_empty() {
         breakages.retain(|breakage| names.contains(&breakage.name));
+    }
+    if fit_only {
+        let misfits = breakages.iter().filter_map(|breakage| {
+            let text = fs::read_to_string(project.join(&breakage.file)).unwrap_or_default();
+            Some((&breakage.name, breakage.apply(&text).err()?))
+        });
+        return Ok(misfits.map(|(name, why)| println!("{name}: {why}")).count() == 0);
     }
     let benches: Vec<_> = (0..thread::available_parallelism()?.get())
         .map(|number| Bench::new(project, &project.join(format!("target/breakages/{number}"))))

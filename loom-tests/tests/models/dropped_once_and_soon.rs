@@ -19,11 +19,11 @@ use std::sync::Arc as StdArc;
 use dogpile::Dogpile;
 use loom::sync::Arc;
 use loom::thread;
-use loom_tests::{model, model_within, Counted, HOUR};
+use loom_tests::{model, Counted, HOUR};
 
 #[test]
 fn among_readers_and_writers() {
-    model_within(2, || {
+    model(|| {
         let alive = StdArc::new(AtomicUsize::new(0));
         let pile = Arc::new(Dogpile::with_value(HOUR, Counted::new(1, &alive)));
         pile.expire();

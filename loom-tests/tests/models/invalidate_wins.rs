@@ -29,7 +29,7 @@ use dogpile::{Dogpile, Lookup, Origin};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::Arc;
 use loom::thread;
-use loom_tests::{model, model_within, HOUR};
+use loom_tests::{model, HOUR};
 
 #[derive(Default)]
 struct World {
@@ -78,7 +78,7 @@ fn for_the_thread_that_invalidated() {
 
 #[test]
 fn for_a_thread_that_was_told() {
-    model_within(2, || {
+    model(|| {
         let shared = pile();
         let early = {
             let shared = Arc::clone(&shared);

@@ -14,11 +14,11 @@
 use dogpile::Dogpile;
 use loom::sync::Arc;
 use loom::thread;
-use loom_tests::{model, model_within, Source, HOUR};
+use loom_tests::{model, Source, HOUR};
 
 /// Two callers, and `meddle` done to the pile by a third thread meanwhile.
-fn two_callers_and(preemptions: usize, meddle: fn(&Dogpile<usize>)) {
-    model_within(preemptions, move || {
+fn two_callers_and(meddle: fn(&Dogpile<usize>)) {
+    model(move || {
         let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
         let callers: Vec<_> = (0..2)
             .map(|_| {
@@ -38,17 +38,17 @@ fn two_callers_and(preemptions: usize, meddle: fn(&Dogpile<usize>)) {
 
 #[test]
 fn of_callers_who_meet() {
-    two_callers_and(3, |_| {});
+    two_callers_and(|_| {});
 }
 
 #[test]
 fn after_invalidate() {
-    two_callers_and(2, Dogpile::invalidate);
+    two_callers_and(Dogpile::invalidate);
 }
 
 #[test]
 fn after_set_and_expire() {
-    two_callers_and(2, |pile| {
+    two_callers_and(|pile| {
         pile.set(0);
         pile.expire();
     });

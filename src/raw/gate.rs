@@ -1,0 +1,274 @@
+//! A gate that readers pass without a trace for others, and that a writer can close, and wait until
+//! nobody is inside.
+//!
+//! A reader shows the number of the gate in a slot of its own thread, passes the light half of the
+//! [barrier](super::barrier), and looks whether the gate is closed. A writer closes it, passes the
+//! heavy half, and looks at all slots. Of the two at least one sees the other: the reader turns back
+//! and waits for the opening, or the writer waits for the reader to leave. A reader that leaves
+//! clears its slot, passes the light half and looks again, so that a writer who waits is woken.
+//! (Where the kernel has no membarrier(2), each pass costs two fences.)
+//!
+//! The slots also tell whether the calling thread is inside itself. A thread that has none to spare
+//! is counted at the gate, and is not told apart.
+
+use crate::clock::{Tick, Time};
+use crate::raw::event::Event;
+use crate::raw::slot::Slot;
+use crate::raw::{barrier, registry};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{current_thread, Arc, Mutex, ThreadId};
+
+/// Where readers go in and out, and a writer keeps them out.
+pub(crate) struct Gate {
+    /// What readers show; zero until the first. Not its address, which another gate may get when
+    /// this one is gone and a forgotten guard still shows it.
+    number: AtomicUsize,
+    /// Whether a writer is inside, or waits until the readers have left.
+    closed: AtomicBool,
+    /// Readers inside who had no slot to spare.
+    counted: AtomicUsize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Set when the gate opens; there while it is closed.
+    opening: Option<Arc<Event>>,
+    /// Set when a reader leaves; there while a writer waits for that.
+    leaving: Option<Arc<Event>>,
+    /// Who closed it.
+    writer: Option<ThreadId>,
+    /// The fence of the lease whose end opens it; zero if the writer does.
+    lease: u64,
+}
+
+/// Why a writer does not get in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// It is inside already, as a reader.
+    IsReader,
+    /// It is inside already, as the writer.
+    IsWriter,
+    /// The deadline has passed.
+    TimedOut,
+    /// The kernel refuses the barrier.
+    NoBarrier,
+}
+
+crate::sync::statics! {
+    static LAST_NUMBER: AtomicUsize = AtomicUsize::new(0);
+}
+
+impl Gate {
+    crate::sync::const_unless_loom! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                number: AtomicUsize::new(0),
+                closed: AtomicBool::new(false),
+                counted: AtomicUsize::new(0),
+                state: Mutex::new(State { opening: None, leaving: None, writer: None, lease: 0 }),
+            }
+        }
+    }
+
+    /// What readers of this gate show.
+    #[inline]
+    fn number(&self) -> usize {
+        // ORDERING: relaxed: a word on its own, changed once.
+        match self.number.load(Ordering::Relaxed) {
+            0 => self.take_number(),
+            number => number,
+        }
+    }
+
+    #[cold]
+    fn take_number(&self) -> usize {
+        // ORDERING: relaxed: nothing but that no two gates get the same.
+        let new = LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+        // ORDERING: relaxed: as in `number`.
+        let taken = (self.number).compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
+        taken.map_or_else(|number| number, |_| new)
+    }
+
+    /// Goes in, unless it is closed and the thread is not inside already.
+    #[inline]
+    pub(crate) fn try_enter(&self) -> Option<Reading<'_>> {
+        let slot = registry::free_gate_slot();
+        match slot {
+            Some(slot) => slot.show(self.number() as *const ()),
+            None => self.count(),
+        }
+        barrier::light();
+        let reading = Reading { gate: self, slot };
+        // ORDERING: pairs with the release in `open`: what the writer did is over and seen.
+        if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+            return None; // And leaves, in case the writer took the slot seriously.
+        }
+        Some(reading)
+    }
+
+    #[cold]
+    fn count(&self) {
+        // ORDERING: relaxed: that a writer does not miss it, the barrier sees to.
+        self.counted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the thread is inside apart from `slot`.
+    #[cold]
+    fn is_entered_twice(&self, slot: Option<&'static Slot>) -> bool {
+        registry::own_gate_slots(self.number() as *const ()) > usize::from(slot.is_some())
+    }
+
+    /// Whether the thread is inside as a reader.
+    pub(crate) fn is_entered(&self) -> bool {
+        registry::own_gate_slots(self.number() as *const ()) > 0
+    }
+
+    /// Whether the thread is inside as the writer, or about to be.
+    fn is_closed_by_me(&self) -> bool {
+        self.state.lock().writer == Some(current_thread())
+    }
+
+    /// Goes in, as soon as it is open.
+    pub(crate) fn enter(
+        &self,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> Result<Reading<'_>, Refusal> {
+        loop {
+            if let Some(reading) = self.try_enter() {
+                return Ok(reading);
+            }
+            if self.is_closed_by_me() {
+                return Err(Refusal::IsWriter);
+            }
+            self.wait_for_opening(time, deadline)?;
+        }
+    }
+
+    fn wait_for_opening(&self, time: &Time, deadline: Option<Tick>) -> Result<(), Refusal> {
+        let opening = self.state.lock().opening.clone();
+        match opening {
+            Some(opening) if !opening.wait(time, deadline) => Err(Refusal::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the gate and waits until nobody is inside. To be ended by [`open`](Gate::open).
+    pub(crate) fn close(&self, time: &Time, deadline: Option<Tick>) -> Result<(), Refusal> {
+        if self.is_entered() {
+            return Err(Refusal::IsReader);
+        }
+        while !self.shut()? {
+            self.wait_for_opening(time, deadline)?;
+        }
+        let opened_again = OpenOnDrop(self);
+        if !barrier::heavy() {
+            return Err(Refusal::NoBarrier);
+        }
+        loop {
+            let leaving = Arc::new(Event::new());
+            self.state.lock().leaving = Some(Arc::clone(&leaving));
+            // Who leaves from here on sets it.
+            if !self.has_readers() {
+                break;
+            }
+            if !leaving.wait(time, deadline) && self.has_readers() {
+                return Err(Refusal::TimedOut);
+            }
+        }
+        self.state.lock().leaving = None;
+        std::mem::forget(opened_again);
+        Ok(())
+    }
+
+    /// Keeps new readers out, unless another writer does already.
+    fn shut(&self) -> Result<bool, Refusal> {
+        let mut state = self.state.lock();
+        let me = current_thread();
+        if state.opening.is_some() {
+            return if state.writer == Some(me) {
+                Err(Refusal::IsWriter)
+            } else {
+                Ok(false)
+            };
+        }
+        state.opening = Some(Arc::new(Event::new()));
+        state.writer = Some(me);
+        // ORDERING: relaxed: that no reader misses it, the barrier sees to.
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// Lets everybody in again.
+    pub(crate) fn open(&self) {
+        let mut state = self.state.lock();
+        let opening = state.opening.take();
+        state.leaving = None;
+        state.writer = None;
+        state.lease = 0;
+        // ORDERING: pairs with the acquire in `try_enter`.
+        self.closed.store(false, Ordering::Release);
+        drop(state);
+        if let Some(opening) = opening {
+            opening.set();
+        }
+    }
+
+    /// Keeps it closed until the end of a lease.
+    pub(crate) fn leave_to(&self, lease: u64) {
+        self.state.lock().lease = lease;
+    }
+
+    /// Opens it if it was left to the lease with this fence.
+    pub(crate) fn end_of(&self, lease: u64) {
+        if lease != 0 && self.state.lock().lease == lease {
+            self.open();
+        }
+    }
+
+    /// Whether anybody is inside as a reader. Behind the heavy half of the barrier.
+    fn has_readers(&self) -> bool {
+        // ORDERING: pairs with the release in `Reading`'s drop: all reading is over.
+        self.counted.load(Ordering::Acquire) > 0
+            || registry::is_gate_shown(self.number() as *const ())
+    }
+
+    #[cold]
+    fn a_reader_left(&self) {
+        let leaving = self.state.lock().leaving.take();
+        if let Some(leaving) = leaving {
+            leaving.set();
+        }
+    }
+}
+
+/// Opens the gate, whatever becomes of the writer who waits.
+struct OpenOnDrop<'a>(&'a Gate);
+
+impl Drop for OpenOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
+/// Keeps the writer out.
+pub(crate) struct Reading<'a> {
+    gate: &'a Gate,
+    slot: Option<&'static Slot>,
+}
+
+impl Drop for Reading<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.slot {
+            Some(slot) => slot.clear(),
+            // ORDERING: pairs with the acquire in `has_readers`.
+            None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
+        }
+        barrier::light();
+        // ORDERING: relaxed: what it must not miss, the barrier sees to.
+        if self.gate.closed.load(Ordering::Relaxed) {
+            self.gate.a_reader_left();
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! One call of a [`SyncReaderDogpile`](crate::SyncReaderDogpile): a call of its pile, made as a
+//! reader.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use crate::acquire::Lookup;
+use crate::call::{Accept, Call};
+use crate::clock::{Tick, Time};
+use crate::created::{Created, Creating};
+use crate::error::{Error, Failure};
+use crate::guard::{Guard, Origin};
+use crate::raw::{Gate, Reading, Refusal};
+use crate::read_guard::{ReadAcquired, ReadGuard};
+
+/// A call of a [`SyncReaderDogpile`](crate::SyncReaderDogpile) with options of its own; see
+/// [`SyncReaderDogpile::call`](crate::SyncReaderDogpile::call).
+#[must_use = "a call does nothing until it is made"]
+pub struct ReadCall<'a, T> {
+    call: Call<'a, T>,
+    gate: &'a Gate,
+    wait: Option<Duration>,
+}
+
+impl<T> Clone for ReadCall<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for ReadCall<'_, T> {}
+
+impl<T> fmt::Debug for ReadCall<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadCall")
+            .field("wait", &self.wait)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T> ReadCall<'a, T> {
+    #[inline]
+    pub(crate) fn new(call: Call<'a, T>, gate: &'a Gate) -> Self {
+        Self {
+            call,
+            gate,
+            wait: None,
+        }
+    }
+
+    /// Waits for other callers' creations, and for writers, for `limit` at most, in all;
+    /// `Duration::ZERO` never waits.
+    ///
+    /// It does not limit this call's own creator.
+    pub const fn wait(mut self, limit: Duration) -> Self {
+        self.wait = Some(limit);
+        self
+    }
+
+    /// Calls a value stale that is older than `limit`, even if its own time to live is longer.
+    pub const fn max_age(mut self, limit: Duration) -> Self {
+        self.call = self.call.max_age(limit);
+        self
+    }
+
+    /// Which values the call takes.
+    pub fn accept(mut self, accept: Accept<'_, T>) -> Self {
+        self.call = self.call.accept(accept);
+        self
+    }
+
+    /// Takes a value newer than this guard's only: as [`Accept::NewerThan`].
+    ///
+    /// While there is none it creates, or waits, and the guard would be in the way of a creator who
+    /// waits for the readers: so this takes what it needs of the guard, which is to be dropped
+    /// before the call is made.
+    pub fn newer_than(mut self, guard: &ReadGuard<'_, T>) -> Self {
+        self.call = self.call.newer_than_number(guard.guard.node().number());
+        self
+    }
+
+    /// The value, or else the one that `create` makes: as
+    /// [`Dogpile::get_or_create`](crate::Dogpile::get_or_create), with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if another caller's creation, or a writer, outlasts the wait limit;
+    /// [`Error::Reentrant`], [`Error::HoldsReadGuard`], [`Error::HoldsWriteLock`] if the call would
+    /// wait for the thread that makes it.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline]
+    pub fn get_or_create(
+        self,
+        create: impl FnOnce() -> T,
+    ) -> Result<ReadGuard<'a, T>, Error<Infallible>> {
+        match self.glance() {
+            Some(guard) => Ok(guard),
+            None => self.create_infallibly(create),
+        }
+    }
+
+    pub(crate) fn create_infallibly(
+        self,
+        create: impl FnOnce() -> T,
+    ) -> Result<ReadGuard<'a, T>, Error<Infallible>> {
+        self.create_or_wait(|_| Ok(create().into()), |_failure| None)
+    }
+
+    /// The value, or else the one that `create` makes, if it can: as
+    /// [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), with the options of this
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), and those of
+    /// [`get_or_create`](ReadCall::get_or_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline]
+    pub fn get_or_try_create<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<ReadGuard<'a, T>, Error<E>> {
+        self.get_or_create_with(|_| create().map(Created::new))
+    }
+
+    /// The value, or else the one that `create` makes, which may say how long the value lives, how
+    /// old it is, and more: as [`Dogpile::get_or_create_with`](crate::Dogpile::get_or_create_with),
+    /// with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](ReadCall::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline]
+    pub fn get_or_create_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<ReadGuard<'a, T>, Error<E>> {
+        match self.glance() {
+            Some(guard) => Ok(guard),
+            None => self.create_or_wait(create, |failure| Some(failure.into_error())),
+        }
+    }
+
+    /// The value where it is kept, or else the one that `create` makes and puts there: as
+    /// [`Dogpile::acquire`](crate::Dogpile::acquire), with the options of this call.
+    ///
+    /// `get` runs as a reader, and the answer is one: writers wait until it is dropped. `create`
+    /// does not, so it may take the write lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::acquire`](crate::Dogpile::acquire), and those of
+    /// [`get_or_create`](ReadCall::get_or_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    pub fn acquire<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<ReadAcquired<'a, T>, Error<E>> {
+        let time = &self.call.place.config.time;
+        let deadline = self.deadline();
+        let call = self.until(deadline);
+        let reading = self.enter(deadline)?;
+        let creator = Creator::new(self.gate, time);
+        let create = |creating: Creating<'_, T>| creator.run(creating, |_| create());
+        let (acquired, reading) = call
+            .acquire_within(Some(reading), create, get)
+            .map_err(|error| self.with_own_limit(error))?;
+        let deadline = creator.end(deadline);
+        let reading = match reading {
+            Some(reading) => reading,
+            None => self.enter(deadline)?,
+        };
+        Ok(ReadAcquired::new(acquired, reading))
+    }
+
+    /// The value that is held, without creating or waiting: `None` while a writer is inside.
+    pub(crate) fn peek(self) -> Option<ReadGuard<'a, T>> {
+        let reading = self.gate.try_enter()?;
+        Some(ReadGuard::new(self.call.peek()?, reading))
+    }
+
+    /// The way of almost every call. `None` is not a refusal.
+    #[inline(always)]
+    pub(crate) fn glance(&self) -> Option<ReadGuard<'a, T>> {
+        let reading = self.gate.try_enter()?;
+        let guard = self.call.glance()?;
+        Some(ReadGuard::new(guard, reading))
+    }
+
+    /// The long way: behind a writer, or by the election.
+    #[cold]
+    #[inline(never)]
+    fn create_or_wait<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Result<ReadGuard<'a, T>, Error<E>> {
+        let time = &self.call.place.config.time;
+        let deadline = self.deadline();
+        {
+            let reading = self.enter(deadline)?;
+            if let Some(guard) = self.call.look() {
+                return Ok(ReadGuard::new(guard, reading));
+            }
+        }
+        // Not as a reader: a creator may wait for those.
+        let call = self.until(deadline);
+        let creator = Creator::new(self.gate, time);
+        let guard = call
+            .create_or_wait(|creating| creator.run(creating, create), failed)
+            .map_err(|error| self.with_own_limit(error))?;
+        let deadline = creator.end(deadline);
+        let reading = self.enter(deadline)?;
+        Ok(ReadGuard::new(self.newest(guard), reading))
+    }
+
+    /// The call with what is left of the wait limit.
+    fn until(&self, deadline: Option<Tick>) -> Call<'a, T> {
+        let mut call = self.call;
+        if self.gate.is_entered() {
+            call = call.holding_a_read_guard();
+        }
+        match deadline {
+            Some(deadline) => {
+                call.wait(deadline.saturating_since(self.call.place.config.time.now()))
+            }
+            None => call,
+        }
+    }
+
+    /// What a reader who has just come in may see: a writer may have been there since `found` was,
+    /// and have replaced it with what it stands for.
+    fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
+        let place = self.call.place;
+        if found.origin() == Origin::Superseded || place.pile.shows(found.node()) {
+            return found;
+        }
+        self.call.look().unwrap_or(found)
+    }
+
+    fn enter<E>(&self, deadline: Option<Tick>) -> Result<Reading<'a>, Error<E>> {
+        let time = &self.call.place.config.time;
+        self.gate
+            .enter(time, deadline)
+            .map_err(|refusal| match refusal {
+                Refusal::IsWriter => Error::HoldsWriteLock,
+                _ => Error::TimedOut {
+                    limit: self.wait.unwrap_or(Duration::MAX),
+                },
+            })
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        let now = self.call.place.config.time.now();
+        self.wait.map(|limit| now.saturating_add(limit))
+    }
+
+    fn with_own_limit<E>(&self, error: Error<E>) -> Error<E> {
+        match (error, self.wait) {
+            (Error::TimedOut { .. }, Some(limit)) => Error::TimedOut { limit },
+            (error, _) => error,
+        }
+    }
+}
+
+/// Sees what a creator did that concerns the readers: took its time, or left the gate closed.
+struct Creator<'a> {
+    gate: &'a Gate,
+    time: &'a Time,
+    fence: Cell<u64>,
+    began: Cell<Tick>,
+}
+
+impl<'a> Creator<'a> {
+    fn new(gate: &'a Gate, time: &'a Time) -> Self {
+        Self {
+            gate,
+            time,
+            fence: Cell::new(0),
+            began: Cell::new(Tick::ZERO),
+        }
+    }
+
+    fn run<'c, T, R>(
+        &self,
+        creating: Creating<'c, T>,
+        create: impl FnOnce(Creating<'c, T>) -> R,
+    ) -> R {
+        self.fence.set(creating.fence());
+        self.began.set(self.time.now());
+        create(creating)
+    }
+
+    /// Lets the readers in. The deadline of the call does not count the time of its own creator.
+    fn end(self, deadline: Option<Tick>) -> Option<Tick> {
+        if self.fence.get() == 0 {
+            return deadline;
+        }
+        let took = self.time.now().saturating_since(self.began.get());
+        deadline.map(|deadline| deadline.saturating_add(took))
+    }
+}
+
+// Also when the creator fails or panics.
+impl Drop for Creator<'_> {
+    fn drop(&mut self) {
+        self.gate.end_of(self.fence.get());
+    }
+}
