@@ -6,8 +6,8 @@
 //!
 //! ```breakages
 //! probe-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
-//! - let taken = (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Relaxed);
-//! + let taken = (self.0).compare_exchange(null, null, Ordering::Relaxed, Ordering::Relaxed);
+//! - self.0.load(Ordering::Acquire).is_null()
+//! + self.0.load(Ordering::Relaxed).is_null()
 //! show-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
 //! - self.0.store(address.cast_mut(), Ordering::Release);
 //! + self.0.store(address.cast_mut(), Ordering::Relaxed);

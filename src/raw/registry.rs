@@ -37,14 +37,16 @@ crate::sync::thread_local_const! {
 
 crate::sync::thread_local_const! {
     /// Gives the record back when the thread ends.
-    static LEAVING: Leaving = Leaving;
+    static LEAVING: Leaving = Leaving(Cell::new(None));
 }
 
-struct Leaving;
+struct Leaving(Cell<Option<&'static Record>>);
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if let Ok(Some(record)) = MINE.try_with(Cell::take) {
+        // Destructors that come after this one find no record.
+        let _ = MINE.try_with(Cell::take);
+        if let Some(record) = self.0.take() {
             record.give_back();
         }
     }
@@ -125,10 +127,14 @@ fn records() -> impl Iterator<Item = &'static Record> {
 
 #[cold]
 fn enter() -> Option<&'static Record> {
-    // Touched for its destructor. Refused where that has run already.
-    LEAVING.try_with(|_| ()).ok()?;
-    barrier::prepare();
-    let record = records().find(|record| record.take()).unwrap_or_else(add);
+    // Refused where its destructor has run already.
+    let record = LEAVING.try_with(|leaving| {
+        barrier::prepare();
+        let record = records().find(|record| record.take()).unwrap_or_else(add);
+        leaving.0.set(Some(record));
+        record
+    });
+    let record = record.ok()?;
     MINE.try_with(|mine| mine.set(Some(record))).ok()?;
     Some(record)
 }

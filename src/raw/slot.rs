@@ -17,26 +17,19 @@ impl Slot {
     /// Whether nothing is shown, so that the thread to which the slot belongs may use it.
     #[inline]
     pub(super) fn is_free(&self) -> bool {
+        // LOOM: does not explore in both orders what a thread loads and then stores with what others
+        // load there; it does if the load is a read-modify-write, which changes nothing here, but
+        // sees the newest state only. So one form of the barrier has this, the other that.
+        #[cfg(dogpile_loom)]
+        if crate::sync::model::setting().barrier == crate::sync::model::Barrier::Fences {
+            let null = ptr::null_mut();
+            // ORDERING: as below.
+            let free = (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Acquire);
+            return free.is_ok();
+        }
         // ORDERING: pairs with the release in `clear`, perhaps on another thread: what is shown next
         // tells a scan that the reading before is over.
-        #[cfg(not(dogpile_loom))]
-        return self.0.load(Ordering::Acquire).is_null();
-
-        // LOOM: does not explore in both orders what a thread loads and then stores with what others
-        // load there; it does if it is a read-modify-write, which changes nothing here, but sees the
-        // newest state only. So the models of one form of the barrier do this, the others that.
-        #[cfg(dogpile_loom)]
-        match crate::sync::model::setting().barrier {
-            // ORDERING: as above.
-            crate::sync::model::Barrier::Words => self.0.load(Ordering::Acquire).is_null(),
-            crate::sync::model::Barrier::Fences => {
-                let null = ptr::null_mut();
-                // ORDERING: as above.
-                let free =
-                    (self.0).compare_exchange(null, null, Ordering::Acquire, Ordering::Acquire);
-                free.is_ok()
-            }
-        }
+        self.0.load(Ordering::Acquire).is_null()
     }
 
     /// Shows an address. It is safe to read there only if it is still in its place after the light

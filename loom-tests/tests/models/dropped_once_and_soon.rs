@@ -3,14 +3,14 @@
 //!
 //! ```breakages
 //! publish-keeps-the-old-value | src/raw/mod.rs
-//! - self.place(&mut state, kept)
-//! + std::mem::forget(self.place(&mut state, kept));
-//! + None::<NodeRef<T>>
+//! - Some(Self::place(&mut state, kept))
+//! + std::mem::forget(Self::place(&mut state, kept));
+//! + None::<Replaced<'_, T>>
 //!
 //! invalidate-keeps-the-old-value | src/raw/mod.rs
-//! - let old = self.cell.swap(None);
+//! - let old = state.swap(None);
 //! + let old = ();
-//! + std::mem::forget(self.cell.swap(None));
+//! + std::mem::forget(state.swap(None));
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

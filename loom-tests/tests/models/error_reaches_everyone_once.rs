@@ -13,8 +13,8 @@
 //! + drop(outcome);
 //!
 //! infallible-callers-fail | src/call.rs
-//! - None => self.create_or_wait(|_| Ok(create().into()), |_failure| None),
-//! + None => self.create_or_wait(|_| Ok(create().into()), |failure| Some(failure.into_error())),
+//! - self.create_or_wait(|_| Ok(create().into()), |_failure| None)
+//! + self.create_or_wait(|_| Ok(create().into()), |failure| Some(failure.into_error()))
 //! ```
 
 use dogpile::{Dogpile, Error};

@@ -14,8 +14,10 @@
 //! - self.stale_from.store(0, Ordering::Relaxed);
 //!
 //! expire-removes | src/raw/mod.rs
-//! - Some(node) => node.expire(now),
-//! + Some(_) => drop(self.cell.swap(None)),
+//! - let current = state.current().map(|node| node.expire(now));
+//! + let current = state.current().map(|_| ());
+//! + let old = state.swap(None);
+//! + let current = { drop(state); drop(old); state = self.cell.lock(); current };
 //!
 //! an-age-from-the-store-undoes-it | src/raw/mod.rs
 //! - (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {

@@ -12,8 +12,8 @@
 //! + let seen_placed = 0;
 //!
 //! acquire-keeps-nothing | src/acquire.rs
-//! - let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
-//! + let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(!keep));
+//! - |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(keep));
+//! + |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(!keep));
 //! ```
 
 use std::convert::Infallible;

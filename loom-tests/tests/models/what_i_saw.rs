@@ -3,16 +3,18 @@
 //!
 //! ```breakages
 //! expire-if-expires-anything | src/raw/mod.rs
-//! - if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
-//! + if only.is_some_and(|node| node.stamp().expired.is_some()) {
+//! - if !Self::is_current(&state, only)
+//! - || only.is_some_and(|node| node.stamp().expired.is_some())
+//! + if only.is_some_and(|node| node.stamp().expired.is_some())
 //!
 //! expire-if-expires-twice | src/raw/mod.rs
-//! - if !self.is_current(only) || only.is_some_and(|node| node.stamp().expired.is_some()) {
-//! + if !self.is_current(only) {
+//! - || only.is_some_and(|node| node.stamp().expired.is_some())
+//! - {
+//! + {
 //!
 //! invalidate-if-removes-anything | src/raw/mod.rs
-//! - if !self.is_current(only) {
-//! + if !self.is_current(None) {
+//! - if !Self::is_current(&state, only) {
+//! + if !Self::is_current(&state, None) {
 //!
 //! newer-takes-what-began-before | src/call.rs
 //! - Demand::NewerThan(number) => number.max(numbers.expiry_mark),
