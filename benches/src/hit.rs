@@ -3,24 +3,30 @@
 use std::time::Duration;
 
 use crate::crew::Crew;
+use crate::laps::Row;
 use crate::measure::{measure, Effort, Measured};
 use crate::options::Options;
 use crate::spread::{number, Spread};
 use crate::table::Table;
 use crate::{floors, handmade, machine, ours, peers};
 
-pub(crate) fn run(crew: &mut Crew, options: &Options) -> Vec<Measured> {
+/// The first is the yardstick.
+pub(crate) fn rows() -> Vec<Row> {
     let mut rows = vec![handmade::yardstick()];
     rows.extend(ours::hits());
     rows.extend(floors::hits());
     rows.extend(handmade::hits());
     rows.extend(peers::hits());
+    rows
+}
+
+pub(crate) fn run(crew: &mut Crew, options: &Options) -> Vec<Measured> {
     let threads = machine::up_to_two();
     let effort = Effort {
         rounds: options.rounds(50),
         batch: Duration::from_millis(2),
     };
-    let measured = measure(crew, &rows, threads, &effort);
+    let measured = measure(crew, &rows(), threads, &effort);
 
     let title = "Hit: ns a call of each thread, all on one object, and its ratio to the first row";
     let head = ["", "1 thread", "ratio", "2 threads", "ratio", "2 over 1"];

@@ -54,6 +54,15 @@ impl Row {
         self
     }
 
+    /// One thread, this many times.
+    pub(crate) fn run_alone(&self, count: u64) {
+        (self.first)(&mut Laps {
+            gate: Arc::new(Gate::new(1, false)),
+            plan: Plan { count, chunk: 100 },
+            timing: None,
+        });
+    }
+
     pub(crate) fn work(&self, thread: usize) -> &Work {
         if thread == 0 {
             &self.first

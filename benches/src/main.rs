@@ -9,6 +9,7 @@ mod growth;
 mod handmade;
 mod herd;
 mod hit;
+mod instructions;
 mod laps;
 mod machine;
 mod measure;
@@ -53,6 +54,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.without_membarrier {
         machine::forbid_membarrier()?;
     }
+    if let Some((row, laps)) = &options.repeat {
+        return instructions::repeat(row, *laps);
+    }
     let membarrier = machine::register_membarrier();
     introduce(membarrier);
     if options.wants(Group::Memory) {
@@ -76,6 +80,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.wants(Group::Growth) {
         lines = growth::run(&mut crew, options);
     }
+    if options.wants(Group::Instructions) {
+        instructions::run()?;
+    }
     targets::print(&targets::Findings {
         hit: &hit,
         herd: &herd,
@@ -83,10 +90,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         membarrier,
     });
     let [kept, again, disturbed] = crew.tally;
-    println!(
-        "\n{kept} batches of one or two threads counted, {disturbed} of them though disturbed; \
-         {again} were done again."
-    );
+    if kept > 0 {
+        println!(
+            "\n{kept} batches of one or two threads counted, {disturbed} of them though disturbed; \
+             {again} were done again."
+        );
+    }
     if !crew.dismiss() {
         println!("The threads could not be pinned to cores.");
     }

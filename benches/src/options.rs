@@ -6,9 +6,12 @@ pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- [OPTION ...] [GROUP ...]
 
 groups, all unless named: hit writer herd tasks growth memory
+and, if named only: instructions (needs valgrind)
+
   --quick               fewer rounds: a look, not a figure to quote
   --plots DIR           also draw DIR/hit.svg (needs growth) and DIR/herd.svg (needs herd)
-  --without-membarrier  have the kernel refuse membarrier(2), as some sandboxes do (Linux)";
+  --without-membarrier  have the kernel refuse membarrier(2), as some sandboxes do (Linux)
+  --repeat ROW N        nothing but N laps of a row of the hit group, for a profiler";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Group {
@@ -18,6 +21,7 @@ pub(crate) enum Group {
     Tasks,
     Growth,
     Memory,
+    Instructions,
 }
 
 #[derive(Default)]
@@ -25,6 +29,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) plots: Option<PathBuf>,
     pub(crate) without_membarrier: bool,
+    pub(crate) repeat: Option<(String, u64)>,
     groups: Vec<Group>,
 }
 
@@ -39,12 +44,18 @@ impl Options {
                     let dir = words.next().ok_or("--plots needs a directory")?;
                     options.plots = Some(PathBuf::from(dir));
                 }
+                "--repeat" => {
+                    let row = words.next().ok_or("--repeat needs a row")?;
+                    let laps = words.next().and_then(|laps| laps.parse().ok());
+                    options.repeat = Some((row, laps.ok_or("--repeat needs a number")?));
+                }
                 "hit" => options.groups.push(Group::Hit),
                 "writer" => options.groups.push(Group::Writer),
                 "herd" => options.groups.push(Group::Herd),
                 "tasks" => options.groups.push(Group::Tasks),
                 "growth" => options.groups.push(Group::Growth),
                 "memory" => options.groups.push(Group::Memory),
+                "instructions" => options.groups.push(Group::Instructions),
                 other => return Err(format!("what is {other}?")),
             }
         }
@@ -52,7 +63,8 @@ impl Options {
     }
 
     pub(crate) fn wants(&self, group: Group) -> bool {
-        self.groups.is_empty() || self.groups.contains(&group)
+        let by_default = self.groups.is_empty() && group != Group::Instructions;
+        by_default || self.groups.contains(&group)
     }
 
     /// As many rounds as `full`, or a fifth of them.

@@ -62,7 +62,7 @@ pub(crate) fn hits() -> Vec<Row> {
         Row::new("cached #[once(ttl, sync_writes)]", || {
             black_box(cached_once().first());
         }),
-        Row::new("fibre_cache get in place, ttl", {
+        Row::new("fibre_cache get in place, ttl by a ticking thread", {
             let cache = FibreBuilder::default().capacity(1000).time_to_live(TTL);
             let cache = leak(cache.build().expect("these settings go together"));
             cache.insert(KEY, Value::new(7), 1);

@@ -75,11 +75,12 @@ fn draw(
     [title, across, up]: [&str; 3],
     lines: &[(String, Points)],
 ) -> Result<(), Box<dyn Error>> {
-    let all = || lines.iter().flat_map(|(_, points)| points);
-    let least = |values: &dyn Fn() -> Vec<f64>| values().into_iter().fold(f64::INFINITY, f64::min);
-    let most = |values: &dyn Fn() -> Vec<f64>| values().into_iter().fold(0.0, f64::max);
-    let xs = || all().map(|&(x, _)| x).collect::<Vec<_>>();
-    let ys = || all().map(|&(_, y)| y).collect::<Vec<_>>();
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    let (x_low, x_high) = range(points().map(|point| point.0));
+    let (y_low, y_high) = range(points().map(|point| point.1));
+    // From one power of ten to another, with room for the legend above.
+    let y_low = 10_f64.powf(y_low.log10().floor());
+    let y_high = 10_f64.powf((y_high * 3.0).log10().ceil());
 
     let mut svg = String::new();
     {
@@ -91,15 +92,18 @@ fn draw(
             .x_label_area_size(44)
             .y_label_area_size(64)
             .build_cartesian_2d(
-                (least(&xs)..most(&xs) * 1.02).log_scale().base(2.0),
-                (least(&ys) / 1.5..most(&ys) * 4.0).log_scale(),
+                (x_low..x_high * 1.02).log_scale().base(2.0),
+                (y_low..y_high).log_scale(),
             )?;
         chart
             .configure_mesh()
             .x_desc(across)
             .y_desc(up)
             .label_style(("sans-serif", 14))
-            .light_line_style(WHITE)
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| format!("{y:.0}"))
+            .y_labels(4)
+            .max_light_lines(0)
             .draw()?;
         for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
             chart
@@ -122,4 +126,11 @@ fn draw(
     fs::write(file, svg)?;
     println!("\ndrawn: {}", file.display());
     Ok(())
+}
+
+/// The least and the greatest.
+fn range(figures: impl Iterator<Item = f64>) -> (f64, f64) {
+    figures.fold((f64::INFINITY, 0.0), |(low, high), figure| {
+        (low.min(figure), high.max(figure))
+    })
 }

@@ -33,7 +33,11 @@ fn find<'a>(rows: &'a [Measured], name: &str) -> &'a [Figures] {
     &row.expect("the hit group measures it").at
 }
 
+/// What the groups that were run tell.
 pub(crate) fn print(findings: &Findings<'_>) {
+    if findings.hit.is_empty() && findings.herd.is_empty() && findings.tasks.is_empty() {
+        return;
+    }
     let head = ["", "at most", "measured", ""];
     let mut targets = Targets(Table::new("Targets: ratios within this run", head));
     if !findings.hit.is_empty() {

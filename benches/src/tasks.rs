@@ -30,7 +30,8 @@ struct Way {
     empty: fn() -> Call,
 }
 
-/// The first is the yardstick. A new way to wait goes in here, that of `Dogpile` behind the first.
+/// The first is the yardstick. A new way to wait goes in here. That of `Dogpile` stands second, under
+/// a name that begins so, by which the targets find it.
 fn ways() -> Vec<Way> {
     vec![
         Way {
