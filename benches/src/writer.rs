@@ -1,7 +1,8 @@
 //! The writer: a value is replaced by a new one, with and without a reader beside it.
 
 use std::hint::black_box;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Barrier, RwLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::crew::Crew;
@@ -101,6 +102,11 @@ fn rows(membarrier: bool) -> Vec<Row> {
 }
 
 pub(crate) fn run(crew: &mut Crew, options: &Options, membarrier: bool) {
+    readers(crew, options, membarrier);
+    idlers(crew, options);
+}
+
+fn readers(crew: &mut Crew, options: &Options, membarrier: bool) {
     let threads: &[usize] = machine::up_to_two();
     let effort = Effort {
         rounds: options.rounds(30),
@@ -129,6 +135,49 @@ pub(crate) fn run(crew: &mut Crew, options: &Options, membarrier: bool) {
             Some(beside) => cells.push(Spread::of(beside).to_string()),
         }
         cells.resize(head.len(), String::new());
+        table.add(cells);
+    }
+    table.print();
+}
+
+const IDLERS: [usize; 5] = [0, 4, 16, 64, 256];
+
+/// A writer may have to look at what every thread left that has ever read: before other groups
+/// start theirs.
+fn idlers(crew: &mut Crew, options: &Options) {
+    let pile = ours::pile();
+    let swapped = leak(swap());
+    let rows = [
+        Row::new("arc_swap store", move || {
+            swapped.store(Arc::new((Value::new(7), Instant::now() + TTL)));
+        }),
+        Row::new("Dogpile set", move || pile.set(Value::new(7))),
+    ];
+    let effort = Effort {
+        rounds: options.rounds(30),
+        batch: Duration::from_millis(2),
+    };
+    let title = "Writer: ns to replace the value, by the number of idle threads that have read it";
+    let mut table = Table::new(title, ["threads", &rows[0].name, &rows[1].name]);
+    for size in IDLERS {
+        let meet = Barrier::new(size + 1);
+        let measured = thread::scope(|threads| {
+            for _ in 0..size {
+                threads.spawn(|| {
+                    ours::hit(pile);
+                    swap_hit(swapped);
+                    meet.wait();
+                    meet.wait();
+                });
+            }
+            meet.wait();
+            let measured = measure(crew, &rows, &[1], &effort);
+            meet.wait();
+            measured
+        });
+        let figures = measured.iter().map(|row| &row.at[0].ns);
+        let mut cells = vec![size.to_string()];
+        cells.extend(figures.map(|ns| Spread::of(ns).to_string()));
         table.add(cells);
     }
     table.print();
