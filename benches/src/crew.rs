@@ -13,6 +13,8 @@ use crate::spread::Spread;
 
 /// How often a batch is done at most.
 pub(crate) const TRIES: usize = 5;
+/// The same for a crowd, whose batches are long.
+const CROWD_TRIES: usize = 2;
 /// The part of its time that a thread must have had its core.
 const UNDISTURBED: f64 = 0.96;
 
@@ -107,9 +109,9 @@ impl Crew {
     }
 
     /// Tries `batch` until it was undisturbed, and takes the least disturbed.
-    fn insist<T>(&mut self, mut batch: impl FnMut(&Self) -> (T, f64)) -> T {
+    fn insist<T>(&mut self, tries: usize, mut batch: impl FnMut(&Self) -> (T, f64)) -> T {
         let mut best: Option<(T, f64)> = None;
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let (result, share) = batch(self);
             if best.as_ref().is_none_or(|(_, before)| share > *before) {
                 best = Some((result, share));
@@ -129,7 +131,7 @@ impl Crew {
     }
 
     pub(crate) fn batch(&mut self, row: &Row, plans: &[Plan]) -> Vec<Timing> {
-        self.insist(|crew| {
+        self.insist(TRIES, |crew| {
             let (timings, _) = crew.send(row, plans, None);
             let shares = timings.iter().map(Timing::share);
             let share = shares.fold(f64::INFINITY, f64::min);
@@ -182,7 +184,7 @@ impl Crew {
                 for row in order(rows.len(), round) {
                     let plans = vec![plans[row]; threads[at]];
                     let busy = threads[at].min(self.cores) as f64;
-                    let ns = self.insist(|crew| {
+                    let ns = self.insist(CROWD_TRIES, |crew| {
                         let limit = batch(threads[at]);
                         let (timings, took) = crew.send(&rows[row], &plans, Some(limit));
                         let done: u64 = timings.iter().map(|timing| timing.done).sum();

@@ -238,7 +238,7 @@ pub(crate) fn run(options: &Options) -> Vec<Served> {
     let cattle = Cattle::new(SIZES[SIZES.len() - 1]);
     let mut took = vec![vec![Vec::new(); ways.len()]; SIZES.len()];
     let mut most = vec![0; ways.len()];
-    for round in 0..options.rounds(100) {
+    for round in 0..options.rounds(80) {
         for (at, &size) in SIZES.iter().enumerate() {
             for way in order(ways.len(), round) {
                 let (micros, creations) = cattle.drive(&ways[way], size);

@@ -195,7 +195,7 @@ pub(crate) fn run(options: &Options) -> Vec<Served> {
         .collect();
     let mut took = vec![vec![Vec::new(); ways.len()]; herds.len()];
     let mut most = vec![0; ways.len()];
-    for round in 0..options.rounds(60) {
+    for round in 0..options.rounds(40) {
         for (at, &(_, runtime, size)) in herds.iter().enumerate() {
             for way in order(ways.len(), round) {
                 let (micros, creations) = drive(runtime, &ways[way], size);
