@@ -54,7 +54,7 @@ fn readers(options: &Options) -> Vec<Line> {
     let cores = machine::cores().len().max(1);
     let turn = Duration::from_millis(if options.quick { 1 } else { 2 });
     let batch = |threads: usize| turn * threads.div_ceil(cores) as u32 + turn * 4;
-    let spreads = crew.crowd(&rows, &READERS, options.rounds(25), batch);
+    let spreads = crew.crowd(&rows, &READERS, options.rounds(20), batch);
     crew.dismiss();
 
     let title = "Growth: ns of a core a hit, by the number of threads on one object";
