@@ -14,6 +14,7 @@ mod election;
 mod elsewhere;
 mod failure;
 mod guards;
+mod hazards;
 mod lease;
 mod mistakes;
 mod stress;
