@@ -232,11 +232,11 @@ impl Reader {
         tally: &Tally,
         stop: &AtomicBool,
     ) {
-        let mut reads = 0;
+        let mut reads: u64 = 0;
         while !stop.load(Ordering::Relaxed) {
             let times = self.random(1000);
             self.fill_the_store_buffer();
-            let guard = if times % 2 == 0 {
+            let guard = if times.is_multiple_of(2) {
                 pile.get_or_create(|| unreachable!("there is always a value"))
             } else {
                 pile.peek().expect("there is always a value")
@@ -250,7 +250,7 @@ impl Reader {
             }
             *newest = version;
             // Dropped elsewhere, if there is room, else here.
-            if let Some(send) = send.filter(|_| reads % 8 == 0) {
+            if let Some(send) = send.filter(|_| reads.is_multiple_of(8)) {
                 drop(send.try_send(guard));
             }
         }

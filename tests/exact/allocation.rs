@@ -1,0 +1,116 @@
+//! A hit allocates nothing, and no number of threads uses up the memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::env;
+use std::mem;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use dogpile::Dogpile;
+
+use crate::hits::Kind;
+
+/// The system's allocator, and a count of what is asked of it.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes allocated now, by all threads.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// How often this thread allocated or freed anything.
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count(allocated: usize, freed: usize) {
+    LIVE.fetch_add(allocated, Ordering::Relaxed);
+    LIVE.fetch_sub(freed, Ordering::Relaxed);
+    CALLS.set(CALLS.get() + 1);
+}
+
+// SAFETY: the system's does all of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        // SAFETY: as promised by the caller.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+/// How often `body` makes this thread allocate or free anything.
+fn calls(body: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    body();
+    CALLS.get() - before
+}
+
+#[test]
+fn none_by_a_hit() {
+    for kind in Kind::ALL {
+        kind.run(1000, |hits| assert_eq!(calls(hits), 0, "{kind:?}"));
+    }
+    // It does count.
+    assert_eq!(calls(|| drop(Box::new(7))), 2);
+    let pile = Dogpile::with_value(Duration::MAX, 7);
+    assert!(calls(|| pile.set(8)) >= 2);
+}
+
+const CHILD: &str = "DOGPILE_TEST_CHILD";
+
+/// One after the other, each with more guards than it has slots, some of which it leaves to the
+/// next. In a process without other tests, which allocate too.
+#[test]
+fn bounded_whatever_the_number_of_threads() {
+    if env::var_os(CHILD).is_none() {
+        let test = "allocation::bounded_whatever_the_number_of_threads";
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        print!("{said}{errors}");
+        assert!(output.status.success() && said.contains("1 passed"));
+        return;
+    }
+    let pile = Dogpile::with_value(Duration::MAX, 0);
+    let threads = |number: u32| {
+        let mut left = None;
+        for number in 0..number {
+            left = thread::scope(|threads| {
+                let left = mem::take(&mut left);
+                let body = || {
+                    let guards: Vec<_> = (0..12).map(|_| pile.peek()).collect();
+                    pile.set(number);
+                    drop(left);
+                    guards.into_iter().nth(1).flatten()
+                };
+                threads.spawn(body).join().unwrap()
+            });
+        }
+    };
+    threads(100);
+    let before = LIVE.load(Ordering::SeqCst);
+    threads(10_000);
+    let after = LIVE.load(Ordering::SeqCst);
+    println!("{before} bytes after a hundred threads, {after} after ten thousand more");
+    assert!(after <= before);
+}

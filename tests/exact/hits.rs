@@ -1,0 +1,104 @@
+//! The kinds of hits, and a pile for each.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, PileRef};
+
+/// A way to be given a value that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    GetOrCreate,
+    GetOrTryCreate,
+    Peek,
+    /// The value is stale, and somebody is creating another.
+    Stale,
+    /// The value is stale, and has to be; the exact clock is asked.
+    StalePeek,
+    /// With options.
+    Fresh,
+    /// Eight guards at once, as many as are to be had for so little.
+    Nested,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 7] = [
+        Kind::GetOrCreate,
+        Kind::GetOrTryCreate,
+        Kind::Peek,
+        Kind::Stale,
+        Kind::StalePeek,
+        Kind::Fresh,
+        Kind::Nested,
+    ];
+
+    /// Whether the exact clock is asked, and not only the coarse one.
+    pub(crate) fn asks_the_exact_clock(self) -> bool {
+        matches!(self, Kind::Peek | Kind::StalePeek)
+    }
+
+    /// That many of them, after one to warm up. What is done with it is up to `around`.
+    pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
+        let pile = Dogpile::with_value(Duration::MAX, 7);
+        let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(&pile));
+        self.hits(&pile, 1);
+        around(&|| self.hits(&pile, hits));
+        drop(lease);
+    }
+
+    #[inline(never)]
+    fn hits(self, pile: &Dogpile<u32>, hits: u32) {
+        // One loop for each, so that they do not share a branch.
+        match self {
+            Kind::GetOrCreate => repeat(hits, || hit(pile)),
+            Kind::GetOrTryCreate | Kind::Stale => repeat(hits, || {
+                show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
+            }),
+            Kind::Peek | Kind::StalePeek => repeat(hits, || show(pile.peek())),
+            Kind::Fresh => repeat(hits, || {
+                let call = pile.call().accept(Accept::Fresh).wait(Duration::ZERO);
+                show(call.get_or_create(|| unreachable!()).ok());
+            }),
+            Kind::Nested => repeat(hits, || nested(pile, 8)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NotToBeCreated;
+
+fn renew(pile: &Dogpile<u32>) -> Lease<PileRef<'_, u32>, u32> {
+    pile.expire();
+    match pile.attempt() {
+        Attempt::Lease(lease) => lease,
+        other => unreachable!("a stale value that nobody renews: {other:?}"),
+    }
+}
+
+#[inline(always)]
+fn repeat(hits: u32, hit: impl Fn()) {
+    for _ in 0..hits {
+        hit();
+    }
+}
+
+#[inline(always)]
+fn hit(pile: &Dogpile<u32>) {
+    black_box(*black_box(pile).get_or_create(|| unreachable!()));
+}
+
+#[inline(always)]
+fn show(guard: Option<Guard<'_, u32>>) {
+    match guard {
+        Some(guard) => assert_eq!(*black_box(&*guard), 7),
+        None => unreachable!("it is there"),
+    }
+}
+
+fn nested(pile: &Dogpile<u32>, depth: u32) {
+    let guard = pile.get_or_create(|| unreachable!());
+    if depth > 1 {
+        nested(pile, depth - 1);
+    }
+    black_box(*guard);
+}

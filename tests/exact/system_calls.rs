@@ -1,0 +1,87 @@
+//! A hit makes no system call.
+
+use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::FromRawFd;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+use crate::hits::Kind;
+
+const HITS: u32 = 100_000;
+
+/// Runs `body` in a child process that may do nothing but write and end: any other system call
+/// kills it. Says whether it got to the end. Whatever `body` needs must be warmed up.
+///
+/// (The kernel has a strict mode for this. But in that mode it takes away the processor's time stamp
+/// counter as well, without which the exact clock is a system call.)
+fn ends_under_strict_rules(body: impl FnOnce()) -> bool {
+    let filter = SeccompFilter::new(
+        [libc::SYS_write, libc::SYS_exit]
+            .map(|call| (call, Vec::new()))
+            .into(),
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        env::consts::ARCH.try_into().unwrap(),
+    );
+    let rules: BpfProgram = filter.unwrap().try_into().unwrap();
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for two.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    let [reading, writing] = ends;
+    // SAFETY: the child runs `body` and ends. It does not even allocate.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "no fork");
+    if child == 0 {
+        if seccompiler::apply_filter(&rules).is_ok() {
+            body();
+            let done = b"done";
+            // SAFETY: four bytes of ours.
+            unsafe { libc::write(writing, done.as_ptr().cast(), done.len()) };
+        }
+        // SAFETY: the end of the only thread; `_exit` would ask for the end of all.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    // SAFETY: nobody else has this end.
+    drop(unsafe { File::from_raw_fd(writing) });
+    // SAFETY: nor this one.
+    let mut reading = unsafe { File::from_raw_fd(reading) };
+    let mut said = String::new();
+    reading.read_to_string(&mut said).unwrap();
+    let mut status = 0;
+    // SAFETY: `status` is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    (status, said.as_str()) == (0, "done")
+}
+
+fn ask_the_time(clock: libc::clockid_t) {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is ours.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+}
+
+#[test]
+fn none_by_a_hit() {
+    // The rules do kill.
+    assert!(ends_under_strict_rules(|| ()));
+    assert!(!ends_under_strict_rules(|| {
+        // SAFETY: it does nothing.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }));
+    // There are machines where the exact time is not to be had without one.
+    ask_the_time(libc::CLOCK_MONOTONIC);
+    let exact_clock = ends_under_strict_rules(|| ask_the_time(libc::CLOCK_MONOTONIC));
+    for kind in Kind::ALL {
+        if kind.asks_the_exact_clock() && !exact_clock {
+            println!("skipped: {kind:?}: on this machine the exact clock is a system call");
+            continue;
+        }
+        kind.run(HITS, |hits| {
+            assert!(ends_under_strict_rules(hits), "{kind:?}")
+        });
+    }
+}
