@@ -233,6 +233,7 @@ pub(crate) mod model {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(crate) enum Barrier {
         Fences,
+        #[cfg(test)]
         Words,
     }
 
@@ -262,6 +263,7 @@ pub(crate) mod model {
         };
     }
 
+    #[cfg(test)]
     loom::thread_local! {
         static THREAD: usize = {
             *BEGUN;
@@ -296,6 +298,7 @@ pub(crate) mod model {
     }
 
     /// Numbers the threads, in the order in which they ask.
+    #[cfg(test)]
     pub(crate) fn thread() -> usize {
         THREAD.with(|thread| *thread)
     }

@@ -13,11 +13,9 @@ pub(super) use self::imp::{heavy, light, prepare};
 
 #[cfg(all(target_os = "linux", not(dogpile_loom), not(miri)))]
 mod imp {
-    use std::sync::atomic::compiler_fence;
-
     use rustix::thread::{membarrier, membarrier_query, MembarrierCommand, MembarrierQuery};
 
-    use crate::sync::atomic::{fence, AtomicU8, Ordering};
+    use crate::sync::atomic::{compiler_fence, fence, AtomicU8, Ordering};
 
     /// How both halves are made, decided once for the process.
     static FORM: AtomicU8 = AtomicU8::new(UNDECIDED);
@@ -116,9 +114,12 @@ mod imp {
 // heavy one. That orders the two threads at this point and nothing else.
 #[cfg(dogpile_loom)]
 mod imp {
-    use crate::sync::atomic::{fence, AtomicUsize, Ordering};
+    #[cfg(test)]
+    use crate::sync::atomic::AtomicUsize;
+    use crate::sync::atomic::{fence, Ordering};
     use crate::sync::model::{self, Barrier};
 
+    #[cfg(test)]
     crate::sync::statics! {
         static WORDS: [AtomicUsize; loom::MAX_THREADS] =
             std::array::from_fn(|_| AtomicUsize::new(0));
@@ -128,6 +129,7 @@ mod imp {
 
     pub(in crate::raw) fn light() {
         match model::setting().barrier {
+            #[cfg(test)]
             Barrier::Words => {
                 // ORDERING: pairs with the read-modify-writes in `heavy`.
                 WORDS[model::thread()].fetch_add(1, Ordering::AcqRel);
@@ -143,6 +145,7 @@ mod imp {
             return false;
         }
         match model::setting().barrier {
+            #[cfg(test)]
             Barrier::Words => {
                 for word in WORDS.iter() {
                     // ORDERING: pairs with the read-modify-write in `light`.
