@@ -12,7 +12,7 @@ use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
 use crate::place::PileRef;
 use crate::policy::Verdict;
-use crate::raw::{Found, Judgement, Node, Numbers};
+use crate::raw::{Found, Judgement, Node, Numbers, Valued};
 
 /// Which values a call takes.
 #[non_exhaustive]
@@ -307,14 +307,15 @@ impl<'a, T> Call<'a, T> {
         let (earliest, latest) = config.time.bounds();
         let node = self.place.pile.load()?;
         let stale_from = node.stale_from();
-        node.value()?;
+        let renewing = node.is_renewing();
+        let node = Valued::new(node)?;
         if latest < stale_from {
-            return Some(Guard::new(node, Origin::Fresh, earliest));
+            return Some(Guard::of(node, Origin::Fresh, earliest));
         }
         let stale_will_do =
             self.demand == Demand::Stale && config.policy.stale_while_revalidate.is_none();
-        if stale_will_do && earliest >= stale_from && node.is_renewing() {
-            return Some(Guard::new(node, Origin::Stale, earliest));
+        if stale_will_do && earliest >= stale_from && renewing {
+            return Some(Guard::of(node, Origin::Stale, earliest));
         }
         None
     }

@@ -110,7 +110,11 @@ mod system {
         let time = clock_gettime(id);
         // Neither is negative, and their sum fits for 584 years of running.
         let seconds = time.tv_sec as u64;
-        Tick(seconds.wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64))
+        Tick(
+            seconds
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(time.tv_nsec as u64),
+        )
     }
 
     #[cold]

@@ -5,8 +5,6 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
-
 use crate::acquire::{Acquired, Lookup};
 use crate::attempt::Attempt;
 use crate::builder::Builder;
@@ -32,7 +30,8 @@ use crate::sync::Arc;
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
 /// unless set.
 ///
-/// The state of a pile takes 64 bytes and stands on cache lines of its own. A creation that
+/// The state of a pile takes 64 bytes. What hits read and what others write of it stand on different
+/// cache lines. A creation that
 /// succeeds allocates for its value, and twice more if anybody waits for it, however many do.
 ///
 /// # Example
@@ -52,16 +51,25 @@ use crate::sync::Arc;
 /// }
 /// # assert!(knows("k1").unwrap());
 /// ```
+#[repr(C, align(128))]
 pub struct Dogpile<T> {
+    // What every hit reads, at the end of one pair of cache lines: these, and the address of the
+    // value, which is the first of a pile.
     settings: Builder<T>,
-    pile: CachePadded<Pile<T>>,
+    _gap: [u8; GAP],
+    // All else of a pile, which callers without a value write, begins the next.
+    pile: Pile<T>,
 }
+
+const GAP: usize = 128 - std::mem::size_of::<u64>() - std::mem::size_of::<Builder<()>>();
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(std::mem::offset_of!(Dogpile<u8>, pile) == 120);
 
 impl<T> Builder<T> {
     crate::sync::const_unless_loom! {
         /// The pile, without a value.
         pub const fn build(self) -> Dogpile<T> {
-            Dogpile { settings: self, pile: CachePadded::new(Pile::new()) }
+            Dogpile { settings: self, _gap: [0; GAP], pile: Pile::new() }
         }
     }
 }
@@ -465,7 +473,7 @@ impl<T> Dogpile<T> {
     /// The value, fresh, stale or dead, taken out. `None` if there is none, or an
     /// [`Owned`](crate::Owned), or perhaps a guard that was forgotten, shares it, and keeps it.
     pub fn into_inner(self) -> Option<T> {
-        self.pile.into_inner().into_value()
+        self.pile.into_value()
     }
 
     fn raw(&self) -> &Pile<T> {

@@ -7,7 +7,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::raw::{Held, NodeRef};
+use crate::raw::{Held, NodeRef, Valued};
 
 /// How an answer came about, fixed at the call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,7 +49,7 @@ pub enum Origin {
 /// ```
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct Guard<'a, T> {
-    node: Held<'a, T>,
+    node: Valued<Held<'a, T>>,
     origin: Origin,
     answered: Tick,
 }
@@ -59,17 +59,23 @@ impl<T: RefUnwindSafe> UnwindSafe for Guard<'_, T> {}
 impl<T: RefUnwindSafe> RefUnwindSafe for Guard<'_, T> {}
 
 impl<'a, T> Guard<'a, T> {
-    #[inline]
+    /// That of a node which has a value.
     pub(crate) fn new(node: impl Into<Held<'a, T>>, origin: Origin, answered: Tick) -> Self {
+        let valued = Valued::new(node.into());
+        Self::of(valued.expect("a guard shows a value"), origin, answered)
+    }
+
+    #[inline]
+    pub(crate) fn of(node: Valued<Held<'a, T>>, origin: Origin, answered: Tick) -> Self {
         Self {
-            node: node.into(),
+            node,
             origin,
             answered,
         }
     }
 
     pub(crate) fn node(&self) -> &NodeRef<T> {
-        &self.node
+        self.node.node()
     }
 
     /// How this answer came about.
@@ -80,14 +86,14 @@ impl<'a, T> Guard<'a, T> {
     /// How old the value was when the call was answered, to within the clock's
     /// [`lag`](crate::Clock::lag).
     pub fn age(&self) -> Duration {
-        self.node.stamp().age(self.answered)
+        self.node().stamp().age(self.answered)
     }
 
     /// A handle that keeps the value alive beyond the pile.
     ///
     /// Costs an atomic increment on memory that all owners of this value share.
     pub fn to_owned(&self) -> Owned<T> {
-        Owned::new(self.node.clone())
+        Owned::new(self.node().clone())
     }
 }
 
@@ -96,7 +102,7 @@ impl<T> Deref for Guard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        shown(&self.node)
+        self.node.value()
     }
 }
 
@@ -115,29 +121,23 @@ impl<T> Deref for Guard<'_, T> {
 /// ```
 #[must_use = "a handle keeps a value alive; dropping it at once is of no use"]
 pub struct Owned<T> {
-    node: NodeRef<T>,
+    node: Valued<NodeRef<T>>,
 }
 
 impl<T> Owned<T> {
+    /// That of a node which has a value.
     pub(crate) fn new(node: NodeRef<T>) -> Self {
-        Self { node }
+        Self::of(node).expect("a handle keeps a value")
     }
 
     /// That of a value which may be kept elsewhere.
     pub(crate) fn of(node: NodeRef<T>) -> Option<Self> {
-        node.value().is_some().then_some(Self { node })
+        Valued::new(node).map(|node| Self { node })
     }
 
     pub(crate) fn node(&self) -> &NodeRef<T> {
-        &self.node
+        self.node.node()
     }
-}
-
-/// The value of a guard's node.
-#[inline]
-fn shown<T>(node: &NodeRef<T>) -> &T {
-    node.value()
-        .expect("guards are made of nodes with a value of their own")
 }
 
 impl<T> Deref for Owned<T> {
@@ -145,7 +145,7 @@ impl<T> Deref for Owned<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        shown(&self.node)
+        self.node.value()
     }
 }
 

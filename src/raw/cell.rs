@@ -49,13 +49,16 @@ use std::ops::{Deref, DerefMut};
 use std::{ptr, slice};
 
 use crate::raw::barrier;
-use crate::raw::node::{Node, NodeRef};
+use crate::raw::node::{Holds, Node, NodeRef};
 use crate::raw::registry;
 use crate::raw::slot::Slot;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
 /// A lock around `S`, and a current node that is read without it and replaced under it.
+///
+/// Its first eight bytes are all that a reader looks at.
+#[repr(C)]
 pub(super) struct Cell<T, S> {
     /// An address of which the cell owns a share, or null.
     current: AtomicPtr<Node<T>>,
@@ -369,6 +372,13 @@ impl<T, S> Deref for Held<'_, T, S> {
 
     #[inline]
     fn deref(&self) -> &NodeRef<T> {
+        &self.node
+    }
+}
+
+impl<T, S> Holds<T> for Held<'_, T, S> {
+    #[inline]
+    fn node(&self) -> &NodeRef<T> {
         &self.node
     }
 }

@@ -22,7 +22,7 @@ mod state;
 
 pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
-pub(crate) use self::node::{Node, NodeRef};
+pub(crate) use self::node::{Node, NodeRef, Valued};
 
 use self::cell::Cell;
 use self::state::State;
@@ -32,6 +32,7 @@ use crate::stamp::Stamp;
 use crate::sync::Arc;
 
 /// The state of one pile.
+#[repr(transparent)]
 pub(crate) struct Pile<T> {
     cell: Cell<T, State<T>>,
 }

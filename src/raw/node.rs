@@ -252,6 +252,54 @@ impl<T> NodeRef<T> {
     }
 }
 
+/// A way to hold a node.
+pub(crate) trait Holds<T> {
+    fn node(&self) -> &NodeRef<T>;
+}
+
+impl<T> Holds<T> for NodeRef<T> {
+    #[inline]
+    fn node(&self) -> &NodeRef<T> {
+        self
+    }
+}
+
+/// A node with a value, held in some way: it was looked for once and is there for good.
+#[derive(Clone)]
+pub(crate) struct Valued<H>(H);
+
+impl<H> Valued<H> {
+    #[inline]
+    pub(crate) fn new<T>(held: H) -> Option<Self>
+    where
+        H: Holds<T>,
+    {
+        held.node().value()?;
+        Some(Self(held))
+    }
+
+    #[inline]
+    pub(crate) fn node<T>(&self) -> &NodeRef<T>
+    where
+        H: Holds<T>,
+    {
+        self.0.node()
+    }
+
+    #[inline]
+    pub(crate) fn value<T>(&self) -> &T
+    where
+        H: Holds<T>,
+    {
+        match self.0.node().value() {
+            Some(value) => value,
+            // SAFETY: `new` has found one, in this very node, whose content never changes. (Not a
+            // panic, so that a guard need not stand in memory in case of one.)
+            None => unsafe { std::hint::unreachable_unchecked() },
+        }
+    }
+}
+
 impl<T> Clone for NodeRef<T> {
     fn clone(&self) -> Self {
         Self(Counted::clone(&self.0))
