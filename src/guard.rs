@@ -29,9 +29,24 @@ pub enum Origin {
 /// Shows a value of a pile and keeps it alive and unchanged, whatever happens to the pile
 /// meanwhile.
 ///
-/// A guard delays nobody: neither a creation nor the readers of newer values. The value is dropped
-/// by whoever drops the last guard or [`Owned`] of one that is no longer current, on the spot; mind
-/// that in async code if dropping it blocks.
+/// A guard delays nobody: neither a creation nor the readers of newer values. It may be sent to
+/// another thread and dropped there. The value is dropped by whoever drops the last guard or
+/// [`Owned`] of one that is no longer current, on the spot; mind that in async code if dropping it
+/// blocks.
+///
+/// # Cost
+///
+/// A thread has eight places in which it shows what it reads. Taking and dropping a guard in one of
+/// them writes nothing else. Guards beyond the eighth at once, such as those that many tasks of one
+/// thread hold across an `await`, take a short lock and count on the value, and so do those of a
+/// creation or a wait.
+///
+/// # Forgotten guards, forks and signals
+///
+/// A guard that is forgotten takes its place for good, and the value is kept until the pile goes;
+/// without a place, it is leaked. In the child of a `fork` the values that other threads were
+/// reading are kept until their pile goes. A signal handler must not use a pile: a call may take a
+/// lock that the interrupted thread holds, or the place that it is about to take.
 ///
 /// There is no `map`: borrow from the guard for as long as it lives, or keep an [`Owned`] and
 /// project when reading.
