@@ -212,23 +212,29 @@ impl<'a, T> ReadCall<'a, T> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<ReadGuard<'a, T>, Error<E>> {
-        let time = &self.call.place.config.time;
-        let deadline = self.deadline();
-        {
+        let mut deadline = self.deadline();
+        let mut create = Some(create);
+        loop {
             let reading = self.enter(deadline)?;
             if let Some(guard) = self.call.look() {
                 return Ok(ReadGuard::new(guard, reading));
             }
+            // Not as a reader: a creator may wait for those.
+            drop(reading);
+            let call = self.until(deadline);
+            let creator = Creator::new(self.gate, &self.call.place.config.time);
+            let guard = call
+                .create_or_wait(
+                    |creating| creator.run(creating, create.take().expect("granted once")),
+                    &failed,
+                )
+                .map_err(|error| self.with_own_limit(error))?;
+            deadline = creator.end(deadline);
+            let reading = self.enter(deadline)?;
+            if let Some(guard) = self.still_true(guard, create.is_none()) {
+                return Ok(ReadGuard::new(guard, reading));
+            }
         }
-        // Not as a reader: a creator may wait for those.
-        let call = self.until(deadline);
-        let creator = Creator::new(self.gate, time);
-        let guard = call
-            .create_or_wait(|creating| creator.run(creating, create), failed)
-            .map_err(|error| self.with_own_limit(error))?;
-        let deadline = creator.end(deadline);
-        let reading = self.enter(deadline)?;
-        Ok(ReadGuard::new(self.newest(guard), reading))
     }
 
     /// The call with what is left of the wait limit.
@@ -245,14 +251,18 @@ impl<'a, T> ReadCall<'a, T> {
         }
     }
 
-    /// What a reader who has just come in may see: a writer may have been there since `found` was,
-    /// and have replaced it with what it stands for.
-    fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
-        let place = self.call.place;
-        if found.origin() == Origin::Superseded || place.pile.shows(found.node()) {
-            return found;
+    /// What a reader who has just come in may see. A writer may have been there since `found` was,
+    /// and have replaced it with what it stands for: then a caller looks again, unless it has run
+    /// its creator; that one takes what there is.
+    fn still_true(&self, found: Guard<'a, T>, has_created: bool) -> Option<Guard<'a, T>> {
+        let is_current = self.call.place.pile.shows(found.node());
+        if is_current || found.origin() == Origin::Superseded {
+            return Some(found);
         }
-        self.call.look().unwrap_or(found)
+        if has_created {
+            return Some(self.call.peek().unwrap_or(found));
+        }
+        None
     }
 
     fn enter<E>(&self, deadline: Option<Tick>) -> Result<Reading<'a>, Error<E>> {
