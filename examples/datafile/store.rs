@@ -70,10 +70,10 @@ impl Store {
         let asked = Instant::now();
         let write = self.pile.acquire_write_lock().map_err(io::Error::other)?;
         let waited = asked.elapsed();
-        fs::rename(&next_path, &self.data_path)?;
-        let map = map(&self.data_path)?;
         let mut index_file = OpenOptions::new().write(true).open(&self.index_path)?;
         index_file.write_all(&index)?;
+        fs::rename(&next_path, &self.data_path)?;
+        let map = map(&self.data_path)?;
         write.until_published(creating);
         Ok(Created::new(Data {
             map,
