@@ -49,7 +49,7 @@ type Result<T, E = Box<dyn StdError + Send + Sync>> = std::result::Result<T, E>;
 const USAGE: &str = "\
 usage: cargo run --release --example datafile -- [options]
   --seconds N   how long the readers read, 1 to 600 (default 5)
-  --readers N   how many there are, 2 to 256 (default 8)";
+  --readers N   how many there are, 2 to 64 (default 8)";
 
 fn main() -> ExitCode {
     let options = match Options::from_args() {
@@ -68,6 +68,11 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("datafile failed: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
             ExitCode::FAILURE
         }
     }
@@ -91,7 +96,7 @@ impl Options {
             let (option, range) = match name.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--seconds" => (&mut options.seconds, 1..=600),
-                "--readers" => (&mut options.readers, 2..=256),
+                "--readers" => (&mut options.readers, 2..=64),
                 _ => return Err(format!("unknown option `{name}`")),
             };
             let value = args.next().unwrap_or_default();

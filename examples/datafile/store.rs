@@ -16,8 +16,8 @@ use crate::records::{self, bytes, entry, Record, COUNT};
 pub(crate) const TTL: Duration = Duration::from_millis(50);
 
 /// Where the records come from is slow: it sends them in parts, and takes a pause before each.
-const PARTS: u32 = 16;
-const PAUSE: Duration = Duration::from_millis(4);
+const PARTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// How long it takes to prepare a data file, at least.
 pub(crate) const LEAST: Duration = PAUSE.saturating_mul(PARTS);
