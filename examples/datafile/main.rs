@@ -8,8 +8,8 @@
 //! Readers look records up without a pause, through memory maps: an index says where in the data
 //! file a record is. When the data file is too old, the reader who is elected writes a new one
 //! beside it, with every record in another place, which takes a while; the others go on with the
-//! old one. Then it takes the write lock, rewrites the index, renames the new file over the old one,
-//! maps it, and publishes the map, all before any reader gets in again.
+//! old one. Then it takes the write lock, rewrites the index, renames the new file over the old
+//! one, maps it, and publishes the map, all before any reader gets in again.
 //!
 //! Without the lock that would go wrong in two ways. There is one index, rewritten in place:
 //! readers would find half of it old and half new, or all of it new while they hold the old data.
