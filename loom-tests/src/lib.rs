@@ -113,3 +113,39 @@ impl Drop for Counted {
         });
     }
 }
+
+/// What readers look at and a writer changes, a file say. loom reports a reader and a writer of whom
+/// neither comes before the other as a race, even where no interleaving has them at it in the same
+/// moment.
+pub struct File {
+    version: UnsafeCell<usize>,
+}
+
+impl File {
+    pub fn new(version: usize) -> Self {
+        Self {
+            version: UnsafeCell::new(version),
+        }
+    }
+
+    pub fn read(&self) -> usize {
+        self.version.with(|version| {
+            // SAFETY: loom runs one thread at a time, and reports a writer at the same time before
+            // this reader gets here.
+            #[allow(unsafe_code)]
+            unsafe {
+                *version
+            }
+        })
+    }
+
+    pub fn write(&self, new: usize) {
+        self.version.with_mut(|version| {
+            // SAFETY: as in `read`.
+            #[allow(unsafe_code)]
+            unsafe {
+                *version = new;
+            }
+        });
+    }
+}

@@ -27,6 +27,8 @@ mod invalidate_wins;
 #[cfg(dogpile_loom)]
 mod kept_for_the_late;
 #[cfg(dogpile_loom)]
+mod nested_reader_goes_in;
+#[cfg(dogpile_loom)]
 mod no_double_regeneration;
 #[cfg(dogpile_loom)]
 mod no_starvation;
@@ -35,7 +37,11 @@ mod one_creator;
 #[cfg(dogpile_loom)]
 mod panic_hands_over;
 #[cfg(dogpile_loom)]
+mod pending_writer_goes_first;
+#[cfg(dogpile_loom)]
 mod publish_never_waits_for_readers;
+#[cfg(dogpile_loom)]
+mod reader_never_waits_for_creation;
 #[cfg(dogpile_loom)]
 mod set_wins;
 #[cfg(dogpile_loom)]
@@ -44,3 +50,7 @@ mod stale_never_blocks;
 mod wait_timeout;
 #[cfg(dogpile_loom)]
 mod what_i_saw;
+#[cfg(dogpile_loom)]
+mod write_lock_excludes_readers;
+#[cfg(dogpile_loom)]
+mod write_lock_in_creator;

@@ -1,0 +1,102 @@
+//! `reader_never_waits_for_creation`: a caller that holds a read guard of the pile never waits for a
+//! lease; with no usable value it gets an error that says so, whatever the timing.
+//!
+//! ```breakages
+//! not-noticed-at-all | src/read_call.rs
+//! - if self.gate.is_entered() {
+//! + if false {
+//!
+//! waits-for-the-creator | src/call.rs
+//! - Err(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+//! - Err(busy) => busy,
+//! + Err(busy) => busy,
+//!
+//! creates-as-a-reader-without-a-value | src/call.rs
+//! - if self.holds_read_guard && !self.would_do(lease.previous(), floor) {
+//! + if false {
+//!
+//! looking-up-waits-for-the-creator | src/acquire.rs
+//! - Found::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+//!
+//! looking-up-creates-as-a-reader | src/acquire.rs
+//! - if self.holds_read_guard && !would_do {
+//! + if self.holds_read_guard && would_do {
+//! ```
+
+use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};
+use loom::sync::Arc;
+use loom::thread;
+use loom_tests::{model, HOUR};
+
+type Pile = SyncReaderDogpile<usize>;
+
+/// A reader asks again, while a creator waits for it to leave.
+fn while_a_creator_waits_for_readers(ask: fn(&Pile) -> Result<(), Error<u8>>) {
+    model(move || {
+        let pile = Arc::new(SyncReaderDogpile::with_value(HOUR, 1));
+        let reader = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || {
+                let held: Option<ReadGuard<'_, usize>> = pile.peek();
+                let answer = ask(&pile);
+                if held.is_some() {
+                    // Either there is a value by then, or it says why not.
+                    assert!(matches!(answer, Ok(()) | Err(Error::HoldsReadGuard)));
+                }
+            })
+        };
+        pile.invalidate();
+        let created = pile.get_or_create_with(|creating| {
+            let write = pile.acquire_write_lock().unwrap();
+            write.until_published(&creating);
+            Ok::<_, u8>(Created::new(2))
+        });
+        drop(created.unwrap());
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn it_calls_again() {
+    while_a_creator_waits_for_readers(|pile| {
+        let answer = pile.get_or_try_create(|| Ok(3));
+        answer.map(drop)
+    });
+}
+
+#[test]
+fn it_looks_up() {
+    while_a_creator_waits_for_readers(|pile| {
+        let answer = pile.acquire(|| Ok(3), || Ok(None.into()));
+        answer.map(drop)
+    });
+}
+
+/// With nobody creating, it is the same: what it gets does not depend on the timing.
+#[test]
+fn it_is_not_elected_either() {
+    model(|| {
+        let pile = Arc::new(SyncReaderDogpile::with_value(HOUR, 1));
+        let held = pile.peek();
+        let other = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.invalidate())
+        };
+        let again =
+            pile.get_or_try_create(|| -> Result<usize, u8> { panic!("created as a reader") });
+        match again {
+            Ok(guard) => assert_eq!(*guard, 1),
+            Err(error) => assert!(matches!(error, Error::HoldsReadGuard)),
+        }
+        let looked = pile.acquire(
+            || -> Result<usize, u8> { panic!("created as a reader") },
+            || Ok(None.into()),
+        );
+        match looked {
+            Ok(guard) => assert_eq!(*guard, 1),
+            Err(error) => assert!(matches!(error, Error::HoldsReadGuard)),
+        }
+        drop(held);
+        other.join().unwrap();
+    });
+}

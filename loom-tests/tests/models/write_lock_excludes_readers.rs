@@ -1,0 +1,237 @@
+//! `write_lock_excludes_readers`: between the return of `acquire_write_lock()` and the drop of its
+//! guard no read guard of that pile exists, on no value, old or new.
+//!
+//! ```breakages
+//! no-light-barrier-on-enter | src/raw/gate.rs
+//!   None => self.count(),
+//!   }
+//! - barrier::light();
+//!
+//! no-heavy-barrier-on-close | src/raw/gate.rs
+//! - if !barrier::heavy() {
+//! + if false {
+//!
+//! closed-is-not-looked-at | src/raw/gate.rs
+//! - if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+//! + if false {
+//!
+//! everybody-is-nested | src/raw/gate.rs
+//! - if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+//! + if self.closed.load(Ordering::Acquire) && !self.is_entered() {
+//!
+//! scan-forgets-the-counted | src/raw/gate.rs
+//! - self.counted.load(Ordering::Acquire) > 0
+//! - || registry::is_gate_shown(self.number() as *const ())
+//! + registry::is_gate_shown(self.number() as *const ())
+//!
+//! scan-forgets-the-slots | src/raw/gate.rs
+//! - self.counted.load(Ordering::Acquire) > 0
+//! - || registry::is_gate_shown(self.number() as *const ())
+//! + self.counted.load(Ordering::Acquire) > 0
+//!
+//! scan-of-the-newest-record-only | src/raw/registry.rs
+//! - records().any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
+//! + records().take(1).any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
+//!
+//! one-reader-who-leaves-is-enough | src/raw/gate.rs
+//! - if !leaving.wait(time, deadline) && self.has_readers() {
+//! + if leaving.wait(time, deadline) {
+//! + break;
+//! + }
+//! + if self.has_readers() {
+//!
+//! time-out-leaves-it-closed | src/raw/gate.rs
+//! - let opened_again = OpenOnDrop(self);
+//! + let opened_again = std::mem::ManuallyDrop::new(OpenOnDrop(self));
+//!
+//! time-out-lets-the-writer-in | src/raw/gate.rs
+//! - if !leaving.wait(time, deadline) && self.has_readers() {
+//! - return Err(Refusal::TimedOut);
+//! - }
+//! + if !leaving.wait(time, deadline) {
+//! + break;
+//! + }
+//!
+//! a-second-writer-goes-in | src/raw/gate.rs
+//!   } else {
+//! - Ok(false)
+//! + Ok(true)
+//!   };
+//!
+//! open-stores-relaxed | src/raw/gate.rs
+//! - self.closed.store(false, Ordering::Release);
+//! + self.closed.store(false, Ordering::Relaxed);
+//!
+//! uncount-relaxed | src/raw/gate.rs
+//! - None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
+//! + None => drop(self.gate.counted.fetch_sub(1, Ordering::Relaxed)),
+//! ```
+
+use std::time::Duration;
+
+use dogpile::{ManualClock, SyncReaderDogpile, WriteLockError};
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+use loom_tests::{model, File, HOUR};
+
+/// A pile with a value, and the file that its readers read.
+struct Shared {
+    pile: SyncReaderDogpile<usize>,
+    file: File,
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            pile: SyncReaderDogpile::with_value(HOUR, 0),
+            file: File::new(0),
+        })
+    }
+
+    /// Goes in behind a writer.
+    fn read(&self) {
+        let guard = self.pile.get_or_create(|| unreachable!("there is a value"));
+        self.file.read();
+        drop(guard);
+    }
+
+    /// Goes in if there is no writer.
+    fn glimpse(&self) {
+        if let Some(guard) = self.pile.peek() {
+            self.file.read();
+            drop(guard);
+        }
+    }
+
+    fn write(&self) {
+        let write = self.pile.acquire_write_lock().unwrap();
+        let version = self.file.read();
+        self.file.write(version + 1);
+        drop(write);
+    }
+}
+
+fn spawn(shared: &Arc<Shared>, body: fn(&Shared)) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || body(&shared))
+}
+
+#[test]
+fn one_reader() {
+    model(|| {
+        let shared = Shared::new();
+        let reader = spawn(&shared, |shared| {
+            shared.read();
+            shared.glimpse();
+        });
+        shared.write();
+        reader.join().unwrap();
+        shared.read();
+    });
+}
+
+#[test]
+fn two_readers() {
+    model(|| {
+        let shared = Shared::new();
+        let readers = [
+            spawn(&shared, Shared::glimpse),
+            spawn(&shared, Shared::read),
+        ];
+        shared.write();
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_reader_without_a_slot() {
+    model(|| {
+        let shared = Shared::new();
+        let reader = spawn(&shared, |shared| {
+            // A model's thread has one slot.
+            let other = SyncReaderDogpile::with_value(HOUR, 0);
+            let guard = other.peek();
+            shared.glimpse();
+            drop(guard);
+        });
+        shared.write();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn another_writer() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write);
+        shared.write();
+        writer.join().unwrap();
+        assert_eq!(shared.file.read(), 2);
+    });
+}
+
+#[test]
+fn two_writers_and_a_reader() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write);
+        let reader = spawn(&shared, Shared::glimpse);
+        shared.write();
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_gives_up_as_the_last_reader_leaves() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let builder = SyncReaderDogpile::builder(HOUR).clock(clock.clone());
+        let shared = Arc::new(Shared {
+            pile: builder.build_sync_reader(),
+            file: File::new(0),
+        });
+        shared.pile.set(0);
+        let guard = shared.pile.peek();
+        let writer = spawn(&shared, |shared| {
+            let limit = Duration::from_secs(1);
+            match shared.pile.acquire_write_lock_for(limit) {
+                Ok(_write) => shared.file.write(1),
+                Err(error) => assert_eq!(error, WriteLockError::TimedOut { limit }),
+            }
+        });
+        shared.file.read();
+        clock.advance(Duration::from_secs(1));
+        drop(guard);
+        // Whether the writer got in or gave up: it is open again.
+        shared.read();
+        writer.join().unwrap();
+    });
+}
+
+/// Somebody who moves the clock wakes all who sleep with a limit, for no reason of theirs.
+#[test]
+fn woken_for_no_reason() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let builder = SyncReaderDogpile::builder(HOUR).clock(clock.clone());
+        let shared = Arc::new(Shared {
+            pile: builder.build_sync_reader(),
+            file: File::new(0),
+        });
+        shared.pile.set(0);
+        let guard = shared.pile.peek();
+        let writer = spawn(&shared, |shared| {
+            let write = shared.pile.acquire_write_lock_for(HOUR).unwrap();
+            shared.file.write(1);
+            drop(write);
+        });
+        let notifier = thread::spawn(move || clock.advance(Duration::ZERO));
+        shared.file.read();
+        drop(guard);
+        writer.join().unwrap();
+        notifier.join().unwrap();
+    });
+}
