@@ -37,6 +37,10 @@ struct State {
     leaving: Option<Arc<Event>>,
     /// Who closed it.
     writer: Option<ThreadId>,
+    /// Whether that one is inside, and no reader is.
+    writer_inside: bool,
+    /// Whether a reader came in again since the writer began to look.
+    entered_again: bool,
     /// The fence of the lease whose end opens it; zero if the writer does.
     lease: u64,
 }
@@ -65,7 +69,14 @@ impl Gate {
                 number: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
                 counted: AtomicUsize::new(0),
-                state: Mutex::new(State { opening: None, leaving: None, writer: None, lease: 0 }),
+                state: Mutex::new(State {
+                    opening: None,
+                    leaving: None,
+                    writer: None,
+                    writer_inside: false,
+                    entered_again: false,
+                    lease: 0,
+                }),
             }
         }
     }
@@ -100,7 +111,7 @@ impl Gate {
         barrier::light();
         let reading = Reading { gate: self, slot };
         // ORDERING: pairs with the release in `open`: what the writer did is over and seen.
-        if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+        if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
             return None; // And leaves, in case the writer took the slot seriously.
         }
         Some(reading)
@@ -112,10 +123,17 @@ impl Gate {
         self.counted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the thread is inside apart from `slot`.
+    /// Whether the thread is inside apart from `slot`, so that the writer waits for it.
     #[cold]
-    fn is_entered_twice(&self, slot: Option<&'static Slot>) -> bool {
-        registry::own_gate_slots(self.number() as *const ()) > usize::from(slot.is_some())
+    fn enters_again(&self, slot: Option<&'static Slot>) -> bool {
+        if registry::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        // The writer may have looked at this slot already, and at the other one when it is cleared.
+        state.entered_again = true;
+        // Inside if the other one was cleared just now, by who was sent that guard.
+        !state.writer_inside
     }
 
     /// Whether the thread is inside as a reader.
@@ -167,18 +185,38 @@ impl Gate {
         }
         loop {
             let leaving = Arc::new(Event::new());
-            self.state.lock().leaving = Some(Arc::clone(&leaving));
+            self.begin_to_look(&leaving);
             // Who leaves from here on sets it.
             if !self.has_readers() {
-                break;
+                if self.go_in() {
+                    break;
+                }
+                continue;
             }
             if !leaving.wait(time, deadline) && self.has_readers() {
                 return Err(Refusal::TimedOut);
             }
         }
-        self.state.lock().leaving = None;
         std::mem::forget(opened_again);
         Ok(())
+    }
+
+    fn begin_to_look(&self, leaving: &Arc<Event>) {
+        let mut state = self.state.lock();
+        state.leaving = Some(Arc::clone(leaving));
+        state.entered_again = false;
+    }
+
+    /// The writer goes in, having seen nobody, unless somebody slipped from a slot that was still to
+    /// be looked at into one that had been.
+    fn go_in(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.entered_again {
+            return false;
+        }
+        state.leaving = None;
+        state.writer_inside = true;
+        true
     }
 
     /// Keeps new readers out, unless another writer does already.
@@ -205,6 +243,7 @@ impl Gate {
         let opening = state.opening.take();
         state.leaving = None;
         state.writer = None;
+        state.writer_inside = false;
         state.lease = 0;
         // ORDERING: pairs with the acquire in `try_enter`.
         self.closed.store(false, Ordering::Release);

@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! nested-check-dropped | src/raw/gate.rs
-//! - if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+//! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if self.closed.load(Ordering::Acquire) {
 //!
 //! own-slot-counts-as-another | src/raw/gate.rs

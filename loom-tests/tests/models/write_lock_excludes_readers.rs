@@ -12,11 +12,11 @@
 //! + if false {
 //!
 //! closed-is-not-looked-at | src/raw/gate.rs
-//! - if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+//! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if false {
 //!
 //! everybody-is-nested | src/raw/gate.rs
-//! - if self.closed.load(Ordering::Acquire) && !self.is_entered_twice(slot) {
+//! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if self.closed.load(Ordering::Acquire) && !self.is_entered() {
 //!
 //! scan-forgets-the-counted | src/raw/gate.rs
