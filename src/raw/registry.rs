@@ -2,7 +2,8 @@
 //!
 //! Records are put on a list and never freed. A thread that ends gives its record back, and the next
 //! new thread takes it over, with the slots that are still taken by guards which were sent elsewhere
-//! or forgotten. So there are as many records as threads were alive at once.
+//! or forgotten, unless one of them shows a gate. So there are as many records as threads were alive
+//! at once, and one more for each thread that left a guard of a gate behind.
 
 use std::cell::Cell;
 use std::ptr;
@@ -174,8 +175,9 @@ impl Record {
         if taken.is_err() {
             return false;
         }
-        if any_free_of(&self.slots).is_none() {
-            // Full of guards that live elsewhere, or were forgotten.
+        // A guard that lives elsewhere, or was forgotten, is of no harm among others that show values;
+        // one of a gate would say of this thread that it holds it.
+        if any_free_of(&self.slots).is_none() || !self.gate_slots.iter().all(Slot::is_free) {
             self.give_back();
             return false;
         }
