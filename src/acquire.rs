@@ -45,7 +45,7 @@ enum Source<'a, T> {
     Created(Guard<'a, T>),
 }
 
-impl<T> Acquired<'_, T> {
+impl<'a, T> Acquired<'a, T> {
     fn looked_up(value: T, origin: Origin) -> Self {
         Self {
             value: Source::LookedUp(value),
@@ -57,6 +57,14 @@ impl<T> Acquired<'_, T> {
     /// that the pile kept of its last creation.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// The same, with another in the place of what was created.
+    pub(crate) fn map_created(self, other: impl FnOnce(Guard<'a, T>) -> Guard<'a, T>) -> Self {
+        match self.value {
+            Source::LookedUp(_) => self,
+            Source::Created(guard) => other(guard).into(),
+        }
     }
 
     /// The value in a handle. One that was looked up is moved there.

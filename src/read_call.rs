@@ -183,11 +183,14 @@ impl<'a, T> ReadCall<'a, T> {
             .acquire_within(Some(reading), create, get)
             .map_err(|error| self.with_own_limit(error))?;
         let deadline = creator.end(deadline);
-        let reading = match reading {
-            Some(reading) => reading,
-            None => self.enter(deadline)?,
-        };
-        Ok(ReadAcquired::new(acquired, reading))
+        match reading {
+            Some(reading) => Ok(ReadAcquired::new(acquired, reading)),
+            None => {
+                let reading = self.enter(deadline)?;
+                let newest = acquired.map_created(|guard| self.newest(guard));
+                Ok(ReadAcquired::new(newest, reading))
+            }
+        }
     }
 
     /// The value that is held, without creating or waiting: `None` while a writer is inside.
@@ -231,8 +234,9 @@ impl<'a, T> ReadCall<'a, T> {
                 .map_err(|error| self.with_own_limit(error))?;
             deadline = creator.end(deadline);
             let reading = self.enter(deadline)?;
-            if let Some(guard) = self.still_true(guard, create.is_none()) {
-                return Ok(ReadGuard::new(guard, reading));
+            // A writer was there meanwhile: who has not created looks again.
+            if create.is_none() || self.is_current(&guard) {
+                return Ok(ReadGuard::new(self.newest(guard), reading));
             }
         }
     }
@@ -251,18 +255,18 @@ impl<'a, T> ReadCall<'a, T> {
         }
     }
 
-    /// What a reader who has just come in may see. A writer may have been there since `found` was,
-    /// and have replaced it with what it stands for: then a caller looks again, unless it has run
-    /// its creator; that one takes what there is.
-    fn still_true(&self, found: Guard<'a, T>, has_created: bool) -> Option<Guard<'a, T>> {
-        let is_current = self.call.place.pile.shows(found.node());
-        if is_current || found.origin() == Origin::Superseded {
-            return Some(found);
+    /// Whether no writer can have replaced what was found before this reader came in, with what it
+    /// stands for.
+    fn is_current(&self, found: &Guard<'a, T>) -> bool {
+        found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
+    }
+
+    /// What was found, or what a writer has put in its place.
+    fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
+        if self.is_current(&found) {
+            return found;
         }
-        if has_created {
-            return Some(self.call.peek().unwrap_or(found));
-        }
-        None
+        self.call.peek().unwrap_or(found)
     }
 
     fn enter<E>(&self, deadline: Option<Tick>) -> Result<Reading<'a>, Error<E>> {
