@@ -7,8 +7,15 @@
 //! + if self.closed.load(Ordering::Acquire) {
 //!
 //! own-slot-counts-as-another | src/raw/gate.rs
-//! - registry::own_gate_slots(self.number() as *const ()) > usize::from(slot.is_some())
-//! + registry::own_gate_slots(self.number() as *const ()) > 1
+//! - if registry::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
+//! + if registry::own_gate_slots(self.number() as *const ()) <= 1 {
+//!
+//! comes-in-again-unnoticed | src/raw/gate.rs
+//! - state.entered_again = true;
+//!
+//! goes-in-whoever-came-in-again | src/raw/gate.rs
+//! - if state.entered_again {
+//! + if false {
 //! ```
 
 use dogpile::SyncReaderDogpile;

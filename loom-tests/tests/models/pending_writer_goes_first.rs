@@ -27,12 +27,15 @@
 //! - barrier::light();
 //!
 //! looks-before-it-asks-to-be-woken | src/raw/gate.rs
-//! - self.state.lock().leaving = Some(Arc::clone(&leaving));
+//! - self.begin_to_look(&leaving);
 //!   // Who leaves from here on sets it.
 //!   if !self.has_readers() {
+//!   if self.go_in() {
 //!   break;
 //!   }
-//! + self.state.lock().leaving = Some(Arc::clone(&leaving));
+//!   continue;
+//!   }
+//! + self.begin_to_look(&leaving);
 //!
 //! the-readers-behind-are-not-let-in | src/raw/gate.rs
 //! - let opening = state.opening.take();

@@ -29,6 +29,14 @@
 //! - if found.origin() == Origin::Superseded || place.pile.shows(found.node()) {
 //! + if found.origin() == Origin::Superseded || place.pile.shows(found.node()) || true {
 //!
+//! what-was-found-before-a-writer-is-kept-if-looked-up | src/read_call.rs
+//! - let newest = acquired.map_created(|guard| self.newest(guard));
+//! + let newest = acquired;
+//!
+//! the-newest-by-the-demand-of-the-call | src/read_call.rs
+//! - self.call.peek().unwrap_or(found)
+//! + self.call.look().unwrap_or(found)
+//!
 //! creates-as-a-reader | src/read_call.rs
 //! - {
 //! - let reading = self.enter(deadline)?;
@@ -115,7 +123,7 @@ fn neither_does_the_creator_of_the_old_one() {
     });
 }
 
-/// The creator of the old value, of whatever kind its call is, goes in after another swap.
+/// Nor who looked up in vain, and waited for the old one or made it.
 #[test]
 fn neither_does_who_waited_for_the_old_one() {
     model(|| {
@@ -123,15 +131,15 @@ fn neither_does_who_waited_for_the_old_one() {
             pile: SyncReaderDogpile::new(HOUR),
             file: File::new(1),
         });
-        let waiter = spawn(&shared, |shared| {
-            let guard = shared.pile.acquire(|| Ok::<_, u8>(1), || Ok(None.into()));
-            let guard = guard.unwrap();
+        let other = spawn(&shared, |shared| {
+            // Creators change the file, one at a time.
+            let create = || Ok::<_, u8>(shared.file.read());
+            let guard = shared.pile.acquire(create, || Ok(None.into())).unwrap();
             assert_eq!(*guard, shared.file.read(), "a value with another's file");
         });
-        let call = shared.pile.call();
-        drop(call.get_or_create(|| 1).unwrap());
+        drop(shared.pile.get_or_create(|| shared.file.read()));
         shared.create(2);
-        waiter.join().unwrap();
+        other.join().unwrap();
     });
 }
 
