@@ -103,6 +103,11 @@ impl Gate {
     /// Goes in, unless it is closed and the thread is not inside already.
     #[inline]
     pub(crate) fn try_enter(&self) -> Option<Reading<'_>> {
+        // ORDERING: relaxed: only so that readers who come again and again show nothing for a writer
+        // to wait for; they look once more below.
+        if self.closed.load(Ordering::Relaxed) && !self.is_entered() {
+            return None;
+        }
         let slot = registry::free_gate_slot();
         match slot {
             Some(slot) => slot.show(self.number() as *const ()),
