@@ -2,11 +2,8 @@
 //! done; readers cannot starve it.
 //!
 //! ```breakages
-//! closes-when-the-readers-have-left | src/raw/gate.rs
+//! never-closed | src/raw/gate.rs
 //! - self.closed.store(true, Ordering::Relaxed);
-//! - Ok(true)
-//! + Ok(true)
-//! -
 //!
 //! no-wake-up-on-leaving | src/raw/gate.rs
 //! - self.gate.a_reader_left();

@@ -18,12 +18,17 @@
 //! - std::mem::forget(self);
 //!
 //! opened-after-a-success-only | src/read_call.rs
-//! - self.gate.end_of(self.fence.get());
-//! - }
-//! - }
-//! + }
-//! + }
+//! - deadline.map(|deadline| deadline.saturating_add(took))
+//! + self.gate.end_of(self.fence.get());
+//! + deadline.map(|deadline| deadline.saturating_add(took))
+//!   }
+//!   }
 //! -
+//! +
+//!   // Also when the creator fails or panics.
+//!   impl Drop for Creator<'_> {
+//!   fn drop(&mut self) {
+//! - self.gate.end_of(self.fence.get());
 //!
 //! what-was-found-before-a-writer-is-kept | src/read_call.rs
 //! - if found.origin() == Origin::Superseded || place.pile.shows(found.node()) {
