@@ -178,6 +178,67 @@ pub use crate::write_guard::WriteGuard;
 /// *pile.get_mut().unwrap() = 8;
 /// ```
 ///
+/// A read guard keeps writers out for as long as its value can be used, so it has no owned form; the
+/// guard of a plain pile has:
+///
+/// ```compile_fail,E0308
+/// # use std::time::Duration;
+/// # use dogpile::{Owned, SyncReaderDogpile};
+/// let pile = SyncReaderDogpile::with_value(Duration::MAX, 7);
+/// let owned: Owned<i32> = pile.peek().unwrap().to_owned();
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use std::time::Duration;
+/// # use dogpile::{Owned, SyncReaderDogpile};
+/// let pile = SyncReaderDogpile::with_value(Duration::MAX, 7);
+/// let owned: Owned<i32> = pile.peek().unwrap().into();
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// # use dogpile::{Dogpile, Owned};
+/// let pile = Dogpile::with_value(Duration::MAX, 7);
+/// let owned: Owned<i32> = pile.peek().unwrap().to_owned();
+/// let owned: Owned<i32> = pile.peek().unwrap().into();
+/// ```
+///
+/// Neither has what was looked up and keeps writers out:
+///
+/// ```compile_fail,E0599
+/// # use std::time::Duration;
+/// # use dogpile::{Lookup, SyncReaderDogpile};
+/// let pile = SyncReaderDogpile::with_value(Duration::MAX, 7);
+/// let answer = pile.acquire(|| Ok::<_, ()>(8), || Ok(Lookup::Here(9))).unwrap();
+/// let value = answer.into_value();
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// # use dogpile::{Dogpile, Lookup};
+/// let pile = Dogpile::with_value(Duration::MAX, 7);
+/// let answer = pile.acquire(|| Ok::<_, ()>(8), || Ok(Lookup::Here(9))).unwrap();
+/// let value = answer.into_value();
+/// ```
+///
+/// Nor does the write lock outlive its pile:
+///
+/// ```compile_fail,E0505
+/// # use std::time::Duration;
+/// let pile = dogpile::SyncReaderDogpile::with_value(Duration::MAX, 7);
+/// let write = pile.acquire_write_lock().unwrap();
+/// drop(pile);
+/// drop(write);
+/// ```
+///
+/// ```
+/// # use std::time::Duration;
+/// let pile = dogpile::SyncReaderDogpile::with_value(Duration::MAX, 7);
+/// let write = pile.acquire_write_lock().unwrap();
+/// drop(write);
+/// drop(pile);
+/// ```
+///
 /// A `static` pile is built at compile time:
 ///
 /// ```

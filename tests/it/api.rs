@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use dogpile::{
     Accept, Acquired, Attempt, Builder, Busy, Call, Clock, Created, Creating, Dogpile, Error,
-    Failure, Guard, Hold, Lease, Lookup, ManualClock, Origin, Outcome, Owned, PileRef, Superseded,
-    SystemClock, Tick,
+    Failure, Guard, Hold, Lease, Lookup, ManualClock, Origin, Outcome, Owned, PileRef,
+    ReadAcquired, ReadAttempt, ReadCall, ReadGuard, Superseded, SyncReaderDogpile, SystemClock,
+    Tick, WriteGuard, WriteLockError,
 };
 
 use crate::support::MINUTE;
@@ -70,6 +71,15 @@ assert_impl! {
     Creating<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Created<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     PileRef<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    SyncReaderDogpile<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    ReadGuard<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    ReadAcquired<'static, String>: Send, Sync, Unpin;
+    ReadCall<'static, String>: Send, Sync, Unpin;
+    ReadAttempt<'static, String>: Send, Sync, Unpin;
+    ReadAttempt<'static, String, Arc<SyncReaderDogpile<String>>>: Send, Sync, Unpin;
+    Lease<Arc<SyncReaderDogpile<String>>, String>: Send, Sync, Unpin;
+    WriteGuard<'static, String>: Send, Sync, Unpin;
+    WriteLockError: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     // A pile of values that are not the program's own.
     Builder<Rc<u8>>: Send, Sync;
 }
@@ -107,6 +117,18 @@ assert_not_impl! {
     Created<Rc<u8>>: Send;
     PileRef<'static, SendNotSync>: Send;
     PileRef<'static, SyncNotSend>: Send;
+    SyncReaderDogpile<Rc<u8>>: Send;
+    SyncReaderDogpile<SendNotSync>: Sync;
+    SyncReaderDogpile<SyncNotSend>: Sync;
+    ReadGuard<'static, SendNotSync>: Send;
+    ReadGuard<'static, SendNotSync>: Sync;
+    ReadGuard<'static, SyncNotSend>: Send;
+    ReadAcquired<'static, SendNotSync>: Send;
+    ReadAcquired<'static, SyncNotSend>: Send;
+    ReadCall<'static, SendNotSync>: Send;
+    ReadAttempt<'static, SendNotSync>: Send;
+    WriteGuard<'static, SendNotSync>: Send;
+    WriteGuard<'static, SyncNotSend>: Send;
 }
 
 assert_impl! {
@@ -134,11 +156,27 @@ assert_impl! {
     Created<Rc<u8>>: Debug, From<Rc<u8>>;
     PileRef<'static, Rc<u8>>: Copy, Debug, Hold<Rc<u8>>;
     Arc<Dogpile<Rc<u8>>>: Hold<Rc<u8>>;
+    Arc<SyncReaderDogpile<Rc<u8>>>: Hold<Rc<u8>>;
+    SyncReaderDogpile<String>: Debug;
+    ReadGuard<'static, String>: Debug, Display, AsRef<String>;
+    ReadAcquired<'static, String>: Debug, Display, AsRef<String>;
+    ReadCall<'static, Rc<u8>>: Copy, Debug;
+    ReadAttempt<'static, String>: Debug;
+    WriteGuard<'static, Rc<u8>>: Debug;
+    WriteLockError: Copy, Eq, StdError;
 }
 
 // A copy of a guard is asked for, not made in passing.
 assert_not_impl! {
     Guard<'static, u8>: Clone;
+}
+
+// Nothing of a value that a writer waits for outlives the guard; and there is one writer.
+assert_not_impl! {
+    ReadGuard<'static, u8>: Clone;
+    ReadGuard<'static, u8>: Into<Owned<u8>>;
+    ReadAcquired<'static, u8>: Into<Owned<u8>>;
+    WriteGuard<'static, u8>: Clone;
 }
 
 // There is one lease, and one answer to each call.
@@ -236,6 +274,16 @@ fn errors_say_what_went_wrong() {
     let reentrant = Error::<std::fmt::Error>::Reentrant;
     assert!(reentrant.to_string().contains("inside the creator"));
     assert_eq!(format!("{reentrant:?}"), "Reentrant");
+    let holds = Error::<std::fmt::Error>::HoldsReadGuard;
+    assert!(holds.to_string().contains("drop the guard") && holds.source().is_none());
+    let holds = Error::<std::fmt::Error>::HoldsWriteLock;
+    assert!(holds.to_string().contains("drop the lock") && holds.source().is_none());
+    assert!(Error::<&str>::HoldsReadGuard
+        .into_boxed()
+        .to_string()
+        .contains("read guard"));
+    let timed_out = WriteLockError::TimedOut { limit: MINUTE };
+    assert!(timed_out.to_string().contains("60s"));
     let created = Error::Create(Arc::new(std::fmt::Error));
     assert_eq!(
         created.source().unwrap().to_string(),
@@ -269,6 +317,13 @@ fn sizes() {
     assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 80);
     assert!(size_of::<Outcome<'_, [u64; 99]>>() <= 48);
     assert!(size_of::<Acquired<'_, u64>>() <= 48);
+    // A guard and where its thread shows that it is inside.
+    assert_eq!(size_of::<ReadGuard<'_, [u64; 99]>>(), 56);
+    assert_eq!(size_of::<Option<ReadGuard<'_, u8>>>(), 56);
+    assert_eq!(size_of::<WriteGuard<'_, [u64; 99]>>(), 16);
+    assert!(size_of::<ReadAttempt<'_, [u64; 99]>>() <= 64);
+    assert!(size_of::<ReadAcquired<'_, u64>>() <= 64);
+    assert!(size_of::<WriteLockError>() <= 16);
     // The value stands elsewhere: a pile is as large whatever it holds.
     assert_eq!(size_of::<Dogpile<u8>>(), size_of::<Dogpile<[u64; 99]>>());
 }
@@ -279,4 +334,6 @@ fn sizes() {
 fn size_of_a_pile() {
     assert_eq!(std::mem::align_of::<Dogpile<u8>>(), 128);
     assert_eq!(size_of::<Dogpile<u8>>(), 256);
+    assert_eq!(std::mem::align_of::<SyncReaderDogpile<u8>>(), 128);
+    assert_eq!(size_of::<SyncReaderDogpile<u8>>(), 384);
 }

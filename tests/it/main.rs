@@ -19,4 +19,5 @@ mod lease;
 mod mistakes;
 mod stress;
 mod support;
+mod sync_reader;
 mod truth;

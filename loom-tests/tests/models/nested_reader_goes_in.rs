@@ -60,10 +60,9 @@ fn and_stays_when_the_first_guard_goes() {
             thread::spawn(move || {
                 let (pile, file) = &*shared;
                 let first = pile.get_or_create(|| unreachable!("there is a value"));
-                thread::yield_now(); // To save preemptions, of which a model has two.
                 let second = pile.get_or_create(|| unreachable!("there is a value"));
                 drop(first);
-                thread::yield_now();
+                thread::yield_now(); // Saves a preemption, of which a model has two.
                 file.read();
                 drop(second);
             })
