@@ -175,8 +175,9 @@ impl<'a, T> ReadCall<'a, T> {
     ) -> Result<ReadAcquired<'a, T>, Error<E>> {
         let time = &self.call.place.config.time;
         let deadline = self.deadline();
-        let call = self.until(deadline);
+        let holds_guard = self.gate.is_entered();
         let reading = self.enter(deadline)?;
+        let call = self.until(deadline, holds_guard);
         let creator = Creator::new(self.gate, time);
         let create = |creating: Creating<'_, T>| creator.run(creating, |_| create());
         let (acquired, reading) = call
@@ -224,7 +225,7 @@ impl<'a, T> ReadCall<'a, T> {
             }
             // Not as a reader: a creator may wait for those.
             drop(reading);
-            let call = self.until(deadline);
+            let call = self.until(deadline, self.gate.is_entered());
             let creator = Creator::new(self.gate, &self.call.place.config.time);
             let guard = call
                 .create_or_wait(
@@ -242,9 +243,9 @@ impl<'a, T> ReadCall<'a, T> {
     }
 
     /// The call with what is left of the wait limit.
-    fn until(&self, deadline: Option<Tick>) -> Call<'a, T> {
+    fn until(&self, deadline: Option<Tick>, holds_guard: bool) -> Call<'a, T> {
         let mut call = self.call;
-        if self.gate.is_entered() {
+        if holds_guard {
             call = call.holding_a_read_guard();
         }
         match deadline {
