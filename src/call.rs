@@ -2,12 +2,15 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::attempt::{Attempt, Busy, Outcome};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
+#[cfg(feature = "async")]
+use crate::executor::Timer;
 use crate::guard::{Guard, Origin};
 use crate::lease::Lease;
 use crate::place::PileRef;
@@ -109,9 +112,11 @@ impl Demand {
 #[must_use = "a call does nothing until it is made"]
 pub struct Call<'a, T> {
     pub(crate) place: PileRef<'a, T>,
-    wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) demand: Demand,
+    #[cfg(feature = "async")]
+    pub(crate) timer: Option<&'a dyn Timer>,
 }
 
 impl<T> Clone for Call<'_, T> {
@@ -121,6 +126,10 @@ impl<T> Clone for Call<'_, T> {
 }
 
 impl<T> Copy for Call<'_, T> {}
+
+// As for the pile: a timer is asked and not relied upon.
+impl<T: RefUnwindSafe> UnwindSafe for Call<'_, T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Call<'_, T> {}
 
 impl<T> fmt::Debug for Call<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,6 +148,8 @@ impl<'a, T> Call<'a, T> {
             wait: None,
             max_age: None,
             demand: Demand::Stale,
+            #[cfg(feature = "async")]
+            timer: None,
         }
     }
 
@@ -146,6 +157,12 @@ impl<'a, T> Call<'a, T> {
     /// waits.
     ///
     /// It does not limit this call's own creator.
+    #[cfg_attr(
+        feature = "async",
+        doc = "",
+        doc = "An async form needs a [`timer`](Call::timer) for it, or a clock that is moved by",
+        doc = "hand, else it is [`Error::NoTimer`]."
+    )]
     pub const fn wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
         self
@@ -273,7 +290,7 @@ impl<'a, T> Call<'a, T> {
     /// The way of almost every call: a look at the value, without the pile's lock. `None` is not a
     /// refusal: the value has to be looked at again under the lock.
     #[inline]
-    fn glance(&self) -> Option<Guard<'a, T>> {
+    pub(crate) fn glance(&self) -> Option<Guard<'a, T>> {
         let node = self.place.pile.load()?;
         let stale_from = node.stale_from();
         let now = self.place.config.time.now_against(stale_from);
@@ -316,7 +333,7 @@ impl<'a, T> Call<'a, T> {
 
     /// One look under the lock. `floor` is fixed by the first: what counts is what had happened
     /// when the call began, however long it takes.
-    fn attempt_above(&self, floor: &mut Option<u64>) -> Attempt<'a, T> {
+    pub(crate) fn attempt_above(&self, floor: &mut Option<u64>) -> Attempt<'a, T> {
         let now = self.place.config.time.now();
         let found = self.place.pile.attempt(|numbers, node| {
             let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
@@ -355,12 +372,21 @@ impl<'a, T> Call<'a, T> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>> {
+        self.elect(|lease, _| lease.create(create), failed)
+    }
+
+    /// As [`create_or_wait`](Call::create_or_wait), whatever the elected one does with its lease.
+    pub(crate) fn elect<E: Send + Sync + 'static>(
+        self,
+        lead: impl FnOnce(Lease<PileRef<'a, T>, T>, Patience) -> Result<Guard<'a, T>, Error<E>>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Result<Guard<'a, T>, Error<E>> {
         let patience = self.patience();
         let mut floor = None;
         loop {
             let busy = match self.attempt_above(&mut floor) {
                 Attempt::Hit(guard) => return Ok(guard),
-                Attempt::Lease(lease) => return lease.create(create),
+                Attempt::Lease(lease) => return lead(lease, patience),
                 Attempt::Busy(busy) => busy,
             };
             let busy = match busy.into_stale() {
@@ -393,7 +419,20 @@ impl Patience {
         busy: Busy<'a, T>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Option<Result<Guard<'a, T>, Error<E>>> {
-        match busy.wait_until(self.0.map(|(_, deadline)| deadline)) {
+        self.answer(busy.wait_until(self.deadline()), failed)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Tick> {
+        self.0.map(|(_, deadline)| deadline)
+    }
+
+    /// What the outcome of a wait means to the call. `None`: to be attempted anew.
+    pub(crate) fn answer<'a, T, E: Send + Sync + 'static>(
+        &self,
+        outcome: Outcome<'a, T>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Option<Result<Guard<'a, T>, Error<E>>> {
+        match outcome {
             Outcome::Value(guard) => Some(Ok(guard)),
             Outcome::Failed(failure) => failed(failure).map(Err),
             Outcome::ElectAnew => None,

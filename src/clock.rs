@@ -6,7 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::sync::{Arc, Mutex};
+use crate::sync::{contain, Arc, Mutex};
 
 /// An instant on a [`Clock`]: nanoseconds since the clock's own origin.
 ///
@@ -213,7 +213,7 @@ impl ManualClock {
             std::mem::take(&mut state.sleepers)
         };
         for sleeper in sleepers {
-            sleeper.wake();
+            contain(|| sleeper.wake());
         }
     }
 }
@@ -266,6 +266,12 @@ impl Time {
 
     pub(crate) fn injected(clock: Arc<dyn Clock>) -> Self {
         Time(Some(clock))
+    }
+
+    /// Whether it runs at the system's pace for certain, and so wakes nobody.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_system(&self) -> bool {
+        self.0.is_none()
     }
 
     #[inline]

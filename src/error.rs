@@ -2,6 +2,7 @@
 //! themselves.
 
 use std::any::{type_name, Any};
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
@@ -79,6 +80,14 @@ pub enum Error<E> {
     },
     /// The call came from inside the creator of the same pile, and would wait for itself.
     Reentrant,
+    /// An async call has a wait limit, and nothing that would wake it at its end.
+    NoTimer,
+    /// The executor did not take the creation, which was this call's to run in the background; or
+    /// it took it and dropped it before it had begun.
+    Refused(Refused),
+    /// The creation that this call ran in the background ended with nothing: its creator panicked,
+    /// or its executor dropped it.
+    GivenUp,
 }
 
 impl<E> Error<E> {
@@ -117,10 +126,11 @@ where
             },
             Error::Failed(failure) => Box::new(failure),
             Error::Get(error) => error.into(),
-            Error::TimedOut { limit } => {
-                Box::new(Error::<std::convert::Infallible>::TimedOut { limit })
-            }
-            Error::Reentrant => Box::new(Error::<std::convert::Infallible>::Reentrant),
+            Error::TimedOut { limit } => Box::new(Error::<Infallible>::TimedOut { limit }),
+            Error::Reentrant => Box::new(Error::<Infallible>::Reentrant),
+            Error::NoTimer => Box::new(Error::<Infallible>::NoTimer),
+            Error::Refused(refused) => Box::new(Error::<Infallible>::Refused(refused)),
+            Error::GivenUp => Box::new(Error::<Infallible>::GivenUp),
         }
     }
 }
@@ -131,7 +141,12 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
         match self {
             Error::Create(error) => Some(&**error),
             Error::Get(error) => Some(error),
-            Error::Failed(_) | Error::TimedOut { .. } | Error::Reentrant => None,
+            Error::Refused(refused) => std::error::Error::source(refused),
+            Error::Failed(_)
+            | Error::TimedOut { .. }
+            | Error::Reentrant
+            | Error::NoTimer
+            | Error::GivenUp => None,
         }
     }
 }
@@ -151,6 +166,15 @@ impl<E> fmt::Display for Error<E> {
                 "called from inside the creator of the same pile, which would wait for itself; \
                  take what the creator needs before the call, or from another pile",
             ),
+            Error::NoTimer => f.write_str(
+                "an async call cannot keep a wait limit without a timer: name one with \
+                 Call::timer, or put the time-out of the runtime around the call",
+            ),
+            Error::Refused(refused) => refused.fmt(f),
+            Error::GivenUp => f.write_str(
+                "the creation in the background was given up: its creator panicked, or its \
+                 executor dropped it",
+            ),
         }
     }
 }
@@ -163,9 +187,28 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Error::Get(error) => f.debug_tuple("Get").field(error).finish(),
             Error::TimedOut { limit } => f.debug_struct("TimedOut").field("limit", limit).finish(),
             Error::Reentrant => f.write_str("Reentrant"),
+            Error::NoTimer => f.write_str("NoTimer"),
+            Error::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
+            Error::GivenUp => f.write_str("GivenUp"),
         }
     }
 }
+
+/// An executor's refusal to run a creation, with its reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the executor refused to run the creation")]
+pub struct Refused(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Refused {
+    /// A refusal for this reason: an error, or words.
+    pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Refused(reason.into())
+    }
+}
+
+// As for a failure: it shows an error and changes nothing in it.
+impl UnwindSafe for Refused {}
+impl RefUnwindSafe for Refused {}
 
 /// A creation's error, shared and without its type.
 ///

@@ -94,12 +94,18 @@
 
 mod acquire;
 mod attempt;
+#[cfg(feature = "async")]
+mod background;
 mod builder;
 mod call;
 mod clock;
 mod created;
 mod dogpile;
 mod error;
+#[cfg(feature = "async")]
+pub mod executor;
+#[cfg(feature = "async")]
+mod future;
 mod guard;
 mod lease;
 mod place;
@@ -111,12 +117,16 @@ mod sync;
 
 pub use crate::acquire::{Acquired, Lookup};
 pub use crate::attempt::{Attempt, Busy, Outcome};
+#[cfg(feature = "async")]
+pub use crate::background::{Background, Keep};
 pub use crate::builder::Builder;
 pub use crate::call::{Accept, Call};
 pub use crate::clock::{Clock, ManualClock, SystemClock, Tick};
 pub use crate::created::{Created, Creating};
 pub use crate::dogpile::Dogpile;
-pub use crate::error::{Error, Failure};
+pub use crate::error::{Error, Failure, Refused};
+#[cfg(feature = "async")]
+pub use crate::future::Wait;
 pub use crate::guard::{Guard, Origin, Owned};
 pub use crate::lease::{Lease, Superseded};
 pub use crate::place::{Hold, PileRef};

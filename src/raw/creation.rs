@@ -63,6 +63,11 @@ impl<T> Creation<T> {
         self.fence
     }
 
+    #[cfg(feature = "async")]
+    pub(super) fn done(&self) -> &Arc<Event> {
+        &self.done
+    }
+
     /// Hands the outcome to everybody who waits. Called once, by who took the creation out of the
     /// pile.
     pub(super) fn complete(&self, outcome: Told<T>) {
@@ -77,6 +82,14 @@ impl<T> Creation<T> {
     /// Sleeps until the outcome is there, or until `deadline`.
     pub(crate) fn wait(&self, time: &Time, deadline: Option<Tick>) -> Option<Told<T>> {
         if !self.done.wait(time, deadline) {
+            return None;
+        }
+        self.told()
+    }
+
+    /// The outcome, once it is there.
+    pub(super) fn told(&self) -> Option<Told<T>> {
+        if !self.done.is_set() {
             return None;
         }
         self.outcome.with(|slot| {

@@ -13,9 +13,15 @@ mod creation;
 mod event;
 mod node;
 mod state;
+#[cfg(feature = "async")]
+mod tasks;
+#[cfg(feature = "async")]
+mod waiting;
 
 pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::node::{Node, NodeRef};
+#[cfg(feature = "async")]
+pub(crate) use self::waiting::{Rest, Waiting};
 
 use self::cell::Cell;
 use self::state::State;
