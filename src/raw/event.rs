@@ -144,19 +144,16 @@ impl Event {
     /// Has the task woken at the next change of the word; `false` if it is not as `seen` any more.
     #[cfg(feature = "async")]
     fn lie_down(&self, place: &mut Option<Place>, seen: u32, waker: &Waker) -> bool {
-        // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_all` passes
-        // through after the word has changed. Whoever acts on the word loads it again.
-        let is_as_seen = || self.word.load(Ordering::Relaxed) == seen;
-        if let Some(place) = *place {
-            let tasks = self.tasks.lock();
-            if tasks.will_wake(place, waker) {
-                return is_as_seen();
-            }
+        // Whoever changes the word takes the list after that.
+        if place.is_some_and(|place| self.tasks.lock().will_wake(place, waker)) {
+            return true;
         }
         // Cloned and dropped outside the lock: a waker is user code.
         let waker = waker.clone();
         let mut tasks = self.tasks.lock();
-        if is_as_seen() {
+        // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_all` passes
+        // through after the word has changed. Whoever acts on the word loads it again.
+        if self.word.load(Ordering::Relaxed) == seen {
             let old = tasks.put(place, waker);
             drop(tasks);
             drop(old);
