@@ -8,6 +8,10 @@
 #![allow(clippy::incompatible_msrv)]
 
 mod api;
+#[cfg(feature = "async")]
+mod asynchronous;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod background;
 mod bad_input;
 mod created;
 mod election;
