@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
 use crate::attempt::Busy;
-use crate::call::{Accept, Call, Patience};
+use crate::call::{Accept, Call, Elected};
 use crate::created::Created;
 use crate::dogpile::Dogpile;
 use crate::error::{Error, Failure, Refused};
@@ -252,14 +252,18 @@ where
         if let Some(guard) = self.call.glance() {
             return Ok(guard);
         }
-        let lead = |lease, patience: Patience| match self.start(lease, create)? {
+        let patience = self.call.patience();
+        let lease = match self.call.elect(&patience, &failed) {
+            Elected::Answer(answer) => return answer,
+            Elected::Lead(lease) => lease,
+        };
+        match self.start(lease, create)? {
             Started::GoOn(stale) => Ok(stale),
             Started::Wait(busy, report) => match patience.wait(busy, &failed) {
                 Some(answer) => answer,
                 None => self.reported(&report),
             },
-        };
-        self.call.elect(lead, &failed)
+        }
     }
 
     async fn get_or_start_async<E: Send + Sync + 'static, F>(
@@ -274,17 +278,20 @@ where
         if let Some(guard) = self.call.glance() {
             return Ok(guard);
         }
-        let (this, failed) = (&self, &failed);
-        let lead = |lease, mut patience: AsyncPatience<'a>| async move {
-            match this.start(lease, create)? {
-                Started::GoOn(stale) => Ok(stale),
-                Started::Wait(busy, report) => match patience.wait(busy, failed).await {
-                    Some(answer) => answer,
-                    None => this.reported(&report),
-                },
-            }
+        let mut patience = AsyncPatience::of(&self.call);
+        let lease = match self.call.elect_async(&mut patience, &failed).await {
+            Elected::Answer(answer) => return answer,
+            Elected::Lead(lease) => lease,
         };
-        self.call.elect_async(lead, failed).await
+        match self.start(lease, create)? {
+            Started::GoOn(stale) => Ok(stale),
+            Started::Wait(busy, report) => {
+                match patience.wait(&mut busy.into_future(), &failed).await {
+                    Some(answer) => answer,
+                    None => self.reported(&report),
+                }
+            }
+        }
     }
 
     /// Has the creation started, and says what the caller does meanwhile.

@@ -333,7 +333,7 @@ impl<'a, T> Call<'a, T> {
 
     /// One look under the lock. `floor` is fixed by the first: what counts is what had happened
     /// when the call began, however long it takes.
-    pub(crate) fn attempt_above(&self, floor: &mut Option<u64>) -> Attempt<'a, T> {
+    fn attempt_above(&self, floor: &mut Option<u64>) -> Attempt<'a, T> {
         let now = self.place.config.time.now();
         let found = self.place.pile.attempt(|numbers, node| {
             let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
@@ -372,29 +372,41 @@ impl<'a, T> Call<'a, T> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>> {
-        self.elect(|lease, _| lease.create(create), failed)
+        match self.elect(&self.patience(), failed) {
+            Elected::Answer(answer) => answer,
+            Elected::Lead(lease) => lease.create(create),
+        }
     }
 
-    /// As [`create_or_wait`](Call::create_or_wait), whatever the elected one does with its lease.
+    /// As [`create_or_wait`](Call::create_or_wait), up to the lease.
     pub(crate) fn elect<E: Send + Sync + 'static>(
-        self,
-        lead: impl FnOnce(Lease<PileRef<'a, T>, T>, Patience) -> Result<Guard<'a, T>, Error<E>>,
+        &self,
+        patience: &Patience,
         failed: impl Fn(Failure) -> Option<Error<E>>,
-    ) -> Result<Guard<'a, T>, Error<E>> {
-        let patience = self.patience();
+    ) -> Elected<'a, T, E> {
         let mut floor = None;
         loop {
-            let busy = match self.attempt_above(&mut floor) {
-                Attempt::Hit(guard) => return Ok(guard),
-                Attempt::Lease(lease) => return lead(lease, patience),
-                Attempt::Busy(busy) => busy,
-            };
-            let busy = match busy.into_stale() {
-                Ok(stale) => return Ok(stale),
+            let busy = match self.look_again(&mut floor) {
+                Ok(elected) => return elected,
                 Err(busy) => busy,
             };
             if let Some(answer) = patience.wait(busy, &failed) {
-                return answer;
+                return Elected::Answer(answer);
+            }
+        }
+    }
+
+    /// One look under the lock; `Err` is what there is to wait for.
+    pub(crate) fn look_again<E>(
+        &self,
+        floor: &mut Option<u64>,
+    ) -> Result<Elected<'a, T, E>, Busy<'a, T>> {
+        match self.attempt_above(floor) {
+            Attempt::Hit(guard) => Ok(Elected::Answer(Ok(guard))),
+            Attempt::Lease(lease) => Ok(Elected::Lead(lease)),
+            Attempt::Busy(busy) => {
+                let stale = busy.into_stale()?;
+                Ok(Elected::Answer(Ok(stale)))
             }
         }
     }
@@ -407,6 +419,13 @@ impl<'a, T> Call<'a, T> {
                 .map(|limit| (limit, time.now().saturating_add(limit))),
         )
     }
+}
+
+/// What became of a call that had to look under the lock, and perhaps to wait.
+pub(crate) enum Elected<'a, T, E> {
+    Answer(Result<Guard<'a, T>, Error<E>>),
+    /// It is to create.
+    Lead(Lease<PileRef<'a, T>, T>),
 }
 
 /// The limit of a call's waiting, and when it is reached.

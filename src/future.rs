@@ -3,6 +3,9 @@
 //! Threads and tasks share a pile, its one election and its waiters. An async creator is called by
 //! the elected task alone, and its future is polled by that task; nothing here starts a task.
 
+// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+#![allow(clippy::manual_async_fn)]
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{poll_fn, Future, IntoFuture};
@@ -11,15 +14,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::acquire::{self, Acquired, Lookup, Search};
-use crate::attempt::{Attempt, Busy, Outcome};
-use crate::call::{Accept, Call, Demand, Patience};
+use crate::attempt::{Busy, Outcome};
+use crate::call::{Accept, Call, Demand, Elected, Patience};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
 use crate::dogpile::Dogpile;
 use crate::error::{Error, Failure};
 use crate::executor::{Sleep, Timer};
 use crate::guard::{Guard, Origin};
-use crate::lease::Lease;
 use crate::place::PileRef;
 use crate::raw::{Rest, Waiting};
 use crate::reentrancy::{is_inside, Identity};
@@ -118,12 +120,10 @@ impl<'a> AsyncPatience<'a> {
     /// Waits for somebody else's creation. `None`: to be attempted anew.
     pub(crate) async fn wait<'p, T, E: Send + Sync + 'static>(
         &mut self,
-        busy: Busy<'p, T>,
-        failed: impl Fn(Failure) -> Option<Error<E>>,
+        wait: &mut Wait<'p, T>,
+        failed: &impl Fn(Failure) -> Option<Error<E>>,
     ) -> Option<Result<Guard<'p, T>, Error<E>>> {
-        let mut wait = busy.into_future();
-        let outcome = poll_fn(|cx| self.poll(&mut wait, cx)).await;
-        match outcome {
+        match poll_fn(|cx| self.poll(wait, cx)).await {
             Ok(outcome) => self.patience.answer(outcome, failed),
             Err(NoTimer) => Some(Err(Error::NoTimer)),
         }
@@ -205,20 +205,16 @@ impl<'a, T> Call<'a, T> {
     /// # Cancel safety
     ///
     /// As [`Dogpile::get_or_create_async`].
-    pub async fn get_or_create_async<F: Future<Output = T>>(
+    pub fn get_or_create_async<F: Future<Output = T>>(
         self,
         create: impl FnOnce() -> F,
-    ) -> Result<Guard<'a, T>, Error<Infallible>> {
-        self.require_timer()?;
-        if let Some(guard) = self.glance() {
-            return Ok(guard);
-        }
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<Infallible>>> {
         let create = |_: Creating<'a, T>| {
             let future = create();
             async { Ok(Created::new(future.await)) }
         };
         // Somebody else's failure is no answer to a caller whose creator cannot fail.
-        self.create_or_wait_async(create, |_failure| None).await
+        self.answer_async(create, |_failure| None)
     }
 
     /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
@@ -235,23 +231,18 @@ impl<'a, T> Call<'a, T> {
     /// # Cancel safety
     ///
     /// As [`Dogpile::get_or_create_async`].
-    pub async fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce() -> F,
-    ) -> Result<Guard<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.require_timer()?;
-        if let Some(guard) = self.glance() {
-            return Ok(guard);
-        }
         let create = |_: Creating<'a, T>| {
             let future = create();
             async { future.await.map(Created::new) }
         };
-        let failed = |failure: Failure| Some(failure.into_error());
-        self.create_or_wait_async(create, failed).await
+        self.answer_async(create, |failure| Some(failure.into_error()))
     }
 
     /// As [`get_or_create_with`](Call::get_or_create_with), for tasks.
@@ -268,19 +259,14 @@ impl<'a, T> Call<'a, T> {
     /// # Cancel safety
     ///
     /// As [`Dogpile::get_or_create_async`].
-    pub async fn get_or_create_with_async<E: Send + Sync + 'static, F>(
+    pub fn get_or_create_with_async<E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce(Creating<'a, T>) -> F,
-    ) -> Result<Guard<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.require_timer()?;
-        if let Some(guard) = self.glance() {
-            return Ok(guard);
-        }
-        let failed = |failure: Failure| Some(failure.into_error());
-        self.create_or_wait_async(create, failed).await
+        self.answer_async(create, |failure| Some(failure.into_error()))
     }
 
     /// As [`acquire`](Call::acquire), for tasks.
@@ -297,85 +283,91 @@ impl<'a, T> Call<'a, T> {
     /// # Cancel safety
     ///
     /// As [`Dogpile::get_or_create_async`]. A look-up that is dropped elects nobody and tells nobody.
-    pub async fn acquire_async<E: Send + Sync + 'static, F, G>(
+    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
         self,
         create: impl FnOnce() -> F,
         get: impl FnOnce() -> G,
-    ) -> Result<Acquired<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Acquired<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<T, E>>,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        self.require_timer()?;
-        let keep = self.place.config.keep;
-        let create = |_: Creating<'a, T>| {
-            let future = create();
-            async move { Ok(Created::new(future.await?).keep(keep)) }
-        };
-        let failed = |failure: Failure| Some(failure.into_error());
-        if self.demand == Demand::New {
-            // Nothing that is there already would do.
-            let created = self.create_or_wait_async(create, failed).await;
-            return created.map(Acquired::from);
-        }
-        let mut search = Search::begin(self);
-        if search.is_worthwhile() {
-            search.found(get().await.map_err(Error::Get)?);
-        }
-        if let Some(acquired) = search.at_once() {
-            return Ok(acquired);
-        }
-        let mut patience = AsyncPatience::of(&self);
-        loop {
-            let busy = match search.attempt() {
-                acquire::Attempt::Hit(acquired) => return Ok(acquired),
-                acquire::Attempt::Lease(lease) => {
-                    return lease.create_async(create).await.map(Acquired::from);
-                }
-                acquire::Attempt::Busy(busy) => busy,
+        async move {
+            self.require_timer()?;
+            let keep = self.place.config.keep;
+            let create = |_: Creating<'a, T>| {
+                let future = create();
+                async move { Ok(Created::new(future.await?).keep(keep)) }
             };
-            if let Some(answer) = patience.wait(busy, failed).await {
-                return answer.map(Acquired::from);
+            let failed = |failure: Failure| Some(failure.into_error());
+            if self.demand == Demand::New {
+                // Nothing that is there already would do.
+                let created = self.answer_async(create, failed).await;
+                return created.map(Acquired::from);
+            }
+            let mut search = Search::begin(self);
+            if search.is_worthwhile() {
+                search.found(get().await.map_err(Error::Get)?);
+            }
+            if let Some(acquired) = search.at_once() {
+                return Ok(acquired);
+            }
+            let mut patience = AsyncPatience::of(&self);
+            loop {
+                let mut wait = match search.attempt() {
+                    acquire::Attempt::Hit(acquired) => return Ok(acquired),
+                    acquire::Attempt::Lease(lease) => {
+                        return lease.create_async(create).await.map(Acquired::from);
+                    }
+                    acquire::Attempt::Busy(busy) => busy.into_future(),
+                };
+                if let Some(answer) = patience.wait(&mut wait, &failed).await {
+                    return answer.map(Acquired::from);
+                }
             }
         }
     }
 
-    /// As `create_or_wait`.
-    async fn create_or_wait_async<E: Send + Sync + 'static, F>(
+    /// All of a call but `acquire`; as the blocking forms. A block and not an `async fn`, which
+    /// would hold its arguments twice.
+    fn answer_async<E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce(Creating<'a, T>) -> F,
         failed: impl Fn(Failure) -> Option<Error<E>>,
-    ) -> Result<Guard<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.elect_async(|lease, _| lease.create_async(create), failed)
-            .await
+        async move {
+            self.require_timer()?;
+            if let Some(guard) = self.glance() {
+                return Ok(guard);
+            }
+            let elected = {
+                let mut patience = AsyncPatience::of(&self);
+                self.elect_async(&mut patience, &failed).await
+            };
+            match elected {
+                Elected::Answer(answer) => answer,
+                Elected::Lead(lease) => lease.create_async(create).await,
+            }
+        }
     }
 
     /// As `elect`.
-    pub(crate) async fn elect_async<E: Send + Sync + 'static, L>(
-        self,
-        lead: impl FnOnce(Lease<PileRef<'a, T>, T>, AsyncPatience<'a>) -> L,
-        failed: impl Fn(Failure) -> Option<Error<E>>,
-    ) -> Result<Guard<'a, T>, Error<E>>
-    where
-        L: Future<Output = Result<Guard<'a, T>, Error<E>>>,
-    {
-        let mut patience = AsyncPatience::of(&self);
+    pub(crate) async fn elect_async<E: Send + Sync + 'static>(
+        &self,
+        patience: &mut AsyncPatience<'a>,
+        failed: &impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Elected<'a, T, E> {
         let mut floor = None;
         loop {
-            let busy = match self.attempt_above(&mut floor) {
-                Attempt::Hit(guard) => return Ok(guard),
-                Attempt::Lease(lease) => return lead(lease, patience).await,
-                Attempt::Busy(busy) => busy,
+            let mut wait = match self.look_again(&mut floor) {
+                Ok(elected) => return elected,
+                Err(busy) => busy.into_future(),
             };
-            let busy = match busy.into_stale() {
-                Ok(stale) => return Ok(stale),
-                Err(busy) => busy,
-            };
-            if let Some(answer) = patience.wait(busy, &failed).await {
-                return answer;
+            if let Some(answer) = patience.wait(&mut wait, failed).await {
+                return Elected::Answer(answer);
             }
         }
     }
@@ -431,16 +423,22 @@ impl<T> Dogpile<T> {
     /// assert_eq!(*text, "HELLO");
     /// # });
     /// ```
-    pub async fn get_or_create_async<F: Future<Output = T>>(
+    pub fn get_or_create_async<F: Future<Output = T>>(
         &self,
         create: impl FnOnce() -> F,
-    ) -> Guard<'_, T> {
-        match self.call().get_or_create_async(create).await {
-            Ok(guard) => guard,
-            Err(error) => panic!(
-                "Dogpile::get_or_create_async: {error} (get_or_try_create_async returns this as an \
-                 error)"
-            ),
+    ) -> impl Future<Output = Guard<'_, T>> {
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().glance() {
+                return guard;
+            }
+            match self.call().get_or_create_async(create).await {
+                Ok(guard) => guard,
+                Err(error) => panic!(
+                    "Dogpile::get_or_create_async: {error} (get_or_try_create_async returns this \
+                     as an error)"
+                ),
+            }
         }
     }
 
@@ -471,14 +469,20 @@ impl<T> Dogpile<T> {
     /// # Ok::<_, Error<std::num::ParseIntError>>(())
     /// # }).unwrap();
     /// ```
-    pub async fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
         &self,
         create: impl FnOnce() -> F,
-    ) -> Result<Guard<'_, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'_, T>, Error<E>>>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.call().get_or_try_create_async(create).await
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().glance() {
+                return Ok(guard);
+            }
+            self.call().get_or_try_create_async(create).await
+        }
     }
 
     /// As [`get_or_create_with`](Dogpile::get_or_create_with), for tasks.
@@ -494,14 +498,14 @@ impl<T> Dogpile<T> {
     /// # Cancel safety
     ///
     /// As [`get_or_create_async`](Dogpile::get_or_create_async).
-    pub async fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
+    pub fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
         &'a self,
         create: impl FnOnce(Creating<'a, T>) -> F,
-    ) -> Result<Guard<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.call().get_or_create_with_async(create).await
+        self.call().get_or_create_with_async(create)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.
@@ -518,16 +522,16 @@ impl<T> Dogpile<T> {
     ///
     /// As [`get_or_create_async`](Dogpile::get_or_create_async). A look-up that is dropped elects
     /// nobody and tells nobody.
-    pub async fn acquire_async<E: Send + Sync + 'static, F, G>(
+    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
         &self,
         create: impl FnOnce() -> F,
         get: impl FnOnce() -> G,
-    ) -> Result<Acquired<'_, T>, Error<E>>
+    ) -> impl Future<Output = Result<Acquired<'_, T>, Error<E>>>
     where
         F: Future<Output = Result<T, E>>,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        self.call().acquire_async(create, get).await
+        self.call().acquire_async(create, get)
     }
 
     /// As [`refresh`](Dogpile::refresh), for tasks.
@@ -543,14 +547,14 @@ impl<T> Dogpile<T> {
     /// # Cancel safety
     ///
     /// As [`get_or_create_async`](Dogpile::get_or_create_async).
-    pub async fn refresh_async<E: Send + Sync + 'static, F>(
+    pub fn refresh_async<E: Send + Sync + 'static, F>(
         &self,
         create: impl FnOnce() -> F,
-    ) -> Result<Guard<'_, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'_, T>, Error<E>>>
     where
         F: Future<Output = Result<T, E>>,
     {
         let call = self.call().accept(Accept::New);
-        call.get_or_try_create_async(create).await
+        call.get_or_try_create_async(create)
     }
 }

@@ -135,8 +135,11 @@ impl<P: Hold<T>, T> Lease<P, T> {
 
     /// Runs the creator's future. `Err` is its panic.
     #[cfg(feature = "async")]
-    pub(crate) async fn run<F: Future>(&self, create: impl FnOnce() -> F) -> Ran<F::Output> {
-        inside(Identity::of(self.place.pile().pile), create).await
+    pub(crate) fn run<F: Future>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Ran<F::Output>> {
+        inside(Identity::of(self.place.pile().pile), create)
     }
 }
 
@@ -162,16 +165,19 @@ impl<'a, T> Lease<PileRef<'a, T>, T> {
 
     /// As [`create`](Lease::create), for a creator that is a future.
     #[cfg(feature = "async")]
-    pub(crate) async fn create_async<E: Send + Sync + 'static, F>(
+    #[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
+    pub(crate) fn create_async<E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce(Creating<'a, T>) -> F,
-    ) -> Result<Guard<'a, T>, Error<E>>
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        let creating = Creating::new(self.place, self.fence);
-        let created = self.run(|| create(creating)).await;
-        self.end(created)
+        async move {
+            let creating = Creating::new(self.place, self.fence);
+            let created = self.run(|| create(creating)).await;
+            self.end(created)
+        }
     }
 
     /// Ends the lease with what came of the creator.

@@ -44,30 +44,33 @@ impl Inside {
 /// Runs a creator's future: the thread is inside it for the length of each poll, whichever thread
 /// that is, and while the future is dropped.
 #[cfg(feature = "async")]
-pub(crate) async fn inside<F: Future>(
+#[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
+pub(crate) fn inside<F: Future>(
     pile: Identity,
     create: impl FnOnce() -> F,
-) -> Ran<F::Output> {
-    // The last is dropped first, also where the caller is cancelled: entered, the future dropped,
-    // left.
-    let _leave = Inside(pile);
-    let mut future = pin!({
-        let _inside = Inside::enter(pile);
-        match run(create) {
-            Ok(future) => future,
-            Err(panic) => return Err(panic),
-        }
-    });
-    let _enter = EnterOnDrop(pile);
-    poll_fn(|cx| {
-        let _inside = Inside::enter(pile);
-        match run(|| future.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
+) -> impl Future<Output = Ran<F::Output>> {
+    async move {
+        // The last is dropped first, also where the caller is cancelled: entered, the future
+        // dropped, left.
+        let _leave = Inside(pile);
+        let mut future = pin!({
+            let _inside = Inside::enter(pile);
+            match run(create) {
+                Ok(future) => future,
+                Err(panic) => return Err(panic),
+            }
+        });
+        let _enter = EnterOnDrop(pile);
+        poll_fn(|cx| {
+            let _inside = Inside::enter(pile);
+            match run(|| future.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        })
+        .await
+    }
 }
 
 #[cfg(feature = "async")]
