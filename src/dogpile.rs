@@ -33,7 +33,8 @@ use crate::sync::Arc;
 /// unless set.
 ///
 /// The state of a pile takes 64 bytes and stands on cache lines of its own. A creation that
-/// succeeds allocates for its value, and twice more if anybody waits for it, however many do.
+/// succeeds allocates for its value, and twice more if anybody waits for it, however many do; tasks
+/// that wait take a place in a list besides.
 ///
 /// # Example
 ///

@@ -2,7 +2,7 @@
 
 use std::future::{pending, Future};
 use std::panic::AssertUnwindSafe;
-use std::pin::{pin, Pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
 use dogpile::{
-    Accept, Attempt, Busy, Call, Created, Dogpile, Error, Guard, Lookup, Origin, Outcome, Wait,
+    Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
 };
 use futures::executor::block_on;
 
@@ -80,14 +80,12 @@ mod hits {
         let pile = Dogpile::with_value(MINUTE, 7);
         let (_, waker) = Alarm::new();
         let hit = || {
-            let call = pin!(pile.get_or_create_async(|| never()));
+            let call = pin!(pile.get_or_create_async(never));
             assert!(poll_by(&waker, call).is_ready());
-            let call = pin!(pile.get_or_try_create_async(|| never::<Result<_, ()>>()));
+            let call = pin!(pile.get_or_try_create_async(never::<Result<_, ()>>));
             assert!(poll_by(&waker, call).is_ready());
-            let call = pin!(pile.acquire_async(
-                || never::<Result<_, ()>>(),
-                || async { Ok(Lookup::Here(1)) }
-            ));
+            let call =
+                pin!(pile.acquire_async(never::<Result<_, ()>>, || async { Ok(Lookup::Here(1)) }));
             assert!(poll_by(&waker, call).is_ready());
         };
         hit(); // What a thread allocates once.
@@ -624,8 +622,7 @@ mod reentrancy_is_an_error {
         let Attempt::Lease(lease) = pile.attempt() else {
             panic!()
         };
-        let mut early: Pin<Box<dyn Future<Output = Result<Guard<'_, u32>, Error<()>>>>> =
-            Box::pin(pile.get_or_try_create_async(never));
+        let mut early = Box::pin(pile.get_or_try_create_async(never::<Result<u32, ()>>));
         assert!(poll(early.as_mut()).is_pending());
         drop(lease);
         let outer = block_on(pile.get_or_create_async(|| async {
@@ -710,7 +707,7 @@ mod wait_timeout {
         let call = pile.call().wait(SECOND);
         let error = block_on(call.get_or_create_async(never)).unwrap_err();
         assert!(matches!(error, Error::NoTimer));
-        let make = || never::<Result<_, ()>>();
+        let make = never::<Result<_, ()>>;
         let error = block_on(call.get_or_try_create_async(make)).unwrap_err();
         assert!(matches!(error, Error::NoTimer));
         let error = block_on(call.acquire_async(make, never)).unwrap_err();
