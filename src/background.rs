@@ -192,10 +192,7 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let create = || {
-            let future = create();
-            async { Ok(future.await) }
-        };
+        let create = || async { Ok(create().await) };
         self.get_or_start_async(create, |_failure| None).await
     }
 

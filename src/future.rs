@@ -209,10 +209,7 @@ impl<'a, T> Call<'a, T> {
         self,
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = Result<Guard<'a, T>, Error<Infallible>>> {
-        let create = |_: Creating<'a, T>| {
-            let future = create();
-            async { Ok(Created::new(future.await)) }
-        };
+        let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
         // Somebody else's failure is no answer to a caller whose creator cannot fail.
         self.answer_async(create, |_failure| None)
     }
@@ -238,10 +235,7 @@ impl<'a, T> Call<'a, T> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let create = |_: Creating<'a, T>| {
-            let future = create();
-            async { future.await.map(Created::new) }
-        };
+        let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
         self.answer_async(create, |failure| Some(failure.into_error()))
     }
 
@@ -295,9 +289,9 @@ impl<'a, T> Call<'a, T> {
         async move {
             self.require_timer()?;
             let keep = self.place.config.keep;
-            let create = |_: Creating<'a, T>| {
-                let future = create();
-                async move { Ok(Created::new(future.await?).keep(keep)) }
+            let create = |_: Creating<'a, T>| async move {
+                let value = create().await?;
+                Ok(Created::new(value).keep(keep))
             };
             let failed = |failure: Failure| Some(failure.into_error());
             if self.demand == Demand::New {

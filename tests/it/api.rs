@@ -321,7 +321,8 @@ mod asynchronous {
             std::future::ready(()).await;
             [u64::from(held[99]); 99]
         });
-        assert!(std::mem::size_of_val(&large) <= 4096 + 2 * size_of::<[u64; 99]>() + 448);
+        let size = std::mem::size_of_val(&large);
+        assert!(size <= 4096 + 2 * size_of::<[u64; 99]>() + 448, "{size}");
     }
 
     #[test]
