@@ -163,7 +163,8 @@ impl<T> Outcome<'_, T> {
                 } else {
                     origin
                 };
-                Outcome::Value(Guard::new(node, origin, config.time.now()))
+                // To tell the value's age with, which need not be exact: all who wait ask at once.
+                Outcome::Value(Guard::new(node, origin, config.time.coarse()))
             }
             Told::Failed(failure) if fence > floor => Outcome::Failed(failure),
             // No answer at all; or one that began too early for what this caller asked for.

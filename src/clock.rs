@@ -282,6 +282,14 @@ impl Time {
         }
     }
 
+    /// The time to within the clock's lag.
+    pub(crate) fn coarse(&self) -> Tick {
+        match &self.0 {
+            None => SystemClock.coarse(),
+            Some(clock) => clock.coarse(),
+        }
+    }
+
     /// A time good enough to tell whether `deadline` has been reached: coarse if that leaves no
     /// doubt, else exact.
     #[inline]
