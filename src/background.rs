@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::{poll_fn, Future, IntoFuture};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
@@ -283,7 +283,9 @@ where
         match self.start(lease, create)? {
             Started::GoOn(stale) => Ok(stale),
             Started::Wait(busy, report) => {
-                match patience.wait(&mut busy.into_future(), &failed).await {
+                let mut wait = busy.into_future();
+                let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+                match patience.answer(outcome, &failed) {
                     Some(answer) => answer,
                     None => self.reported(&report),
                 }

@@ -117,19 +117,20 @@ impl<'a> AsyncPatience<'a> {
         }
     }
 
-    /// Waits for somebody else's creation. `None`: to be attempted anew.
-    pub(crate) async fn wait<'p, T, E: Send + Sync + 'static>(
-        &mut self,
-        wait: &mut Wait<'p, T>,
-        failed: &impl Fn(Failure) -> Option<Error<E>>,
+    /// What the outcome of a wait means to the call. `None`: to be attempted anew.
+    pub(crate) fn answer<'p, T, E: Send + Sync + 'static>(
+        &self,
+        outcome: Result<Outcome<'p, T>, NoTimer>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Option<Result<Guard<'p, T>, Error<E>>> {
-        match poll_fn(|cx| self.poll(wait, cx)).await {
+        match outcome {
             Ok(outcome) => self.patience.answer(outcome, failed),
             Err(NoTimer) => Some(Err(Error::NoTimer)),
         }
     }
 
-    fn poll<'p, T>(
+    /// Waits for somebody else's creation.
+    pub(crate) fn poll<'p, T>(
         &mut self,
         wait: &mut Wait<'p, T>,
         cx: &mut Context<'_>,
@@ -155,7 +156,7 @@ impl<'a> AsyncPatience<'a> {
 }
 
 /// A wait limit that nothing keeps.
-struct NoTimer;
+pub(crate) struct NoTimer;
 
 /// # Async forms
 ///
@@ -315,7 +316,8 @@ impl<'a, T> Call<'a, T> {
                     }
                     acquire::Attempt::Busy(busy) => busy.into_future(),
                 };
-                if let Some(answer) = patience.wait(&mut wait, &failed).await {
+                let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+                if let Some(answer) = patience.answer(outcome, failed) {
                     return answer.map(Acquired::from);
                 }
             }
@@ -360,7 +362,8 @@ impl<'a, T> Call<'a, T> {
                 Ok(elected) => return elected,
                 Err(busy) => busy.into_future(),
             };
-            if let Some(answer) = patience.wait(&mut wait, failed).await {
+            let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+            if let Some(answer) = patience.answer(outcome, failed) {
                 return Elected::Answer(answer);
             }
         }
