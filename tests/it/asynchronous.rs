@@ -13,11 +13,10 @@ use dogpile::executor::{Sleep, Timer};
 use dogpile::{
     Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
 };
-use futures::executor::block_on;
 
 use crate::support::{
-    burst, bursts, manual, on_runtimes, poll, poll_by, steps, until, until_task, within, Alarm,
-    Boxed, Census, Runs, Spawn, MINUTE, NANO, SECOND,
+    block_on, burst, bursts, manual, on_runtimes, poll, poll_by, steps, until, until_task, within,
+    Alarm, Boxed, Census, Runs, Spawn, MINUTE, NANO, SECOND,
 };
 
 /// A creation that never ends.

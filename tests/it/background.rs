@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use dogpile::executor::{Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
 use dogpile::{Accept, Dogpile, Error, Guard, Origin, Refused};
-use futures::executor::block_on;
 
 use crate::support::{
-    burst, manual, poll, poll_by, steps, until, until_task, within, Alarm, Runs, MINUTE, NANO,
-    SECOND,
+    block_on, burst, manual, poll, poll_by, steps, until, until_task, within, Alarm, Runs, MINUTE,
+    NANO, SECOND,
 };
 
 /// Keeps jobs until the test runs them; can be full, and shut down.

@@ -326,12 +326,10 @@ mod asynchronous {
     use std::sync::Arc;
     use std::task::Poll;
 
+    use super::*;
+    use crate::support::{block_on, poll, poll_by, steps, Alarm};
     use dogpile::executor::{Executor, Job, Thread};
     use dogpile::Refused;
-    use futures::executor::block_on;
-
-    use super::*;
-    use crate::support::{poll, poll_by, steps, Alarm};
 
     /// 5: a creator that panics, in the call or in a poll, leaves its waiters neither waiting nor
     /// with a value that is not there.

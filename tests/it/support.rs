@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::future::{poll_fn, Future};
 use std::ops::DerefMut;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::Arc;
@@ -253,6 +253,27 @@ where
     P::Target: Future,
 {
     future.as_mut().poll(&mut Context::from_waker(waker))
+}
+
+/// Runs a future to its end on this thread, or fails where it would hang.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    let begin = Instant::now();
+    loop {
+        if let Poll::Ready(output) = poll_by(&waker, future.as_mut()) {
+            return output;
+        }
+        thread::park_timeout(LIMIT / 2);
+        assert!(begin.elapsed() < LIMIT / 2, "hangs");
+    }
 }
 
 /// Ready after this many polls that find it pending.
