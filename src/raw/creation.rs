@@ -84,14 +84,16 @@ impl<T> Creation<T> {
         if !self.done.wait(time, deadline) {
             return None;
         }
-        self.told()
+        // SAFETY: the event was just seen set.
+        unsafe { self.told() }
     }
 
-    /// The outcome, once it is there.
-    pub(super) fn told(&self) -> Option<Told<T>> {
-        if !self.done.is_set() {
-            return None;
-        }
+    /// The outcome.
+    ///
+    /// # Safety
+    ///
+    /// The event was seen set, by this thread or by one that it happens after.
+    pub(super) unsafe fn told(&self) -> Option<Told<T>> {
         self.outcome.with(|slot| {
             // SAFETY: `done` was seen set, so `complete` has written the slot, and nobody writes it
             // again.

@@ -41,15 +41,14 @@ impl<T> Waiting<T> {
     pub(crate) fn poll(&mut self, time: &Time, deadline: Option<Tick>, waker: &Waker) -> Rest<T> {
         let done = self.creation.done();
         match done.poll(&mut self.place, time, deadline, waker) {
-            Nod::Set => self.told().map_or(Rest::Over, Rest::Told),
+            Nod::Set => {
+                // SAFETY: the event was just seen set.
+                let told = unsafe { self.creation.told() };
+                told.map_or(Rest::Over, Rest::Told)
+            }
             Nod::Over => Rest::Over,
             Nod::Asleep(limit) => Rest::Asleep(limit),
         }
-    }
-
-    /// The outcome, once it is there.
-    pub(crate) fn told(&self) -> Option<Told<T>> {
-        self.creation.told()
     }
 }
 
