@@ -4,7 +4,7 @@ use std::future::{pending, Future};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -736,7 +736,7 @@ mod wait_timeout {
 
     /// A timer that goes off when told to.
     #[derive(Default)]
-    struct Bell(AtomicUsize, Arc<std::sync::Mutex<Vec<Waker>>>);
+    struct Bell(AtomicUsize, Arc<Mutex<Vec<Waker>>>);
 
     impl Bell {
         fn ring(&self) {
@@ -816,6 +816,34 @@ mod wait_timeout {
         drop(third.publish(1));
         assert!(matches!(poll(waiter), Poll::Ready(Ok(value)) if *value == 1));
     }
+
+    /// The time is over, the creation is given up in that very moment, and another runs already:
+    /// there is no time for it, and the timer is not asked again.
+    #[test]
+    fn by_a_timer_that_goes_off_once() {
+        struct Once(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+        impl Timer for Once {
+            fn sleep(&self, _limit: Duration) -> Sleep {
+                let at_the_end = self.0.lock().unwrap().take().expect("set once");
+                Box::pin(async { at_the_end() })
+            }
+        }
+        let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+        let lease = |pile: &Arc<Dogpile<u32>>| match pile.attempt_owned() {
+            Attempt::Lease(lease) => lease,
+            _ => panic!(),
+        };
+        let (first, shared) = (lease(&pile), Arc::clone(&pile));
+        let timer = Once(Mutex::new(Some(Box::new(move || {
+            drop(first);
+            std::mem::forget(lease(&shared));
+        }))));
+        let call = pile.call().wait(SECOND).timer(&timer);
+        let Poll::Ready(Err(error)) = poll(pin!(call.get_or_create_async(never))) else {
+            panic!()
+        };
+        assert!(error.is_timed_out());
+    }
 }
 
 mod user_code_outside_locks {
@@ -884,6 +912,39 @@ mod user_code_outside_locks {
             drop(lease.publish(1));
             assert_eq!(asked.load(Ordering::SeqCst), 6);
             drop((first, third));
+        });
+    }
+
+    /// Woken by the clock, a task drops another that waits for the same creation.
+    #[test]
+    fn wakers_that_the_clock_wakes() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let pile = Arc::new(builder.build());
+            let Attempt::Lease(lease) = pile.attempt() else {
+                panic!()
+            };
+            let waits = || {
+                let pile = Arc::clone(&pile);
+                Box::pin(async move {
+                    let call = pile.call().wait(SECOND);
+                    drop(call.get_or_create_async(never::<u32>).await);
+                })
+            };
+            let mut other: Boxed<()> = waits();
+            assert!(poll(other.as_mut()).is_pending());
+            let other = Mutex::new(Some(other));
+            let drops = Waker::from(Arc::new(Acts {
+                wake: Box::new(move || drop(other.lock().unwrap().take())),
+                drop: Box::new(|| ()),
+            }));
+            let mut waiter = waits();
+            assert!(poll_by(&drops, waiter.as_mut()).is_pending());
+            assert_eq!(pile.waiters(), 2);
+            clock.advance(NANO);
+            assert_eq!(pile.waiters(), 1);
+            drop(lease.publish(1));
+            assert!(poll(waiter).is_ready());
         });
     }
 
