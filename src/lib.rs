@@ -231,6 +231,6 @@ pub use crate::place::{Hold, PileRef};
 #[cfg(doctest)]
 struct MustNotCompile;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "async"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -14,10 +14,8 @@ use dogpile::{
     Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
 };
 
-use crate::support::{
-    block_on, burst, bursts, manual, on_runtimes, poll, poll_by, steps, until, until_task, within,
-    Alarm, Boxed, Census, Runs, Spawn, MINUTE, NANO, SECOND,
-};
+use crate::support::{burst, bursts, manual, until, within, Census, Runs, MINUTE, NANO, SECOND};
+use crate::tasks::{block_on, on_runtimes, poll, poll_by, steps, until_task, Alarm, Boxed, Spawn};
 
 /// A creation that never ends.
 async fn never<T>() -> T {

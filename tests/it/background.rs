@@ -13,10 +13,8 @@ use std::time::Duration;
 use dogpile::executor::{Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
 use dogpile::{Accept, Dogpile, Error, Guard, Origin, Refused};
 
-use crate::support::{
-    block_on, burst, manual, poll, poll_by, steps, until, until_task, within, Alarm, Runs, MINUTE,
-    NANO, SECOND,
-};
+use crate::support::{burst, manual, until, within, Runs, MINUTE, NANO, SECOND};
+use crate::tasks::{block_on, poll, poll_by, steps, until_task, Alarm};
 
 /// Keeps jobs until the test runs them; can be full, and shut down.
 #[derive(Default)]

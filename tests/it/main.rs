@@ -22,4 +22,6 @@ mod lease;
 mod mistakes;
 mod stress;
 mod support;
+#[cfg(feature = "async")]
+mod tasks;
 mod truth;

@@ -327,7 +327,7 @@ mod asynchronous {
     use std::task::Poll;
 
     use super::*;
-    use crate::support::{block_on, poll, poll_by, steps, Alarm};
+    use crate::tasks::{block_on, poll, poll_by, steps, Alarm};
     use dogpile::executor::{Executor, Job, Thread};
     use dogpile::Refused;
 
