@@ -12,8 +12,9 @@ use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
 use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
+use crate::place::PileRef;
 use crate::policy::Verdict;
-use crate::raw::{Found, Judgement, NodeRef};
+use crate::raw::{Found, Held, Judgement, NodeRef};
 use crate::stamp::Stamp;
 
 /// What a look-up brought, where the value is kept.
@@ -153,11 +154,10 @@ impl<'a, T> Call<'a, T> {
     /// left before anything is created or waited for, and what was looked up in it is forgotten.
     pub(crate) fn acquire_within<S, E: Send + Sync + 'static>(
         self,
-        section: Option<S>,
+        mut section: Option<S>,
         create: impl FnOnce(Creating<'_, T>) -> Result<T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<(Acquired<'a, T>, Option<S>), Error<E>> {
-        let pile = self.place.pile;
         let keep = self.place.config.keep;
         let create =
             |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(keep));
@@ -168,109 +168,180 @@ impl<'a, T> Call<'a, T> {
             let created = self.create_or_wait(create, failed)?;
             return Ok((created.into(), None));
         }
-        // The pile as it was before the look-up: what came later, came while it ran.
-        let seen = pile.load();
-        let seen_number = seen.as_ref().map_or(0, |node| node.number());
-        let seen_placed = seen.as_ref().map_or(0, |node| node.placed());
-        let (looked_up, verdict) = if seen.is_none() && pile.is_emptied() {
-            // Invalidated: whatever is there was made before.
-            (None, Verdict::Dead)
-        } else {
-            self.look_up(get, seen.as_deref())?
-        };
-        let plain = matches!(self.demand, Demand::Stale | Demand::Fresh);
-        let goes_on = self.demand == Demand::Stale && verdict == Verdict::Stale;
-        let renewing = || seen.as_ref().is_some_and(|node| node.is_renewing());
-        let mut section = section;
-        let mut looked_up = match (looked_up, verdict) {
-            (Some(value), Verdict::Fresh) if plain => {
-                return Ok((Acquired::looked_up(value, Origin::Fresh), section));
-            }
-            (Some(value), Verdict::Stale) if goes_on && renewing() => {
-                return Ok((Acquired::looked_up(value, Origin::Stale), section));
-            }
-            (looked_up, _) => looked_up,
-        };
-        drop(seen); // It might be the last share in an old value.
-
+        let mut search = Search::begin(self);
+        if search.is_worthwhile() {
+            search.found(get().map_err(Error::Get)?);
+        }
+        if let Some(acquired) = search.at_once() {
+            return Ok((acquired, section));
+        }
         let patience = self.patience();
-        let mut floor = None;
         loop {
-            let now = self.place.config.time.now();
-            let found = pile.attempt(|numbers, node| {
-                let floor = *floor.get_or_insert_with(|| self.demand.floor(numbers));
-                let judge = |number, verdict| self.demand.judge(floor, number, verdict);
-                let Some(node) = node.filter(|node| node.placed() > seen_placed) else {
-                    return match looked_up {
-                        Some(_) => judge(seen_number, verdict),
-                        None => Judgement::Useless,
-                    };
-                };
-                match node.made().filter(|made| made.placed() > seen_placed) {
-                    // Made meanwhile, and kept: it will do instead of what was looked up.
-                    Some(made) => judge(made.number(), self.verdict(made, now)),
-                    // Made meanwhile, but not kept here: no reason to make it again for a caller
-                    // who has a stale one to go on with.
-                    None if goes_on => judge(node.number(), self.verdict(node, now)),
-                    None => Judgement::Useless,
+            let busy = match search.attempt() {
+                Attempt::Hit(acquired) => return Ok((acquired, section)),
+                Attempt::Lease(_) if self.holds_read_guard && !search.would_do() => {
+                    return Err(Error::HoldsReadGuard);
                 }
-            });
-            let creation = match found {
-                Found::Value(node, judgement) => {
-                    let made = node.made().filter(|made| made.placed() > seen_placed);
-                    let acquired = match (made, looked_up) {
-                        (Some(made), _) => {
-                            let origin = match judgement {
-                                Judgement::Good => Origin::CreatedByAnother,
-                                _ => Origin::Stale,
-                            };
-                            Guard::new(made.clone(), origin, now).into()
-                        }
-                        (None, Some(value)) if verdict == Verdict::Fresh => {
-                            Acquired::looked_up(value, Origin::Fresh)
-                        }
-                        (None, Some(value)) => Acquired::looked_up(value, Origin::Stale),
-                        (None, None) => unreachable!("judged useless above"),
-                    };
-                    return Ok((acquired, section));
-                }
-                Found::Lease(fence) => {
-                    let lease = Lease::new(self.place, fence);
-                    let would_do = looked_up.is_some()
-                        && self.demand.judge(floor.unwrap_or(0), seen_number, verdict)
-                            != Judgement::Useless;
-                    if self.holds_read_guard && !would_do {
-                        return Err(Error::HoldsReadGuard);
-                    }
+                Attempt::Lease(lease) => {
                     drop(section);
                     let created = lease.create(create)?;
                     return Ok((created.into(), None));
                 }
-                Found::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
-                Found::Busy(creation) => creation,
+                Attempt::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+                Attempt::Busy(busy) => busy,
             };
             if section.take().is_some() {
-                looked_up = None;
+                search.forget();
             }
-            let busy = Busy::empty(self.place, creation, floor.unwrap_or(0));
             if let Some(answer) = patience.wait(busy, failed) {
                 return answer.map(|guard| (guard.into(), None));
             }
         }
     }
+}
 
-    /// What is found where the value is kept, and what it is good for; and notes what the pile
-    /// learns from its age.
-    fn look_up<E>(
-        &self,
-        get: impl FnOnce() -> Result<Lookup<T>, E>,
-        seen: Option<&NodeRef<T>>,
-    ) -> Result<(Option<T>, Verdict), Error<E>> {
+/// One `acquire`: the pile as it was before the look-up, and what that brought.
+pub(crate) struct Search<'a, T> {
+    call: Call<'a, T>,
+    /// What came to the pile later, came while the value was looked up.
+    seen: Option<Held<'a, T>>,
+    seen_number: u64,
+    seen_placed: u64,
+    looked_up: Option<T>,
+    verdict: Verdict,
+    /// Fixed by the first look under the lock.
+    floor: Option<u64>,
+}
+
+/// What a look under the lock finds, after the value was looked up where it is kept.
+pub(crate) enum Attempt<'a, T> {
+    Hit(Acquired<'a, T>),
+    Lease(Lease<PileRef<'a, T>, T>),
+    Busy(Busy<'a, T>),
+}
+
+impl<'a, T> Search<'a, T> {
+    pub(crate) fn begin(call: Call<'a, T>) -> Self {
+        let seen = call.place.pile.load();
+        Self {
+            call,
+            seen_number: seen.as_ref().map_or(0, |node| node.number()),
+            seen_placed: seen.as_ref().map_or(0, |node| node.placed()),
+            seen,
+            looked_up: None,
+            verdict: Verdict::Dead,
+            floor: None,
+        }
+    }
+
+    /// Whether the value is to be looked up.
+    pub(crate) fn is_worthwhile(&self) -> bool {
+        // Invalidated: whatever is there was made before.
+        !(self.seen.is_none() && self.call.place.pile.is_emptied())
+    }
+
+    /// Notes what was looked up.
+    pub(crate) fn found(&mut self, lookup: Lookup<T>) {
+        (self.looked_up, self.verdict) = self.call.judge_lookup(lookup, self.seen.as_deref());
+    }
+
+    /// What was looked up, if it will do without a look under the lock.
+    pub(crate) fn at_once(&mut self) -> Option<Acquired<'a, T>> {
+        // It might be the last share in an old value, which is dropped when this returns.
+        let seen = self.seen.take();
+        let plain = matches!(self.call.demand, Demand::Stale | Demand::Fresh);
+        let origin = match self.verdict {
+            Verdict::Fresh if plain => Origin::Fresh,
+            Verdict::Stale if self.goes_on() && seen.is_some_and(|node| node.is_renewing()) => {
+                Origin::Stale
+            }
+            _ => return None,
+        };
+        let value = self.looked_up.take()?;
+        Some(Acquired::looked_up(value, origin))
+    }
+
+    /// Whether what was looked up would do while somebody else creates.
+    fn would_do(&self) -> bool {
+        let floor = self.floor.unwrap_or(0);
+        let judged = self
+            .call
+            .demand
+            .judge(floor, self.seen_number, self.verdict);
+        self.looked_up.is_some() && judged != Judgement::Useless
+    }
+
+    /// Goes on as if nothing had been found.
+    fn forget(&mut self) {
+        self.looked_up = None;
+        self.verdict = Verdict::Dead;
+    }
+
+    /// Whether the call goes on with the stale value that it has, while somebody else creates.
+    fn goes_on(&self) -> bool {
+        self.call.demand == Demand::Stale && self.verdict == Verdict::Stale
+    }
+
+    pub(crate) fn attempt(&mut self) -> Attempt<'a, T> {
+        let call = self.call;
+        let PileRef { config, pile } = call.place;
+        let (seen_number, seen_placed) = (self.seen_number, self.seen_placed);
+        let (looked_up, verdict) = (self.looked_up.is_some(), self.verdict);
+        let goes_on = self.goes_on();
+        let now = config.time.now();
+        let found = pile.attempt(|numbers, node| {
+            let floor = *self.floor.get_or_insert_with(|| call.demand.floor(numbers));
+            let judge = |number, verdict| call.demand.judge(floor, number, verdict);
+            let Some(node) = node.filter(|node| node.placed() > seen_placed) else {
+                return match looked_up {
+                    true => judge(seen_number, verdict),
+                    false => Judgement::Useless,
+                };
+            };
+            match node.made().filter(|made| made.placed() > seen_placed) {
+                // Made meanwhile, and kept: it will do instead of what was looked up.
+                Some(made) => judge(made.number(), call.verdict(made, now)),
+                // Made meanwhile, but not kept here: no reason to make it again for a caller
+                // who has a stale one to go on with.
+                None if goes_on => judge(node.number(), call.verdict(node, now)),
+                None => Judgement::Useless,
+            }
+        });
+        match found {
+            Found::Value(node, judgement) => {
+                let made = node.made().filter(|made| made.placed() > seen_placed);
+                Attempt::Hit(match (made, self.looked_up.take()) {
+                    (Some(made), _) => {
+                        let origin = match judgement {
+                            Judgement::Good => Origin::CreatedByAnother,
+                            _ => Origin::Stale,
+                        };
+                        Guard::new(made.clone(), origin, now).into()
+                    }
+                    (None, Some(value)) if verdict == Verdict::Fresh => {
+                        Acquired::looked_up(value, Origin::Fresh)
+                    }
+                    (None, Some(value)) => Acquired::looked_up(value, Origin::Stale),
+                    (None, None) => unreachable!("judged useless above"),
+                })
+            }
+            Found::Lease(fence) => Attempt::Lease(Lease::new(call.place, fence)),
+            Found::Busy(creation) => {
+                Attempt::Busy(Busy::empty(call.place, creation, self.floor.unwrap_or(0)))
+            }
+        }
+    }
+}
+
+impl<T> Call<'_, T> {
+    /// What a look-up brought, and what it is good for; and notes what the pile learns from its
+    /// age.
+    fn judge_lookup(&self, lookup: Lookup<T>, seen: Option<&NodeRef<T>>) -> (Option<T>, Verdict) {
         let config = self.place.config;
-        let (value, told) = match get().map_err(Error::Get)? {
+        let (value, told) = match lookup {
             Lookup::Here(value) => (value, None),
             Lookup::Aged(value, age) => (value, Some(age)),
-            Lookup::NeedRegeneration => return Ok((None, Verdict::Dead)),
+            Lookup::NeedRegeneration => return (None, Verdict::Dead),
         };
         let now = config.time.now();
         let seen = seen.map(|node| (node, node.stamp()));
@@ -293,9 +364,9 @@ impl<'a, T> Call<'a, T> {
                 stamp
             }
             // Found on a pile that never created, and of unknown age: as good as none.
-            (None, _) => return Ok((None, Verdict::Dead)),
+            (None, _) => return (None, Verdict::Dead),
         };
         let verdict = config.policy.decide(&stamp, self.max_age, now);
-        Ok((Some(value), verdict))
+        (Some(value), verdict)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::builder::Config;
 use crate::clock::Tick;
 use crate::error::Failure;
 use crate::guard::{Guard, Origin};
@@ -36,11 +37,13 @@ impl<T, P: Hold<T>> fmt::Debug for Attempt<'_, T, P> {
 /// Somebody else is creating the value.
 #[must_use = "somebody else is creating: take the stale value, or wait"]
 pub struct Busy<'a, T> {
-    place: PileRef<'a, T>,
+    pub(crate) place: PileRef<'a, T>,
     stale: Option<Guard<'a, T>>,
     creation: Option<Arc<Creation<T>>>,
     /// What a value's number must exceed to be an answer.
-    floor: u64,
+    pub(crate) floor: u64,
+    /// What the creation's value is to this caller.
+    pub(crate) origin: Origin,
 }
 
 impl<'a, T> Busy<'a, T> {
@@ -51,6 +54,7 @@ impl<'a, T> Busy<'a, T> {
             stale: Some(stale),
             creation: None,
             floor,
+            origin: Origin::CreatedByAnother,
         }
     }
 
@@ -61,6 +65,16 @@ impl<'a, T> Busy<'a, T> {
             stale: None,
             creation: Some(creation),
             floor,
+            origin: Origin::CreatedByAnother,
+        }
+    }
+
+    /// With a creation to wait for that this caller started elsewhere.
+    #[cfg(feature = "async")]
+    pub(crate) fn own(place: PileRef<'a, T>, creation: Arc<Creation<T>>) -> Self {
+        Self {
+            origin: Origin::CreatedHere,
+            ..Self::empty(place, creation, 0)
         }
     }
 
@@ -90,22 +104,20 @@ impl<'a, T> Busy<'a, T> {
         if is_inside(Identity::of(pile)) {
             return Outcome::Reentrant;
         }
-        // Who was offered a stale value has no place among the waiters yet.
-        let Some(creation) = self.creation.or_else(|| pile.join()) else {
+        let (floor, origin) = (self.floor, self.origin);
+        let Some(creation) = self.into_creation() else {
             return Outcome::ElectAnew;
         };
         match creation.wait(&config.time, deadline) {
-            Some(Told::Value(node)) if node.number() > self.floor => {
-                let now = config.time.now();
-                Outcome::Value(Guard::new(node, Origin::CreatedByAnother, now))
-            }
-            Some(Told::Failed(failure)) if creation.fence() > self.floor => {
-                Outcome::Failed(failure)
-            }
-            // No answer at all; or one that began too early for what this caller asked for.
-            Some(Told::Value(_) | Told::Failed(_) | Told::ElectAnew) => Outcome::ElectAnew,
+            Some(told) => Outcome::of(told, creation.fence(), floor, origin, config),
             None => Outcome::TimedOut,
         }
+    }
+
+    /// What there is to wait for; nothing if it is over already.
+    pub(crate) fn into_creation(self) -> Option<Arc<Creation<T>>> {
+        // Who was offered a stale value has no place among the waiters yet.
+        self.creation.or_else(|| self.place.pile.join())
     }
 }
 
@@ -131,6 +143,34 @@ pub enum Outcome<'a, T> {
     TimedOut,
     /// Not begun: the caller is inside the creator of this very pile.
     Reentrant,
+}
+
+impl<T> Outcome<'_, T> {
+    /// What those who waited for the creation with this fence were told, to one who asked for a
+    /// number above `floor`, and to whom the creation's value is `origin`.
+    pub(crate) fn of(
+        told: Told<T>,
+        fence: u64,
+        floor: u64,
+        origin: Origin,
+        config: &Config,
+    ) -> Self {
+        match told {
+            Told::Value(node) if node.number() > floor => {
+                let set = node.number() != fence;
+                let origin = if set {
+                    Origin::CreatedByAnother
+                } else {
+                    origin
+                };
+                // To tell the value's age with, which need not be exact: all who wait ask at once.
+                Outcome::Value(Guard::new(node, origin, config.time.coarse()))
+            }
+            Told::Failed(failure) if fence > floor => Outcome::Failed(failure),
+            // No answer at all; or one that began too early for what this caller asked for.
+            Told::Value(_) | Told::Failed(_) | Told::ElectAnew => Outcome::ElectAnew,
+        }
+    }
 }
 
 impl<T> fmt::Debug for Outcome<'_, T> {

@@ -2,12 +2,15 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::attempt::{Attempt, Busy, Outcome};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
 use crate::error::{Error, Failure};
+#[cfg(feature = "async")]
+use crate::executor::Timer;
 use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
 use crate::place::PileRef;
@@ -109,11 +112,13 @@ impl Demand {
 #[must_use = "a call does nothing until it is made"]
 pub struct Call<'a, T> {
     pub(crate) place: PileRef<'a, T>,
-    wait: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) demand: Demand,
     /// Whether the caller holds a read guard of the pile, for which a creator may wait.
     pub(crate) holds_read_guard: bool,
+    #[cfg(feature = "async")]
+    pub(crate) timer: Option<&'a dyn Timer>,
 }
 
 impl<T> Clone for Call<'_, T> {
@@ -123,6 +128,10 @@ impl<T> Clone for Call<'_, T> {
 }
 
 impl<T> Copy for Call<'_, T> {}
+
+// As for the pile: a timer is asked and not relied upon.
+impl<T: RefUnwindSafe> UnwindSafe for Call<'_, T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Call<'_, T> {}
 
 impl<T> fmt::Debug for Call<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,6 +151,8 @@ impl<'a, T> Call<'a, T> {
             max_age: None,
             demand: Demand::Stale,
             holds_read_guard: false,
+            #[cfg(feature = "async")]
+            timer: None,
         }
     }
 
@@ -155,6 +166,12 @@ impl<'a, T> Call<'a, T> {
     /// waits.
     ///
     /// It does not limit this call's own creator.
+    #[cfg_attr(
+        feature = "async",
+        doc = "",
+        doc = "An async form needs a [`timer`](Call::timer) for it, or a clock that is moved by",
+        doc = "hand, else it is [`Error::NoTimer`]."
+    )]
     pub const fn wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
         self
@@ -388,31 +405,57 @@ impl<'a, T> Call<'a, T> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>> {
-        if let Some(guard) = self.look() {
-            return Ok(guard);
+        match self.elect(&self.patience(), failed) {
+            Elected::Answer(answer) => answer,
+            Elected::Lead(lease) => lease.create(create),
         }
-        let patience = self.patience();
+    }
+
+    /// As [`create_or_wait`](Call::create_or_wait), up to the lease.
+    pub(crate) fn elect<E: Send + Sync + 'static>(
+        &self,
+        patience: &Patience,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Elected<'a, T, E> {
         let mut floor = None;
         loop {
-            let busy = match self.attempt_above(&mut floor) {
-                Attempt::Hit(guard) => return Ok(guard),
-                Attempt::Lease(lease) => {
-                    if self.holds_read_guard && !self.would_do(lease.previous(), floor) {
-                        return Err(Error::HoldsReadGuard);
-                    }
-                    return lease.create(create);
-                }
-                Attempt::Busy(busy) => busy,
-            };
-            let busy = match busy.into_stale() {
-                Ok(stale) => return Ok(stale),
-                Err(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+            let busy = match self.look_again(&mut floor) {
+                Ok(elected) => return elected,
                 Err(busy) => busy,
             };
             if let Some(answer) = patience.wait(busy, &failed) {
-                return answer;
+                return Elected::Answer(answer);
             }
         }
+    }
+
+    /// One look, under the lock if it has to be; `Err` is what there is to wait for.
+    pub(crate) fn look_again<E>(
+        &self,
+        floor: &mut Option<u64>,
+    ) -> Result<Elected<'a, T, E>, Busy<'a, T>> {
+        // The first time without the lock.
+        if floor.is_none() {
+            if let Some(guard) = self.look() {
+                return Ok(Elected::Answer(Ok(guard)));
+            }
+        }
+        let answer = match self.attempt_above(floor) {
+            Attempt::Hit(guard) => Ok(guard),
+            Attempt::Lease(lease) => {
+                if self.holds_read_guard && !self.would_do(lease.previous(), *floor) {
+                    Err(Error::HoldsReadGuard)
+                } else {
+                    return Ok(Elected::Lead(lease));
+                }
+            }
+            Attempt::Busy(busy) => match busy.into_stale() {
+                Ok(stale) => Ok(stale),
+                Err(_) if self.holds_read_guard => Err(Error::HoldsReadGuard),
+                Err(busy) => return Err(busy),
+            },
+        };
+        Ok(Elected::Answer(answer))
     }
 
     /// Whether a value that is held would do while somebody else creates.
@@ -434,6 +477,13 @@ impl<'a, T> Call<'a, T> {
     }
 }
 
+/// What became of a call that had to look under the lock, and perhaps to wait.
+pub(crate) enum Elected<'a, T, E> {
+    Answer(Result<Guard<'a, T>, Error<E>>),
+    /// It is to create.
+    Lead(Lease<PileRef<'a, T>, T>),
+}
+
 /// The limit of a call's waiting, and when it is reached.
 pub(crate) struct Patience(Option<(Duration, Tick)>);
 
@@ -444,7 +494,20 @@ impl Patience {
         busy: Busy<'a, T>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Option<Result<Guard<'a, T>, Error<E>>> {
-        match busy.wait_until(self.0.map(|(_, deadline)| deadline)) {
+        self.answer(busy.wait_until(self.deadline()), failed)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Tick> {
+        self.0.map(|(_, deadline)| deadline)
+    }
+
+    /// What the outcome of a wait means to the call. `None`: to be attempted anew.
+    pub(crate) fn answer<'a, T, E: Send + Sync + 'static>(
+        &self,
+        outcome: Outcome<'a, T>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Option<Result<Guard<'a, T>, Error<E>>> {
+        match outcome {
             Outcome::Value(guard) => Some(Ok(guard)),
             Outcome::Failed(failure) => failed(failure).map(Err),
             Outcome::ElectAnew => None,

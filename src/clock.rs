@@ -6,7 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::sync::{Arc, Mutex};
+use crate::sync::{contain, Arc, Mutex};
 
 /// An instant on a [`Clock`]: nanoseconds since the clock's own origin.
 ///
@@ -218,7 +218,7 @@ impl ManualClock {
             std::mem::take(&mut state.sleepers)
         };
         for sleeper in sleepers {
-            sleeper.wake();
+            contain(|| sleeper.wake());
         }
     }
 }
@@ -273,11 +273,25 @@ impl Time {
         Time(Some(clock))
     }
 
+    /// Whether it runs at the system's pace for certain, and so wakes nobody.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_system(&self) -> bool {
+        self.0.is_none()
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match &self.0 {
             None => SystemClock.now(),
             Some(clock) => clock.now(),
+        }
+    }
+
+    /// The time to within the clock's lag.
+    pub(crate) fn coarse(&self) -> Tick {
+        match &self.0 {
+            None => SystemClock.coarse(),
+            Some(clock) => clock.coarse(),
         }
     }
 

@@ -31,8 +31,8 @@ use crate::sync::Arc;
 /// unless set.
 ///
 /// The state of a pile takes 64 bytes. What hits read and what others write of it stand on different
-/// cache lines. A creation that
-/// succeeds allocates for its value, and twice more if anybody waits for it, however many do.
+/// cache lines. A creation that succeeds allocates for its value, and twice more if anybody waits
+/// for it, however many do; tasks that wait take a place in a list besides.
 ///
 /// # Example
 ///

@@ -2,6 +2,7 @@
 //! themselves.
 
 use std::any::{type_name, Any};
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
@@ -86,6 +87,14 @@ pub enum Error<E> {
     /// The calling thread holds the write lock of the same
     /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and would wait for itself.
     HoldsWriteLock,
+    /// An async call has a wait limit, and nothing that would wake it at its end.
+    NoTimer,
+    /// The executor did not take the creation, which was this call's to run in the background; or
+    /// it took it and dropped it before it had begun.
+    Refused(Refused),
+    /// The creation that this call ran in the background ended with nothing: its creator panicked,
+    /// or its executor dropped it.
+    GivenUp,
 }
 
 impl<E> Error<E> {
@@ -124,12 +133,13 @@ where
             },
             Error::Failed(failure) => Box::new(failure),
             Error::Get(error) => error.into(),
-            Error::TimedOut { limit } => {
-                Box::new(Error::<std::convert::Infallible>::TimedOut { limit })
-            }
-            Error::Reentrant => Box::new(Error::<std::convert::Infallible>::Reentrant),
-            Error::HoldsReadGuard => Box::new(Error::<std::convert::Infallible>::HoldsReadGuard),
-            Error::HoldsWriteLock => Box::new(Error::<std::convert::Infallible>::HoldsWriteLock),
+            Error::TimedOut { limit } => Box::new(Error::<Infallible>::TimedOut { limit }),
+            Error::Reentrant => Box::new(Error::<Infallible>::Reentrant),
+            Error::HoldsReadGuard => Box::new(Error::<Infallible>::HoldsReadGuard),
+            Error::HoldsWriteLock => Box::new(Error::<Infallible>::HoldsWriteLock),
+            Error::NoTimer => Box::new(Error::<Infallible>::NoTimer),
+            Error::Refused(refused) => Box::new(Error::<Infallible>::Refused(refused)),
+            Error::GivenUp => Box::new(Error::<Infallible>::GivenUp),
         }
     }
 }
@@ -140,11 +150,14 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
         match self {
             Error::Create(error) => Some(&**error),
             Error::Get(error) => Some(error),
+            Error::Refused(refused) => std::error::Error::source(refused),
             Error::Failed(_)
             | Error::TimedOut { .. }
             | Error::Reentrant
             | Error::HoldsReadGuard
-            | Error::HoldsWriteLock => None,
+            | Error::HoldsWriteLock
+            | Error::NoTimer
+            | Error::GivenUp => None,
         }
     }
 }
@@ -172,6 +185,15 @@ impl<E> fmt::Display for Error<E> {
                 "this thread holds the write lock of the same pile, and would wait for itself; drop \
                  the lock before the call",
             ),
+            Error::NoTimer => f.write_str(
+                "an async call cannot keep a wait limit without a timer: name one with \
+                 Call::timer, or put the time-out of the runtime around the call",
+            ),
+            Error::Refused(refused) => refused.fmt(f),
+            Error::GivenUp => f.write_str(
+                "the creation in the background was given up: its creator panicked, or its \
+                 executor dropped it",
+            ),
         }
     }
 }
@@ -186,6 +208,9 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Error::Reentrant => f.write_str("Reentrant"),
             Error::HoldsReadGuard => f.write_str("HoldsReadGuard"),
             Error::HoldsWriteLock => f.write_str("HoldsWriteLock"),
+            Error::NoTimer => f.write_str("NoTimer"),
+            Error::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
+            Error::GivenUp => f.write_str("GivenUp"),
         }
     }
 }
@@ -218,6 +243,22 @@ pub enum WriteLockError {
     )]
     NoBarrier,
 }
+
+/// An executor's refusal to run a creation, with its reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the executor refused to run the creation")]
+pub struct Refused(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Refused {
+    /// A refusal for this reason: an error, or words.
+    pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Refused(reason.into())
+    }
+}
+
+// As for a failure: it shows an error and changes nothing in it.
+impl UnwindSafe for Refused {}
+impl RefUnwindSafe for Refused {}
 
 /// A creation's error, shared and without its type.
 ///

@@ -1,6 +1,8 @@
 //! The right to create: published, failed, or given up when dropped.
 
 use std::fmt;
+#[cfg(feature = "async")]
+use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
 
@@ -10,8 +12,10 @@ use crate::error::{Error, Failure};
 use crate::guard::{Guard, Origin, Owned};
 use crate::place::{Hold, PileRef};
 use crate::raw::NodeRef;
+#[cfg(feature = "async")]
+use crate::reentrancy::inside;
 use crate::reentrancy::{Identity, Inside};
-use crate::sync::{run, Arc};
+use crate::sync::{run, Arc, Ran};
 
 /// The right to create a value of a pile, held by one at a time; see
 /// [`Dogpile::attempt`](crate::Dogpile::attempt).
@@ -73,11 +77,9 @@ impl<P: Hold<T>, T> Lease<P, T> {
 
     /// Ends the lease with a failure, and hands the error to everybody who waits with the fallible
     /// form.
-    pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> Error<E> {
+    pub fn fail<E: Send + Sync + 'static>(self, error: E) -> Error<E> {
         let error = Arc::new(error);
-        self.ended = true;
-        let failure = Failure::new(Arc::clone(&error));
-        self.place.pile().pile.fail(self.fence, failure);
+        self.fail_with(Failure::new(Arc::clone(&error)));
         Error::Create(error)
     }
 
@@ -101,16 +103,51 @@ impl<P: Hold<T>, T> Lease<P, T> {
         Creating::new(self.place.pile(), self.fence)
     }
 
-    fn finish(mut self, created: Created<T>) -> (NodeRef<T>, bool, Tick) {
-        let PileRef { config, pile } = self.place.pile();
+    fn finish(self, created: Created<T>) -> (NodeRef<T>, bool, Tick) {
+        let made = self.make(created);
+        let node = made.node.clone();
+        let now = made.now;
+        (node, self.place(made), now)
+    }
+
+    /// The nodes of a value that is complete now.
+    pub(crate) fn make(&self, created: Created<T>) -> Made<T> {
+        let config = self.place.pile().config;
         // Asked here, when the creation is complete: a creator slower than the ttl still makes a
         // value that lives for it.
         let now = config.time.now();
         let (node, kept) = created.into_nodes(now, config.policy.ttl, self.fence);
-        self.ended = true;
-        let published = pile.publish(self.fence, &node, kept, now);
-        (node, published, now)
+        Made { node, kept, now }
     }
+
+    /// Ends the lease with what was made. Says whether it became the current value.
+    pub(crate) fn place(mut self, made: Made<T>) -> bool {
+        self.ended = true;
+        let pile = self.place.pile().pile;
+        pile.publish(self.fence, &made.node, made.kept, made.now)
+    }
+
+    /// Ends the lease with a failure.
+    pub(crate) fn fail_with(mut self, failure: Failure) {
+        self.ended = true;
+        self.place.pile().pile.fail(self.fence, failure);
+    }
+
+    /// Runs the creator's future. `Err` is its panic.
+    #[cfg(feature = "async")]
+    pub(crate) fn run<F: Future>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Ran<F::Output>> {
+        inside(Identity::of(self.place.pile().pile), create)
+    }
+}
+
+/// A value before it is published.
+pub(crate) struct Made<T> {
+    pub(crate) node: NodeRef<T>,
+    kept: NodeRef<T>,
+    now: Tick,
 }
 
 impl<'a, T> Lease<PileRef<'a, T>, T> {
@@ -123,6 +160,31 @@ impl<'a, T> Lease<PileRef<'a, T>, T> {
             let _inside = Inside::enter(Identity::of(self.place.pile));
             run(|| create(Creating::new(self.place, self.fence)))
         };
+        self.end(created)
+    }
+
+    /// As [`create`](Lease::create), for a creator that is a future.
+    #[cfg(feature = "async")]
+    #[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
+    pub(crate) fn create_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        async move {
+            let creating = Creating::new(self.place, self.fence);
+            let created = self.run(|| create(creating)).await;
+            self.end(created)
+        }
+    }
+
+    /// Ends the lease with what came of the creator.
+    fn end<E: Send + Sync + 'static>(
+        self,
+        created: Ran<Result<Created<T>, E>>,
+    ) -> Result<Guard<'a, T>, Error<E>> {
         match created {
             Ok(Ok(created)) => {
                 let (node, published, now) = self.finish(created);

@@ -53,6 +53,7 @@
 //! | `given_up_is_free` | A lease given up is free for the first to come, never owed to a sleeper. |
 //! | `wait_timeout` | A waiter with a limit leaves in time and disturbs nobody. |
 //! | `reentrancy_is_an_error` | A creator that asks its own pile gets a stale value or an error, not a deadlock. |
+//! | `cancel_is_safe` | An async caller may be dropped at any await point: no lost wake-up, no leak, no stuck lease. |
 //! | `invalidate_wins` | A call that starts after `invalidate` never yields a value whose creation began before. |
 //! | `set_wins` | No creation that began before a `set` overwrites it; waiters get the set value at once. |
 //! | `expire_keeps_serving` | After `expire` one renews, the others are served. |
@@ -69,6 +70,40 @@
 //! | `age_from_store` | An age that the store tells is the one that counts. |
 //! | `init` | A pile may start as if created at its first call. |
 //!
+//! # Tasks
+//!
+//! Every call that creates or waits has an async form, named with `_async` and made of the same
+//! election: tasks and threads share a pile, and wait for the same creations. It needs no runtime.
+//! The elected task alone calls the creator and polls its future; when it is dropped, the lease is
+//! given up. A leader that is no longer polled, but not dropped either, keeps its lease.
+//!
+//! So where callers have a time-out or are cancelled, run creations in the background:
+#![cfg_attr(feature = "async", doc = "[`Dogpile::background`] hands them to an")]
+#![cfg_attr(
+    feature = "async",
+    doc = "[`Executor`](executor::Executor), for tasks and threads."
+)]
+//! Then the one who finds the value stale takes it and leaves, too, and no caller's end is that of
+//! the creation.
+//!
+//! ```
+//! # #[cfg(feature = "tokio")] {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use dogpile::{executor::Tokio, Dogpile};
+//!
+//! # async fn fetch() -> Result<u32, std::io::Error> { Ok(7) }
+//! async fn handler(rates: Arc<Dogpile<u32>>) -> Option<u32> {
+//!     // Waits for 100 ms at most; the fetch goes on, for whoever comes next.
+//!     let rates = rates.background(&Tokio).wait(Duration::from_millis(100));
+//!     Some(*rates.get_or_try_create_async(fetch).await.ok()?)
+//! }
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+//! # let rates = Arc::new(Dogpile::new(Duration::from_secs(60)));
+//! # assert_eq!(runtime.block_on(handler(rates)), Some(7));
+//! # }
+//! ```
+//!
 //! # A value that is kept elsewhere, and an election for something else
 //!
 //! [`Dogpile::acquire`] guards a value that lives in a memcached, a file, another cache: it is given
@@ -84,22 +119,34 @@
 //! A creator that hangs holds its lease for as long as it hangs. Callers with a stale value go on,
 //! those without wait up to their limit. Give the creator a time-out of its own.
 //!
+//! It has no timer. The wait limit of an async call is kept by one that the call names, by an
+//! injected clock that is moved by hand, or by the runtime's time-out around the call.
+//!
 //! The crate holds no map of keys and evicts nothing: keep a pile per key where you keep the keys.
 //!
 //! # Features
 //!
-//! None to switch on. `loom` exists for the models of this crate and does nothing without
-//! `--cfg dogpile_loom`.
+//! - `async`, on by default, and without a dependency: the async forms, and creations in the
+//!   background.
+//! - `tokio`, `smol`, `rayon`: adapters to run those on these executors, in `executor`.
+//!
+//! `loom` exists for the models of this crate and does nothing without `--cfg dogpile_loom`.
 #![warn(missing_docs)]
 
 mod acquire;
 mod attempt;
+#[cfg(feature = "async")]
+mod background;
 mod builder;
 mod call;
 mod clock;
 mod created;
 mod dogpile;
 mod error;
+#[cfg(feature = "async")]
+pub mod executor;
+#[cfg(feature = "async")]
+mod future;
 mod guard;
 mod lease;
 mod place;
@@ -115,12 +162,16 @@ mod write_guard;
 
 pub use crate::acquire::{Acquired, Lookup};
 pub use crate::attempt::{Attempt, Busy, Outcome};
+#[cfg(feature = "async")]
+pub use crate::background::{Background, Keep};
 pub use crate::builder::Builder;
 pub use crate::call::{Accept, Call};
 pub use crate::clock::{Clock, ManualClock, SystemClock, Tick};
 pub use crate::created::{Created, Creating};
 pub use crate::dogpile::Dogpile;
-pub use crate::error::{Error, Failure, WriteLockError};
+pub use crate::error::{Error, Failure, Refused, WriteLockError};
+#[cfg(feature = "async")]
+pub use crate::future::Wait;
 pub use crate::guard::{Guard, Origin, Owned};
 pub use crate::lease::{Lease, Superseded};
 pub use crate::place::{Hold, PileRef};
@@ -249,6 +300,6 @@ pub use crate::write_guard::WriteGuard;
 #[cfg(doctest)]
 struct MustNotCompile;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "async"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -2,8 +2,16 @@
 //! instead of hanging.
 
 use std::cell::RefCell;
+#[cfg(feature = "async")]
+use std::{
+    future::{poll_fn, Future},
+    pin::pin,
+    task::Poll,
+};
 
 use crate::sync::thread_local;
+#[cfg(feature = "async")]
+use crate::sync::{run, Ran};
 
 thread_local! {
     // LOOM: its `thread_local!` knows no const initialisers.
@@ -30,6 +38,48 @@ impl Inside {
         // as any other.
         let _ = with(|inside| inside.push(pile.0));
         Inside(pile)
+    }
+}
+
+/// Runs a creator's future: the thread is inside it for the length of each poll, whichever thread
+/// that is, and while the future is dropped.
+#[cfg(feature = "async")]
+#[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
+pub(crate) fn inside<F: Future>(
+    pile: Identity,
+    create: impl FnOnce() -> F,
+) -> impl Future<Output = Ran<F::Output>> {
+    async move {
+        // The last is dropped first, also where the caller is cancelled: entered, the future
+        // dropped, left.
+        let _leave = Inside(pile);
+        let mut future = pin!({
+            let _inside = Inside::enter(pile);
+            match run(create) {
+                Ok(future) => future,
+                Err(panic) => return Err(panic),
+            }
+        });
+        let _enter = EnterOnDrop(pile);
+        poll_fn(|cx| {
+            let _inside = Inside::enter(pile);
+            match run(|| future.as_mut().poll(cx)) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        })
+        .await
+    }
+}
+
+#[cfg(feature = "async")]
+struct EnterOnDrop(Identity);
+
+#[cfg(feature = "async")]
+impl Drop for EnterOnDrop {
+    fn drop(&mut self) {
+        std::mem::forget(Inside::enter(self.0));
     }
 }
 

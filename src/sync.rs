@@ -9,6 +9,8 @@ pub(crate) use self::imp::*;
 pub(crate) use std::sync::Arc;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use std::sync::OnceLock;
+/// What a creator answered, or its panic.
+pub(crate) use std::thread::Result as Ran;
 
 #[cfg(not(dogpile_loom))]
 mod imp {
@@ -24,8 +26,45 @@ mod imp {
 
     /// Runs a creator, whose panic unwinds.
     #[inline]
-    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> std::thread::Result<R> {
+    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {
         Ok(creator())
+    }
+
+    /// Starts a thread.
+    #[cfg(feature = "async")]
+    pub(crate) fn spawn_thread(body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        std::thread::Builder::new()
+            .name("dogpile".into())
+            .spawn(body)
+            .map(drop)
+    }
+
+    /// Runs a future to its end on this thread.
+    #[cfg(feature = "async")]
+    pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
+        use std::task::{Context, Poll, Wake};
+        use std::thread::{current, park, Thread};
+
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: super::Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = super::Arc::new(Unpark(current())).into();
+        let mut future = std::pin::pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => park(),
+            }
+        }
+    }
+
+    /// Runs a waker, which is somebody else's code. Its panic, which the panic hook has reported,
+    /// neither keeps the others from being woken nor comes over who wakes them.
+    pub(crate) fn contain(wake: impl FnOnce()) {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wake));
     }
 
     /// What is counted, to the last who has a share in it.
@@ -111,8 +150,22 @@ mod imp {
     // LOOM: its threads share one real thread, and so whether it is panicking, which poisons the
     // locks that innocent threads let go meanwhile. Nothing may be locked while unwinding: the
     // panic is held up until the lease has been given up.
-    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> std::thread::Result<R> {
+    pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(creator))
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) use loom::future::block_on;
+
+    #[cfg(feature = "async")]
+    pub(crate) fn spawn_thread(body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        drop(loom::thread::spawn(body));
+        Ok(())
+    }
+
+    // LOOM: its alarms are panics, and must get through.
+    pub(crate) fn contain(wake: impl FnOnce()) {
+        wake();
     }
 
     // LOOM: its `Arc` has no `into_inner`. Two who try at once may both fail here, and the value is

@@ -63,6 +63,11 @@ impl<T> Creation<T> {
         self.fence
     }
 
+    #[cfg(feature = "async")]
+    pub(super) fn done(&self) -> &Arc<Event> {
+        &self.done
+    }
+
     /// Hands the outcome to everybody who waits. Called once, by who took the creation out of the
     /// pile.
     pub(super) fn complete(&self, outcome: Told<T>) {
@@ -79,6 +84,16 @@ impl<T> Creation<T> {
         if !self.done.wait(time, deadline) {
             return None;
         }
+        // SAFETY: the event was just seen set.
+        unsafe { self.told() }
+    }
+
+    /// The outcome.
+    ///
+    /// # Safety
+    ///
+    /// The event was seen set, by this thread or by one that it happens after.
+    pub(super) unsafe fn told(&self) -> Option<Told<T>> {
         self.outcome.with(|slot| {
             // SAFETY: `done` was seen set, so `complete` has written the slot, and nobody writes it
             // again.

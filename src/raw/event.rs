@@ -1,13 +1,17 @@
-//! One word that threads sleep on until it is set, once and for good.
+//! One word that threads and tasks sleep on until it is set, once and for good.
 
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::clock::{Nap, Tick, Time};
+#[cfg(feature = "async")]
+use crate::raw::tasks::{Place, Tasks};
 use crate::sync::{
     atomic::{AtomicU32, Ordering},
     Arc,
 };
+#[cfg(feature = "async")]
+use crate::sync::{contain, Mutex};
 
 /// Set once, waited for by many.
 ///
@@ -20,6 +24,30 @@ use crate::sync::{
 pub(crate) struct Event {
     word: AtomicU32,
     bed: bed::Bed,
+    #[cfg(feature = "async")]
+    tasks: Mutex<Tasks>,
+}
+
+/// What a sleeper finds who looks at the word and the clock.
+enum Look {
+    Set,
+    /// The deadline has passed.
+    Over,
+    /// It is to sleep while the word is as `seen`, at most for `limit`.
+    Sleep {
+        seen: u32,
+        limit: Option<Duration>,
+    },
+}
+
+/// What a task finds who looks at the word and the clock.
+#[cfg(feature = "async")]
+pub(super) enum Nod {
+    Set,
+    /// The deadline has passed.
+    Over,
+    /// It will be woken; but for the end of this time, by a timer only.
+    Asleep(Option<Duration>),
 }
 
 const SET: u32 = 1;
@@ -30,6 +58,8 @@ impl Event {
         Self {
             word: AtomicU32::new(0),
             bed: bed::Bed::new(),
+            #[cfg(feature = "async")]
+            tasks: Mutex::new(Tasks::new()),
         }
     }
 
@@ -46,27 +76,104 @@ impl Event {
         // before.
         let before = self.word.fetch_or(SET, Ordering::Release);
         debug_assert_eq!(before & SET, 0, "an event is set once");
-        self.bed.wake_all(&self.word);
+        self.wake_all();
     }
 
     /// Sleeps until it is set, or until `deadline`. Says whether it is set, which it may be at the
     /// very deadline.
     pub(crate) fn wait(self: &Arc<Self>, time: &Time, deadline: Option<Tick>) -> bool {
         loop {
-            // ORDERING: pairs with the release in `set`, as in `is_set`, and with the one in
-            // `wake_by_ref`: who sees the nudge sees the time that it announces.
-            let seen = self.word.load(Ordering::Acquire);
-            if seen & SET != 0 {
-                return true;
+            match self.look(time, deadline) {
+                Look::Set => return true,
+                Look::Over => return self.is_set(),
+                Look::Sleep { seen, limit } => self.bed.sleep(&self.word, seen, limit),
             }
-            let limit = match deadline
-                .map(|deadline| time.nap(deadline, || Waker::from(Arc::clone(self))))
-            {
-                Some(Nap::Over) => return self.is_set(),
-                Some(Nap::For(limit)) => Some(limit),
-                Some(Nap::UntilWoken) | None => None,
-            };
-            self.bed.sleep(&self.word, seen, limit);
+        }
+    }
+
+    /// As [`wait`](Event::wait), but has a task woken instead of sleeping. `place` is the task's,
+    /// to be given back by [`leave`](Event::leave).
+    #[cfg(feature = "async")]
+    pub(super) fn poll(
+        self: &Arc<Self>,
+        place: &mut Option<Place>,
+        time: &Time,
+        deadline: Option<Tick>,
+        waker: &Waker,
+    ) -> Nod {
+        loop {
+            match self.look(time, deadline) {
+                Look::Set => return Nod::Set,
+                Look::Over if self.is_set() => return Nod::Set,
+                Look::Over => return Nod::Over,
+                Look::Sleep { seen, limit } => {
+                    if self.lie_down(place, seen, waker) {
+                        return Nod::Asleep(limit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets the task that has this place. Once the event is set there is nothing to forget, and
+    /// no lock is taken.
+    #[cfg(feature = "async")]
+    pub(super) fn leave(&self, place: Place) {
+        if !self.is_set() {
+            let waker = self.tasks.lock().remove(place);
+            drop(waker); // Not under the lock: it is user code.
+        }
+    }
+
+    fn look(self: &Arc<Self>, time: &Time, deadline: Option<Tick>) -> Look {
+        // ORDERING: pairs with the release in `set`, as in `is_set`, and with the one in
+        // `wake_by_ref`: who sees the nudge sees the time that it announces.
+        let seen = self.word.load(Ordering::Acquire);
+        if seen & SET != 0 {
+            return Look::Set;
+        }
+        let nap = deadline.map(|deadline| time.nap(deadline, || Waker::from(Arc::clone(self))));
+        let limit = match nap {
+            Some(Nap::Over) => return Look::Over,
+            Some(Nap::For(limit)) => Some(limit),
+            Some(Nap::UntilWoken) | None => None,
+        };
+        Look::Sleep { seen, limit }
+    }
+
+    /// Has the task woken at the next change of the word; `false` if it is not as `seen` any more.
+    #[cfg(feature = "async")]
+    fn lie_down(&self, place: &mut Option<Place>, seen: u32, waker: &Waker) -> bool {
+        // Whoever changes the word takes the list after that.
+        if place.is_some_and(|place| self.tasks.lock().will_wake(place, waker)) {
+            return true;
+        }
+        // Cloned and dropped outside the lock: a waker is user code.
+        let waker = waker.clone();
+        let mut tasks = self.tasks.lock();
+        // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_all` passes
+        // through after the word has changed. Whoever acts on the word loads it again.
+        if self.word.load(Ordering::Relaxed) == seen {
+            let old = tasks.put(place, waker);
+            drop(tasks);
+            drop(old);
+            true
+        } else {
+            drop(tasks);
+            drop(waker);
+            false
+        }
+    }
+
+    /// Wakes everybody, together. The word has changed.
+    fn wake_all(&self) {
+        self.bed.wake_all(&self.word);
+        #[cfg(feature = "async")]
+        {
+            let tasks = self.tasks.lock().take();
+            for waker in tasks {
+                contain(|| waker.wake());
+            }
         }
     }
 }
@@ -80,7 +187,7 @@ impl Wake for Event {
     fn wake_by_ref(self: &Arc<Self>) {
         // ORDERING: pairs with the acquire in `wait`: publishes the new time.
         self.word.fetch_add(NUDGE, Ordering::Release);
-        self.bed.wake_all(&self.word);
+        self.wake_all();
     }
 }
 

@@ -19,10 +19,16 @@ mod node;
 mod registry;
 mod slot;
 mod state;
+#[cfg(feature = "async")]
+mod tasks;
+#[cfg(feature = "async")]
+mod waiting;
 
 pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::node::{Node, NodeRef, Valued};
+#[cfg(feature = "async")]
+pub(crate) use self::waiting::{Rest, Waiting};
 
 use self::cell::Cell;
 use self::state::State;

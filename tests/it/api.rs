@@ -313,8 +313,8 @@ fn sizes() {
     assert_eq!(size_of::<Lease<PileRef<'_, [u64; 99]>, [u64; 99]>>(), 32);
     assert_eq!(size_of::<Lease<Arc<Dogpile<[u64; 99]>>, [u64; 99]>>(), 24);
     assert_eq!(size_of::<Superseded<[u64; 99]>>(), 8);
-    assert!(size_of::<Busy<'_, [u64; 99]>>() <= 72);
-    assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 80);
+    assert!(size_of::<Busy<'_, [u64; 99]>>() <= 80);
+    assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 88);
     assert!(size_of::<Outcome<'_, [u64; 99]>>() <= 48);
     assert!(size_of::<Acquired<'_, u64>>() <= 48);
     // A guard and where its thread shows that it is inside.
@@ -336,4 +336,58 @@ fn size_of_a_pile() {
     assert_eq!(size_of::<Dogpile<u8>>(), 256);
     assert_eq!(std::mem::align_of::<SyncReaderDogpile<u8>>(), 128);
     assert_eq!(size_of::<SyncReaderDogpile<u8>>(), 384);
+}
+
+/// What the async side promises the compiler.
+#[cfg(feature = "async")]
+mod asynchronous {
+    use dogpile::executor::{Executor, Job, Thread, Timer};
+    use dogpile::{Background, Refused, Wait};
+
+    use super::*;
+
+    assert_impl! {
+        Background<'static, String, PileRef<'static, String>>: Send, Sync, Unpin, Copy, Debug;
+        Background<'static, String, &'static Arc<Dogpile<String>>>: Send, Sync, Unpin, Copy, Debug;
+        Wait<'static, String>: Send, Sync, Unpin, Debug;
+        Job: Send, Unpin, Debug, std::future::Future;
+        Refused: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe, StdError;
+        Thread: Copy, Default, Debug, Executor;
+        dyn Executor: Send, Sync;
+        dyn Timer: Send, Sync;
+        Busy<'static, String>: std::future::IntoFuture;
+    }
+
+    assert_not_impl! {
+        Wait<'static, SendNotSync>: Send;
+        Wait<'static, SyncNotSend>: Send;
+    }
+
+    /// A task holds its future: what it costs to wait, besides the creator's own.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn sizes() {
+        let pile = Dogpile::<[u64; 99]>::new(MINUTE);
+        let call = pile.get_or_create_async(std::future::pending);
+        assert!(std::mem::size_of_val(&call) <= 448);
+        let large = pile.get_or_create_async(|| async {
+            let held = [0_u8; 4096];
+            std::future::ready(()).await;
+            [u64::from(held[99]); 99]
+        });
+        let size = std::mem::size_of_val(&large);
+        assert!(size <= 4096 + 2 * size_of::<[u64; 99]>() + 448, "{size}");
+    }
+
+    #[test]
+    fn errors_say_what_went_wrong() {
+        let refused = Error::<std::fmt::Error>::Refused(Refused::new("full"));
+        assert!(refused.to_string().contains("refused"));
+        assert_eq!(refused.source().unwrap().to_string(), "full");
+        let given_up = Error::<std::fmt::Error>::GivenUp;
+        assert!(given_up.to_string().contains("given up"));
+        let no_timer = Error::<&str>::NoTimer.into_boxed();
+        assert!(no_timer.to_string().contains("Call::timer"));
+        assert_eq!(format!("{:?}", Error::<u8>::NoTimer), "NoTimer");
+    }
 }

@@ -8,6 +8,10 @@
 #![allow(clippy::incompatible_msrv)]
 
 mod api;
+#[cfg(feature = "async")]
+mod asynchronous;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod background;
 mod bad_input;
 mod created;
 mod election;
@@ -20,4 +24,6 @@ mod mistakes;
 mod stress;
 mod support;
 mod sync_reader;
+#[cfg(feature = "async")]
+mod tasks;
 mod truth;

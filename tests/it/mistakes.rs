@@ -318,3 +318,171 @@ fn m15_a_waiter_takes_what_it_waited_for() {
         }
     });
 }
+
+/// The same numbers again, for async callers.
+#[cfg(feature = "async")]
+mod asynchronous {
+    use std::future::pending;
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::tasks::{block_on, poll, poll_by, steps, Alarm};
+    use dogpile::executor::{Executor, Job, Thread};
+    use dogpile::Refused;
+
+    /// 5: a creator that panics, in the call or in a poll, leaves its waiters neither waiting nor
+    /// with a value that is not there.
+    #[test]
+    fn m05_a_panic_leaves_no_task_behind() {
+        within(|| {
+            let pile = Dogpile::new(MINUTE);
+            let mut leader = Box::pin(pile.get_or_create_async(|| async {
+                steps(1).await;
+                burst()
+            }));
+            assert!(poll(leader.as_mut()).is_pending());
+            let mut waiters = [(); 5].map(|()| {
+                let create = || async { String::from("x") };
+                Box::pin(pile.get_or_create_async(create))
+            });
+            assert!(waiters.iter_mut().all(|w| poll(w.as_mut()).is_pending()));
+            assert!(bursts(|| poll(leader)));
+            for waiter in waiters {
+                assert_eq!(*block_on(waiter), "x");
+            }
+            assert_eq!((pile.waiters(), pile.is_creating()), (0, false));
+        });
+    }
+
+    /// 6: a waiter dropped before the end takes the wake-up with it, or is woken after it is gone.
+    #[test]
+    fn m06_a_dropped_waiter_takes_nothing_along() {
+        within(|| {
+            for who in 0..5 {
+                let pile = Dogpile::new(MINUTE);
+                let mut leader = Box::pin(pile.get_or_create_async(|| async {
+                    steps(1).await;
+                    1
+                }));
+                assert!(poll(leader.as_mut()).is_pending());
+                let mut waiters: Vec<_> = (0..5)
+                    .map(|_| (Alarm::new(), Box::pin(pile.get_or_create_async(pending))))
+                    .collect();
+                for ((_, waker), waiter) in &mut waiters {
+                    assert!(poll_by(waker, waiter.as_mut()).is_pending());
+                }
+                let ((dropped, waker), waiter) = waiters.remove(who);
+                drop((waker, waiter));
+                assert_eq!(Arc::strong_count(&dropped), 1, "would be woken yet");
+                assert!(poll(leader).is_ready());
+                assert_eq!(dropped.rings(), 0);
+                for ((alarm, _), waiter) in waiters {
+                    assert_eq!(alarm.rings(), 1);
+                    assert!(matches!(poll(waiter), Poll::Ready(value) if *value == 1));
+                }
+            }
+        });
+    }
+
+    /// 7: callers whose deadline is shorter than the creation, each dropped after a few polls: in
+    /// the background it is begun once, and ends.
+    #[test]
+    fn m07_hasty_tasks_do_not_restart_the_creation() {
+        within(|| {
+            let pile = Arc::new(Dogpile::new(MINUTE));
+            let runs = Arc::new(Runs::default());
+            let end = Arc::new(Barrier::new(2));
+            let caller = || {
+                let (runs, end) = (Arc::clone(&runs), Arc::clone(&end));
+                pile.background(&Thread).get_or_create_async(|| async move {
+                    runs.run(|| end.wait());
+                    1
+                })
+            };
+            for _ in 0..10 {
+                let mut hasty = Box::pin(caller());
+                for _ in 0..3 {
+                    assert!(poll(hasty.as_mut()).is_pending());
+                }
+            }
+            end.wait();
+            assert_eq!(*block_on(caller()).unwrap(), 1);
+            assert_eq!(runs.count(), 1);
+        });
+    }
+
+    /// 9: a flag "somebody is fetching" that a cancelled future leaves set, or an early return.
+    #[test]
+    fn m09_no_flag_stays_set_by_a_dropped_task() {
+        async fn early(polls: usize) -> Result<u32, &'static str> {
+            steps(polls).await;
+            if polls < 10 {
+                return Err("early");
+            }
+            Ok(7)
+        }
+        within(|| {
+            for held in [None, Some(0)] {
+                let pile = Dogpile::new(MINUTE);
+                if let Some(value) = held {
+                    pile.set(value);
+                    pile.expire();
+                }
+                for polls in 1..=10 {
+                    let mut caller = Box::pin(pile.get_or_try_create_async(|| early(20)));
+                    for _ in 0..polls {
+                        assert!(poll(caller.as_mut()).is_pending());
+                    }
+                    assert!(pile.is_creating());
+                    drop(caller);
+                    assert!(!pile.is_creating());
+                    let caller = pile.get_or_try_create_async(|| early(polls - 1));
+                    assert_eq!(block_on(caller).unwrap_err().created(), Some(&"early"));
+                    assert!(!pile.is_creating());
+                }
+                let guard = block_on(pile.get_or_try_create_async(|| early(10))).unwrap();
+                assert_eq!((*guard, guard.origin()), (7, Origin::CreatedHere));
+            }
+        });
+    }
+
+    /// 13: the background refresh inherits the caller's cancellation or deadline and never gives
+    /// the lease back.
+    #[test]
+    fn m13_a_background_creation_is_nobodys_but_its_own() {
+        /// Runs a job on a thread, or drops it there in the middle.
+        struct Drops;
+        impl Executor for Drops {
+            fn spawn(&self, job: Job) -> Result<(), Refused> {
+                let mut job = Box::pin(job);
+                assert!(poll(job.as_mut()).is_pending());
+                Ok(())
+            }
+        }
+        within(|| {
+            let pile = Arc::new(Dogpile::with_value(MINUTE, 0));
+            pile.expire();
+            // The caller finds it stale and is gone before the creation has begun ...
+            let start = Arc::new(Barrier::new(2));
+            let wait = Arc::clone(&start);
+            let call = pile.background(&Thread).wait(Duration::ZERO);
+            let stale = call.get_or_create(move || {
+                wait.wait();
+                1
+            });
+            assert_eq!(stale.unwrap().origin(), Origin::Stale);
+            assert!(pile.is_creating());
+            start.wait();
+            until(|| pile.is_fresh());
+            assert_eq!(*pile.peek().unwrap(), 1);
+            // ... and a creation that its executor drops gives the lease back.
+            pile.invalidate();
+            for _ in 0..2 {
+                let answer = pile.background(&Drops).get_or_create_async(pending);
+                assert!(matches!(block_on(answer), Err(dogpile::Error::GivenUp)));
+                assert!(!pile.is_creating());
+            }
+        });
+    }
+}

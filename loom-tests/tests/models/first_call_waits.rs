@@ -25,9 +25,22 @@
 //!
 //! wakes-without-the-lock | src/raw/event.rs
 //! - drop(self.lock.lock());
+//!
+//! wakes-threads-only | src/raw/event.rs
+//! - contain(|| waker.wake());
+//! + drop(waker);
+//!
+//! wakes-tasks-only | src/raw/event.rs
+//! - self.bed.wake_all(&self.word);
+//!   #[cfg(feature = "async")]
+//!
+//! wakes-one-task | src/raw/event.rs
+//! - for waker in tasks {
+//! + if let Some(waker) = tasks.into_iter().next() {
 //! ```
 
 use dogpile::{Dogpile, Origin};
+use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{model, Source, HOUR};
@@ -91,5 +104,50 @@ fn the_outcome_is_handed_over_even_if_the_value_is_gone_by_then() {
                 (1, Origin::CreatedByAnother, 1)
             );
         }
+    });
+}
+
+#[test]
+fn a_thread_and_a_task_wait_for_one_creation() {
+    model(|| {
+        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let task = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || {
+                let (pile, source) = &*pile;
+                *block_on(pile.get_or_create_async(|| async { source.create() }))
+            })
+        };
+        let thread = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || *pile.0.get_or_create(|| pile.1.create()))
+        };
+        let (pile, source) = &*pile;
+        assert_eq!(*pile.get_or_create(|| source.create()), 1);
+        assert_eq!((task.join().unwrap(), thread.join().unwrap()), (1, 1));
+        assert_eq!(source.runs(), 1);
+    });
+}
+
+#[test]
+fn two_tasks_wait_for_a_task() {
+    model(|| {
+        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let tasks: Vec<_> = (0..2)
+            .map(|_| {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || {
+                    let (pile, source) = &*pile;
+                    *block_on(pile.get_or_create_async(|| async { source.create() }))
+                })
+            })
+            .collect();
+        let (pile, source) = &*pile;
+        let value = block_on(pile.get_or_create_async(|| async { source.create() }));
+        assert_eq!(*value, 1);
+        for task in tasks {
+            assert_eq!(task.join().unwrap(), 1);
+        }
+        assert_eq!(source.runs(), 1);
     });
 }

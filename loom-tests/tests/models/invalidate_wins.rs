@@ -18,8 +18,8 @@
 //! + tell(creation, Told::Value(node.clone()));
 //!
 //! store-is-asked-after-an-invalidate | src/acquire.rs
-//! - let (looked_up, verdict) = if seen.is_none() && pile.is_emptied() {
-//! + let (looked_up, verdict) = if seen.is_none() && !pile.is_emptied() {
+//! - !(self.seen.is_none() && self.call.place.pile.is_emptied())
+//! + !(self.seen.is_none() && !self.call.place.pile.is_emptied())
 //! ```
 
 use std::convert::Infallible;

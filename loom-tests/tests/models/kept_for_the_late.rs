@@ -4,12 +4,12 @@
 //!
 //! ```breakages
 //! acquire-forgets-what-it-saw | src/acquire.rs
-//! - let seen_placed = seen.as_ref().map_or(0, |node| node.placed());
-//! + let seen_placed = u64::MAX;
+//! - seen_placed: seen.as_ref().map_or(0, |node| node.placed()),
+//! + seen_placed: u64::MAX,
 //!
 //! acquire-takes-what-it-saw | src/acquire.rs
-//! - let seen_placed = seen.as_ref().map_or(0, |node| node.placed());
-//! + let seen_placed = 0;
+//! - seen_placed: seen.as_ref().map_or(0, |node| node.placed()),
+//! + seen_placed: 0,
 //!
 //! acquire-keeps-nothing | src/acquire.rs
 //! - |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(keep));

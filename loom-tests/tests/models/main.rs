@@ -11,6 +11,8 @@ mod canary;
 #[cfg(dogpile_loom)]
 mod broadcast;
 #[cfg(dogpile_loom)]
+mod cancel_is_safe;
+#[cfg(dogpile_loom)]
 mod dropped_once_and_soon;
 #[cfg(dogpile_loom)]
 mod error_reaches_everyone_once;

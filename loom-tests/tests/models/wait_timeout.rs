@@ -11,16 +11,28 @@
 //! - let now = self.now();
 //!
 //! clock-wakes-nobody | src/clock.rs
-//! - sleeper.wake();
+//! - contain(|| sleeper.wake());
 //! + drop(sleeper);
 //!
 //! nudge-without-a-mark | src/raw/event.rs
 //! - self.word.fetch_add(NUDGE, Ordering::Release);
+//!
+//! nudge-for-threads-only | src/raw/event.rs
+//!   self.word.fetch_add(NUDGE, Ordering::Release);
+//! - self.wake_all();
+//! + self.bed.wake_all(&self.word);
+//!
+//! task-lies-down-without-a-second-look | src/raw/event.rs
+//! - if self.word.load(Ordering::Relaxed) == seen {
+//! + let _ = seen;
+//! + if true {
+//!   let old = tasks.put(place, waker);
 //! ```
 
 use std::time::Duration;
 
 use dogpile::{Dogpile, ManualClock};
+use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
 use loom_tests::{model, HOUR};
@@ -80,5 +92,34 @@ fn as_the_value_lands() {
             Err(error) => assert!(error.is_timed_out()),
         }
         assert_eq!(pile.waiters(), 0);
+    });
+}
+
+#[test]
+fn a_task_while_the_creator_never_ends() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let mut waiter = None;
+        drop(pile.get_or_create(|| {
+            let thread = {
+                let pile = Arc::clone(&pile);
+                thread::spawn(move || {
+                    let call = pile.call().wait(LIMIT);
+                    block_on(call.get_or_create_async(|| async { 2 })).map(|v| *v)
+                })
+            };
+            if pile.waiters() == 1 {
+                clock.advance(LIMIT);
+                // As for a thread.
+                assert!(thread.join().unwrap().unwrap_err().is_timed_out());
+            } else {
+                waiter = Some(thread);
+            }
+            1
+        }));
+        if let Some(waiter) = waiter {
+            assert_eq!(waiter.join().unwrap().unwrap(), 1);
+        }
     });
 }

@@ -1,0 +1,557 @@
+//! The async forms: of calls, of [`Dogpile`]'s short methods, and of the wait for who creates.
+//!
+//! Threads and tasks share a pile, its one election and its waiters. An async creator is called by
+//! the elected task alone, and its future is polled by that task; nothing here starts a task.
+
+// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+#![allow(clippy::manual_async_fn)]
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{poll_fn, Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::acquire::{self, Acquired, Lookup, Search};
+use crate::attempt::{Busy, Outcome};
+use crate::call::{Accept, Call, Demand, Elected, Patience};
+use crate::clock::Tick;
+use crate::created::{Created, Creating};
+use crate::dogpile::Dogpile;
+use crate::error::{Error, Failure};
+use crate::executor::{Sleep, Timer};
+use crate::guard::{Guard, Origin};
+use crate::place::PileRef;
+use crate::raw::{Rest, Waiting};
+use crate::reentrancy::{is_inside, Identity};
+
+/// Waits for the end of somebody else's creation: `busy.await`.
+///
+/// # Cancel safety
+///
+/// Dropping it disturbs nobody.
+#[must_use = "a future does nothing until it is polled"]
+pub struct Wait<'a, T> {
+    place: PileRef<'a, T>,
+    /// Nothing if the creation is over already.
+    waiting: Option<Waiting<T>>,
+    floor: u64,
+    origin: Origin,
+}
+
+impl<'a, T> Wait<'a, T> {
+    /// A look for the outcome. `Err`: it is not there; and the time after which it is to be looked
+    /// for once more, if nobody else sees to that.
+    fn look(
+        &mut self,
+        deadline: Option<Tick>,
+        cx: &mut Context<'_>,
+    ) -> Result<Outcome<'a, T>, Option<Duration>> {
+        let PileRef { config, pile } = self.place;
+        // At each poll: a future may be polled by one task first and by another later.
+        if is_inside(Identity::of(pile)) {
+            return Ok(Outcome::Reentrant);
+        }
+        let Some(waiting) = &mut self.waiting else {
+            return Ok(Outcome::ElectAnew);
+        };
+        match waiting.poll(&config.time, deadline, cx.waker()) {
+            Rest::Told(told) => {
+                let fence = waiting.fence();
+                Ok(Outcome::of(told, fence, self.floor, self.origin, config))
+            }
+            Rest::Over => Ok(Outcome::TimedOut),
+            Rest::Asleep(limit) => Err(limit),
+        }
+    }
+}
+
+impl<'a, T> Future for Wait<'a, T> {
+    type Output = Outcome<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<'a, T>> {
+        self.look(None, cx).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<T> Unpin for Wait<'_, T> {}
+
+impl<T> fmt::Debug for Wait<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").finish_non_exhaustive()
+    }
+}
+
+/// As [`Busy::wait`], for tasks.
+impl<'a, T> IntoFuture for Busy<'a, T> {
+    type Output = Outcome<'a, T>;
+    type IntoFuture = Wait<'a, T>;
+
+    fn into_future(self) -> Wait<'a, T> {
+        Wait {
+            place: self.place,
+            floor: self.floor,
+            origin: self.origin,
+            waiting: self.into_creation().map(Waiting::new),
+        }
+    }
+}
+
+/// The limit of an async call's waiting, with what wakes it then.
+pub(crate) struct AsyncPatience<'a> {
+    patience: Patience,
+    deadline: Option<Tick>,
+    timer: Option<&'a dyn Timer>,
+    sleep: Option<Sleep>,
+}
+
+impl<'a> AsyncPatience<'a> {
+    pub(crate) fn of<T>(call: &Call<'a, T>) -> Self {
+        let patience = call.patience();
+        Self {
+            deadline: patience.deadline(),
+            patience,
+            timer: call.timer,
+            sleep: None,
+        }
+    }
+
+    /// What the outcome of a wait means to the call. `None`: to be attempted anew.
+    pub(crate) fn answer<'p, T, E: Send + Sync + 'static>(
+        &self,
+        outcome: Result<Outcome<'p, T>, NoTimer>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Option<Result<Guard<'p, T>, Error<E>>> {
+        match outcome {
+            Ok(outcome) => self.patience.answer(outcome, failed),
+            Err(NoTimer) => Some(Err(Error::NoTimer)),
+        }
+    }
+
+    /// Waits for somebody else's creation.
+    pub(crate) fn poll<'p, T>(
+        &mut self,
+        wait: &mut Wait<'p, T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Outcome<'p, T>, NoTimer>> {
+        let rest = match wait.look(self.deadline, cx) {
+            Ok(outcome) => return Poll::Ready(Ok(outcome)),
+            Err(None) => return Poll::Pending,
+            Err(Some(rest)) => rest,
+        };
+        let Some(timer) = self.timer else {
+            return Poll::Ready(Err(NoTimer));
+        };
+        let sleep = self.sleep.get_or_insert_with(|| timer.sleep(rest));
+        if sleep.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        // The time is over, whatever the clock says. An outcome of the same moment counts.
+        self.deadline = Some(Tick::ZERO);
+        Poll::Ready(Ok(wait
+            .look(self.deadline, cx)
+            .unwrap_or(Outcome::TimedOut)))
+    }
+}
+
+/// A wait limit that nothing keeps.
+pub(crate) struct NoTimer;
+
+/// # Async forms
+///
+/// A limit of [`wait`](Call::wait) needs something that wakes the task at its end: a
+/// [`timer`](Call::timer), or an injected clock that is moved by hand. Without one, and by the
+/// system's clock, a call with a limit is answered with [`Error::NoTimer`], hit or not. The time-out
+/// of your runtime around the call needs nothing, but drops this call's own creator too, where it
+/// was elected; [`Dogpile::background`] is the way around that.
+impl<'a, T> Call<'a, T> {
+    /// Has the wait limit of an async call kept by this timer.
+    ///
+    /// # Example
+    ///
+    /// With an adapter, here the one for tokio:
+    ///
+    /// ```
+    /// # #[cfg(feature = "tokio")] {
+    /// # use std::time::Duration;
+    /// use dogpile::{executor::Tokio, Dogpile};
+    ///
+    /// static RATES: Dogpile<Vec<f64>> = Dogpile::new(Duration::from_secs(60));
+    ///
+    /// # async fn fetch() -> Vec<f64> { vec![1.0842] }
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let call = RATES.call().wait(Duration::from_millis(50)).timer(&Tokio);
+    /// assert_eq!(call.get_or_create_async(fetch).await.unwrap()[0], 1.0842);
+    /// # });
+    /// # }
+    /// ```
+    pub fn timer(mut self, timer: &'a dyn Timer) -> Self {
+        self.timer = Some(timer);
+        self
+    }
+
+    /// As [`get_or_create`](Call::get_or_create), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_create`](Call::get_or_create); [`Error::NoTimer`] if the call has a wait limit
+    /// that nothing keeps.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Dogpile::get_or_create_async`].
+    pub fn get_or_create_async<F: Future<Output = T>>(
+        self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<Infallible>>> {
+        let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
+        // Somebody else's failure is no answer to a caller whose creator cannot fail.
+        self.answer_async(create, |_failure| None)
+    }
+
+    /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Call::get_or_try_create); [`Error::NoTimer`] if the call has a wait
+    /// limit that nothing keeps.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Dogpile::get_or_create_async`].
+    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
+        self.answer_async(create, |failure| Some(failure.into_error()))
+    }
+
+    /// As [`get_or_create_with`](Call::get_or_create_with), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_create_with`](Call::get_or_create_with); [`Error::NoTimer`] if the call has a
+    /// wait limit that nothing keeps.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Dogpile::get_or_create_async`].
+    pub fn get_or_create_with_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        self.answer_async(create, |failure| Some(failure.into_error()))
+    }
+
+    /// As [`acquire`](Call::acquire), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Call::acquire); [`Error::NoTimer`] if the call has a wait limit that nothing
+    /// keeps.
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Dogpile::get_or_create_async`]. A look-up that is dropped elects nobody and tells nobody.
+    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
+        self,
+        create: impl FnOnce() -> F,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<Acquired<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        async move {
+            self.require_timer()?;
+            let keep = self.place.config.keep;
+            let create = |_: Creating<'a, T>| async move {
+                let value = create().await?;
+                Ok(Created::new(value).keep(keep))
+            };
+            let failed = |failure: Failure| Some(failure.into_error());
+            if self.demand == Demand::New {
+                // Nothing that is there already would do.
+                let created = self.answer_async(create, failed).await;
+                return created.map(Acquired::from);
+            }
+            let mut search = Search::begin(self);
+            if search.is_worthwhile() {
+                search.found(get().await.map_err(Error::Get)?);
+            }
+            if let Some(acquired) = search.at_once() {
+                return Ok(acquired);
+            }
+            let mut patience = AsyncPatience::of(&self);
+            loop {
+                let mut wait = match search.attempt() {
+                    acquire::Attempt::Hit(acquired) => return Ok(acquired),
+                    acquire::Attempt::Lease(lease) => {
+                        return lease.create_async(create).await.map(Acquired::from);
+                    }
+                    acquire::Attempt::Busy(busy) => busy.into_future(),
+                };
+                let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+                if let Some(answer) = patience.answer(outcome, failed) {
+                    return answer.map(Acquired::from);
+                }
+            }
+        }
+    }
+
+    /// All of a call but `acquire`; as the blocking forms. A block and not an `async fn`, which
+    /// would hold its arguments twice.
+    fn answer_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        async move {
+            self.require_timer()?;
+            if let Some(guard) = self.glance() {
+                return Ok(guard);
+            }
+            let elected = {
+                let mut patience = AsyncPatience::of(&self);
+                self.elect_async(&mut patience, &failed).await
+            };
+            match elected {
+                Elected::Answer(answer) => answer,
+                Elected::Lead(lease) => lease.create_async(create).await,
+            }
+        }
+    }
+
+    /// As `elect`.
+    pub(crate) async fn elect_async<E: Send + Sync + 'static>(
+        &self,
+        patience: &mut AsyncPatience<'a>,
+        failed: &impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Elected<'a, T, E> {
+        let mut floor = None;
+        loop {
+            let mut wait = match self.look_again(&mut floor) {
+                Ok(elected) => return elected,
+                Err(busy) => busy.into_future(),
+            };
+            let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+            if let Some(answer) = patience.answer(outcome, failed) {
+                return Elected::Answer(answer);
+            }
+        }
+    }
+
+    /// Refuses a wait limit that nothing keeps: always, and not only the first time that the call
+    /// would have to wait.
+    pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
+        match self.wait {
+            Some(limit) if !limit.is_zero() => {
+                if self.timer.is_none() && self.place.config.time.is_system() {
+                    return Err(Error::NoTimer);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// # Async forms
+///
+/// Tasks and threads share the pile: its election, its waiters, its value. The futures are `Send`
+/// where what they hold is, need no runtime, and allocate nothing on a hit.
+impl<T> Dogpile<T> {
+    /// As [`get_or_create`](Dogpile::get_or_create), for tasks.
+    ///
+    /// `create` is called by the elected task alone, which polls the future itself. A task that is
+    /// polled no more holds the lease until it is dropped: who has a stale value goes on meanwhile,
+    /// who has none waits.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates. If called from inside the
+    /// creator of the same pile, which is one poll of its future, with no value to be had:
+    /// [`get_or_try_create_async`](Dogpile::get_or_try_create_async) returns that as an error.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. If it was elected, its creation is dropped and the
+    /// lease given up: those who wait are woken, and the next to come creates. If it waited, nobody
+    /// notices. To have the creation go on, see [`background`](Dogpile::background).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::Dogpile;
+    /// static MOTD: Dogpile<String> = Dogpile::new(Duration::from_secs(60));
+    ///
+    /// # async fn fetch() -> String { "hello".into() }
+    /// # futures::executor::block_on(async {
+    /// let text = MOTD.get_or_create_async(|| async { fetch().await.to_uppercase() }).await;
+    /// assert_eq!(*text, "HELLO");
+    /// # });
+    /// ```
+    pub fn get_or_create_async<F: Future<Output = T>>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Guard<'_, T>> {
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().glance() {
+                return guard;
+            }
+            match self.call().get_or_create_async(create).await {
+                Ok(guard) => guard,
+                Err(error) => panic!(
+                    "Dogpile::get_or_create_async: {error} (get_or_try_create_async returns this \
+                     as an error)"
+                ),
+            }
+        }
+    }
+
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](Dogpile::get_or_create_async).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::{Dogpile, Error};
+    /// # futures::executor::block_on(async {
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let answer = pile.get_or_try_create_async(|| async { "seven".parse::<u32>() }).await;
+    /// assert!(matches!(answer, Err(Error::Create(_))));
+    /// assert_eq!(*pile.get_or_try_create_async(|| async { "7".parse::<u32>() }).await?, 7);
+    /// # Ok::<_, Error<std::num::ParseIntError>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<Guard<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().glance() {
+                return Ok(guard);
+            }
+            self.call().get_or_try_create_async(create).await
+        }
+    }
+
+    /// As [`get_or_create_with`](Dogpile::get_or_create_with), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](Dogpile::get_or_create_async).
+    pub fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
+        &'a self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        self.call().get_or_create_with_async(create)
+    }
+
+    /// As [`acquire`](Dogpile::acquire), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Dogpile::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](Dogpile::get_or_create_async). A look-up that is dropped elects
+    /// nobody and tells nobody.
+    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
+        &self,
+        create: impl FnOnce() -> F,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<Acquired<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        self.call().acquire_async(create, get)
+    }
+
+    /// As [`refresh`](Dogpile::refresh), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](Dogpile::get_or_create_async).
+    pub fn refresh_async<E: Send + Sync + 'static, F>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<Guard<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let call = self.call().accept(Accept::New);
+        call.get_or_try_create_async(create)
+    }
+}

@@ -1,0 +1,529 @@
+//! Creations in the background: what becomes of them, of their callers, and of the executors.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use dogpile::executor::{Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
+use dogpile::{Accept, Dogpile, Error, Guard, Origin, Refused};
+
+use crate::support::{burst, manual, until, within, Runs, MINUTE, NANO, SECOND};
+use crate::tasks::{block_on, poll, poll_by, steps, until_task, Alarm};
+
+/// Keeps jobs until the test runs them; can be full, and shut down.
+#[derive(Default)]
+struct Shelf {
+    jobs: Mutex<Vec<Job>>,
+    full: bool,
+    drops: bool,
+}
+
+impl Executor for Shelf {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        if self.full {
+            return Err(Refused::new("the shelf is full"));
+        }
+        if !self.drops {
+            self.jobs.lock().unwrap().push(job);
+        }
+        Ok(())
+    }
+}
+
+impl Shelf {
+    fn take(&self) -> Job {
+        self.jobs.lock().unwrap().pop().expect("no job was started")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs.lock().unwrap().is_empty()
+    }
+}
+
+fn is_refused<E>(answer: Result<Guard<'_, u32>, Error<E>>) -> bool {
+    matches!(answer, Err(Error::Refused(_)))
+}
+
+/// The caller who finds the value stale has the creation started, takes the stale value and leaves.
+#[test]
+fn a_stale_value_is_taken_and_its_caller_leaves() {
+    let (_, builder) = manual(MINUTE);
+    let pile = Arc::new(builder.build());
+    pile.set(1);
+    pile.expire();
+    let shelf = Shelf::default();
+    let value = pile.background(&shelf).get_or_create(|| 2).unwrap();
+    assert_eq!((*value, value.origin()), (1, Origin::Stale));
+    // So does everybody else, and one creation is enough.
+    let value = pile.background(&shelf).get_or_create(|| 3).unwrap();
+    assert_eq!((*value, value.origin()), (1, Origin::Stale));
+    let job = shelf.take();
+    assert!(shelf.is_empty());
+    job.run();
+    let value = pile.background(&shelf).get_or_create(|| 4).unwrap();
+    assert_eq!((*value, value.origin()), (2, Origin::Fresh));
+    assert!(shelf.is_empty());
+}
+
+/// Nothing is cloned, and nothing allocated, unless the caller is elected.
+#[test]
+fn a_hit_costs_nothing_more() {
+    let pile = Arc::new(Dogpile::with_value(MINUTE, 1));
+    let shelf = Shelf::default();
+    let hit = || {
+        let guard = pile.background(&shelf).get_or_create(|| 2).unwrap();
+        assert_eq!((*guard, Arc::strong_count(&pile)), (1, 1));
+        let call = pin!(pile.background(&shelf).get_or_create_async(pending));
+        assert!(poll_by(futures::task::noop_waker_ref(), call).is_ready());
+    };
+    hit();
+    assert_eq!(allocation_counter::measure(hit).count_total, 0);
+    assert!(shelf.is_empty());
+}
+
+/// Without a value the caller waits for what it had started: a thread, and a task.
+#[test]
+fn without_a_value_it_waits() {
+    within(|| {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let value = pile.background(&Thread).get_or_create(|| 1).unwrap();
+        assert_eq!((*value, value.origin()), (1, Origin::CreatedHere));
+        pile.invalidate();
+        let call = pile.background(&Thread);
+        let value = block_on(call.get_or_create_async(|| async { 2 })).unwrap();
+        assert_eq!((*value, value.origin()), (2, Origin::CreatedHere));
+        // A stale one, for a caller who does not take it.
+        let call = pile.background(&Thread).accept(Accept::New);
+        assert_eq!(*call.get_or_create(|| 3).unwrap(), 3);
+        pile.expire();
+        let call = pile
+            .background(&Thread)
+            .max_age(SECOND)
+            .accept(Accept::Fresh);
+        assert_eq!(*call.get_or_create(|| 4).unwrap(), 4);
+    });
+}
+
+/// Its callers, and others who wait for it, in any form.
+#[test]
+fn everybody_waits_for_one() {
+    within(|| {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let shelf = Shelf::default();
+        let mut first = Box::pin(pile.background(&shelf).get_or_create_async(|| async { 1 }));
+        assert!(poll(first.as_mut()).is_pending());
+        let mut second = Box::pin(pile.background(&shelf).get_or_create_async(pending));
+        assert!(poll(second.as_mut()).is_pending());
+        thread::scope(|threads| {
+            let plain =
+                threads.spawn(|| pile.get_or_create(|| panic!("a second creator")).origin());
+            let background = threads.spawn(|| {
+                let call = pile.background(&shelf);
+                call.get_or_create(|| panic!("a second creator"))
+                    .unwrap()
+                    .origin()
+            });
+            until(|| pile.waiters() == 4);
+            shelf.take().run();
+            assert_eq!(plain.join().unwrap(), Origin::CreatedByAnother);
+            assert_eq!(background.join().unwrap(), Origin::CreatedByAnother);
+        });
+        let Poll::Ready(Ok(value)) = poll(first) else {
+            panic!()
+        };
+        assert_eq!(value.origin(), Origin::CreatedHere);
+        let Poll::Ready(Ok(value)) = poll(second) else {
+            panic!()
+        };
+        assert_eq!(value.origin(), Origin::CreatedByAnother);
+        assert!(shelf.is_empty());
+    });
+}
+
+/// The caller leaves, by being dropped or by its limit, and the creation goes on.
+#[test]
+fn a_caller_who_leaves_stops_nothing() {
+    let (clock, builder) = manual(MINUTE);
+    let pile = Arc::new(builder.build());
+    let shelf = Shelf::default();
+    let mut caller = Box::pin(pile.background(&shelf).get_or_create_async(|| async { 1 }));
+    assert!(poll(caller.as_mut()).is_pending());
+    drop(caller);
+    let limited = pile.background(&shelf).wait(SECOND);
+    let mut caller = Box::pin(limited.get_or_create_async(pending));
+    assert!(poll(caller.as_mut()).is_pending());
+    clock.advance(SECOND);
+    assert!(matches!(poll(caller), Poll::Ready(Err(error)) if error.is_timed_out()));
+    assert!(pile.is_creating());
+    shelf.take().run();
+    assert_eq!(*pile.peek().unwrap(), 1);
+    assert!(shelf.is_empty());
+}
+
+/// The limit of a thread holds for what it had started as well.
+#[test]
+fn a_limit_is_to_waiting_for_ones_own_too() {
+    let (_, builder) = manual(MINUTE);
+    let pile = Arc::new(builder.build());
+    let shelf = Shelf::default();
+    let call = pile.background(&shelf).wait(Duration::ZERO);
+    assert!(call.get_or_create(|| 1).unwrap_err().is_timed_out());
+    shelf.take().run();
+    assert_eq!(*call.get_or_create(|| 2).unwrap(), 1);
+}
+
+/// A limit that nothing keeps: the executor has no timer.
+#[test]
+fn a_limit_needs_a_timer() {
+    let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+    let call = pile.background(&Thread).wait(SECOND);
+    let answer = block_on(call.get_or_create_async(pending));
+    assert!(matches!(answer, Err(Error::NoTimer)));
+    assert!(!pile.is_creating());
+}
+
+/// 10 callers with 100 ms each on a creation of 120 ms, whose time-outs are around the calls, or
+/// those of the calls: one creation, the value is there after it, and everybody later is served.
+#[test]
+fn hasty_callers_get_the_value_in_the_end() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    for around in [true, false] {
+        runtime.block_on(async {
+            let pile = Arc::new(Dogpile::new(MINUTE));
+            let runs = Arc::new(Runs::default());
+            let limit = Duration::from_millis(100);
+            let caller = || {
+                let runs = Arc::clone(&runs);
+                let create = || async move {
+                    runs.run(|| ());
+                    tokio::time::sleep(Duration::from_millis(120)).await;
+                    Ok::<_, Infallible>(7)
+                };
+                let call = pile.background(&Tokio);
+                async move {
+                    if around {
+                        let call = call.get_or_try_create_async(create);
+                        let answer = tokio::time::timeout(limit, call).await;
+                        return answer.ok().map(|value| value.unwrap());
+                    }
+                    match call.wait(limit).get_or_try_create_async(create).await {
+                        Ok(value) => Some(value),
+                        Err(error) => {
+                            assert!(error.is_timed_out());
+                            None
+                        }
+                    }
+                }
+            };
+            let answers = futures::future::join_all((0..10).map(|_| caller())).await;
+            assert!(answers.iter().all(Option::is_none));
+            assert_eq!((pile.waiters(), pile.is_creating()), (0, true));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            until_task(|| pile.is_fresh()).await;
+            for _ in 0..10 {
+                assert_eq!(*caller().await.unwrap(), 7);
+            }
+            assert_eq!(runs.count(), 1);
+        });
+    }
+}
+
+#[test]
+fn every_executor_runs_it() {
+    fn runs_on(executor: &dyn Executor) {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let task = pile.background(executor);
+        let value = block_on(task.get_or_try_create_async(|| async {
+            steps(3).await;
+            Ok::<_, ()>(1)
+        }));
+        assert_eq!(*value.unwrap(), 1);
+        pile.invalidate();
+        let thread = pile.background(executor);
+        assert_eq!(*thread.get_or_try_create(|| Ok::<_, ()>(2)).unwrap(), 2);
+        let failed = pile.background(executor).accept(Accept::New);
+        let failed = failed.get_or_try_create(|| Err("down")).unwrap_err();
+        assert_eq!(failed.created(), Some(&"down"));
+        // A panic is the executor's to swallow or to tell; the pile survives it, and so do they.
+        let bursts = pile.background(executor).accept(Accept::New);
+        let answer = bursts.get_or_create(|| burst());
+        assert!(matches!(answer, Err(Error::GivenUp)));
+        let again = pile.background(executor).accept(Accept::New);
+        assert_eq!(*again.get_or_create(|| 3).unwrap(), 3);
+    }
+    within(|| {
+        runs_on(&Thread);
+        runs_on(&Smol);
+        runs_on(&Rayon);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()
+            .unwrap();
+        let _here = runtime.enter();
+        runs_on(&Tokio);
+        runs_on(&TokioBlocking);
+    });
+}
+
+/// The timers of the adapters end a wait for what does not end.
+#[test]
+fn every_timer_rings() {
+    within(|| {
+        let instant = Duration::from_nanos(1);
+        let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+        let call = pile.background(&Smol).wait(instant);
+        let answer = block_on(call.get_or_create_async(pending));
+        assert!(answer.unwrap_err().is_timed_out());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let answer = runtime.block_on(async {
+            let call = pile.background(&TokioBlocking).wait(instant);
+            call.get_or_create_async(pending).await
+        });
+        assert!(answer.unwrap_err().is_timed_out());
+    });
+}
+
+/// An executor that refuses, says nothing and drops, or is not there: the caller is told, the lease
+/// is given up, and those who wait go on.
+#[test]
+fn a_refusal_is_an_error_that_the_pile_survives() {
+    within(|| {
+        let full = Shelf {
+            full: true,
+            ..Shelf::default()
+        };
+        let shut_down = Shelf {
+            drops: true,
+            ..Shelf::default()
+        };
+        let gone = {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            Runtime(runtime.handle().clone())
+        };
+        let executors: [&dyn Executor; 4] = [&full, &shut_down, &gone, &Tokio];
+        for executor in executors {
+            for held in [None, Some(0)] {
+                let pile = Arc::new(Dogpile::new(MINUTE));
+                if let Some(value) = held {
+                    pile.set(value);
+                    pile.expire();
+                }
+                for _ in 0..2 {
+                    let call = pile.background(executor);
+                    assert!(is_refused(call.get_or_create(|| 1)));
+                    assert!(is_refused(block_on(call.get_or_create_async(pending))));
+                    assert!(!pile.is_creating());
+                    assert_eq!(Arc::strong_count(&pile), 1);
+                }
+                assert_eq!(*pile.get_or_create(|| 2), 2);
+            }
+        }
+        let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+        let error = pile.background(&full).get_or_create(|| 1).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "the shelf is full");
+    });
+}
+
+/// A tokio runtime by its handle, which outlives it.
+struct Runtime(tokio::runtime::Handle);
+
+impl Executor for Runtime {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        drop(self.0.spawn(job));
+        Ok(())
+    }
+}
+
+/// A job that was taken and is dropped later, before it began or in the middle.
+#[test]
+fn a_job_that_is_dropped_later_is_given_up() {
+    for polls in 0..3 {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let shelf = Shelf::default();
+        let mut caller = Box::pin(pile.background(&shelf).get_or_create_async(|| async {
+            steps(5).await;
+            1
+        }));
+        assert!(poll(caller.as_mut()).is_pending());
+        let mut other = Box::pin(pile.get_or_create_async(|| async { 2 }));
+        assert!(poll(other.as_mut()).is_pending());
+        let mut job = Box::pin(shelf.take());
+        for _ in 0..polls {
+            assert!(poll(job.as_mut()).is_pending());
+        }
+        drop(job);
+        assert!(!pile.is_creating());
+        match (poll(caller), polls) {
+            (Poll::Ready(Err(Error::Refused(_))), 0) => {}
+            (Poll::Ready(Err(Error::GivenUp)), 1..) => {}
+            (answer, _) => panic!("{answer:?} after {polls} polls"),
+        }
+        assert!(matches!(poll(other), Poll::Ready(value) if *value == 2));
+    }
+}
+
+/// A pool of threads that can be full, for a program without tasks.
+#[test]
+fn a_pool_of_ones_own() {
+    struct Pool(SyncSender<Job>);
+    impl Executor for Pool {
+        fn spawn(&self, job: Job) -> Result<(), Refused> {
+            let sent = self.0.try_send(job);
+            sent.map_err(|_| Refused::new("full or shut down"))
+        }
+    }
+    within(|| {
+        let (pool, jobs): (_, Receiver<Job>) = sync_channel(1);
+        let pool = Pool(pool);
+        let piles = [(); 3].map(|()| {
+            let pile = Arc::new(Dogpile::with_value(MINUTE, 1));
+            pile.expire();
+            pile
+        });
+        let ask = |pile: &Arc<Dogpile<u32>>| pile.background(&pool).get_or_create(|| 2).map(|v| *v);
+        assert_eq!(ask(&piles[0]).unwrap(), 1);
+        assert!(matches!(ask(&piles[1]), Err(Error::Refused(_))));
+        jobs.recv().unwrap().run();
+        assert_eq!(ask(&piles[0]).unwrap(), 2);
+        assert_eq!(ask(&piles[1]).unwrap(), 1);
+        drop(jobs); // With a job in it.
+        assert!(!piles[1].is_creating());
+        assert!(matches!(ask(&piles[2]), Err(Error::Refused(_))));
+    });
+}
+
+/// An invalidate, a set, a failure meanwhile: the caller gets what it had started, as ever.
+#[test]
+fn what_comes_meanwhile() {
+    let shelf = Shelf::default();
+    let pile = Arc::new(Dogpile::new(MINUTE));
+    let call = || {
+        let call = pile.background(&shelf);
+        let mut call = Box::pin(call.get_or_try_create_async(|| async { Ok::<_, &str>(1) }));
+        assert!(poll(call.as_mut()).is_pending());
+        call
+    };
+    let (caller, job) = (call(), shelf.take());
+    pile.invalidate();
+    job.run();
+    let Poll::Ready(Ok(value)) = poll(caller) else {
+        panic!()
+    };
+    assert_eq!((*value, value.origin()), (1, Origin::Superseded));
+    assert!(!pile.has_value());
+
+    let (caller, job) = (call(), shelf.take());
+    pile.set(2);
+    let Poll::Ready(Ok(value)) = poll(caller) else {
+        panic!()
+    };
+    assert_eq!((*value, value.origin()), (2, Origin::CreatedByAnother));
+    job.run();
+    assert_eq!(*pile.peek().unwrap(), 2);
+
+    // The failure of a superseded one goes to its own caller.
+    pile.invalidate();
+    let failing = pile.background(&shelf);
+    let mut caller = Box::pin(failing.get_or_try_create_async(|| async { Err("down") }));
+    assert!(poll(caller.as_mut()).is_pending());
+    pile.invalidate();
+    shelf.take().run();
+    let Poll::Ready(Err(error)) = poll(caller) else {
+        panic!()
+    };
+    assert_eq!(error.created(), Some(&"down"));
+}
+
+/// From inside its own creator it would wait for itself.
+#[test]
+fn reentrancy_is_an_error() {
+    within(|| {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let shared = Arc::clone(&pile);
+        let call = pile.background(&Thread);
+        let value = block_on(call.get_or_create_async(|| async move {
+            let inner = shared
+                .background(&Thread)
+                .get_or_create_async(pending)
+                .await;
+            assert!(inner.unwrap_err().is_reentrant());
+            let inner = shared.background(&Thread).get_or_create(|| 2);
+            assert!(inner.unwrap_err().is_reentrant());
+            1
+        }));
+        assert_eq!(*value.unwrap(), 1);
+    });
+}
+
+/// A pile that lives for ever needs no `Arc`.
+#[test]
+fn a_static_pile() {
+    static PILE: Dogpile<String> = Dogpile::new(MINUTE);
+    within(|| {
+        let value = PILE.background_static(&Thread).get_or_create(|| "x".into());
+        assert_eq!(*value.unwrap(), "x");
+        fn is_send<F: Send>(future: F) -> F {
+            future
+        }
+        let make = || async { String::from("y") };
+        let call = PILE.background_static(&Thread).accept(Accept::New);
+        let value = block_on(is_send(call.get_or_create_async(make)));
+        assert_eq!(*value.unwrap(), "y");
+    });
+}
+
+/// The pile may go while the creation runs: the job keeps it.
+#[test]
+fn the_pile_lives_as_long_as_its_creation() {
+    let shelf = Shelf::default();
+    let (clock, builder) = manual(MINUTE);
+    let pile = Arc::new(builder.build());
+    pile.set(1);
+    clock.advance(MINUTE + NANO);
+    drop(pile.background(&shelf).get_or_create(|| 2).unwrap());
+    let weak = Arc::downgrade(&pile);
+    drop(pile);
+    assert!(weak.upgrade().is_some());
+    shelf.take().run();
+    assert!(weak.upgrade().is_none());
+}
+
+/// The job runs once, whoever polls it, and is done when its future is.
+#[test]
+fn a_job_is_a_future() {
+    let pile = Arc::new(Dogpile::new(MINUTE));
+    let shelf = Shelf::default();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&ran);
+    let call = pile.background(&shelf);
+    let mut caller = Box::pin(call.get_or_create_async(move || async move {
+        steps(2).await;
+        counts.fetch_add(1, Ordering::SeqCst)
+    }));
+    let (alarm, waker) = Alarm::new();
+    assert!(poll_by(&waker, caller.as_mut()).is_pending());
+    let mut job = Box::pin(shelf.take());
+    assert!(poll(job.as_mut()).is_pending());
+    assert!(poll(job.as_mut()).is_pending());
+    assert_eq!(alarm.rings(), 0);
+    assert!(poll(job.as_mut()).is_ready());
+    assert_eq!((alarm.rings(), ran.load(Ordering::SeqCst)), (1, 1));
+    assert!(poll(caller).is_ready());
+}
