@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! not-noticed-at-all | src/read_call.rs
-//! - if self.gate.is_entered() {
+//! - if holds_read_guard {
 //! + if false {
 //!
 //! waits-for-the-creator | src/call.rs
