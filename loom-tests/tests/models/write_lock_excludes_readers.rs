@@ -202,8 +202,8 @@ fn a_writer_gives_up_as_the_last_reader_leaves() {
                 Err(error) => assert_eq!(error, WriteLockError::TimedOut { limit }),
             }
         });
-        shared.file.read();
         clock.advance(Duration::from_secs(1));
+        shared.file.read();
         drop(guard);
         // Whether the writer got in or gave up: it is open again.
         shared.read();
