@@ -14,6 +14,8 @@ mod creation;
 mod event;
 mod gate;
 #[cfg(all(test, dogpile_loom))]
+mod gate_models;
+#[cfg(all(test, dogpile_loom))]
 mod models;
 mod node;
 mod registry;

@@ -85,8 +85,11 @@ fn run(all: bool, fit_only: bool, names: &[String]) -> Result<bool> {
         let module = format!("{}::", module.to_string_lossy());
         read_breakages(&file, Home::LoomTests, &module, &mut breakages)?;
     }
-    let parts = project.join("src/raw/models.rs");
-    read_breakages(&parts, Home::Crate, "raw::models::", &mut breakages)?;
+    for module in ["models", "gate_models"] {
+        let parts = project.join(format!("src/raw/{module}.rs"));
+        let module = format!("raw::{module}::");
+        read_breakages(&parts, Home::Crate, &module, &mut breakages)?;
+    }
     if let Some(unknown) = names
         .iter()
         .find(|name| breakages.iter().all(|b| b.name != **name))
