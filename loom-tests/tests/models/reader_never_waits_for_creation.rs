@@ -3,24 +3,22 @@
 //!
 //! ```breakages
 //! not-noticed-at-all | src/read_call.rs
-//! - if holds_read_guard {
+//! - if holds_guard {
 //! + if false {
 //!
 //! waits-for-the-creator | src/call.rs
-//! - Err(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
-//! - Err(busy) => busy,
-//! + Err(busy) => busy,
+//! - Err(_) if self.holds_read_guard => Err(Error::HoldsReadGuard),
 //!
 //! creates-as-a-reader-without-a-value | src/call.rs
-//! - if self.holds_read_guard && !self.would_do(lease.previous(), floor) {
+//! - if self.holds_read_guard && !self.would_do(lease.previous(), *floor) {
 //! + if false {
 //!
 //! looking-up-waits-for-the-creator | src/acquire.rs
-//! - Found::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+//! - Attempt::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
 //!
 //! looking-up-creates-as-a-reader | src/acquire.rs
-//! - if self.holds_read_guard && !would_do {
-//! + if self.holds_read_guard && would_do {
+//! - Attempt::Lease(_) if self.holds_read_guard && !search.would_do() => {
+//! + Attempt::Lease(_) if self.holds_read_guard && search.would_do() => {
 //! ```
 
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};

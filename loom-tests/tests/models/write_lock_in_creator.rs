@@ -31,8 +31,8 @@
 //! - self.gate.end_of(self.fence.get());
 //!
 //! what-was-found-before-a-writer-is-kept | src/read_call.rs
-//! - if found.origin() == Origin::Superseded || place.pile.shows(found.node()) {
-//! + if found.origin() == Origin::Superseded || place.pile.shows(found.node()) || true {
+//! - found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
+//! + true || self.call.place.pile.shows(found.node())
 //!
 //! what-was-found-before-a-writer-is-kept-if-looked-up | src/read_call.rs
 //! - let newest = acquired.map_created(|guard| self.newest(guard));
@@ -43,11 +43,8 @@
 //! + self.call.look().unwrap_or(found)
 //!
 //! creates-as-a-reader | src/read_call.rs
-//! - {
-//! - let reading = self.enter(deadline)?;
-//! + let reading = self.enter(deadline)?;
-//! + let (reading, _kept) = (reading, self.enter::<E>(deadline)?);
-//! + {
+//! - drop(reading);
+//! + let _kept = reading;
 //! ```
 
 use dogpile::{Accept, Created, Creating, SyncReaderDogpile};
