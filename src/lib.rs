@@ -65,6 +65,12 @@
 //! | `publish_never_waits_for_readers` | A guard held for an hour delays nobody. |
 //! | `dropped_once_and_soon` | A value is dropped once, with its last guard or handle. |
 //! | `user_code_outside_locks` | No code of yours runs under a lock of a pile. |
+//! | `write_lock_excludes_readers` | While a [`WriteGuard`] is held no [`ReadGuard`] of that pile exists, on any value. |
+//! | `pending_writer_goes_first` | New readers wait behind a writer who waits. |
+//! | `nested_reader_goes_in` | A thread that holds a read guard goes in again all the same. |
+//! | `write_lock_in_creator` | A creator takes the write lock, and keeps readers out until its value is there. |
+//! | `reader_never_waits_for_creation` | Who holds a read guard is told that there is no value, and does not wait for one. |
+//! | `write_lock_self_deadlock_is_an_error` | A thread that would wait for itself is told so. |
 //! | `get_once` | [`acquire`](Dogpile::acquire) looks the value up once at most. |
 //! | `kept_for_the_late` | Who looked in vain while another created takes what that one made. |
 //! | `age_from_store` | An age that the store tells is the one that counts. |

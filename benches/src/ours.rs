@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Attempt, Dogpile, Guard, Lookup, Origin};
+use dogpile::{Attempt, Dogpile, Guard, Lookup, Origin, SyncReaderDogpile};
 
 use crate::laps::Row;
 use crate::value::{leak, Value, TTL};
@@ -88,6 +88,33 @@ pub(crate) fn hits() -> Vec<Row> {
         let pile = pile();
         move || {
             black_box(pile.get_or_create(creator).to_owned().first());
+        }
+    }));
+    rows.push(Row::new("Dogpile get_or_try_create", {
+        let pile = pile();
+        move || {
+            look(
+                &pile
+                    .get_or_try_create(|| Ok::<_, Infallible>(creator()))
+                    .expect("a hit"),
+            )
+        }
+    }));
+    rows.push(Row::awaited("Dogpile get_or_create_async", {
+        let pile = pile();
+        move || async { look(&pile.get_or_create_async(|| async { creator() }).await) }
+    }));
+    rows.push(Row::awaited("Dogpile get_or_try_create_async", {
+        let pile = pile();
+        move || async {
+            let call = pile.get_or_try_create_async(|| async { Ok::<_, Infallible>(creator()) });
+            look(&call.await.expect("a hit"))
+        }
+    }));
+    rows.push(Row::new("SyncReaderDogpile get_or_create", {
+        let pile = leak(SyncReaderDogpile::with_value(TTL, Value::new(7)));
+        move || {
+            black_box(pile.get_or_create(creator).first());
         }
     }));
     rows

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use dogpile::Dogpile;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, Notify, OnceCell};
@@ -39,6 +40,16 @@ fn ways() -> Vec<Way> {
             empty: || {
                 let cell = Arc::new(OnceLock::<Shared<BoxFuture<'static, u64>>>::new());
                 Arc::new(move |create| cell.get_or_init(|| create().shared()).clone().boxed())
+            },
+        },
+        Way {
+            name: "Dogpile get_or_create_async",
+            empty: || {
+                let pile = Arc::new(Dogpile::new(TTL));
+                Arc::new(move |create| {
+                    let pile = Arc::clone(&pile);
+                    async move { *pile.get_or_create_async(create).await }.boxed()
+                })
             },
         },
         Way {

@@ -337,6 +337,7 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
         "src",
         "examples",
         "loom-tests",
+        "stress",
     ] {
         copy_tree(&from.join(name), &to.join(name))
             .map_err(|error| format!("copying {name}: {error}"))?;
