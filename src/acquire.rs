@@ -141,6 +141,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` or `get` does.
+    #[inline]
     pub fn acquire<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -152,6 +153,7 @@ impl<'a, T> Call<'a, T> {
 
     /// As [`acquire`](Call::acquire), with the section of readers that `get` runs in, if any. It is
     /// left before anything is created or waited for, and what was looked up in it is forgotten.
+    #[inline]
     pub(crate) fn acquire_within<S, E: Send + Sync + 'static>(
         self,
         mut section: Option<S>,
@@ -221,6 +223,7 @@ pub(crate) enum Attempt<'a, T> {
 }
 
 impl<'a, T> Search<'a, T> {
+    #[inline]
     pub(crate) fn begin(call: Call<'a, T>) -> Self {
         let seen = call.place.pile.load();
         Self {
@@ -235,17 +238,20 @@ impl<'a, T> Search<'a, T> {
     }
 
     /// Whether the value is to be looked up.
+    #[inline]
     pub(crate) fn is_worthwhile(&self) -> bool {
         // Invalidated: whatever is there was made before.
         !(self.seen.is_none() && self.call.place.pile.is_emptied())
     }
 
     /// Notes what was looked up.
+    #[inline]
     pub(crate) fn found(&mut self, lookup: Lookup<T>) {
         (self.looked_up, self.verdict) = self.call.judge_lookup(lookup, self.seen.as_deref());
     }
 
     /// What was looked up, if it will do without a look under the lock.
+    #[inline]
     pub(crate) fn at_once(&mut self) -> Option<Acquired<'a, T>> {
         // It might be the last share in an old value, which is dropped when this returns.
         let seen = self.seen.take();
@@ -336,6 +342,7 @@ impl<'a, T> Search<'a, T> {
 impl<T> Call<'_, T> {
     /// What a look-up brought, and what it is good for; and notes what the pile learns from its
     /// age.
+    #[inline]
     fn judge_lookup(&self, lookup: Lookup<T>, seen: Option<&NodeRef<T>>) -> (Option<T>, Verdict) {
         let config = self.place.config;
         let (value, told) = match lookup {
