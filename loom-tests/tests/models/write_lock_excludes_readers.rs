@@ -61,10 +61,6 @@
 //! open-stores-relaxed | src/raw/gate.rs
 //! - self.closed.store(false, Ordering::Release);
 //! + self.closed.store(false, Ordering::Relaxed);
-//!
-//! uncount-relaxed | src/raw/gate.rs
-//! - None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
-//! + None => drop(self.gate.counted.fetch_sub(1, Ordering::Relaxed)),
 //! ```
 
 use std::time::Duration;
