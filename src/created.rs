@@ -164,6 +164,10 @@ impl<'a, T> Creating<'a, T> {
         self.fence
     }
 
+    pub(crate) fn is_of(&self, place: PileRef<'_, T>) -> bool {
+        std::ptr::eq(self.place.pile, place.pile)
+    }
+
     /// Whether a `set` or an `invalidate` came meanwhile: then what is created goes to this caller
     /// only, and a long creation may as well stop.
     pub fn is_superseded(&self) -> bool {

@@ -31,9 +31,11 @@ use crate::write_guard::WriteGuard;
 ///
 /// A thread that holds a read guard goes in again even while a writer waits, and never waits for a
 /// creation: without a value to be had it is told [`Error::HoldsReadGuard`]. A guard counts for the
-/// thread that took it, wherever it is now. What cannot be noticed is a thread that waits for another
-/// one which holds a guard that it was sent, and a thread with more than six guards of other such
-/// piles; the limits of [`ReadCall::wait`] and [`acquire_write_lock_for`] bound that.
+/// thread that took it, wherever it is now, and the write lock for the thread that acquired it. What
+/// cannot be noticed is a thread that waits for another one, which was sent a guard, and one with
+/// more than six guards of such piles at once; the limits of [`ReadCall::wait`] and
+/// [`acquire_write_lock_for`] bound that. An [`Owned`](crate::Owned) that a creator or a lease was
+/// given is no reader: a writer does not wait for it.
 ///
 /// A hit writes only memory of its own thread, as that of a [`Dogpile`] does.
 ///

@@ -57,6 +57,10 @@ impl<'a, T> WriteGuard<'a, T> {
     /// Keeps the readers out until the creation in whose creator this is called has ended: then the
     /// first reader who gets in sees the new value. If it ends otherwise, they get in all the same.
     ///
+    /// # Panics
+    ///
+    /// If `creating` is of another pile, whose end would not open this one.
+    ///
     /// # Example
     ///
     /// ```
@@ -76,6 +80,10 @@ impl<'a, T> WriteGuard<'a, T> {
     /// # Ok::<_, dogpile::Error<Infallible>>(())
     /// ```
     pub fn until_published(self, creating: &Creating<'_, T>) {
+        assert!(
+            creating.is_of(self.pile.place()),
+            "WriteGuard::until_published: the creation is one of another pile"
+        );
         self.gate.leave_to(creating.fence());
         std::mem::forget(self);
     }

@@ -111,6 +111,7 @@
 //! + for record in records().take(1) {
 //! ```
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc as StdArc;
 use std::time::Duration;
@@ -334,8 +335,8 @@ fn nested_guards_one_of_them_counted() {
 #[test]
 fn a_guard_is_dropped_elsewhere() {
     explore(1, 3, 3, |model| {
-        let sent = StdArc::new(Mutex::new(None));
-        let (sender, receiver) = (StdArc::clone(&sent), StdArc::clone(&sent));
+        let sent = Rc::new(Mutex::new(None));
+        let (sender, receiver) = (Rc::clone(&sent), Rc::clone(&sent));
         let owner = model.spawn(move |model| {
             *sender.lock().unwrap() = model.hold();
             model.read(1);

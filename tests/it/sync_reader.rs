@@ -1211,6 +1211,29 @@ mod wait_timeout {
     }
 }
 
+/// A creation of another pile has nothing to do with this one's readers.
+#[test]
+fn until_published_is_for_a_creation_of_the_same_pile() {
+    within(|| {
+        let (pile, other) = (pile(), pile());
+        other.invalidate();
+        let created = catch_unwind(AssertUnwindSafe(|| {
+            let _ = other.get_or_create_with(|creating| {
+                let write = pile.acquire_write_lock().unwrap();
+                write.until_published(&creating);
+                Ok::<_, Infallible>(Created::new(2))
+            });
+        }));
+        let message = created.unwrap_err();
+        assert!(message
+            .downcast_ref::<&str>()
+            .unwrap()
+            .contains("another pile"));
+        assert!(pile.peek().is_some(), "the readers were let in");
+        assert!(!other.is_creating(), "its lease was given up");
+    });
+}
+
 mod looking_up {
     use super::*;
 
