@@ -80,7 +80,7 @@ impl<T: Send + Sync + 'static> Dogpile<T> {
     ///     Ok(value) => assert_eq!(*value, 7),
     ///     // Another caller will find it.
     ///     Err(error) => assert!(error.is_timed_out()),
-    /// }
+    /// };
     /// ```
     pub fn background<'a>(
         self: &'a Arc<Self>,
