@@ -13,8 +13,9 @@
 //!
 //! The lines that stay and go must stand in that file exactly once, white space aside. Each edit is
 //! made in a copy of the project, one at a time, and the models of the file that lists it are run
-//! there, or the one that is named: one of them must fail. With `--all` the other models run too, to
-//! see who else notices (that all models pass without a breakage, `.ci/loom` shows first). With `--fit` nothing is run: only whether the lines stand there.
+//! there, or the one that is named: one of them must fail. (That all pass without a breakage,
+//! `.ci/loom` shows first.) With `--all` the other models run too, to see who else notices. With
+//! `--fit` nothing is run: only whether the lines stand there.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
