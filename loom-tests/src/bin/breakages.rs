@@ -18,8 +18,9 @@
 //! `--fit` nothing is run: only whether the lines stand there.
 
 use std::error::Error;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{exit, Command, ExitCode, Stdio};
+use std::process::{exit, Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -292,31 +293,51 @@ impl Bench {
         let mut models = cargo(&["--", model, "--test-threads=1", "--format=pretty"])
             .stdout(fs::File::create(&self.log)?)
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()?;
         let begun = Instant::now();
         let status = loop {
             if let Some(status) = models.try_wait()? {
                 break status;
             }
+            let failed = self.failed_models("FAILED")?;
+            if !failed.is_empty() {
+                stop(&mut models)?;
+                return Ok(Verdict::Caught(failed));
+            }
             if begun.elapsed() > LIMIT {
-                models.kill()?;
-                models.wait()?;
+                stop(&mut models)?;
                 return Ok(Verdict::TimedOut);
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(50));
         };
         if status.success() {
             return Ok(Verdict::Survived);
         }
+        // Failed, or begun and never ended.
+        Ok(Verdict::Caught(self.failed_models("")?))
+    }
+
+    /// The models that the log names with an outcome that ends with `outcome`, but for those that
+    /// passed.
+    fn failed_models(&self, outcome: &str) -> Result<Vec<String>> {
         let log = fs::read_to_string(&self.log)?;
         let tests = log
             .lines()
             .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
-        let failed = tests.filter(|(_, outcome)| !outcome.ends_with("ok"));
-        Ok(Verdict::Caught(
-            failed.map(|(name, _)| name.to_owned()).collect(),
-        ))
+        let failed = tests.filter(|(_, end)| end.ends_with(outcome) && !end.ends_with("ok"));
+        Ok(failed.map(|(name, _)| name.to_owned()).collect())
     }
+}
+
+/// Ends cargo and what it has started.
+fn stop(cargo: &mut Child) -> Result<()> {
+    let group = format!("-{}", cargo.id());
+    Command::new("kill")
+        .args(["-KILL", "--", &group])
+        .status()?;
+    cargo.wait()?;
+    Ok(())
 }
 
 /// Copies what the models are built from. Files that are the same are left alone, so that cargo

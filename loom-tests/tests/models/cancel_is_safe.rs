@@ -11,7 +11,7 @@
 //!
 //! give-up-wakes-nobody | src/raw/mod.rs
 //! - self.end(fence, Told::ElectAnew);
-//! + let mut state = self.state.lock();
+//! + let mut state = self.cell.lock();
 //! + let creation = state.end(fence);
 //! + drop(state);
 //! + drop(creation);
