@@ -306,7 +306,7 @@ where
         let mut report = Arc::new(Report::new());
         // As anybody who comes while the lease is held; and if nobody may be served, then waiting
         // before the creation starts, so that its end is not missed.
-        let meanwhile = self.call.glance().ok_or_else(|| {
+        let meanwhile = self.call.look().ok_or_else(|| {
             let creation = place.pile.join().expect("the lease is held here");
             Busy::own(place, creation)
         });

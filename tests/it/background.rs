@@ -71,6 +71,29 @@ fn a_stale_value_is_taken_and_its_caller_leaves() {
     assert!(shelf.is_empty());
 }
 
+/// Also where stale values are served for so long only, and for a caller who is stricter than the
+/// pile.
+#[test]
+fn a_stale_value_is_taken_within_its_limits() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let pile = Arc::new(builder.stale_while_revalidate(MINUTE).build());
+        pile.set(1);
+        clock.advance(MINUTE + SECOND);
+        let shelf = Shelf::default();
+        let calls = pile.background(&shelf);
+        assert_eq!(*calls.get_or_create(|| 2).unwrap(), 1);
+        assert_eq!(*calls.get_or_create(|| 3).unwrap(), 1);
+        shelf.take().run();
+        clock.advance(SECOND);
+        let strict = calls.max_age(NANO);
+        assert_eq!(*strict.get_or_create(|| 4).unwrap(), 2);
+        assert_eq!(*strict.get_or_create(|| 5).unwrap(), 2);
+        shelf.take().run();
+        assert!(shelf.is_empty());
+    });
+}
+
 /// Nothing is cloned, and nothing allocated, unless the caller is elected.
 #[test]
 fn a_hit_costs_nothing_more() {
