@@ -22,6 +22,10 @@
 //! - self.wake_all();
 //! + self.bed.wake_all(&self.word);
 //!
+//! last-look-relaxed | src/raw/event.rs
+//! - self.word.load(Ordering::Acquire) & SET != 0
+//! + self.word.load(Ordering::Relaxed) & SET != 0
+//!
 //! task-lies-down-without-a-second-look | src/raw/event.rs
 //! - if self.word.load(Ordering::Relaxed) == seen {
 //! + let _ = seen;

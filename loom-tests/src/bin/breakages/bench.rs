@@ -1,0 +1,297 @@
+//! A copy of the project in which breakages are tried.
+
+use std::fmt;
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::breakage::{Breakage, Home};
+use crate::Result;
+
+/// What finds nothing is done long before.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// What is to notice a breakage.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum By {
+    /// The models of the file that lists it.
+    #[default]
+    Models,
+    /// The tests on real threads.
+    Tests,
+    /// All that runs under shuttle.
+    Shuttle,
+}
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [By::Models, By::Tests, By::Shuttle]
+            .into_iter()
+            .find(|by| by.to_string() == name)
+            .ok_or_else(|| format!("{name} notices nothing; models, tests and shuttle do"))
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            By::Models => "models",
+            By::Tests => "tests",
+            By::Shuttle => "shuttle",
+        })
+    }
+}
+
+pub(crate) enum Verdict {
+    /// By these, the first to fail. (A crash takes the list of them with it.)
+    Caught(Vec<String>),
+    /// But not by the model that should.
+    CaughtElsewhere(Vec<String>),
+    Survived,
+    TimedOut,
+    /// It does not fit the code, or does not build.
+    Impossible(String),
+}
+
+impl Verdict {
+    pub(crate) fn is_caught(&self) -> bool {
+        matches!(self, Verdict::Caught(_))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Caught(by) => write!(f, "caught by {}", by.join(", ")),
+            Verdict::CaughtElsewhere(by) => {
+                write!(f, "NOT CAUGHT by its model, but by {}", by.join(", "))
+            }
+            Verdict::Survived => f.write_str("SURVIVED"),
+            Verdict::TimedOut => write!(f, "SURVIVED: no end within {LIMIT:?}"),
+            Verdict::Impossible(why) => write!(f, "NOT MADE: {why}"),
+        }
+    }
+}
+
+/// A copy of the project, and where it is built.
+pub(crate) struct Bench {
+    copy: PathBuf,
+    target: PathBuf,
+}
+
+impl Bench {
+    pub(crate) fn new(project: &Path, place: &Path) -> Result<Self> {
+        let bench = Bench {
+            copy: place.join("copy"),
+            target: place.join("target"),
+        };
+        copy_project(project, &bench.copy)?;
+        Ok(bench)
+    }
+
+    /// Makes the breakage, and says whether it was noticed, and after how long.
+    pub(crate) fn tries(&self, breakage: &Breakage, by: By) -> (Verdict, Duration) {
+        let begun = Instant::now();
+        let verdict = self
+            .broken(breakage, || self.judge(breakage, by))
+            .unwrap_or_else(|error| Verdict::Impossible(error.to_string()));
+        (verdict, begun.elapsed())
+    }
+
+    /// Runs `body` while the breakage is made in the copy.
+    fn broken<R>(&self, breakage: &Breakage, body: impl FnOnce() -> Result<R>) -> Result<R> {
+        let file = self.copy.join(&breakage.file);
+        let original = fs::read_to_string(&file)?;
+        fs::write(&file, breakage.apply(&original)?)?;
+        let result = body();
+        fs::write(&file, original)?;
+        result
+    }
+
+    fn judge(&self, breakage: &Breakage, by: By) -> Result<Verdict> {
+        let filter = match by {
+            By::Models => breakage.models(),
+            By::Tests | By::Shuttle => String::new(),
+        };
+        if by == By::Models && breakage.home == Home::Promises {
+            // One of them is built in no time.
+            let main = format!("#![cfg(dogpile_loom)]\nmod {};\n", breakage.module);
+            let file = self.copy.join("loom-tests/tests/models/main.rs");
+            write_if_other(&file, main.as_bytes())?;
+        }
+        let built = self.cargo(by, breakage.home).arg("--no-run").output()?;
+        if !built.status.success() {
+            let errors = String::from_utf8_lossy(&built.stderr).into_owned();
+            return Err(format!("does not build:\n{errors}").into());
+        }
+        let mut command = self.cargo(by, breakage.home);
+        command.args(["--", &filter, "--format=pretty"]);
+        if by != By::Tests {
+            // One at a time: where one aborts the process, the last one named is the one.
+            command.arg("--test-threads=1");
+        }
+        let failed = match run(&mut command)? {
+            Ended::Passed => return Ok(Verdict::Survived),
+            Ended::Late => return Ok(Verdict::TimedOut),
+            Ended::Failed(failed) => failed,
+        };
+        let meant = failed.is_empty() || failed.iter().any(|m| m.starts_with(&filter));
+        Ok(if meant {
+            Verdict::Caught(failed)
+        } else {
+            Verdict::CaughtElsewhere(failed)
+        })
+    }
+
+    fn cargo(&self, by: By, home: Home) -> Command {
+        let (flags, target): (_, &[&str]) = match (by, home) {
+            (By::Models, Home::Promises) => (
+                "--cfg dogpile_loom -C debug-assertions",
+                &["--release", "-p", "loom-tests", "--test", "models"],
+            ),
+            (By::Models, Home::Parts) => (
+                "--cfg dogpile_loom -C debug-assertions",
+                &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
+            ),
+            (By::Shuttle, _) => (
+                "--cfg dogpile_shuttle -C debug-assertions",
+                &["--release", "-p", "loom-tests", "--test", "models"],
+            ),
+            (By::Tests, _) => ("", &["-p", "dogpile", "--all-features", "--test", "it"]),
+        };
+        let mut command = Command::new("cargo");
+        command
+            .args(["test", "--quiet"])
+            .args(target)
+            .current_dir(&self.copy)
+            .env("CARGO_TARGET_DIR", self.target.join(by.to_string()))
+            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+            .env("RUSTFLAGS", format!("{flags} --cap-lints allow"))
+            .env("DOGPILE_MODELS", "1")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+enum Ended {
+    Passed,
+    /// The tests that failed, or had begun and never ended.
+    Failed(Vec<String>),
+    Late,
+}
+
+/// Runs tests until the first one fails.
+fn run(command: &mut Command) -> Result<Ended> {
+    let mut tests = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let output = follow(tests.stdout.take().ok_or("no output")?);
+    let end = Instant::now() + LIMIT;
+    let mut log = String::new();
+    loop {
+        let rest = end.saturating_duration_since(Instant::now());
+        match output.recv_timeout(rest) {
+            Ok(some) => log.push_str(&some),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                stop(&mut tests)?;
+                return Ok(Ended::Late);
+            }
+        }
+        let failed = failed(&log, "FAILED");
+        if !failed.is_empty() {
+            stop(&mut tests)?;
+            return Ok(Ended::Failed(failed));
+        }
+    }
+    if tests.wait()?.success() {
+        return Ok(Ended::Passed);
+    }
+    Ok(Ended::Failed(failed(&log, "")))
+}
+
+/// What is written, as it comes.
+fn follow(mut output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = output.read(&mut buffer) {
+            let some = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if sender.send(some).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The tests that the log names with an outcome that ends with `outcome`, but for those that
+/// passed.
+fn failed(log: &str, outcome: &str) -> Vec<String> {
+    let tests = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
+    let failed = tests.filter(|(_, end)| end.ends_with(outcome) && !end.ends_with("ok"));
+    failed.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Ends cargo and what it has started.
+fn stop(cargo: &mut Child) -> Result<()> {
+    let group = format!("-{}", cargo.id());
+    Command::new("kill")
+        .args(["-KILL", "--", &group])
+        .status()?;
+    cargo.wait()?;
+    Ok(())
+}
+
+/// Copies what the models and tests are built from. Files that are the same are left alone, so that
+/// cargo does not build them again.
+fn copy_project(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "src",
+        "tests",
+        "examples",
+        "loom-tests",
+        "stress",
+    ] {
+        copy_tree(&from.join(name), &to.join(name))
+            .map_err(|error| format!("copying {name}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else if from.exists() {
+        write_if_other(to, &fs::read(from)?)?;
+    }
+    Ok(())
+}
+
+fn write_if_other(file: &Path, content: &[u8]) -> Result<()> {
+    if !file.exists() || fs::read(file)? != content {
+        fs::write(file, content)?;
+    }
+    Ok(())
+}
