@@ -350,12 +350,12 @@ impl<T> Call<'_, T> {
             Lookup::Aged(value, age) => (value, Some(age)),
             Lookup::NeedRegeneration => return (None, Verdict::Dead),
         };
-        let now = config.time.now();
         let seen = seen.map(|node| (node, node.stamp()));
         let known = seen.map(|(_, stamp)| stamp);
         let told_before = seen.is_some_and(|(node, _)| node.is_of_a_value());
         let stamp = match (told, known) {
             (Some(age), _) => {
+                let now = config.time.now();
                 let mut stamp = Stamp::new(now, age, config.policy.ttl);
                 let expired = known.and_then(|known| known.expired);
                 stamp.expired = expired.filter(|&at| now.saturating_since(at) <= age);
@@ -366,14 +366,14 @@ impl<T> Call<'_, T> {
             }
             (None, Some(known)) if told_before => known,
             (None, None) if config.init => {
-                let stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
+                let stamp = Stamp::new(config.time.now(), Duration::ZERO, config.policy.ttl);
                 self.place.pile.note(stamp, seen);
                 stamp
             }
             // Found on a pile that never created, and of unknown age: as good as none.
             (None, _) => return (None, Verdict::Dead),
         };
-        let verdict = config.policy.decide(&stamp, self.max_age, now);
+        let (verdict, _) = self.verdict_now(&stamp);
         (Some(value), verdict)
     }
 }

@@ -14,8 +14,9 @@ use crate::executor::Timer;
 use crate::guard::{Guard, Origin, Owned};
 use crate::lease::Lease;
 use crate::place::PileRef;
-use crate::policy::Verdict;
+use crate::policy::{Limits, Verdict};
 use crate::raw::{Found, Judgement, Node, Numbers, Valued};
+use crate::stamp::Stamp;
 
 /// Which values a call takes.
 #[non_exhaustive]
@@ -211,7 +212,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T,
@@ -242,7 +243,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -267,7 +268,7 @@ impl<'a, T> Call<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -292,11 +293,21 @@ impl<'a, T> Call<'a, T> {
     }
 
     /// The value that is held, without creating or waiting.
+    #[inline(always)]
     pub(crate) fn peek(self) -> Option<Guard<'a, T>> {
+        match self.glance() {
+            Some(guard) => Some(guard),
+            None => self.peek_closely(),
+        }
+    }
+
+    /// As [`peek`](Call::peek), for values that are not plainly fresh.
+    #[cold]
+    fn peek_closely(self) -> Option<Guard<'a, T>> {
         let node = self.place.pile.load()?;
         node.value()?;
-        let now = self.place.config.time.now();
-        let origin = match self.verdict(&node, now) {
+        let (verdict, now) = self.verdict_now(&node.stamp());
+        let origin = match verdict {
             Verdict::Fresh => Origin::Fresh,
             Verdict::Stale => Origin::Stale,
             Verdict::Dead => return None,
@@ -305,10 +316,25 @@ impl<'a, T> Call<'a, T> {
     }
 
     pub(crate) fn verdict(&self, node: &Node<T>, now: Tick) -> Verdict {
-        self.place
-            .config
-            .policy
-            .decide(&node.stamp(), self.max_age, now)
+        self.limits(&node.stamp()).verdict(now)
+    }
+
+    fn limits(&self, stamp: &Stamp) -> Limits {
+        self.place.config.policy.limits(stamp, self.max_age)
+    }
+
+    /// The verdict on a value by the time of now, and a time at which it holds.
+    pub(crate) fn verdict_now(&self, stamp: &Stamp) -> (Verdict, Tick) {
+        let limits = self.limits(stamp);
+        let time = &self.place.config.time;
+        let (earliest, latest) = time.bounds();
+        let verdict = limits.verdict(earliest);
+        // If it is the same at both bounds, so it is between them.
+        if limits.verdict(latest) == verdict {
+            return (verdict, earliest);
+        }
+        let now = time.now();
+        (limits.verdict(now), now)
     }
 
     /// The way of almost every call: a look at the value, without the pile's lock. `None` is not a
@@ -317,13 +343,16 @@ impl<'a, T> Call<'a, T> {
     // clock: else the guard is moved about in memory, which costs as much as all the rest.
     #[inline(always)]
     pub(crate) fn glance(&self) -> Option<Guard<'a, T>> {
-        if self.max_age.is_some() || !matches!(self.demand, Demand::Stale | Demand::Fresh) {
+        if !matches!(self.demand, Demand::Stale | Demand::Fresh) {
             return None;
         }
         let config = self.place.config;
         let (earliest, latest) = config.time.bounds();
         let node = self.place.pile.load()?;
-        let stale_from = node.stale_from();
+        let stale_from = match self.max_age {
+            Some(limit) => node.older_from(limit).min(node.stale_from()),
+            None => node.stale_from(),
+        };
         let renewing = node.is_renewing();
         let node = Valued::new(node)?;
         if latest < stale_from {
@@ -350,11 +379,8 @@ impl<'a, T> Call<'a, T> {
             Demand::New => return None,
             Demand::Stale | Demand::Fresh => 0,
         };
-        let now = self.place.config.time.now();
-        let judgement = self
-            .demand
-            .judge(floor, node.number(), self.verdict(&node, now));
-        match judgement {
+        let (verdict, now) = self.verdict_now(&node.stamp());
+        match self.demand.judge(floor, node.number(), verdict) {
             Judgement::Good => Some(Guard::new(node, Origin::Fresh, now)),
             Judgement::GoodMeanwhile if node.is_renewing() => {
                 Some(Guard::new(node, Origin::Stale, now))

@@ -33,6 +33,7 @@ impl Tick {
 
     /// The instant `span` later, or [`Tick::MAX`].
     #[must_use]
+    #[inline]
     pub fn saturating_add(self, span: Duration) -> Self {
         Tick(self.0.saturating_add(nanos(span)))
     }
@@ -44,6 +45,7 @@ impl Tick {
 }
 
 /// A span in nanoseconds, as far as the clock's range goes.
+#[inline]
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -126,7 +126,7 @@ impl<T> Dogpile<T> {
     /// assert_eq!(*pile.get_or_create(|| 7), 7);
     /// assert_eq!(pile.get_or_create(|| 8).origin(), Origin::Fresh);
     /// ```
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn get_or_create(&self, create: impl FnOnce() -> T) -> Guard<'_, T> {
         let call = self.call();
@@ -166,7 +166,7 @@ impl<T> Dogpile<T> {
     /// assert_eq!(*pile.get_or_try_create(|| "7".parse::<u32>())?, 7);
     /// # Ok::<_, Error<std::num::ParseIntError>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -187,6 +187,7 @@ impl<T> Dogpile<T> {
     /// # Panics
     ///
     /// If `create` does; the others go on, and the next one creates.
+    #[inline(always)]
     pub fn get_or_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -331,6 +332,7 @@ impl<T> Dogpile<T> {
 
     /// The value, fresh or stale, without creating or waiting. `None` if there is none, or it is
     /// dead.
+    #[inline]
     pub fn peek(&self) -> Option<Guard<'_, T>> {
         self.call().peek()
     }

@@ -29,26 +29,37 @@ pub(crate) enum Verdict {
     Dead,
 }
 
-impl Policy {
-    /// What the value is good for at `now`, to a caller who calls it stale beyond `max_age`.
-    pub(crate) fn decide(&self, value: &Stamp, max_age: Option<Duration>, now: Tick) -> Verdict {
-        // Not by the instant alone: a clock that steps back must not undo an `expire`.
-        if value.expired.is_none() && now < self.fresh_until(value, max_age) {
+/// The instants at which the verdict on a value gets worse. It never gets better.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The first instant at which the value is not fresh any more.
+    pub(crate) fresh_until: Tick,
+    /// The first instant at which it is dead.
+    usable_until: Tick,
+}
+
+impl Limits {
+    pub(crate) fn verdict(self, now: Tick) -> Verdict {
+        if now < self.fresh_until {
             Verdict::Fresh
-        } else if now < self.usable_until(value, max_age) {
+        } else if now < self.usable_until {
             Verdict::Stale
         } else {
             Verdict::Dead
         }
     }
+}
 
-    /// The first instant at which the value is not fresh any more.
-    pub(crate) fn fresh_until(&self, value: &Stamp, max_age: Option<Duration>) -> Tick {
+impl Policy {
+    /// The limits of a value to a caller who calls it stale beyond `max_age`.
+    pub(crate) fn limits(&self, value: &Stamp, max_age: Option<Duration>) -> Limits {
         let stale = value.stale_from();
-        max_age.map_or(stale, |limit| stale.min(value.older_from(limit)))
+        Limits {
+            fresh_until: max_age.map_or(stale, |limit| stale.min(value.older_from(limit))),
+            usable_until: self.usable_until(value, max_age),
+        }
     }
 
-    /// The first instant at which the value is dead.
     fn usable_until(&self, value: &Stamp, max_age: Option<Duration>) -> Tick {
         let Some(limit) = self.stale_while_revalidate else {
             return Tick::MAX;
@@ -75,7 +86,8 @@ mod tests {
             ttl,
             stale_while_revalidate: limit,
         }
-        .decide(&value, None, now)
+        .limits(&value, None)
+        .verdict(now)
     }
 
     #[test]
@@ -209,7 +221,9 @@ mod tests {
         };
         let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            policy.decide(&value, Some(SECOND / 2), at(500_000_001)),
+            policy
+                .limits(&value, Some(SECOND / 2))
+                .verdict(at(500_000_001)),
             Verdict::Dead
         );
     }
@@ -233,19 +247,25 @@ mod tests {
         };
         let value = Stamp::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            policy.decide(&value, Some(SECOND / 2), at(500_000_000)),
+            policy
+                .limits(&value, Some(SECOND / 2))
+                .verdict(at(500_000_000)),
             Verdict::Fresh
         );
         assert_eq!(
-            policy.decide(&value, Some(SECOND / 2), at(500_000_001)),
+            policy
+                .limits(&value, Some(SECOND / 2))
+                .verdict(at(500_000_001)),
             Verdict::Stale
         );
         assert_eq!(
-            policy.decide(&value, Some(SECOND * 9), at(1_000_000_001)),
+            policy
+                .limits(&value, Some(SECOND * 9))
+                .verdict(at(1_000_000_001)),
             Verdict::Stale
         );
         assert_eq!(
-            policy.decide(&value, Some(Duration::ZERO), at(0)),
+            policy.limits(&value, Some(Duration::ZERO)).verdict(at(0)),
             Verdict::Stale
         );
     }

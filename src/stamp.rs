@@ -35,6 +35,7 @@ impl Stamp {
 
     /// The first instant at which the value is older than `limit`; one of zero is exceeded from the
     /// start.
+    #[inline]
     pub(crate) fn older_from(&self, limit: Duration) -> Tick {
         if limit >= Duration::from_nanos(u64::MAX) {
             return Tick::MAX; // Beyond the clock's range: it never ends.
@@ -49,9 +50,12 @@ impl Stamp {
         }
     }
 
-    /// The first instant at which the value is stale.
+    /// The first instant at which the value is stale; the clock's origin if it was expired, so that a
+    /// clock that steps back does not undo that.
     pub(crate) fn stale_from(&self) -> Tick {
-        let aged = self.older_from(self.ttl);
-        self.expired.map_or(aged, |expired| expired.min(aged))
+        match self.expired {
+            Some(_) => Tick::ZERO,
+            None => self.older_from(self.ttl),
+        }
     }
 }

@@ -88,6 +88,12 @@ impl<T> Node<T> {
         Tick::from_nanos(self.stale_from.load(Ordering::Relaxed))
     }
 
+    /// The first instant at which the value is older than `limit`.
+    #[inline]
+    pub(crate) fn older_from(&self, limit: Duration) -> Tick {
+        self.stamp.older_from(limit)
+    }
+
     pub(crate) fn stamp(&self) -> Stamp {
         // ORDERING: relaxed: as in `stale_from`.
         let expired = self.expired.load(Ordering::Relaxed);

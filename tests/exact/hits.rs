@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, PileRef};
+use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup, PileRef};
 
 /// A way to be given a value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,29 +13,30 @@ pub(crate) enum Kind {
     Peek,
     /// The value is stale, and somebody is creating another.
     Stale,
-    /// The value is stale, and has to be; the exact clock is asked.
+    /// The same, without a call for it to be made.
     StalePeek,
     /// With options.
     Fresh,
+    /// Where the age counts.
+    MaxAge,
+    /// The value is kept elsewhere.
+    Acquire,
     /// Eight guards at once, as many as are to be had for so little.
     Nested,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 7] = [
+    pub(crate) const ALL: [Kind; 9] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
         Kind::Stale,
         Kind::StalePeek,
         Kind::Fresh,
+        Kind::MaxAge,
+        Kind::Acquire,
         Kind::Nested,
     ];
-
-    /// Whether the exact clock is asked, and not only the coarse one.
-    pub(crate) fn asks_the_exact_clock(self) -> bool {
-        matches!(self, Kind::Peek | Kind::StalePeek)
-    }
 
     /// That many of them, after one to warm up. What is done with it is up to `around`.
     pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
@@ -58,6 +59,14 @@ impl Kind {
             Kind::Fresh => repeat(hits, || {
                 let call = pile.call().accept(Accept::Fresh).wait(Duration::ZERO);
                 show(call.get_or_create(|| unreachable!()).ok());
+            }),
+            Kind::MaxAge => repeat(hits, || {
+                let call = pile.call().max_age(Duration::from_secs(3600));
+                show(call.get_or_create(|| unreachable!()).ok());
+            }),
+            Kind::Acquire => repeat(hits, || {
+                let got = pile.acquire(|| Err(NotToBeCreated), || Ok(Lookup::Here(black_box(7))));
+                assert_eq!(got.ok().as_deref(), Some(&7));
             }),
             Kind::Nested => repeat(hits, || nested(pile, 8)),
         }

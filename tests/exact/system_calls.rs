@@ -55,15 +55,6 @@ fn ends_under_strict_rules(body: impl FnOnce()) -> bool {
     (status, said.as_str()) == (0, "done")
 }
 
-fn ask_the_time(clock: libc::clockid_t) {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is ours.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-}
-
 #[test]
 fn none_by_a_hit() {
     // The rules do kill.
@@ -72,14 +63,7 @@ fn none_by_a_hit() {
         // SAFETY: it does nothing.
         unsafe { libc::syscall(libc::SYS_getppid) };
     }));
-    // There are machines where the exact time is not to be had without one.
-    ask_the_time(libc::CLOCK_MONOTONIC);
-    let exact_clock = ends_under_strict_rules(|| ask_the_time(libc::CLOCK_MONOTONIC));
     for kind in Kind::ALL {
-        if kind.asks_the_exact_clock() && !exact_clock {
-            println!("skipped: {kind:?}: on this machine the exact clock is a system call");
-            continue;
-        }
         kind.run(HITS, |hits| {
             assert!(ends_under_strict_rules(hits), "{kind:?}")
         });
