@@ -21,8 +21,8 @@ const LIMITS: [(Kind, u64); 9] = [
     (Kind::Stale, 112 + 3),
     (Kind::StalePeek, 89 + 3),
     (Kind::Fresh, 106 + 3),
-    (Kind::MaxAge, 900),
-    (Kind::Acquire, 900),
+    (Kind::MaxAge, 130 + 3),
+    (Kind::Acquire, 283 + 3),
     (Kind::Nested, 1140 + 8 * 3),
 ];
 
