@@ -2,13 +2,11 @@
 //! the readers of newer values.
 //!
 //! ```breakages
-//! publish-waits-for-the-last-guard | src/raw/mod.rs
-//! - drop(old);
-//! + let mut old = old;
-//! + while old.as_mut().is_some_and(|old| old.value_mut().is_none()) {
+//! publish-waits-for-the-last-guard | src/raw/cell.rs
+//!   let nobody_reads = |node: &mut NodeRef<T>| count_read(slice::from_mut(node)) == 0;
+//! + while !self.node.as_mut().is_some_and(nobody_reads) {
 //! + loom::thread::yield_now();
 //! + }
-//!   current
 //! ```
 
 use dogpile::Dogpile;
