@@ -1,9 +1,16 @@
 //! A hit allocates nothing, and no number of threads uses up the memory.
+//!
+//! ```breakages
+//! allocates-at-a-hit | src/call.rs
+//!   let renewing = node.is_renewing();
+//! + drop(std::hint::black_box(Box::new(renewing)));
+//! ```
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::env;
 use std::mem;
+use std::ops::Range;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,6 +32,16 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 thread_local! {
     /// How often this thread allocated or freed anything.
     static CALLS: Cell<u64> = const { Cell::new(0) };
+    /// What this thread allocated last of all that has to begin a page.
+    static PAGES: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+pub(crate) const PAGE: usize = 4096;
+
+/// The pages that this thread allocated last.
+pub(crate) fn last_pages() -> Range<usize> {
+    let (begin, size) = PAGES.get();
+    begin..begin + size
 }
 
 fn count(allocated: usize, freed: usize) {
@@ -38,7 +55,11 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
         // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
+        let block = unsafe { System.alloc(layout) };
+        if layout.align() == PAGE {
+            PAGES.set((block as usize, layout.size()));
+        }
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -40,15 +40,24 @@ impl Kind {
 
     /// That many of them, after one to warm up. What is done with it is up to `around`.
     pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
-        let pile = Dogpile::with_value(Duration::MAX, 7);
-        let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(&pile));
-        self.hits(&pile, 1);
-        around(&|| self.hits(&pile, hits));
+        self.run_on(&Dogpile::with_value(Duration::MAX, 7_u32), hits, around);
+    }
+
+    /// The same on a pile of which the value is seven.
+    pub(crate) fn run_on<T: Number>(
+        self,
+        pile: &Dogpile<T>,
+        hits: u32,
+        around: impl FnOnce(&dyn Fn()),
+    ) {
+        let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(pile));
+        self.hits(pile, 1);
+        around(&|| self.hits(pile, hits));
         drop(lease);
     }
 
     #[inline(never)]
-    fn hits(self, pile: &Dogpile<u32>, hits: u32) {
+    fn hits<T: Number>(self, pile: &Dogpile<T>, hits: u32) {
         // One loop for each, so that they do not share a branch.
         match self {
             Kind::GetOrCreate => repeat(hits, || hit(pile)),
@@ -65,22 +74,35 @@ impl Kind {
                 show(call.get_or_create(|| unreachable!()).ok());
             }),
             Kind::Acquire => repeat(hits, || {
-                let got = pile.acquire(|| Err(NotToBeCreated), || Ok(Lookup::Here(black_box(7))));
-                assert_eq!(got.ok().as_deref(), Some(&7));
+                let get = || Ok(Lookup::Here(T::from(black_box(7))));
+                let got = pile.acquire(|| Err(NotToBeCreated), get);
+                assert_eq!(got.ok().map(|got| got.number()), Some(7));
             }),
             Kind::Nested => repeat(hits, || nested(pile, 8)),
         }
     }
 }
 
+/// What a pile holds: here numbers.
+pub(crate) trait Number: From<u32> {
+    fn number(&self) -> u32;
+}
+
+impl Number for u32 {
+    #[inline(always)]
+    fn number(&self) -> u32 {
+        *self
+    }
+}
+
 #[derive(Debug)]
 struct NotToBeCreated;
 
-fn renew(pile: &Dogpile<u32>) -> Lease<PileRef<'_, u32>, u32> {
+fn renew<T>(pile: &Dogpile<T>) -> Lease<PileRef<'_, T>, T> {
     pile.expire();
     match pile.attempt() {
         Attempt::Lease(lease) => lease,
-        other => unreachable!("a stale value that nobody renews: {other:?}"),
+        _ => unreachable!("a stale value that nobody renews"),
     }
 }
 
@@ -92,22 +114,23 @@ fn repeat(hits: u32, hit: impl Fn()) {
 }
 
 #[inline(always)]
-fn hit(pile: &Dogpile<u32>) {
-    black_box(*black_box(pile).get_or_create(|| unreachable!()));
+fn hit<T: Number>(pile: &Dogpile<T>) {
+    let guard = black_box(pile).get_or_create(|| unreachable!());
+    black_box(guard.number());
 }
 
 #[inline(always)]
-fn show(guard: Option<Guard<'_, u32>>) {
+fn show<T: Number>(guard: Option<Guard<'_, T>>) {
     match guard {
-        Some(guard) => assert_eq!(*black_box(&*guard), 7),
+        Some(guard) => assert_eq!(black_box(&*guard).number(), 7),
         None => unreachable!("it is there"),
     }
 }
 
-fn nested(pile: &Dogpile<u32>, depth: u32) {
+fn nested<T: Number>(pile: &Dogpile<T>, depth: u32) {
     let guard = pile.get_or_create(|| unreachable!());
     if depth > 1 {
         nested(pile, depth - 1);
     }
-    black_box(*guard);
+    black_box(guard.number());
 }

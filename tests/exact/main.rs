@@ -1,4 +1,5 @@
-//! What a hit costs, exactly: nothing allocated, no system call, so many instructions.
+//! What a hit costs, exactly: nothing allocated, no system call, nothing written that other threads
+//! use, so many instructions.
 //!
 //! The last is counted by valgrind, of a release build: `cargo test --release --test exact`.
 #![cfg(target_os = "linux")]
@@ -11,3 +12,4 @@ mod allocation;
 mod hits;
 mod instructions;
 mod system_calls;
+mod writes;

@@ -1,4 +1,10 @@
 //! A hit makes no system call.
+//!
+//! ```breakages
+//! yields-at-a-hit | src/call.rs
+//!   let renewing = node.is_renewing();
+//! + std::thread::yield_now();
+//! ```
 
 use std::env;
 use std::fs::File;

@@ -20,9 +20,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// What is to notice a breakage.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum By {
-    /// The models of the file that lists it.
+    /// The file that lists it.
     #[default]
-    Models,
+    Own,
     /// The tests on real threads.
     Tests,
     /// All that runs under shuttle.
@@ -33,17 +33,17 @@ impl FromStr for By {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [By::Models, By::Tests, By::Shuttle]
+        [By::Own, By::Tests, By::Shuttle]
             .into_iter()
             .find(|by| by.to_string() == name)
-            .ok_or_else(|| format!("{name} notices nothing; models, tests and shuttle do"))
+            .ok_or_else(|| format!("{name} notices nothing; own, tests and shuttle do"))
     }
 }
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            By::Models => "models",
+            By::Own => "own",
             By::Tests => "tests",
             By::Shuttle => "shuttle",
         })
@@ -53,7 +53,7 @@ impl fmt::Display for By {
 pub(crate) enum Verdict {
     /// By these, the first to fail. (A crash takes the list of them with it.)
     Caught(Vec<String>),
-    /// But not by the model that should.
+    /// But not by what should.
     CaughtElsewhere(Vec<String>),
     Survived,
     TimedOut,
@@ -72,7 +72,7 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Caught(by) => write!(f, "caught by {}", by.join(", ")),
             Verdict::CaughtElsewhere(by) => {
-                write!(f, "NOT CAUGHT by its model, but by {}", by.join(", "))
+                write!(f, "NOT CAUGHT by its own, but by {}", by.join(", "))
             }
             Verdict::Survived => f.write_str("SURVIVED"),
             Verdict::TimedOut => write!(f, "SURVIVED: no end within {LIMIT:?}"),
@@ -118,10 +118,10 @@ impl Bench {
 
     fn judge(&self, breakage: &Breakage, by: By) -> Result<Verdict> {
         let filter = match by {
-            By::Models => breakage.models(),
+            By::Own => breakage.tests(),
             By::Tests | By::Shuttle => String::new(),
         };
-        if by == By::Models && breakage.home == Home::Promises {
+        if by == By::Own && breakage.home == Home::Promises {
             // One of them is built in no time.
             let main = format!("#![cfg(dogpile_loom)]\nmod {};\n", breakage.module);
             let file = self.copy.join("loom-tests/tests/models/main.rs");
@@ -134,7 +134,7 @@ impl Bench {
         }
         let mut command = self.cargo(by, breakage.home);
         command.args(["--", &filter, "--format=pretty"]);
-        if by != By::Tests {
+        if !(by == By::Tests || by == By::Own && breakage.home == Home::Tests) {
             // One at a time: where one aborts the process, the last one named is the one.
             command.arg("--test-threads=1");
         }
@@ -152,27 +152,31 @@ impl Bench {
     }
 
     fn cargo(&self, by: By, home: Home) -> Command {
+        let loom = "--cfg dogpile_loom -C debug-assertions";
         let (flags, target): (_, &[&str]) = match (by, home) {
-            (By::Models, Home::Promises) => (
-                "--cfg dogpile_loom -C debug-assertions",
-                &["--release", "-p", "loom-tests", "--test", "models"],
-            ),
-            (By::Models, Home::Parts) => (
-                "--cfg dogpile_loom -C debug-assertions",
+            (By::Own, Home::Promises) => {
+                (loom, &["--release", "-p", "loom-tests", "--test", "models"])
+            }
+            (By::Own, Home::Parts) => (
+                loom,
                 &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
             ),
+            (By::Own, Home::Exact) => ("", &["--release", "-p", "dogpile", "--test", "exact"]),
+            (By::Own, Home::Tests) | (By::Tests, _) => {
+                ("", &["-p", "dogpile", "--all-features", "--test", "it"])
+            }
             (By::Shuttle, _) => (
                 "--cfg dogpile_shuttle -C debug-assertions",
                 &["--release", "-p", "loom-tests", "--test", "models"],
             ),
-            (By::Tests, _) => ("", &["-p", "dogpile", "--all-features", "--test", "it"]),
         };
+        let flavour = flags.split_whitespace().nth(1).unwrap_or("plain");
         let mut command = Command::new("cargo");
         command
             .args(["test", "--quiet"])
             .args(target)
             .current_dir(&self.copy)
-            .env("CARGO_TARGET_DIR", self.target.join(by.to_string()))
+            .env("CARGO_TARGET_DIR", self.target.join(flavour))
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("RUSTFLAGS", format!("{flags} --cap-lints allow"))
             .env("DOGPILE_MODELS", "1")

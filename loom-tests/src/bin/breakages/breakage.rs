@@ -1,4 +1,4 @@
-//! An edit of the crate that a model must catch.
+//! An edit of the crate that a model or a test must catch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,34 +7,48 @@ use crate::Result;
 
 pub(crate) struct Breakage {
     pub(crate) name: String,
-    /// Where the models that must catch it stand.
+    /// Where it is listed, and what must catch it stands.
     pub(crate) home: Home,
     /// The file that lists it, without its ending.
     pub(crate) module: String,
-    /// The model that must catch it; empty if any of that file will do.
-    pub(crate) model: String,
+    /// The test that must catch it; empty if any of that file will do.
+    pub(crate) test: String,
     pub(crate) file: PathBuf,
     pub(crate) before: Vec<String>,
     after: Vec<String>,
 }
 
-/// A target of cargo's with models in it.
+/// A target of cargo's.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Home {
     /// The models of promises.
     Promises,
     /// Those of the parts, beside them.
     Parts,
+    /// The tests of promises.
+    Tests,
+    /// Of what a hit costs.
+    Exact,
 }
 
-/// The breakages that the models list.
+impl Home {
+    const ALL: [Home; 4] = [Home::Promises, Home::Parts, Home::Tests, Home::Exact];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Home::Promises => "loom-tests/tests/models",
+            Home::Parts => "src/raw",
+            Home::Tests => "tests/it",
+            Home::Exact => "tests/exact",
+        }
+    }
+}
+
+/// The breakages that models and tests list.
 pub(crate) fn all_in(project: &Path) -> Result<Vec<Breakage>> {
     let mut files = Vec::new();
-    for (home, folder) in [
-        (Home::Promises, "loom-tests/tests/models"),
-        (Home::Parts, "src/raw"),
-    ] {
-        for entry in fs::read_dir(project.join(folder))? {
+    for home in Home::ALL {
+        for entry in fs::read_dir(project.join(home.folder()))? {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == "rs") {
                 files.push((path, home));
@@ -52,7 +66,7 @@ pub(crate) fn all_in(project: &Path) -> Result<Vec<Breakage>> {
 /// Adds what a file lists.
 fn read(file: &Path, home: Home, found: &mut Vec<Breakage>) -> Result<()> {
     let text = fs::read_to_string(file)?;
-    let module = file.file_stem().ok_or("a model without a name")?;
+    let module = file.file_stem().ok_or("a test without a name")?;
     let head = text.lines().map_while(|line| line.strip_prefix("//!"));
     let block = head
         .skip_while(|line| line.trim() != "```breakages")
@@ -70,12 +84,12 @@ fn read(file: &Path, home: Home, found: &mut Vec<Breakage>) -> Result<()> {
             (Some(" +"), text, Some(breakage)) => breakage.after.push(text.to_owned()),
             (_, _, _) => {
                 let fields: Vec<_> = line.split('|').map(str::trim).collect();
-                let (name, place, model) = match fields[..] {
+                let (name, place, test) = match fields[..] {
                     [name, place] => (name, place, ""),
-                    [name, place, model] => (name, place, model),
+                    [name, place, test] => (name, place, test),
                     _ => {
                         let path = file.display();
-                        let told = "neither an edit nor `name | file | model`";
+                        let told = "neither an edit nor `name | file | test`";
                         return Err(format!("{path}: {told}: {line}").into());
                     }
                 };
@@ -83,7 +97,7 @@ fn read(file: &Path, home: Home, found: &mut Vec<Breakage>) -> Result<()> {
                     name: name.to_owned(),
                     home,
                     module: module.to_string_lossy().into_owned(),
-                    model: model.to_owned(),
+                    test: test.to_owned(),
                     file: PathBuf::from(place),
                     before: Vec::new(),
                     after: Vec::new(),
@@ -95,12 +109,12 @@ fn read(file: &Path, home: Home, found: &mut Vec<Breakage>) -> Result<()> {
 }
 
 impl Breakage {
-    /// The models that must catch it, by the beginning of their paths.
-    pub(crate) fn models(&self) -> String {
-        let Self { module, model, .. } = self;
+    /// What must catch it, by the beginning of the paths.
+    pub(crate) fn tests(&self) -> String {
+        let Self { module, test, .. } = self;
         match self.home {
-            Home::Promises => format!("{module}::{model}"),
-            Home::Parts => format!("raw::{module}::{model}"),
+            Home::Parts => format!("raw::{module}::{test}"),
+            Home::Promises | Home::Tests | Home::Exact => format!("{module}::{test}"),
         }
     }
 

@@ -1,10 +1,11 @@
-//! Breaks the crate on purpose and sees the models fail: `.ci/breakages [NAME ...]`.
+//! Breaks the crate on purpose and sees models and tests fail: `.ci/breakages [NAME ...]`.
 //!
-//! Every file of models lists, in a block of its head, the edits of the crate that it must catch:
+//! A file of models or tests lists, in a block of its head, the edits of the crate that it must
+//! catch:
 //!
 //! ```text
 //! //! ```breakages
-//! //! name-of-the-breakage | src/raw/mod.rs | the_model_that_must_fail
+//! //! name-of-the-breakage | src/raw/mod.rs | the_test_that_must_fail
 //! //!   a line that stays
 //! //! - a line that goes
 //! //! + a line that comes
@@ -12,15 +13,15 @@
 //! ```
 //!
 //! The lines that stay and go must stand in that file exactly once, white space aside. Each edit is
-//! made in a copy of the project, one at a time, and the models of the file that lists it are run
-//! there, or the one that is named: one of them must fail. (That all pass without a breakage,
-//! `.ci/loom` shows first.)
+//! made in a copy of the project, one at a time, and the models or tests of the file that lists it
+//! are run there, or the one that is named: one of them must fail. (That all pass without a
+//! breakage, `.ci/test` shows first.)
 //!
 //! - `--fit` runs nothing. It looks whether the lines stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
 //!   are not, with the reason.
-//! - `--by tests` or `--by shuttle` runs the tests, or what runs under shuttle, instead of the
-//!   models: not all need to be noticed there.
+//! - `--by tests` or `--by shuttle` runs all tests, or all that runs under shuttle, instead of what
+//!   lists them: not all need to be noticed there.
 //! - `--table FILE` also writes what came out into a table.
 
 mod bench;
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options> {
-    let usage = "usage: breakages [--fit] [--by models|tests|shuttle] [--table FILE] [NAME ...]";
+    let usage = "usage: breakages [--fit] [--by own|tests|shuttle] [--table FILE] [NAME ...]";
     let mut options = Options::default();
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -88,7 +89,7 @@ fn run(options: &Options) -> Result<bool> {
     if let Some(unknown) =
         (options.names.iter()).find(|name| !breakages.iter().any(|b| b.name == **name))
     {
-        return Err(format!("no model lists a breakage named {unknown}").into());
+        return Err(format!("nobody lists a breakage named {unknown}").into());
     }
     if !options.names.is_empty() {
         breakages.retain(|breakage| options.names.contains(&breakage.name));
@@ -108,8 +109,8 @@ fn run(options: &Options) -> Result<bool> {
     if let Some(file) = &options.table {
         fs::write(file, table(&breakages, &tried)?)?;
     }
-    // Only the models have promised to.
-    Ok(options.by != By::Models || caught == breakages.len())
+    // Only they have promised to.
+    Ok(options.by != By::Own || caught == breakages.len())
 }
 
 fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {

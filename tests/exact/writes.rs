@@ -1,0 +1,127 @@
+//! A hit writes to no memory but its own thread's: not to the pile, not to the value, not to what is
+//! global.
+//!
+//! ```breakages
+//! writes-to-the-value-at-a-hit | src/raw/node.rs
+//!   pub(crate) fn is_renewing(&self) -> bool {
+//! + self.placed_as(self.placed());
+//!
+//! counts-hits | src/raw/registry.rs
+//!   pub(super) fn free_slot() -> Option<&'static Slot> {
+//! + static HITS: crate::sync::atomic::AtomicUsize = crate::sync::atomic::AtomicUsize::new(0);
+//! + HITS.store(HITS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+//! ```
+
+use std::fs;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dogpile::Dogpile;
+
+use crate::allocation::{last_pages, PAGE};
+use crate::hits::{Kind, Number};
+
+const HITS: u32 = 1000;
+
+/// On pages of its own, so that these can be made read-only.
+#[repr(align(4096))] // PAGE
+struct Paged<T>(T);
+
+impl From<u32> for Paged<u32> {
+    fn from(number: u32) -> Self {
+        Paged(number)
+    }
+}
+
+impl Number for Paged<u32> {
+    fn number(&self) -> u32 {
+        self.0
+    }
+}
+
+/// Where something lies.
+type Place = Range<usize>;
+
+/// Where the variables lie that are neither a thread's nor allocated: those of this program.
+fn globals() -> Vec<Place> {
+    let program = fs::read_link("/proc/self/exe").unwrap();
+    let program = program.to_str().unwrap();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut found: Vec<Place> = Vec::new();
+    for line in maps.lines() {
+        // 55d0c0a5e000-55d0c0a60000 rw-p 00000000 00:00 0    /path/of/the/program
+        let (place, rest) = line.split_once(' ').unwrap();
+        let (begin, end) = place.split_once('-').unwrap();
+        let place = [begin, end].map(|at| usize::from_str_radix(at, 16).unwrap());
+        // What begins as zero follows the rest, without a name.
+        let goes_on = found.last().is_some_and(|last| last.end == place[0]);
+        let is_named = line.ends_with(program);
+        if rest.starts_with("rw") && (is_named || (goes_on && line.ends_with(" 0 "))) {
+            found.push(place[0]..place[1]);
+        }
+    }
+    found
+}
+
+/// Runs `body` in a child process in which it may not write to these places. Says whether it got to
+/// the end. Whatever `body` needs must be warmed up.
+fn ends_without_writing_to(places: &[Place], body: impl FnOnce()) -> bool {
+    // SAFETY: the child runs `body` and ends. It does not even allocate.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "no fork");
+    if child == 0 {
+        for place in places {
+            let begin = place.start as *mut libc::c_void;
+            // SAFETY: whole pages; who writes there ends, and that is what is asked.
+            let protected = unsafe { libc::mprotect(begin, place.len(), libc::PROT_READ) };
+            if protected != 0 {
+                // SAFETY: the end of the child.
+                unsafe { libc::_exit(2) };
+            }
+        }
+        body();
+        // SAFETY: the end of the child.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFSIGNALED(status) || status == 0, "no protection");
+    status == 0
+}
+
+#[test]
+fn none_by_a_hit() {
+    assert_eq!(align_of::<Paged<u32>>(), PAGE);
+    static GLOBAL: AtomicU32 = AtomicU32::new(0);
+    let globals = globals();
+    let global = std::ptr::from_ref(&GLOBAL) as usize;
+    assert!(globals.iter().any(|place| place.contains(&global)));
+    // Who writes there does end.
+    assert!(ends_without_writing_to(&globals, || ()));
+    assert!(!ends_without_writing_to(&globals, || GLOBAL.store(1, Ordering::Relaxed)));
+
+    for kind in Kind::ALL {
+        let pile = Dogpile::with_value(Duration::MAX, Paged(7));
+        let value = last_pages();
+        let pile = Box::new(Paged(pile));
+        let mut places = vec![last_pages(), value];
+        let [of_pile, of_value] = [&places[0], &places[1]];
+        assert!(of_pile.contains(&(std::ptr::from_ref(&*pile) as usize)));
+        assert!(of_value.contains(&(std::ptr::from_ref(&*pile.0.peek().unwrap()) as usize)));
+        // What is counted is noticed there.
+        assert!(!ends_without_writing_to(&places[1..], || drop(
+            pile.0.peek().unwrap().to_owned()
+        )));
+        kind.run_on(&pile.0, HITS, |hits| {
+            assert!(ends_without_writing_to(&places, hits), "{kind:?}");
+            places.extend_from_slice(&globals);
+            assert!(
+                ends_without_writing_to(&places, hits),
+                "{kind:?}: what is global"
+            );
+        });
+        assert!(!ends_without_writing_to(&places, || pile.0.set(Paged(8))));
+    }
+}
