@@ -1,5 +1,23 @@
 //! The value kept elsewhere: `acquire`, with a store that is looked into, that loses things, that
 //! tells ages, fails, panics and takes its time.
+//!
+//! ```breakages
+//! error-of-get-counts-as-a-miss | src/acquire.rs | get_once
+//! - search.found(get().map_err(Error::Get)?);
+//! + search.found(get().unwrap_or(Lookup::NeedRegeneration));
+//!
+//! told-age-does-not-count | src/acquire.rs | age_from_store
+//! - let mut stamp = Stamp::new(now, age, config.policy.ttl);
+//! + let mut stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
+//!
+//! told-age-is-not-noted | src/acquire.rs | age_from_store
+//! - if stamp.expired.is_none() && known.map_or(true, |known| age < known.age(now)) {
+//! + if false {
+//!
+//! not-taken-for-just-created | src/acquire.rs | init
+//! - (None, None) if config.init => {
+//! + (None, None) if !config.init => {
+//! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc, Mutex};

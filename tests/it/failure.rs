@@ -1,4 +1,14 @@
 //! Creators that fail, panic, call their own pile, or take too long.
+//!
+//! ```breakages
+//! inside-is-not-noticed | src/attempt.rs | reentrancy_is_an_error
+//! - if is_inside(Identity::of(pile)) {
+//! + if false {
+//!
+//! outside-is-taken-for-inside | src/reentrancy.rs | reentrancy_is_an_error
+//! - inside.remove(at);
+//! + let _ = at;
+//! ```
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc};

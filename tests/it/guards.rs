@@ -1,4 +1,13 @@
 //! What guards and handles show, what they hold up, and when values are dropped.
+//!
+//! ```breakages
+//! drops-the-old-value-under-the-lock | src/raw/mod.rs | user_code_outside_locks
+//!   let old = state.swap(None);
+//! - drop(state);
+//! - drop(old);
+//! + drop(old);
+//! + drop(state);
+//! ```
 
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};

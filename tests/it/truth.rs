@@ -1,4 +1,26 @@
 //! What is true of the value a caller gets: when it was made, and what was said of it since.
+//!
+//! ```breakages
+//! exactly-its-ttl-is-too-old | src/stamp.rs | table
+//! - .saturating_add(Duration::from_nanos(1)),
+//! + .saturating_add(Duration::from_nanos(0)),
+//!
+//! invalidate-only-expires | src/raw/mod.rs | no_resurrection
+//! - let old = state.swap(None);
+//! + let old = state.current().map(|node| node.expire(Tick::ZERO));
+//!
+//! fresh-since-the-clock-began | src/lease.rs | ttl_from_completion
+//! - let now = config.time.now();
+//! + let now = Tick::ZERO;
+//!
+//! expired-only-from-then-on | src/stamp.rs | monotonic::a_clock_that_steps_back
+//! - Some(_) => Tick::ZERO,
+//! + Some(expired) => expired,
+//!
+//! the-coarse-clock-taken-for-exact | src/clock.rs | monotonic::a_lagging_clock
+//! - (coarse, coarse.saturating_add(clock.lag()))
+//! + (coarse, coarse)
+//! ```
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc, Barrier};

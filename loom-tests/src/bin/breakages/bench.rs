@@ -51,7 +51,7 @@ impl fmt::Display for By {
 }
 
 pub(crate) enum Verdict {
-    /// By these, the first to fail. (A crash takes the list of them with it.)
+    /// By these, the first to fail.
     Caught(Vec<String>),
     /// But not by what should.
     CaughtElsewhere(Vec<String>),
@@ -70,7 +70,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Caught(by) => write!(f, "caught by {}", by.join(", ")),
+            Verdict::Caught(by) => match &by[..] {
+                [] => f.write_str("caught by a crash"),
+                [one] => write!(f, "caught by {one}"),
+                [one, more @ ..] => write!(f, "caught by {one} and {} more", more.len()),
+            },
             Verdict::CaughtElsewhere(by) => {
                 write!(f, "NOT CAUGHT by its own, but by {}", by.join(", "))
             }
