@@ -127,6 +127,10 @@ impl<T> Mutex<T> {
 pub(crate) struct Condvar(shuttle::sync::Condvar);
 
 impl Condvar {
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
     pub(crate) const fn new() -> Self {
         Self(shuttle::sync::Condvar::new())
     }
@@ -141,10 +145,6 @@ impl Condvar {
         self.0
             .wait(guard)
             .unwrap_or_else(|poison| poison.into_inner())
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
     }
 }
 

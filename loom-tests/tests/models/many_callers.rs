@@ -4,7 +4,7 @@
 //! `wait_timeout`; `dropped_once_and_soon`; and nobody is left asleep, which shuttle reports.
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dogpile::{Accept, Attempt, Clock, Dogpile, Error, Guard, ManualClock, Origin, Outcome};
@@ -70,10 +70,19 @@ impl World {
     }
 
     /// What a creator does before it comes to an end.
-    fn work(&self) {
+    pub(crate) fn work(&self) {
         let_others_run();
-        if draw(4) == 0 {
-            self.meddle();
+        match draw(6) {
+            0 => self.meddle(),
+            1 => {
+                let call = self.witness.call();
+                let create = || -> Result<Value, usize> { unreachable!("it is a creator") };
+                match self.pile.get_or_try_create(create) {
+                    Ok(guard) => self.check(&call, &guard),
+                    Err(error) => assert!(error.is_reentrant()),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -95,7 +104,7 @@ impl World {
         resume_unwind(Box::new("a creator's"))
     }
 
-    /// Whether the call may be answered with this.
+    /// A call was answered with this: it may be.
     pub(crate) fn check(&self, call: &Call<'_>, guard: &Guard<'_, Value>) {
         match guard.origin() {
             Origin::Fresh => {
@@ -123,7 +132,7 @@ impl World {
         match answer {
             Ok(guard) => self.check(call, &guard),
             Err(Error::Create(error)) => call.failed((*error).into()),
-            // Of a creator whose errors are of another type, or of none.
+            // Of a creator whose errors are of another type.
             Err(Error::Failed(failure)) => {
                 let error = failure.downcast_ref().copied();
                 call.failed(error.expect("an error of this model"));
@@ -136,11 +145,11 @@ impl World {
     pub(crate) fn call(&self) {
         let Self { pile, witness, .. } = self;
         let call = witness.call();
-        match draw(9) {
+        match draw(10) {
             0 | 1 => self.check(&call, &pile.get_or_create(|| self.create())),
             2 => self.check_answer(&call, pile.get_or_try_create(|| self.fail())),
             3 => {
-                // One that fits neither.
+                // Its errors are of another type.
                 let create = || Ok::<_, u8>(self.create());
                 self.check_answer(&call, pile.get_or_try_create(create));
             }
@@ -179,6 +188,18 @@ impl World {
                 self.check(&call, &newer);
                 assert_ne!(newer.number(), seen.number(), "the same again");
             }
+            8 => {
+                // Of a thread that ends.
+                let sent = Mutex::new(None);
+                thread::scope(|threads| {
+                    threads.spawn(|| *sent.lock().unwrap() = pile.peek());
+                });
+                if let Some(guard) = sent.into_inner().unwrap() {
+                    self.check(&call, &guard);
+                    self.meddle();
+                    guard.number();
+                }
+            }
             _ => self.attempt(&call),
         }
     }
@@ -188,7 +209,8 @@ impl World {
             Attempt::Hit(guard) => self.check(call, &guard),
             Attempt::Lease(lease) => {
                 let creation = self.witness.begin();
-                self.work();
+                // Not a call: the pile cannot know whose lease it is.
+                self.meddle();
                 let (value, error) = (creation.value(), creation.number());
                 drop(creation);
                 match draw(3) {
@@ -202,11 +224,11 @@ impl World {
                     Ok(stale) => return self.check(call, &stale),
                     Err(busy) => busy,
                 };
-                match if draw(2) == 0 {
-                    busy.wait()
-                } else {
-                    busy.wait_for(LIMIT)
-                } {
+                let outcome = match draw(2) {
+                    0 => busy.wait(),
+                    _ => busy.wait_for(LIMIT),
+                };
+                match outcome {
                     Outcome::Value(guard) => self.check(call, &guard),
                     Outcome::Failed(failure) => {
                         call.failed(*failure.downcast_ref().expect("an error of this model"));
@@ -218,12 +240,16 @@ impl World {
         }
     }
 
-    /// After all that: one value at most is left, and nobody at work.
+    /// After all that: one value at most is left, and the next one is renewed when it is due.
     pub(crate) fn end(&self) {
         let Self { pile, witness, .. } = self;
         assert!(!pile.is_creating());
         assert_eq!(pile.waiters(), 0);
         assert!(witness.alive() <= 1);
+        self.clock.advance(TTL + LIMIT);
+        let renewed = pile.get_or_create(|| witness.begin().value());
+        assert_eq!(renewed.origin(), Origin::CreatedHere);
+        drop(renewed);
         pile.invalidate();
         assert_eq!(witness.alive(), 0);
     }

@@ -5,7 +5,7 @@
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dogpile::{
@@ -27,6 +27,15 @@ struct World {
     clock: Arc<ManualClock>,
 }
 
+/// A reader, until this is dropped.
+struct Inside<'a>(&'a AtomicUsize);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl World {
     fn new() -> Arc<Self> {
         let clock = Arc::new(ManualClock::new());
@@ -40,21 +49,38 @@ impl World {
         })
     }
 
-    /// A reader with its guard.
-    fn hold(&self, call: &Call<'_>, guard: &ReadGuard<'_, Value>) {
-        self.inside.fetch_add(1, Relaxed);
+    /// A reader with its guard, which may come in again meanwhile, or send it away.
+    fn hold(&self, call: &Call<'_>, guard: ReadGuard<'_, Value>) {
         match guard.origin() {
-            Origin::Fresh => call.saw_fresh(guard),
-            Origin::CreatedHere => call.saw_new(guard),
-            Origin::Superseded => call.saw_superseded(guard),
-            _ => call.saw(guard),
+            Origin::Fresh => call.saw_fresh(&guard),
+            Origin::CreatedHere => call.saw_new(&guard),
+            Origin::Superseded => call.saw_superseded(&guard),
+            _ => call.saw(&guard),
         }
-        self.read(guard);
-        if draw(3) == 0 {
-            self.come_in_again();
+        let inside = self.come_in(&guard);
+        match draw(6) {
+            0 => self.come_in_again(),
+            1 => thread::scope(|threads| {
+                threads.spawn(move || {
+                    self.read(&guard);
+                    drop((inside, guard));
+                });
+                if let Some(again) = self.pile.peek() {
+                    drop(self.come_in(&again));
+                }
+            }),
+            _ => {
+                self.read(&guard);
+                drop((inside, guard));
+            }
         }
+    }
+
+    /// Counts a reader, and sees that what it reads goes with its value.
+    fn come_in(&self, guard: &ReadGuard<'_, Value>) -> Inside<'_> {
+        self.inside.fetch_add(1, Relaxed);
         self.read(guard);
-        self.inside.fetch_sub(1, Relaxed);
+        Inside(&self.inside)
     }
 
     fn read(&self, guard: &ReadGuard<'_, Value>) {
@@ -66,7 +92,12 @@ impl World {
             _ => true,
         };
         if goes_with_it {
-            assert_eq!(guard.number(), version, "a value with another's file");
+            assert_eq!(
+                guard.number(),
+                version,
+                "a value with another's file: {:?}",
+                guard.origin()
+            );
         }
     }
 
@@ -101,8 +132,8 @@ impl World {
         Err(creation.number())
     }
 
-    /// A writer with its lock.
-    fn alone(&self, _write: &WriteGuard<'_, Value>) {
+    /// A writer has the lock.
+    fn alone(&self) {
         assert_eq!(self.inside.load(Relaxed), 0, "a reader is inside");
         let_others_run();
         assert_eq!(self.inside.load(Relaxed), 0, "a reader came in");
@@ -122,7 +153,7 @@ impl World {
         let write = write
             .map_err(|error| assert!(matches!(error, WriteLockError::TimedOut { .. })))
             .ok()?;
-        self.alone(&write);
+        self.alone();
         Some(write)
     }
 
@@ -135,7 +166,7 @@ impl World {
                 write.set(value);
             });
         }
-        self.alone(&write);
+        self.alone();
     }
 
     /// A creator, who changes the file; or fails, or panics, and then leaves it as it was.
@@ -181,7 +212,7 @@ impl World {
 
     fn check(&self, call: &Call<'_>, answer: Result<ReadGuard<'_, Value>, Error<usize>>) {
         match answer {
-            Ok(guard) => self.hold(call, &guard),
+            Ok(guard) => self.hold(call, guard),
             Err(Error::Create(error)) => call.failed(*error),
             Err(error) => assert!(error.is_timed_out()),
         }
@@ -191,20 +222,31 @@ impl World {
     fn call(&self) {
         let Self { pile, witness, .. } = self;
         let call = witness.call();
-        match draw(7) {
+        match draw(8) {
             0 => self.expire(),
             1 => self.invalidate(),
             2 => self.write(),
             3 => {
                 if let Some(guard) = pile.peek() {
-                    self.hold(&call, &guard);
+                    self.hold(&call, guard);
                 }
             }
             4 => {
+                // Of a thread that ends.
+                let sent = Mutex::new(None);
+                thread::scope(|threads| {
+                    threads.spawn(|| *sent.lock().unwrap() = pile.peek());
+                });
+                if let Some(guard) = sent.into_inner().unwrap() {
+                    call.saw(&guard);
+                    drop((self.come_in(&guard), guard));
+                }
+            }
+            5 => {
                 let limited = pile.call().wait(LIMIT);
                 self.check(&call, limited.get_or_create_with(|c| self.create(&c)));
             }
-            5 => {
+            6 => {
                 let newer = pile.call().accept(Accept::New);
                 self.check(&call, newer.get_or_create_with(|c| self.create(&c)));
             }
@@ -240,6 +282,11 @@ fn whatever_they_do() {
         }
         assert!(!world.pile.is_creating());
         drop(world.pile.acquire_write_lock().unwrap());
+        // Whatever it holds is renewed when it is due.
+        world.clock.advance(TTL + LIMIT);
+        let renewed = world.pile.get_or_create(|| world.witness.begin().value());
+        assert_eq!(renewed.origin(), Origin::CreatedHere);
+        drop(renewed);
         world.pile.invalidate();
         assert_eq!(world.witness.alive(), 0);
     });

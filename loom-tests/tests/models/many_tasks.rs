@@ -36,9 +36,7 @@ async fn create(world: &World) -> Value {
     for _ in 0..draw(3) {
         yield_now().await;
     }
-    if draw(4) == 0 {
-        world.meddle();
-    }
+    world.work();
     creation.value()
 }
 
