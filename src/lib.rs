@@ -136,7 +136,8 @@
 //!   background.
 //! - `tokio`, `smol`, `rayon`: adapters to run those on these executors, in `executor`.
 //!
-//! `loom` exists for the models of this crate and does nothing without `--cfg dogpile_loom`.
+//! `loom` and `shuttle` exist for the models of this crate and do nothing without
+//! `--cfg dogpile_loom` or `--cfg dogpile_shuttle`.
 #![warn(missing_docs)]
 
 mod acquire;

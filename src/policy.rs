@@ -71,7 +71,7 @@ impl Policy {
     }
 }
 
-#[cfg(all(test, not(dogpile_loom)))]
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests {
     use super::*;
 

@@ -1,50 +1,46 @@
 //! What the models of dogpile's promises share.
 //!
-//! The models run only with `--cfg dogpile_loom`; without it this crate is empty. `.ci/loom` runs
-//! them, `.ci/breakages` shows that they can fail.
-#![cfg(dogpile_loom)]
+//! The models run only with `--cfg dogpile_loom`, under loom, or `--cfg dogpile_shuttle`, under
+//! shuttle; without, this crate is empty. `.ci/loom` and `.ci/shuttle` run them, `.ci/breakages`
+//! shows that they can fail.
+//!
+//! A model names threads, locks and atomics by this crate, which takes them from the one or the
+//! other.
+#![cfg(any(dogpile_loom, dogpile_shuttle))]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use loom::cell::UnsafeCell;
+#[cfg(dogpile_shuttle)]
+mod depth_first;
+#[cfg(dogpile_loom)]
+#[path = "loom.rs"]
+mod imp;
+#[cfg(dogpile_shuttle)]
+#[path = "shuttle.rs"]
+mod imp;
+
+#[cfg(dogpile_shuttle)]
+mod witness;
+
+pub use imp::*;
+#[cfg(dogpile_shuttle)]
+pub use witness::{Call, Creation, Value, Witness};
 
 /// Longer than any model: what was made with this time to live stays fresh.
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// Explores the interleavings of `body` with at most `LOOM_MAX_PREEMPTIONS` preemptions, or two, and
-/// prints how many there were.
-pub fn model(body: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 20_000;
-    let preemptions = *builder.preemption_bound.get_or_insert(2);
-    let explored = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&explored);
-    let begun = Instant::now();
-    builder.check(move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        body();
-    });
-    let name = std::thread::current().name().unwrap_or("?").to_owned();
-    println!(
-        "{name}: {} interleavings, {preemptions} preemptions, {:.1?}",
-        explored.load(Ordering::Relaxed),
-        begun.elapsed(),
-    );
-}
-
-/// What creators read. Two creators of which neither happens before the other are reported by loom
-/// as a race on it, even where no interleaving has them at work in the same moment.
+/// What creators read. Two creators at once are noticed.
 pub struct Source {
-    runs: UnsafeCell<usize>,
+    runs: Watched,
     counted: AtomicUsize,
 }
 
 impl Source {
     pub fn new() -> Self {
         Self {
-            runs: UnsafeCell::new(0),
+            runs: Watched::new(0),
             counted: AtomicUsize::new(0),
         }
     }
@@ -52,14 +48,7 @@ impl Source {
     /// A creator's work: answers how many creators, this one included, have run.
     pub fn create(&self) -> usize {
         self.counted.fetch_add(1, Ordering::Relaxed);
-        self.runs.with_mut(|runs| {
-            // SAFETY: loom runs one thread at a time, and reports two creators at once before the
-            // second gets here.
-            #[allow(unsafe_code)]
-            let runs = unsafe { &mut *runs };
-            *runs += 1;
-            *runs
-        })
+        self.runs.change(|runs| runs + 1)
     }
 
     /// How many creators have run, for anyone to ask.
@@ -74,78 +63,59 @@ impl Default for Source {
     }
 }
 
-/// A value that counts how many of its kind are alive. loom reports reading one as a race with
-/// dropping it, unless the one happens before the other.
+/// A value that counts how many of its kind are alive. Reading one that is or was dropped is
+/// noticed.
 pub struct Counted {
-    number: UnsafeCell<usize>,
+    number: Watched,
     alive: Arc<AtomicUsize>,
 }
+
+const DROPPED: usize = usize::MAX;
 
 impl Counted {
     pub fn new(number: usize, alive: &Arc<AtomicUsize>) -> Self {
         alive.fetch_add(1, Ordering::Relaxed);
         Self {
-            number: UnsafeCell::new(number),
+            number: Watched::new(number),
             alive: Arc::clone(alive),
         }
     }
 
     pub fn number(&self) -> usize {
-        self.number.with(|number| {
-            // SAFETY: written by `drop` alone, with which loom reports a race before it does harm.
-            #[allow(unsafe_code)]
-            unsafe {
-                *number
-            }
-        })
+        let number = self.number.read();
+        assert_ne!(number, DROPPED, "read after it was dropped");
+        number
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.alive.fetch_sub(1, Ordering::Relaxed);
-        self.number.with_mut(|number| {
-            // SAFETY: as in `number`.
-            #[allow(unsafe_code)]
-            unsafe {
-                *number = usize::MAX;
-            }
+        self.number.change(|number| {
+            assert_ne!(number, DROPPED, "dropped twice");
+            DROPPED
         });
     }
 }
 
-/// What readers look at and a writer changes, a file say. loom reports a reader and a writer of whom
-/// neither comes before the other as a race, even where no interleaving has them at it in the same
-/// moment.
+/// What readers look at and a writer changes, a file say. A writer who is at it with somebody else
+/// is noticed.
 pub struct File {
-    version: UnsafeCell<usize>,
+    version: Watched,
 }
 
 impl File {
     pub fn new(version: usize) -> Self {
         Self {
-            version: UnsafeCell::new(version),
+            version: Watched::new(version),
         }
     }
 
     pub fn read(&self) -> usize {
-        self.version.with(|version| {
-            // SAFETY: loom runs one thread at a time, and reports a writer at the same time before
-            // this reader gets here.
-            #[allow(unsafe_code)]
-            unsafe {
-                *version
-            }
-        })
+        self.version.read()
     }
 
     pub fn write(&self, new: usize) {
-        self.version.with_mut(|version| {
-            // SAFETY: as in `read`.
-            #[allow(unsafe_code)]
-            unsafe {
-                *version = new;
-            }
-        });
+        self.version.change(|_| new);
     }
 }

@@ -11,7 +11,7 @@
 
 pub(super) use self::imp::{heavy, light, prepare};
 
-#[cfg(all(target_os = "linux", not(dogpile_loom), not(miri)))]
+#[cfg(all(target_os = "linux", not(any(dogpile_loom, dogpile_shuttle, miri))))]
 mod imp {
     use rustix::thread::{membarrier, membarrier_query, MembarrierCommand, MembarrierQuery};
 
@@ -88,7 +88,11 @@ mod imp {
     }
 }
 
-#[cfg(all(any(not(target_os = "linux"), miri), not(dogpile_loom)))]
+// (shuttle's fences do nothing: its threads see every store at once.)
+#[cfg(all(
+    any(not(target_os = "linux"), dogpile_shuttle, miri),
+    not(dogpile_loom)
+))]
 mod imp {
     use crate::sync::atomic::{fence, Ordering};
 

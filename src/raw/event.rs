@@ -192,7 +192,7 @@ impl Wake for Event {
 }
 
 /// Where sleepers lie: in the kernel, on the word itself.
-#[cfg(all(target_os = "linux", not(dogpile_loom)))]
+#[cfg(all(target_os = "linux", not(any(dogpile_loom, dogpile_shuttle))))]
 mod bed {
     use super::{AtomicU32, Duration};
     use rustix::io::Errno;
@@ -231,7 +231,7 @@ mod bed {
 }
 
 /// Where sleepers lie: on a condition variable, where there is no futex, and under the models.
-#[cfg(any(not(target_os = "linux"), dogpile_loom))]
+#[cfg(any(not(target_os = "linux"), dogpile_loom, dogpile_shuttle))]
 mod bed {
     use super::{AtomicU32, Duration, Ordering};
     use crate::sync::{Condvar, Mutex};

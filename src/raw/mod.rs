@@ -52,7 +52,7 @@ type Locked<'a, T> = cell::Locked<'a, T, State<T>>;
 type Replaced<'a, T> = cell::Replaced<'a, T, State<T>>;
 
 // One pile a key has to be affordable: the documentation promises it.
-#[cfg(all(not(dogpile_loom), target_pointer_width = "64"))]
+#[cfg(all(not(any(dogpile_loom, dogpile_shuttle)), target_pointer_width = "64"))]
 const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
 
 /// What a caller thinks of the current value.

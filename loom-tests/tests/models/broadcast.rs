@@ -1,7 +1,7 @@
 //! `broadcast`: waiters leave together, not one by one; none of them runs `create`.
 //!
 //! ```breakages
-//! wakes-one | src/sync.rs
+//! wakes-one | src/sync/loom.rs
 //!   impl Condvar {
 //!   pub(crate) fn notify_all(&self) {
 //! - self.0.notify_all();
@@ -12,8 +12,8 @@
 //! pile.
 
 use dogpile::{Dogpile, Origin};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 #[test]

@@ -47,9 +47,9 @@ use std::task::Poll;
 
 use dogpile::executor::Thread;
 use dogpile::{Dogpile, Origin};
-use loom::future::block_on;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::future::block_on;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Counted, Source, HOUR};
 
 type Shared = Arc<(Dogpile<usize>, Source)>;

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc as StdArc;
 
 use dogpile::Dogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Counted, HOUR};
 
 #[test]

@@ -18,8 +18,8 @@
 //! ```
 
 use dogpile::{Dogpile, Error};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 #[test]

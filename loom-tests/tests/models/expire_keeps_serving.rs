@@ -28,9 +28,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use dogpile::{Dogpile, Lookup, ManualClock, Origin};
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::atomic::{AtomicUsize, Ordering};
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 #[test]

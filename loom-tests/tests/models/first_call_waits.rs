@@ -40,9 +40,9 @@
 //! ```
 
 use dogpile::{Dogpile, Origin};
-use loom::future::block_on;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::future::block_on;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 #[test]

@@ -19,8 +19,8 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
 use dogpile::{Attempt, Dogpile, ManualClock};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 /// Runs a creator that does `inside` and then panics.

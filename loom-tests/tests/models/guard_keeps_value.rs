@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::Arc as StdArc;
 
 use dogpile::Dogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Counted, HOUR};
 
 fn meddled_with(meddle: fn(&Dogpile<Counted>, Counted)) {

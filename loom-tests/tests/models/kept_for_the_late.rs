@@ -19,8 +19,8 @@
 use std::convert::Infallible;
 
 use dogpile::{Dogpile, Lookup, Origin};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 /// A pile, and a store that loses everything.

@@ -8,51 +8,58 @@
 
 mod canary;
 
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod broadcast;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod cancel_is_safe;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod dropped_once_and_soon;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod error_reaches_everyone_once;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod expire_keeps_serving;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod first_call_waits;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod given_up_is_free;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod guard_keeps_value;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod invalidate_wins;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod kept_for_the_late;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod nested_reader_goes_in;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod no_double_regeneration;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod no_starvation;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod one_creator;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod panic_hands_over;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod pending_writer_goes_first;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod publish_never_waits_for_readers;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod reader_never_waits_for_creation;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod set_wins;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod stale_never_blocks;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod wait_timeout;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod what_i_saw;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod write_lock_excludes_readers;
-#[cfg(dogpile_loom)]
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod write_lock_in_creator;
+
+#[cfg(dogpile_shuttle)]
+mod many_callers;
+#[cfg(dogpile_shuttle)]
+mod many_readers;
+#[cfg(dogpile_shuttle)]
+mod many_tasks;

@@ -19,8 +19,8 @@
 //! ```
 
 use dogpile::SyncReaderDogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, File, HOUR};
 
 fn with_a_writer(read: fn(&SyncReaderDogpile<usize>, &File)) {

@@ -9,8 +9,8 @@
 //! ```
 
 use dogpile::Dogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 #[test]

@@ -12,8 +12,8 @@
 //! ```
 
 use dogpile::Dogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 /// Two callers, and `meddle` done to the pile by a third thread meanwhile.

@@ -8,8 +8,8 @@
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use dogpile::Dogpile;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 /// A caller whose creator panics if it is the first to run.

@@ -40,9 +40,9 @@
 //! ```
 
 use dogpile::SyncReaderDogpile;
-use loom::sync::atomic::{AtomicBool, Ordering};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::atomic::{AtomicBool, Ordering};
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 fn pile() -> Arc<SyncReaderDogpile<usize>> {

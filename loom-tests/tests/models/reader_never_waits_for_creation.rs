@@ -22,8 +22,8 @@
 //! ```
 
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 type Pile = SyncReaderDogpile<usize>;

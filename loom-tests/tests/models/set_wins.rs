@@ -11,8 +11,8 @@
 //! ```
 
 use dogpile::{Dogpile, Origin};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 #[test]

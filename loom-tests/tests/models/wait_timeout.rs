@@ -36,9 +36,9 @@
 use std::time::Duration;
 
 use dogpile::{Dogpile, ManualClock};
-use loom::future::block_on;
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::future::block_on;
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, HOUR};
 
 const LIMIT: Duration = Duration::from_secs(1);

@@ -22,9 +22,9 @@
 //! ```
 
 use dogpile::{Accept, Dogpile};
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::Arc;
-use loom::thread;
+use loom_tests::sync::atomic::{AtomicUsize, Ordering};
+use loom_tests::sync::Arc;
+use loom_tests::thread;
 use loom_tests::{model, Source, HOUR};
 
 #[test]

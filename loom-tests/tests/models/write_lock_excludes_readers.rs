@@ -66,8 +66,8 @@
 use std::time::Duration;
 
 use dogpile::{ManualClock, SyncReaderDogpile, WriteLockError};
-use loom::sync::Arc;
-use loom::thread::{self, JoinHandle};
+use loom_tests::sync::Arc;
+use loom_tests::thread::{self, JoinHandle};
 use loom_tests::{model, File, HOUR};
 
 /// A pile with a value, and the file that its readers read.

@@ -48,8 +48,8 @@
 //! ```
 
 use dogpile::{Accept, Created, Creating, SyncReaderDogpile};
-use loom::sync::Arc;
-use loom::thread::{self, JoinHandle};
+use loom_tests::sync::Arc;
+use loom_tests::thread::{self, JoinHandle};
 use loom_tests::{model, File, HOUR};
 
 /// A pile whose value is the version of the file that it goes with.

@@ -1,0 +1,24 @@
+//! The one switch between the real types, loom's and shuttle's: the crate is built with loom's or
+//! shuttle's for its models.
+//!
+//! The only folder that names `std::sync`, `std::thread`, parking_lot, loom or shuttle. Everything
+//! that synchronises goes through here, or the models would not see it. `Counted` counts the
+//! values, in loom's sight. `Arc` is the standard one in all builds: what it counts is not under
+//! test, and modelling it would only multiply the interleavings.
+
+#[cfg(dogpile_loom)]
+#[path = "loom.rs"]
+mod imp;
+#[cfg(dogpile_shuttle)]
+#[path = "shuttle.rs"]
+mod imp;
+#[cfg(not(any(dogpile_loom, dogpile_shuttle)))]
+#[path = "real.rs"]
+mod imp;
+
+pub(crate) use self::imp::*;
+pub(crate) use std::sync::Arc;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use std::sync::OnceLock;
+/// What a creator answered, or its panic.
+pub(crate) use std::thread::Result as Ran;
