@@ -278,7 +278,7 @@ impl<'a, T> Search<'a, T> {
     }
 
     /// Goes on as if nothing had been found.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.looked_up = None;
         self.verdict = Verdict::Dead;
     }

@@ -159,6 +159,8 @@ mod place;
 mod policy;
 mod raw;
 mod read_call;
+#[cfg(feature = "async")]
+mod read_future;
 mod read_guard;
 mod reentrancy;
 mod stamp;

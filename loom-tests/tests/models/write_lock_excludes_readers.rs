@@ -34,29 +34,27 @@
 //! + records().take(1).any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
 //!
 //! one-reader-who-leaves-is-enough | src/raw/gate.rs
-//! - if !leaving.wait(time, deadline) && self.has_readers() {
-//! + if leaving.wait(time, deadline) {
+//! - if !awaited.wait(time, deadline) {
+//! + if awaited.wait(time, deadline) {
+//! + if std::mem::take(&mut closing.has_shut) {
 //! + break;
 //! + }
-//! + if self.has_readers() {
+//! + } else {
 //!
 //! time-out-leaves-it-closed | src/raw/gate.rs
-//! - let opened_again = OpenOnDrop(self);
-//! + let opened_again = std::mem::ManuallyDrop::new(OpenOnDrop(self));
+//! - if self.has_shut {
+//! + if false {
 //!
 //! time-out-lets-the-writer-in | src/raw/gate.rs
-//! - if !leaving.wait(time, deadline) && self.has_readers() {
-//! - return Err(Refusal::TimedOut);
-//! - }
-//! + if !leaving.wait(time, deadline) {
-//! + break;
+//! - Some(_) => Err(Refusal::TimedOut),
+//! + Some(_) => {
+//! + self.has_shut = false;
+//! + Ok(())
 //! + }
 //!
 //! a-second-writer-goes-in | src/raw/gate.rs
-//!   } else {
-//! - Ok(false)
-//! + Ok(true)
-//!   };
+//! - Ok(Some(Arc::clone(opening)))
+//! + Ok(None)
 //!
 //! open-stores-relaxed | src/raw/gate.rs
 //! - self.closed.store(false, Ordering::Release);
