@@ -288,6 +288,16 @@ impl<'a, T> Search<'a, T> {
         self.call.demand == Demand::Stale && self.verdict == Verdict::Stale
     }
 
+    /// What one who was given the lease does while somebody else creates under it.
+    #[cfg(feature = "async")]
+    pub(crate) fn meanwhile(&mut self) -> Result<Acquired<'a, T>, Busy<'a, T>> {
+        match self.attempt() {
+            Attempt::Hit(acquired) => Ok(acquired),
+            Attempt::Busy(busy) => Err(busy),
+            Attempt::Lease(_) => unreachable!("the lease is held"),
+        }
+    }
+
     pub(crate) fn attempt(&mut self) -> Attempt<'a, T> {
         let call = self.call;
         let PileRef { config, pile } = call.place;

@@ -15,6 +15,13 @@
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if false {
 //!
+//! closed-is-not-looked-at-by-tasks | src/raw/gate.rs
+//! - (!closed).then_some(reading)
+//! + (!closed || true).then_some(reading)
+//!
+//! opened-as-the-writer-goes-in | src/raw/gate.rs
+//! - self.has_shut = false; // From here on it is not this one's to open.
+//!
 //! everybody-is-nested | src/raw/gate.rs
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if self.closed.load(Ordering::Acquire) && !self.is_entered() {
@@ -56,6 +63,10 @@
 //! - Ok(Some(Arc::clone(opening)))
 //! + Ok(None)
 //!
+//! a-task-that-waits-is-not-woken | src/raw/event.rs
+//! - contain(|| waker.wake());
+//! + drop(waker);
+//!
 //! open-stores-relaxed | src/raw/gate.rs
 //! - self.closed.store(false, Ordering::Release);
 //! + self.closed.store(false, Ordering::Relaxed);
@@ -64,6 +75,7 @@
 use std::time::Duration;
 
 use dogpile::{ManualClock, SyncReaderDogpile, WriteLockError};
+use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 use loom_tests::{model, File, HOUR};
@@ -97,6 +109,20 @@ impl Shared {
         }
     }
 
+    fn read_as_task(&self) {
+        let create = || async { unreachable!("there is a value") };
+        let guard = block_on(self.pile.get_or_create_async(create));
+        self.file.read();
+        drop(guard);
+    }
+
+    fn write_as_task(&self) {
+        let write = block_on(self.pile.acquire_write_lock_async()).unwrap();
+        let version = self.file.read();
+        self.file.write(version + 1);
+        drop(write);
+    }
+
     fn write(&self) {
         let write = self.pile.acquire_write_lock().unwrap();
         let version = self.file.read();
@@ -121,6 +147,39 @@ fn one_reader() {
         shared.write();
         reader.join().unwrap();
         shared.read();
+    });
+}
+
+#[test]
+fn a_task_reads() {
+    model(|| {
+        let shared = Shared::new();
+        let reader = spawn(&shared, Shared::read_as_task);
+        shared.write();
+        reader.join().unwrap();
+        shared.read();
+    });
+}
+
+#[test]
+fn a_task_writes() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write_as_task);
+        shared.read();
+        writer.join().unwrap();
+        assert_eq!(shared.file.read(), 1);
+    });
+}
+
+#[test]
+fn a_task_and_a_thread_write() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write_as_task);
+        shared.write();
+        writer.join().unwrap();
+        assert_eq!(shared.file.read(), 2);
     });
 }
 
