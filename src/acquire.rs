@@ -278,7 +278,7 @@ impl<'a, T> Search<'a, T> {
     }
 
     /// Goes on as if nothing had been found.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.looked_up = None;
         self.verdict = Verdict::Dead;
     }
@@ -286,6 +286,16 @@ impl<'a, T> Search<'a, T> {
     /// Whether the call goes on with the stale value that it has, while somebody else creates.
     fn goes_on(&self) -> bool {
         self.call.demand == Demand::Stale && self.verdict == Verdict::Stale
+    }
+
+    /// What one who was given the lease does while somebody else creates under it.
+    #[cfg(feature = "async")]
+    pub(crate) fn meanwhile(&mut self) -> Result<Acquired<'a, T>, Busy<'a, T>> {
+        match self.attempt() {
+            Attempt::Hit(acquired) => Ok(acquired),
+            Attempt::Busy(busy) => Err(busy),
+            Attempt::Lease(_) => unreachable!("the lease is held"),
+        }
     }
 
     pub(crate) fn attempt(&mut self) -> Attempt<'a, T> {

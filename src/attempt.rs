@@ -69,13 +69,11 @@ impl<'a, T> Busy<'a, T> {
         }
     }
 
-    /// With a creation to wait for that this caller started elsewhere.
+    /// The same, of a creation that this caller starts elsewhere.
     #[cfg(feature = "async")]
-    pub(crate) fn own(place: PileRef<'a, T>, creation: Arc<Creation<T>>) -> Self {
-        Self {
-            origin: Origin::CreatedHere,
-            ..Self::empty(place, creation, 0)
-        }
+    pub(crate) fn own(mut self) -> Self {
+        self.origin = Origin::CreatedHere;
+        self
     }
 
     /// The stale value, if there is one to go on with.

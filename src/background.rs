@@ -6,9 +6,10 @@ use std::future::{poll_fn, Future, IntoFuture};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
+use crate::acquire::{self, Acquired, Lookup, Search};
 use crate::attempt::Busy;
-use crate::call::{Accept, Call, Elected};
-use crate::created::Created;
+use crate::call::{Accept, Call, Demand, Elected, Patience};
+use crate::created::{Created, Creating};
 use crate::dogpile::Dogpile;
 use crate::error::{Error, Failure, Refused};
 use crate::executor::{Executor, Job};
@@ -152,7 +153,7 @@ where
         self,
         create: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Guard<'a, T>, Error<Infallible>> {
-        let create = || async { Ok(create()) };
+        let create = |_: Creating<'static, T, P::Held>| async { Ok(Created::new(create())) };
         self.get_or_start(create, |_failure| None)
     }
 
@@ -171,8 +172,109 @@ where
         self,
         create: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<Guard<'a, T>, Error<E>> {
-        let create = || async { create() };
+        self.get_or_create_with(|_| create().map(Created::new))
+    }
+
+    /// The value, or else the one that `create` makes on the executor, which may say how long the
+    /// value lives, how old it is, and more: as [`Dogpile::get_or_create_with`].
+    ///
+    /// What `create` is given of its creation holds the pile.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Background::get_or_try_create).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// use dogpile::{executor::Thread, Created, Dogpile};
+    ///
+    /// let token = Arc::new(Dogpile::new(Duration::from_secs(3600)));
+    /// let held = token.background(&Thread).get_or_create_with(|creating| {
+    ///     assert!(creating.previous().is_none());
+    ///     // The issuer says that this one lives for ten minutes.
+    ///     Ok::<_, std::io::Error>(Created::new("secret").ttl(Duration::from_secs(600)))
+    /// })?;
+    /// assert_eq!(*held, "secret");
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub fn get_or_create_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'static, T, P::Held>) -> Result<Created<T>, E> + Send + 'static,
+    ) -> Result<Guard<'a, T>, Error<E>> {
+        let create = |creating| async { create(creating) };
         self.get_or_start(create, |failure| Some(failure.into_error()))
+    }
+
+    /// The value where it is kept, or else the one that `create` makes on the executor and puts
+    /// there: as [`Dogpile::acquire`].
+    ///
+    /// `get` is called here, by this caller, `create` inside of the job. Whoever finds the value
+    /// stale, and is elected, takes what it looked up and leaves.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::acquire`], and those of
+    /// [`get_or_try_create`](Background::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `get` does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::convert::Infallible;
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    /// use dogpile::{executor::Thread, Dogpile};
+    ///
+    /// let store = Arc::new(Mutex::new(HashMap::new())); // A memcached, say.
+    /// let pile = Arc::new(Dogpile::new(Duration::from_secs(60)));
+    /// let fill = {
+    ///     let store = Arc::clone(&store);
+    ///     move || Ok::<_, Infallible>(*store.lock().unwrap().entry("seven").or_insert(7))
+    /// };
+    /// let find = || Ok(store.lock().unwrap().get("seven").copied().into());
+    /// assert_eq!(*pile.background(&Thread).acquire(fill, find)?, 7);
+    /// # Ok::<_, dogpile::Error<Infallible>>(())
+    /// ```
+    pub fn acquire<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E> + Send + 'static,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'a, T>, Error<E>> {
+        let keep = self.call.place.config.keep;
+        let create = move |_: Creating<'static, T, P::Held>| async move {
+            create().map(|value| Created::new(value).keep(keep))
+        };
+        let failed = |failure: Failure| Some(failure.into_error());
+        if self.call.demand == Demand::New {
+            return self.get_or_start(create, failed).map(Acquired::from);
+        }
+        let mut search = Search::begin(self.call);
+        if search.is_worthwhile() {
+            search.found(get().map_err(Error::Get)?);
+        }
+        if let Some(acquired) = search.at_once() {
+            return Ok(acquired);
+        }
+        let patience = self.call.patience();
+        let lease = loop {
+            let busy = match search.attempt() {
+                acquire::Attempt::Hit(acquired) => return Ok(acquired),
+                acquire::Attempt::Lease(lease) => break lease,
+                acquire::Attempt::Busy(busy) => busy,
+            };
+            if let Some(answer) = patience.wait(busy, failed) {
+                return answer.map(Acquired::from);
+            }
+        };
+        let started = self.start(lease, create, search.meanwhile())?;
+        self.wait_for(started, &patience, failed)
     }
 
     /// As [`get_or_create`](Background::get_or_create), for tasks.
@@ -192,7 +294,7 @@ where
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let create = || async { Ok(create().await) };
+        let create = |_: Creating<'static, T, P::Held>| async { Ok(Created::new(create().await)) };
         self.get_or_start_async(create, |_failure| None).await
     }
 
@@ -234,17 +336,93 @@ where
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
+        let create = |_: Creating<'static, T, P::Held>| async { create().await.map(Created::new) };
+        self.get_or_create_with_async(create).await
+    }
+
+    /// As [`get_or_create_with`](Background::get_or_create_with), for tasks: `create` is called, and
+    /// its future polled, on the executor.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
+    /// keep it.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. The creation goes on.
+    pub async fn get_or_create_with_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce(Creating<'static, T, P::Held>) -> F + Send + 'static,
+    ) -> Result<Guard<'a, T>, Error<E>>
+    where
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
         let failed = |failure: Failure| Some(failure.into_error());
         self.get_or_start_async(create, failed).await
     }
 
-    fn get_or_start<E: Send + Sync + 'static, F>(
+    /// As [`acquire`](Background::acquire), for tasks: the future of `get` is polled here, by this
+    /// task, that of `create` on the executor.
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
+    /// keep it.
+    ///
+    /// # Panics
+    ///
+    /// If `get` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. A creation goes on; a look-up that is dropped elects
+    /// nobody and tells nobody.
+    pub async fn acquire_async<E: Send + Sync + 'static, F, G>(
         self,
         create: impl FnOnce() -> F + Send + 'static,
+        get: impl FnOnce() -> G,
+    ) -> Result<Acquired<'a, T>, Error<E>>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        self.call.require_timer()?;
+        let keep = self.call.place.config.keep;
+        let create = move |_: Creating<'static, T, P::Held>| async move {
+            Ok(Created::new(create().await?).keep(keep))
+        };
+        let failed = |failure: Failure| Some(failure.into_error());
+        if self.call.demand == Demand::New {
+            let created = self.get_or_start_async(create, failed).await;
+            return created.map(Acquired::from);
+        }
+        let mut search = Search::begin(self.call);
+        if search.is_worthwhile() {
+            search.found(get().await.map_err(Error::Get)?);
+        }
+        if let Some(acquired) = search.at_once() {
+            return Ok(acquired);
+        }
+        let mut patience = AsyncPatience::of(&self.call);
+        let lease = {
+            let no_section = &mut None::<()>;
+            match (search.elect_async(no_section, &mut patience, failed)).await {
+                Elected::Answer(answer) => return answer,
+                Elected::Lead(lease) => lease,
+            }
+        };
+        let started = self.start(lease, create, search.meanwhile())?;
+        self.wait_for_async(started, &mut patience, failed).await
+    }
+
+    fn get_or_start<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce(Creating<'static, T, P::Held>) -> F + Send + 'static,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>>
     where
-        F: Future<Output = Result<T, E>> + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         if let Some(guard) = self.call.glance() {
             return Ok(guard);
@@ -254,22 +432,17 @@ where
             Elected::Answer(answer) => return answer,
             Elected::Lead(lease) => lease,
         };
-        match self.start(lease, create)? {
-            Started::GoOn(stale) => Ok(stale),
-            Started::Wait(busy, report) => match patience.wait(busy, &failed) {
-                Some(answer) => answer,
-                None => self.reported(&report),
-            },
-        }
+        let started = self.start(lease, create, self.meanwhile())?;
+        self.wait_for(started, &patience, failed)
     }
 
     async fn get_or_start_async<E: Send + Sync + 'static, F>(
         self,
-        create: impl FnOnce() -> F + Send + 'static,
+        create: impl FnOnce(Creating<'static, T, P::Held>) -> F + Send + 'static,
         failed: impl Fn(Failure) -> Option<Error<E>>,
     ) -> Result<Guard<'a, T>, Error<E>>
     where
-        F: Future<Output = Result<T, E>> + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         self.call.require_timer()?;
         if let Some(guard) = self.call.glance() {
@@ -280,37 +453,35 @@ where
             Elected::Answer(answer) => return answer,
             Elected::Lead(lease) => lease,
         };
-        match self.start(lease, create)? {
-            Started::GoOn(stale) => Ok(stale),
-            Started::Wait(busy, report) => {
-                let mut wait = busy.into_future();
-                let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
-                match patience.answer(outcome, &failed) {
-                    Some(answer) => answer,
-                    None => self.reported(&report),
-                }
-            }
-        }
+        let started = self.start(lease, create, self.meanwhile())?;
+        self.wait_for_async(started, &mut patience, failed).await
     }
 
-    /// Has the creation started, and says what the caller does meanwhile.
-    fn start<E: Send + Sync + 'static, F>(
+    /// What the caller does while the creation runs that it has the lease for: what anybody does who
+    /// comes meanwhile. If it waits, then from before the creation starts, so that its end is not
+    /// missed.
+    fn meanwhile(&self) -> Result<Guard<'a, T>, Busy<'a, T>> {
+        let place = self.call.place;
+        self.call.look().ok_or_else(|| {
+            let creation = place.pile.join().expect("the lease is held here");
+            Busy::empty(place, creation, 0)
+        })
+    }
+
+    /// Has the creation started.
+    fn start<A, E: Send + Sync + 'static, F>(
         &self,
         lease: Lease<PileRef<'a, T>, T>,
-        create: impl FnOnce() -> F + Send + 'static,
-    ) -> Result<Started<'a, T>, Error<E>>
+        create: impl FnOnce(Creating<'static, T, P::Held>) -> F + Send + 'static,
+        meanwhile: Result<A, Busy<'a, T>>,
+    ) -> Result<Started<'a, T, A>, Error<E>>
     where
-        F: Future<Output = Result<T, E>> + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let place = self.call.place;
         let mut report = Arc::new(Report::new());
-        // As anybody who comes while the lease is held; and if nobody may be served, then waiting
-        // before the creation starts, so that its end is not missed.
-        let meanwhile = self.call.look().ok_or_else(|| {
-            let creation = place.pile.join().expect("the lease is held here");
-            Busy::own(place, creation)
-        });
         let lease = lease.held_by(self.pile.keep());
+        let creating = Creating::new(self.pile.keep(), lease.fence());
+        let create = || create(creating);
         let job = Job::new(create_and_report(lease, create, Arc::clone(&report)));
         self.executor.spawn(job).map_err(Error::Refused)?;
         // An executor that was shut down may not say so.
@@ -319,8 +490,42 @@ where
         }
         Ok(match meanwhile {
             Ok(stale) => Started::GoOn(stale),
-            Err(busy) => Started::Wait(busy, report),
+            Err(busy) => Started::Wait(busy.own(), report),
         })
+    }
+
+    fn wait_for<A: From<Guard<'a, T>>, E: Send + Sync + 'static>(
+        &self,
+        started: Started<'a, T, A>,
+        patience: &Patience,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Result<A, Error<E>> {
+        let (busy, report) = match started {
+            Started::GoOn(stale) => return Ok(stale),
+            Started::Wait(busy, report) => (busy, report),
+        };
+        let answer = patience.wait(busy, failed);
+        answer
+            .unwrap_or_else(|| self.reported(&report))
+            .map(A::from)
+    }
+
+    async fn wait_for_async<A: From<Guard<'a, T>>, E: Send + Sync + 'static>(
+        &self,
+        started: Started<'a, T, A>,
+        patience: &mut AsyncPatience<'a>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Result<A, Error<E>> {
+        let (busy, report) = match started {
+            Started::GoOn(stale) => return Ok(stale),
+            Started::Wait(busy, report) => (busy, report),
+        };
+        let mut wait = busy.into_future();
+        let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+        let answer = patience.answer(outcome, failed);
+        answer
+            .unwrap_or_else(|| self.reported(&report))
+            .map(A::from)
     }
 
     /// The end of a creation that told its waiters nothing.
@@ -342,8 +547,8 @@ where
 }
 
 /// What the caller does whose creation was started.
-enum Started<'a, T> {
-    GoOn(Guard<'a, T>),
+enum Started<'a, T, A> {
+    GoOn(A),
     Wait(Busy<'a, T>, Arc<Report<T>>),
 }
 
@@ -353,13 +558,13 @@ async fn create_and_report<H: Hold<T>, T, E: Send + Sync + 'static, F>(
     create: impl FnOnce() -> F,
     report: Arc<Report<T>>,
 ) where
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<Created<T>, E>>,
 {
     report.put(State::Begun);
     // Reported first: the end of the lease wakes the caller.
     match lease.run(create).await {
-        Ok(Ok(value)) => {
-            let made = lease.make(Created::new(value));
+        Ok(Ok(created)) => {
+            let made = lease.make(created);
             report.put(State::Told(Told::Value(NodeRef::clone(&made.node))));
             lease.place(made);
         }

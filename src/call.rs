@@ -504,8 +504,8 @@ impl<'a, T> Call<'a, T> {
 }
 
 /// What became of a call that had to look under the lock, and perhaps to wait.
-pub(crate) enum Elected<'a, T, E> {
-    Answer(Result<Guard<'a, T>, Error<E>>),
+pub(crate) enum Elected<'a, T, E, A = Guard<'a, T>> {
+    Answer(Result<A, Error<E>>),
     /// It is to create.
     Lead(Lease<PileRef<'a, T>, T>),
 }

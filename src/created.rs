@@ -1,11 +1,12 @@
 //! What a creator may know and say besides its value: [`Creating`] and [`Created`].
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::clock::Tick;
 use crate::guard::Owned;
-use crate::place::PileRef;
+use crate::place::{Hold, PileRef};
 use crate::raw::NodeRef;
 use crate::stamp::Stamp;
 
@@ -143,19 +144,26 @@ impl<T> fmt::Debug for Created<T> {
 }
 
 /// What a creator may know of the creation that it runs.
-pub struct Creating<'a, T> {
-    place: PileRef<'a, T>,
+///
+/// It borrows the pile; where the creation runs in the background, it holds it.
+pub struct Creating<'a, T, P: Hold<T> = PileRef<'a, T>> {
+    place: P,
     fence: u64,
+    pile: PhantomData<fn() -> PileRef<'a, T>>,
 }
 
-impl<'a, T> Creating<'a, T> {
-    pub(crate) fn new(place: PileRef<'a, T>, fence: u64) -> Self {
-        Self { place, fence }
+impl<T, P: Hold<T>> Creating<'_, T, P> {
+    pub(crate) fn new(place: P, fence: u64) -> Self {
+        Self {
+            place,
+            fence,
+            pile: PhantomData,
+        }
     }
 
     /// The value that is held, however old: stale as a rule, fresh in a refresh.
     pub fn previous(&self) -> Option<Owned<T>> {
-        Owned::of(self.place.pile.load()?.clone())
+        Owned::of(self.place.pile().pile.load()?.clone())
     }
 
     /// The number of this creation's lease. Every lease of a pile has a higher one than those
@@ -165,17 +173,17 @@ impl<'a, T> Creating<'a, T> {
     }
 
     pub(crate) fn is_of(&self, place: PileRef<'_, T>) -> bool {
-        std::ptr::eq(self.place.pile, place.pile)
+        std::ptr::eq(self.place.pile().pile, place.pile)
     }
 
     /// Whether a `set` or an `invalidate` came meanwhile: then what is created goes to this caller
     /// only, and a long creation may as well stop.
     pub fn is_superseded(&self) -> bool {
-        self.place.pile.is_superseded(self.fence)
+        self.place.pile().pile.is_superseded(self.fence)
     }
 }
 
-impl<T> fmt::Debug for Creating<'_, T> {
+impl<T, P: Hold<T>> fmt::Debug for Creating<'_, T, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Creating")
             .field("fence", &self.fence)

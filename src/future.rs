@@ -10,21 +10,21 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{poll_fn, Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
 use crate::acquire::{self, Acquired, Lookup, Search};
 use crate::attempt::{Busy, Outcome};
 use crate::call::{Accept, Call, Demand, Elected, Patience};
-use crate::clock::Tick;
+use crate::clock::{Tick, Time};
 use crate::created::{Created, Creating};
 use crate::dogpile::Dogpile;
 use crate::error::{Error, Failure};
 use crate::executor::{Sleep, Timer};
 use crate::guard::{Guard, Origin};
 use crate::place::PileRef;
-use crate::raw::{Rest, Waiting};
+use crate::raw::{Creation, Event, Rest, Waiting};
 use crate::reentrancy::{is_inside, Identity};
+use crate::sync::Arc;
 
 /// Waits for the end of somebody else's creation: `busy.await`.
 ///
@@ -35,35 +35,24 @@ use crate::reentrancy::{is_inside, Identity};
 pub struct Wait<'a, T> {
     place: PileRef<'a, T>,
     /// Nothing if the creation is over already.
-    waiting: Option<Waiting<T>>,
+    waiting: Option<Waiting<Arc<Creation<T>>>>,
     floor: u64,
     origin: Origin,
 }
 
 impl<'a, T> Wait<'a, T> {
-    /// A look for the outcome. `Err`: it is not there; and the time after which it is to be looked
-    /// for once more, if nobody else sees to that.
-    fn look(
-        &mut self,
-        deadline: Option<Tick>,
-        cx: &mut Context<'_>,
-    ) -> Result<Outcome<'a, T>, Option<Duration>> {
+    /// A look for the outcome.
+    fn look(&mut self, deadline: Option<Tick>, waker: &Waker) -> Rest<Outcome<'a, T>> {
         let PileRef { config, pile } = self.place;
         // At each poll: a future may be polled by one task first and by another later.
         if is_inside(Identity::of(pile)) {
-            return Ok(Outcome::Reentrant);
+            return Rest::Set(Outcome::Reentrant);
         }
         let Some(waiting) = &mut self.waiting else {
-            return Ok(Outcome::ElectAnew);
+            return Rest::Set(Outcome::ElectAnew);
         };
-        match waiting.poll(&config.time, deadline, cx.waker()) {
-            Rest::Told(told) => {
-                let fence = waiting.fence();
-                Ok(Outcome::of(told, fence, self.floor, self.origin, config))
-            }
-            Rest::Over => Ok(Outcome::TimedOut),
-            Rest::Asleep(limit) => Err(limit),
-        }
+        let told = waiting.poll_told(&config.time, deadline, waker);
+        told.map(|told| Outcome::of(told, waiting.fence(), self.floor, self.origin, config))
     }
 }
 
@@ -71,7 +60,11 @@ impl<'a, T> Future for Wait<'a, T> {
     type Output = Outcome<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<'a, T>> {
-        self.look(None, cx).map_or(Poll::Pending, Poll::Ready)
+        match self.look(None, cx.waker()) {
+            Rest::Set(outcome) => Poll::Ready(outcome),
+            Rest::Over => Poll::Ready(Outcome::TimedOut),
+            Rest::Asleep(_) => Poll::Pending,
+        }
     }
 }
 
@@ -98,23 +91,81 @@ impl<'a, T> IntoFuture for Busy<'a, T> {
     }
 }
 
-/// The limit of an async call's waiting, with what wakes it then.
-pub(crate) struct AsyncPatience<'a> {
-    patience: Patience,
+/// The limit of a task's waiting, with what wakes it then.
+pub(crate) struct Limit<'a> {
     deadline: Option<Tick>,
     timer: Option<&'a dyn Timer>,
     sleep: Option<Sleep>,
+}
+
+impl<'a> Limit<'a> {
+    pub(crate) fn new(deadline: Option<Tick>, timer: Option<&'a dyn Timer>) -> Self {
+        Self {
+            deadline,
+            timer,
+            sleep: None,
+        }
+    }
+
+    /// Waits for an event; says whether it is set, which it may be at the very limit.
+    pub(crate) async fn wait(&mut self, time: &Time, event: Arc<Event>) -> Result<bool, NoTimer> {
+        let mut waiting = Waiting::new(event);
+        let set =
+            poll_fn(|cx| self.poll(cx, |deadline, waker| waiting.poll(time, deadline, waker)));
+        Ok(set.await?.is_some())
+    }
+
+    /// One poll for what `look` looks for. `None`: it did not come within the limit.
+    fn poll<O>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut look: impl FnMut(Option<Tick>, &Waker) -> Rest<O>,
+    ) -> Poll<Result<Option<O>, NoTimer>> {
+        loop {
+            let rest = match look(self.deadline, cx.waker()) {
+                Rest::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
+                Rest::Over => return Poll::Ready(Ok(None)),
+                Rest::Asleep(None) => return Poll::Pending,
+                Rest::Asleep(Some(rest)) => rest,
+            };
+            let Some(timer) = self.timer else {
+                return Poll::Ready(Err(NoTimer));
+            };
+            let sleep = self.sleep.get_or_insert_with(|| timer.sleep(rest));
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // The time is over, whatever the clock says. What came in the same moment counts.
+            self.deadline = Some(Tick::ZERO);
+        }
+    }
+}
+
+/// How long an async call may wait.
+pub(crate) struct AsyncPatience<'a> {
+    patience: Patience,
+    limit: Limit<'a>,
 }
 
 impl<'a> AsyncPatience<'a> {
     pub(crate) fn of<T>(call: &Call<'a, T>) -> Self {
         let patience = call.patience();
         Self {
-            deadline: patience.deadline(),
+            limit: Limit::new(patience.deadline(), call.timer),
             patience,
-            timer: call.timer,
-            sleep: None,
         }
+    }
+
+    /// Waits for somebody else's creation.
+    pub(crate) fn poll<'p, T>(
+        &mut self,
+        wait: &mut Wait<'p, T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Outcome<'p, T>, NoTimer>> {
+        let outcome = self
+            .limit
+            .poll(cx, |deadline, waker| wait.look(deadline, waker));
+        outcome.map_ok(|outcome| outcome.unwrap_or(Outcome::TimedOut))
     }
 
     /// What the outcome of a wait means to the call. `None`: to be attempted anew.
@@ -128,34 +179,10 @@ impl<'a> AsyncPatience<'a> {
             Err(NoTimer) => Some(Err(Error::NoTimer)),
         }
     }
-
-    /// Waits for somebody else's creation.
-    pub(crate) fn poll<'p, T>(
-        &mut self,
-        wait: &mut Wait<'p, T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Outcome<'p, T>, NoTimer>> {
-        let rest = match wait.look(self.deadline, cx) {
-            Ok(outcome) => return Poll::Ready(Ok(outcome)),
-            Err(None) => return Poll::Pending,
-            Err(Some(rest)) => rest,
-        };
-        let Some(timer) = self.timer else {
-            return Poll::Ready(Err(NoTimer));
-        };
-        let sleep = self.sleep.get_or_insert_with(|| timer.sleep(rest));
-        if sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        // The time is over, whatever the clock says. An outcome of the same moment counts.
-        self.deadline = Some(Tick::ZERO);
-        Poll::Ready(Ok(wait
-            .look(self.deadline, cx)
-            .unwrap_or(Outcome::TimedOut)))
-    }
 }
 
 /// A wait limit that nothing keeps.
+#[derive(Debug)]
 pub(crate) struct NoTimer;
 
 /// # Async forms
@@ -289,38 +316,53 @@ impl<'a, T> Call<'a, T> {
     {
         async move {
             self.require_timer()?;
-            let keep = self.place.config.keep;
-            let create = |_: Creating<'a, T>| async move {
-                let value = create().await?;
-                Ok(Created::new(value).keep(keep))
-            };
+            match self.seek_async(None::<()>, get).await.0 {
+                Elected::Answer(answer) => answer,
+                Elected::Lead(lease) => {
+                    let keep = self.place.config.keep;
+                    let create = |_| async move { Ok(Created::new(create().await?).keep(keep)) };
+                    lease.create_async(create).await.map(Acquired::from)
+                }
+            }
+        }
+    }
+
+    /// As `acquire_within`, up to the lease; with the section of readers, if it was not left.
+    pub(crate) fn seek_async<S, E: Send + Sync + 'static, G>(
+        self,
+        mut section: Option<S>,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = (Elected<'a, T, E, Acquired<'a, T>>, Option<S>)>
+    where
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        async move {
             let failed = |failure: Failure| Some(failure.into_error());
             if self.demand == Demand::New {
                 // Nothing that is there already would do.
-                let created = self.answer_async(create, failed).await;
-                return created.map(Acquired::from);
+                drop(section);
+                let mut patience = AsyncPatience::of(&self);
+                let elected = match self.elect_async(&mut patience, &failed).await {
+                    Elected::Answer(answer) => Elected::Answer(answer.map(Acquired::from)),
+                    Elected::Lead(lease) => Elected::Lead(lease),
+                };
+                return (elected, None);
             }
             let mut search = Search::begin(self);
             if search.is_worthwhile() {
-                search.found(get().await.map_err(Error::Get)?);
-            }
-            if let Some(acquired) = search.at_once() {
-                return Ok(acquired);
-            }
-            let mut patience = AsyncPatience::of(&self);
-            loop {
-                let mut wait = match search.attempt() {
-                    acquire::Attempt::Hit(acquired) => return Ok(acquired),
-                    acquire::Attempt::Lease(lease) => {
-                        return lease.create_async(create).await.map(Acquired::from);
-                    }
-                    acquire::Attempt::Busy(busy) => busy.into_future(),
-                };
-                let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
-                if let Some(answer) = patience.answer(outcome, failed) {
-                    return answer.map(Acquired::from);
+                match get().await {
+                    Ok(lookup) => search.found(lookup),
+                    Err(error) => return (Elected::Answer(Err(Error::Get(error))), section),
                 }
             }
+            if let Some(acquired) = search.at_once() {
+                return (Elected::Answer(Ok(acquired)), section);
+            }
+            let mut patience = AsyncPatience::of(&self);
+            let elected = search
+                .elect_async(&mut section, &mut patience, failed)
+                .await;
+            (elected, section)
         }
     }
 
@@ -380,6 +422,31 @@ impl<'a, T> Call<'a, T> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl<'a, T> Search<'a, T> {
+    /// Waits, if it must, outside the section, and then without what was looked up in it.
+    pub(crate) async fn elect_async<S, E: Send + Sync + 'static>(
+        &mut self,
+        section: &mut Option<S>,
+        patience: &mut AsyncPatience<'a>,
+        failed: impl Fn(Failure) -> Option<Error<E>>,
+    ) -> Elected<'a, T, E, Acquired<'a, T>> {
+        loop {
+            let mut wait = match self.attempt() {
+                acquire::Attempt::Hit(acquired) => return Elected::Answer(Ok(acquired)),
+                acquire::Attempt::Lease(lease) => return Elected::Lead(lease),
+                acquire::Attempt::Busy(busy) => busy.into_future(),
+            };
+            if section.take().is_some() {
+                self.forget();
+            }
+            let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
+            if let Some(answer) = patience.answer(outcome, &failed) {
+                return Elected::Answer(answer.map(Acquired::from));
+            }
         }
     }
 }

@@ -120,7 +120,7 @@
 //!
 //! It detects a creator that waits for its own pile on the same thread. It does not detect one that
 //! waits for another thread which waits for the pile, nor two creators that wait for each other's
-//! pile; [`Call::wait`] bounds those.
+//! pile, nor a task that holds a read guard and waits for a writer; [`Call::wait`] bounds those.
 //!
 //! A creator that hangs holds its lease for as long as it hangs. Callers with a stale value go on,
 //! those without wait up to their limit. Give the creator a time-out of its own.
@@ -160,6 +160,8 @@ mod place;
 mod policy;
 mod raw;
 mod read_call;
+#[cfg(feature = "async")]
+mod read_future;
 mod read_guard;
 mod reentrancy;
 mod stamp;

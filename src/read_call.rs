@@ -19,9 +19,9 @@ use crate::read_guard::{ReadAcquired, ReadGuard};
 /// [`SyncReaderDogpile::call`](crate::SyncReaderDogpile::call).
 #[must_use = "a call does nothing until it is made"]
 pub struct ReadCall<'a, T> {
-    call: Call<'a, T>,
-    gate: &'a Gate,
-    wait: Option<Duration>,
+    pub(crate) call: Call<'a, T>,
+    pub(crate) gate: &'a Gate,
+    pub(crate) wait: Option<Duration>,
 }
 
 impl<T> Clone for ReadCall<'_, T> {
@@ -173,17 +173,19 @@ impl<'a, T> ReadCall<'a, T> {
         create: impl FnOnce() -> Result<T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<ReadAcquired<'a, T>, Error<E>> {
-        let time = &self.call.place.config.time;
         let deadline = self.deadline();
         let holds_guard = self.gate.is_entered();
         let reading = self.enter(deadline)?;
         let call = self.until(deadline, holds_guard);
-        let creator = Creator::new(self.gate, time);
-        let create = |creating: Creating<'_, T>| creator.run(creating, |_| create());
+        let creator = Cell::new(None);
+        let create = |creating: Creating<'_, T>| {
+            creator.set(Some(self.creator(creating.fence())));
+            create()
+        };
         let (acquired, reading) = call
             .acquire_within(Some(reading), create, get)
             .map_err(|error| self.with_own_limit(error))?;
-        let deadline = creator.end(deadline);
+        let deadline = (creator.take()).map_or(deadline, |creator| creator.end(deadline));
         match reading {
             Some(reading) => Ok(ReadAcquired::new(acquired, reading)),
             None => {
@@ -226,14 +228,15 @@ impl<'a, T> ReadCall<'a, T> {
             // Not as a reader: a creator may wait for those.
             drop(reading);
             let call = self.until(deadline, self.gate.is_entered());
-            let creator = Creator::new(self.gate, &self.call.place.config.time);
+            let creator = Cell::new(None);
+            let create_as_leader = |creating: Creating<'_, T>| {
+                creator.set(Some(self.creator(creating.fence())));
+                create.take().expect("granted once")(creating)
+            };
             let guard = call
-                .create_or_wait(
-                    |creating| creator.run(creating, create.take().expect("granted once")),
-                    &failed,
-                )
+                .create_or_wait(create_as_leader, &failed)
                 .map_err(|error| self.with_own_limit(error))?;
-            deadline = creator.end(deadline);
+            deadline = (creator.take()).map_or(deadline, |creator| creator.end(deadline));
             let reading = self.enter(deadline)?;
             // A writer was there meanwhile: who has not created looks again.
             if create.is_none() || self.is_current(&guard) {
@@ -243,7 +246,7 @@ impl<'a, T> ReadCall<'a, T> {
     }
 
     /// The call with what is left of the wait limit.
-    fn until(&self, deadline: Option<Tick>, holds_guard: bool) -> Call<'a, T> {
+    pub(crate) fn until(&self, deadline: Option<Tick>, holds_guard: bool) -> Call<'a, T> {
         let mut call = self.call;
         if holds_guard {
             call = call.holding_a_read_guard();
@@ -258,12 +261,12 @@ impl<'a, T> ReadCall<'a, T> {
 
     /// Whether no writer can have replaced what was found before this reader came in, with what it
     /// stands for.
-    fn is_current(&self, found: &Guard<'a, T>) -> bool {
+    pub(crate) fn is_current(&self, found: &Guard<'a, T>) -> bool {
         found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
     }
 
     /// What was found, or what a writer has put in its place.
-    fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
+    pub(crate) fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
         if self.is_current(&found) {
             return found;
         }
@@ -282,12 +285,23 @@ impl<'a, T> ReadCall<'a, T> {
             })
     }
 
-    fn deadline(&self) -> Option<Tick> {
+    pub(crate) fn deadline(&self) -> Option<Tick> {
         let now = self.call.place.config.time.now();
         self.wait.map(|limit| now.saturating_add(limit))
     }
 
-    fn with_own_limit<E>(&self, error: Error<E>) -> Error<E> {
+    /// The creator of the lease with this fence, from now on.
+    pub(crate) fn creator(&self, fence: u64) -> Creator<'a> {
+        let time = &self.call.place.config.time;
+        Creator {
+            gate: self.gate,
+            fence,
+            time,
+            began: time.now(),
+        }
+    }
+
+    pub(crate) fn with_own_limit<E>(&self, error: Error<E>) -> Error<E> {
         match (error, self.wait) {
             (Error::TimedOut { .. }, Some(limit)) => Error::TimedOut { limit },
             (error, _) => error,
@@ -295,47 +309,25 @@ impl<'a, T> ReadCall<'a, T> {
     }
 }
 
-/// Sees what a creator did that concerns the readers: took its time, or left the gate closed.
-struct Creator<'a> {
+/// A creator at work, who may leave the gate closed until the end of the lease.
+pub(crate) struct Creator<'a> {
     gate: &'a Gate,
+    fence: u64,
     time: &'a Time,
-    fence: Cell<u64>,
-    began: Cell<Tick>,
+    began: Tick,
 }
 
-impl<'a> Creator<'a> {
-    fn new(gate: &'a Gate, time: &'a Time) -> Self {
-        Self {
-            gate,
-            time,
-            fence: Cell::new(0),
-            began: Cell::new(Tick::ZERO),
-        }
-    }
-
-    fn run<'c, T, R>(
-        &self,
-        creating: Creating<'c, T>,
-        create: impl FnOnce(Creating<'c, T>) -> R,
-    ) -> R {
-        self.fence.set(creating.fence());
-        self.began.set(self.time.now());
-        create(creating)
-    }
-
+impl Creator<'_> {
     /// Lets the readers in. The deadline of the call does not count the time of its own creator.
-    fn end(self, deadline: Option<Tick>) -> Option<Tick> {
-        if self.fence.get() == 0 {
-            return deadline;
-        }
-        let took = self.time.now().saturating_since(self.began.get());
+    pub(crate) fn end(self, deadline: Option<Tick>) -> Option<Tick> {
+        let took = self.time.now().saturating_since(self.began);
         deadline.map(|deadline| deadline.saturating_add(took))
     }
 }
 
-// Also when the creator fails or panics.
+// Also when the creator fails, panics or is cancelled.
 impl Drop for Creator<'_> {
     fn drop(&mut self) {
-        self.gate.end_of(self.fence.get());
+        self.gate.end_of(self.fence);
     }
 }

@@ -34,8 +34,9 @@ use crate::write_guard::WriteGuard;
 /// thread that took it, wherever it is now, and the write lock for the thread that acquired it. What
 /// cannot be noticed is a thread that waits for another one, which was sent a guard, and one with
 /// more than six guards of such piles at once; the limits of [`ReadCall::wait`] and
-/// [`acquire_write_lock_for`] bound that. An [`Owned`](crate::Owned) that a creator or a lease was
-/// given is no reader: a writer does not wait for it.
+/// [`acquire_write_lock_for`] bound that. For tasks none of it is noticed: see the
+/// [async forms](SyncReaderDogpile#async-forms). An [`Owned`](crate::Owned) that a creator or a lease
+/// was given is no reader: a writer does not wait for it.
 ///
 /// A hit writes only memory of its own thread, as that of a [`Dogpile`] does.
 ///
@@ -130,6 +131,11 @@ impl<T> SyncReaderDogpile<T> {
     #[inline]
     pub fn call(&self) -> ReadCall<'_, T> {
         ReadCall::new(self.pile.call(), &self.gate)
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn parts(&self) -> (&Dogpile<T>, &Gate) {
+        (&self.pile, &self.gate)
     }
 
     /// The value, or else the one that `create` makes: as [`Dogpile::get_or_create`].

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::Tick;
+use crate::clock::{Tick, Time};
 use crate::created::{Created, Creating};
 use crate::dogpile::Dogpile;
 use crate::error::WriteLockError;
@@ -26,20 +26,15 @@ impl<'a, T> WriteGuard<'a, T> {
         limit: Option<Duration>,
     ) -> Result<Self, WriteLockError> {
         let time = &pile.place().config.time;
-        let deadline = match limit {
-            None => None,
-            Some(Duration::ZERO) => Some(Tick::ZERO),
-            Some(limit) => Some(time.now().saturating_add(limit)),
-        };
-        match gate.close(time, deadline) {
-            Ok(()) => Ok(Self { pile, gate }),
-            Err(Refusal::IsReader) => Err(WriteLockError::HoldsReadGuard),
-            Err(Refusal::IsWriter) => Err(WriteLockError::HoldsWriteLock),
-            Err(Refusal::TimedOut) => Err(WriteLockError::TimedOut {
-                limit: limit.unwrap_or(Duration::MAX),
-            }),
-            Err(Refusal::NoBarrier) => Err(WriteLockError::NoBarrier),
-        }
+        let deadline = deadline(time, limit);
+        gate.close(time, deadline)
+            .map(|()| Self::inside(pile, gate))
+            .map_err(|refusal| refused(refusal, limit))
+    }
+
+    /// That of a writer who has gone in.
+    pub(crate) fn inside(pile: &'a Dogpile<T>, gate: &'a Gate) -> Self {
+        Self { pile, gate }
     }
 
     /// Makes `value` the current one before any reader gets in, as
@@ -86,6 +81,25 @@ impl<'a, T> WriteGuard<'a, T> {
         );
         self.gate.leave_to(creating.fence());
         std::mem::forget(self);
+    }
+}
+
+/// When a writer gives up.
+pub(crate) fn deadline(time: &Time, limit: Option<Duration>) -> Option<Tick> {
+    limit.map(|limit| match limit {
+        Duration::ZERO => Tick::ZERO,
+        limit => time.now().saturating_add(limit),
+    })
+}
+
+pub(crate) fn refused(refusal: Refusal, limit: Option<Duration>) -> WriteLockError {
+    match refusal {
+        Refusal::IsReader => WriteLockError::HoldsReadGuard,
+        Refusal::IsWriter => WriteLockError::HoldsWriteLock,
+        Refusal::TimedOut => WriteLockError::TimedOut {
+            limit: limit.unwrap_or(Duration::MAX),
+        },
+        Refusal::NoBarrier => WriteLockError::NoBarrier,
     }
 }
 

@@ -40,14 +40,25 @@ enum Look {
     },
 }
 
-/// What a task finds who looks at the word and the clock.
+/// What a task finds who looks for the end of something.
 #[cfg(feature = "async")]
-pub(super) enum Nod {
-    Set,
+pub(crate) enum Rest<O> {
+    Set(O),
     /// The deadline has passed.
     Over,
     /// It will be woken; but for the end of this time, by a timer only.
     Asleep(Option<Duration>),
+}
+
+#[cfg(feature = "async")]
+impl<O> Rest<O> {
+    pub(crate) fn map<P>(self, set: impl FnOnce(O) -> P) -> Rest<P> {
+        match self {
+            Rest::Set(outcome) => Rest::Set(set(outcome)),
+            Rest::Over => Rest::Over,
+            Rest::Asleep(limit) => Rest::Asleep(limit),
+        }
+    }
 }
 
 const SET: u32 = 1;
@@ -100,15 +111,15 @@ impl Event {
         time: &Time,
         deadline: Option<Tick>,
         waker: &Waker,
-    ) -> Nod {
+    ) -> Rest<()> {
         loop {
             match self.look(time, deadline) {
-                Look::Set => return Nod::Set,
-                Look::Over if self.is_set() => return Nod::Set,
-                Look::Over => return Nod::Over,
+                Look::Set => return Rest::Set(()),
+                Look::Over if self.is_set() => return Rest::Set(()),
+                Look::Over => return Rest::Over,
                 Look::Sleep { seen, limit } => {
                     if self.lie_down(place, seen, waker) {
-                        return Nod::Asleep(limit);
+                        return Rest::Asleep(limit);
                     }
                 }
             }

@@ -35,7 +35,7 @@ struct State {
     opening: Option<Arc<Event>>,
     /// Set when a reader leaves; there while a writer waits for that.
     leaving: Option<Arc<Event>>,
-    /// Who closed it.
+    /// The thread that closed it; nobody, if a task did.
     writer: Option<ThreadId>,
     /// Whether that one is inside, and no reader is.
     writer_inside: bool,
@@ -108,18 +108,40 @@ impl Gate {
         if self.closed.load(Ordering::Relaxed) && !self.is_entered() {
             return None;
         }
+        let reading = self.show();
+        let slot = reading.slot;
+        // ORDERING: pairs with the release in `open`: what the writer did is over and seen.
+        if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
+            return None; // And leaves, in case the writer took the slot seriously.
+        }
+        Some(reading)
+    }
+
+    /// As [`try_enter`](Gate::try_enter), for a task: what its thread is inside for may be another
+    /// task, so that counts for nothing.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn try_enter_anew(&self) -> Option<Reading<'_>> {
+        // ORDERING: relaxed: as in `try_enter`.
+        if self.closed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let reading = self.show();
+        // ORDERING: as in `try_enter`.
+        let closed = self.closed.load(Ordering::Acquire);
+        (!closed).then_some(reading)
+    }
+
+    /// Shows that somebody is inside, before the last look whether it is closed.
+    #[inline]
+    fn show(&self) -> Reading<'_> {
         let slot = registry::free_gate_slot();
         match slot {
             Some(slot) => slot.show(self.number() as *const ()),
             None => self.count(),
         }
         barrier::light();
-        let reading = Reading { gate: self, slot };
-        // ORDERING: pairs with the release in `open`: what the writer did is over and seen.
-        if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
-            return None; // And leaves, in case the writer took the slot seriously.
-        }
-        Some(reading)
+        Reading { gate: self, slot }
     }
 
     #[cold]
@@ -169,11 +191,15 @@ impl Gate {
     }
 
     fn wait_for_opening(&self, time: &Time, deadline: Option<Tick>) -> Result<(), Refusal> {
-        let opening = self.state.lock().opening.clone();
-        match opening {
+        match self.opening() {
             Some(opening) if !opening.wait(time, deadline) => Err(Refusal::TimedOut),
             _ => Ok(()),
         }
+    }
+
+    /// What is set when the gate opens; nothing if it is open.
+    pub(crate) fn opening(&self) -> Option<Arc<Event>> {
+        self.state.lock().opening.clone()
     }
 
     /// Closes the gate and waits until nobody is inside. To be ended by [`open`](Gate::open).
@@ -181,28 +207,12 @@ impl Gate {
         if self.is_entered() {
             return Err(Refusal::IsReader);
         }
-        while !self.shut()? {
-            self.wait_for_opening(time, deadline)?;
-        }
-        let opened_again = OpenOnDrop(self);
-        if !barrier::heavy() {
-            return Err(Refusal::NoBarrier);
-        }
-        loop {
-            let leaving = Arc::new(Event::new());
-            self.begin_to_look(&leaving);
-            // Who leaves from here on sets it.
-            if !self.has_readers() {
-                if self.go_in() {
-                    break;
-                }
-                continue;
-            }
-            if !leaving.wait(time, deadline) && self.has_readers() {
-                return Err(Refusal::TimedOut);
+        let mut closing = Closing::new(self, Some(current_thread()));
+        while let Some(awaited) = closing.look()? {
+            if !awaited.wait(time, deadline) {
+                return closing.look_last();
             }
         }
-        std::mem::forget(opened_again);
         Ok(())
     }
 
@@ -224,22 +234,21 @@ impl Gate {
         true
     }
 
-    /// Keeps new readers out, unless another writer does already.
-    fn shut(&self) -> Result<bool, Refusal> {
+    /// Keeps new readers out, unless another writer does already, whose end is the answer.
+    fn shut(&self, writer: Option<ThreadId>) -> Result<Option<Arc<Event>>, Refusal> {
         let mut state = self.state.lock();
-        let me = current_thread();
-        if state.opening.is_some() {
-            return if state.writer == Some(me) {
+        if let Some(opening) = &state.opening {
+            return if writer.is_some() && state.writer == writer {
                 Err(Refusal::IsWriter)
             } else {
-                Ok(false)
+                Ok(Some(Arc::clone(opening)))
             };
         }
         state.opening = Some(Arc::new(Event::new()));
-        state.writer = Some(me);
+        state.writer = writer;
         // ORDERING: relaxed: that no reader misses it, the barrier sees to.
         self.closed.store(true, Ordering::Relaxed);
-        Ok(true)
+        Ok(None)
     }
 
     /// Lets everybody in again.
@@ -286,12 +295,62 @@ impl Gate {
     }
 }
 
-/// Opens the gate, whatever becomes of the writer who waits.
-struct OpenOnDrop<'a>(&'a Gate);
+/// A writer on its way in. If it is dropped before it is inside, the gate opens again.
+pub(crate) struct Closing<'a> {
+    gate: &'a Gate,
+    writer: Option<ThreadId>,
+    has_shut: bool,
+}
 
-impl Drop for OpenOnDrop<'_> {
+impl<'a> Closing<'a> {
+    /// The writer is a thread, or a task, which may be anywhere.
+    pub(crate) fn new(gate: &'a Gate, writer: Option<ThreadId>) -> Self {
+        Self {
+            gate,
+            writer,
+            has_shut: false,
+        }
+    }
+
+    /// Goes in, if it can. If not, the answer is what to wait for before the next look.
+    pub(crate) fn look(&mut self) -> Result<Option<Arc<Event>>, Refusal> {
+        if !self.has_shut {
+            if let Some(opening) = self.gate.shut(self.writer)? {
+                return Ok(Some(opening));
+            }
+            self.has_shut = true;
+            if !barrier::heavy() {
+                return Err(Refusal::NoBarrier);
+            }
+        }
+        loop {
+            let leaving = Arc::new(Event::new());
+            self.gate.begin_to_look(&leaving);
+            // Who leaves from here on sets it.
+            if self.gate.has_readers() {
+                return Ok(Some(leaving));
+            }
+            if self.gate.go_in() {
+                self.has_shut = false; // From here on it is not this one's to open.
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Goes in at the very deadline, or gives up.
+    pub(crate) fn look_last(mut self) -> Result<(), Refusal> {
+        match self.look()? {
+            None => Ok(()),
+            Some(_) => Err(Refusal::TimedOut),
+        }
+    }
+}
+
+impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.open();
+        if self.has_shut {
+            self.gate.open();
+        }
     }
 }
 

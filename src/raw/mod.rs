@@ -30,7 +30,11 @@ pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::node::{Node, NodeRef, Valued};
 #[cfg(feature = "async")]
-pub(crate) use self::waiting::{Rest, Waiting};
+pub(crate) use self::{
+    event::{Event, Rest},
+    gate::Closing,
+    waiting::Waiting,
+};
 
 use self::cell::Cell;
 use self::state::State;

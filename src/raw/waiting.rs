@@ -1,61 +1,77 @@
-//! A task's wait for a creation.
+//! A task's wait for an event.
 
 use std::task::Waker;
-use std::time::Duration;
 
 use crate::clock::{Tick, Time};
 use crate::raw::creation::{Creation, Told};
-use crate::raw::event::Nod;
+use crate::raw::event::{Event, Rest};
 use crate::raw::tasks::Place;
 use crate::sync::Arc;
 
-/// A task that waits for a creation; its place among the waiters is given back by dropping this.
-pub(crate) struct Waiting<T> {
-    creation: Arc<Creation<T>>,
+/// What has an end that tasks wait for.
+pub(crate) trait Awaited {
+    /// Set at the end.
+    fn end(&self) -> &Arc<Event>;
+}
+
+impl Awaited for Arc<Event> {
+    fn end(&self) -> &Arc<Event> {
+        self
+    }
+}
+
+impl<T> Awaited for Arc<Creation<T>> {
+    fn end(&self) -> &Arc<Event> {
+        self.done()
+    }
+}
+
+/// A task that waits; its place among those who wait is given back by dropping this.
+pub(crate) struct Waiting<A: Awaited> {
+    awaited: A,
     place: Option<Place>,
 }
 
-/// What a waiting task finds who looks.
-pub(crate) enum Rest<T> {
-    Told(Told<T>),
-    /// The deadline has passed.
-    Over,
-    /// It will be woken; but for the end of this time, by a timer only.
-    Asleep(Option<Duration>),
-}
-
-impl<T> Waiting<T> {
-    pub(crate) fn new(creation: Arc<Creation<T>>) -> Self {
+impl<A: Awaited> Waiting<A> {
+    pub(crate) fn new(awaited: A) -> Self {
         Self {
-            creation,
+            awaited,
             place: None,
         }
     }
 
-    /// The fence of the lease under which it is created.
-    pub(crate) fn fence(&self) -> u64 {
-        self.creation.fence()
-    }
-
-    /// Looks for the outcome, and has the task woken when it is there or the clock is moved.
-    pub(crate) fn poll(&mut self, time: &Time, deadline: Option<Tick>, waker: &Waker) -> Rest<T> {
-        let done = self.creation.done();
-        match done.poll(&mut self.place, time, deadline, waker) {
-            Nod::Set => {
-                // SAFETY: the event was just seen set.
-                let told = unsafe { self.creation.told() };
-                told.map_or(Rest::Over, Rest::Told)
-            }
-            Nod::Over => Rest::Over,
-            Nod::Asleep(limit) => Rest::Asleep(limit),
-        }
+    /// Looks for the end, and has the task woken when it is there or the clock is moved.
+    pub(crate) fn poll(&mut self, time: &Time, deadline: Option<Tick>, waker: &Waker) -> Rest<()> {
+        let end = self.awaited.end();
+        end.poll(&mut self.place, time, deadline, waker)
     }
 }
 
-impl<T> Drop for Waiting<T> {
+impl<T> Waiting<Arc<Creation<T>>> {
+    /// The fence of the lease under which it is created.
+    pub(crate) fn fence(&self) -> u64 {
+        self.awaited.fence()
+    }
+
+    /// As [`poll`](Waiting::poll), with the outcome.
+    pub(crate) fn poll_told(
+        &mut self,
+        time: &Time,
+        deadline: Option<Tick>,
+        waker: &Waker,
+    ) -> Rest<Told<T>> {
+        self.poll(time, deadline, waker).map(|()| {
+            // SAFETY: the event was just seen set.
+            let told = unsafe { self.awaited.told() };
+            told.expect("told before the event is set")
+        })
+    }
+}
+
+impl<A: Awaited> Drop for Waiting<A> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.creation.done().leave(place);
+            self.awaited.end().leave(place);
         }
     }
 }

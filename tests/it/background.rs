@@ -1,7 +1,7 @@
 //! Creations in the background: what becomes of them, of their callers, and of the executors.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, Future};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
@@ -11,10 +11,13 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::executor::{Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
-use dogpile::{Accept, Dogpile, Error, Guard, Origin, Refused};
+use dogpile::{
+    Accept, Acquired, Background, Created, Creating, Dogpile, Error, Guard, Lookup, ManualClock,
+    Origin, Refused,
+};
 
 use crate::support::{burst, manual, until, within, Runs, MINUTE, NANO, SECOND};
-use crate::tasks::{block_on, poll, poll_by, steps, until_task, Alarm};
+use crate::tasks::{block_on, on_runtimes, poll, poll_by, steps, until_task, Alarm, Spawn};
 
 /// Keeps jobs until the test runs them; can be full, and shut down.
 #[derive(Default)]
@@ -549,4 +552,300 @@ fn a_job_is_a_future() {
     assert!(poll(job.as_mut()).is_ready());
     assert_eq!((alarm.rings(), ran.load(Ordering::SeqCst)), (1, 1));
     assert!(poll(caller).is_ready());
+}
+
+/// A creator that says more about its value, and asks more of the pile.
+#[test]
+fn what_a_creator_knows_and_says() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let pile = Arc::new(builder.build());
+        let call = pile.background(&Thread);
+        let value = call.get_or_create_with(|creating| {
+            assert!(creating.previous().is_none() && !creating.is_superseded());
+            Ok::<_, Infallible>(Created::new(1).ttl(2 * MINUTE).age(SECOND))
+        });
+        let value = value.unwrap();
+        assert_eq!((*value, value.origin()), (1, Origin::CreatedHere));
+        assert_eq!(value.age(), SECOND);
+        clock.advance(2 * MINUTE - SECOND);
+        assert!(pile.is_fresh());
+        clock.advance(NANO);
+        assert!(!pile.is_fresh());
+        let call = call.accept(Accept::New);
+        let same = block_on(call.get_or_create_with_async(|creating| async move {
+            steps(1).await;
+            let previous = creating.previous().unwrap();
+            assert_eq!(*previous, 1);
+            Ok::<_, Infallible>(Created::unchanged(previous))
+        }));
+        assert!(std::ptr::eq(&*same.unwrap(), &*value));
+        assert!(pile.is_fresh());
+        let gone = call.get_or_create_with(|_| Ok::<_, Infallible>(Created::new(2).keep(false)));
+        assert_eq!(*gone.unwrap(), 2);
+        assert!(!pile.has_value());
+        let failed = call.get_or_create_with(|_| Err::<Created<u32>, _>("down"));
+        assert_eq!(failed.unwrap_err().created(), Some(&"down"));
+        // It learns that nobody waits for its value any more.
+        let shared = Arc::clone(&pile);
+        let superseded = call.get_or_create_with(move |creating| {
+            shared.invalidate();
+            assert!(creating.is_superseded());
+            Ok::<_, Infallible>(Created::new(3))
+        });
+        assert_eq!(superseded.unwrap().origin(), Origin::Superseded);
+    });
+}
+
+/// What a creator was given of its creation keeps the pile, and is gone with the job.
+#[test]
+fn what_a_creator_knows_holds_the_pile() {
+    let shelf = Shelf::default();
+    let pile = Arc::new(Dogpile::new(MINUTE));
+    for run in [true, false] {
+        let call = pile.background(&shelf).accept(Accept::New);
+        let create = |creating: Creating<'static, u32, Arc<Dogpile<u32>>>| {
+            assert!(creating.fence() > 0);
+            Ok::<_, Infallible>(Created::new(1))
+        };
+        let answer = call.wait(Duration::ZERO).get_or_create_with(create);
+        assert!(answer.unwrap_err().is_timed_out());
+        assert!(Arc::strong_count(&pile) > 1);
+        if run {
+            shelf.take().run();
+        } else {
+            drop(shelf.take());
+        }
+        assert_eq!(Arc::strong_count(&pile), 1);
+    }
+}
+
+mod kept_elsewhere {
+    use super::*;
+
+    /// A pile, and where its value is kept.
+    struct Site {
+        clock: Arc<ManualClock>,
+        pile: Arc<Dogpile<u32>>,
+        store: Arc<AtomicUsize>,
+        looks: AtomicUsize,
+        shelf: Shelf,
+    }
+
+    type Fill = Box<dyn FnOnce() -> Result<u32, &'static str> + Send>;
+
+    impl Site {
+        fn new(keep: bool) -> Self {
+            let (clock, builder) = manual(MINUTE);
+            Self {
+                clock,
+                pile: Arc::new(builder.keep_last(keep).build()),
+                store: Arc::default(),
+                looks: AtomicUsize::new(0),
+                shelf: Shelf::default(),
+            }
+        }
+
+        /// Puts the value into the store.
+        fn fill(&self, value: u32) -> Fill {
+            let store = Arc::clone(&self.store);
+            Box::new(move || {
+                store.store(value as usize, Ordering::SeqCst);
+                Ok(value)
+            })
+        }
+
+        fn find(&self) -> Result<Lookup<u32>, &'static str> {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            let found = self.store.load(Ordering::SeqCst) as u32;
+            Ok(Some(found).filter(|&found| found > 0).into())
+        }
+
+        fn call(&self) -> Background<'_, u32, &Arc<Dogpile<u32>>> {
+            self.pile.background(&self.shelf)
+        }
+
+        fn thread(&self, value: u32) -> Result<Acquired<'_, u32>, Error<&'static str>> {
+            self.call().acquire(self.fill(value), || self.find())
+        }
+
+        async fn task(&self, value: u32) -> Result<Acquired<'_, u32>, Error<&'static str>> {
+            let fill = self.fill(value);
+            let find = || async {
+                steps(1).await;
+                self.find()
+            };
+            self.call().acquire_async(|| async { fill() }, find).await
+        }
+
+        /// As one or the other.
+        fn ask(&self, as_task: bool, value: u32) -> (u32, Origin) {
+            let looks = self.looks.load(Ordering::SeqCst);
+            let answer = if as_task {
+                block_on(self.task(value)).unwrap()
+            } else {
+                self.thread(value).unwrap()
+            };
+            assert_eq!(self.looks.load(Ordering::SeqCst), looks + 1);
+            (*answer, answer.origin())
+        }
+    }
+
+    /// Fresh: looked up. Stale: looked up, and created for the others. Missing: waited for.
+    #[test]
+    fn looked_up_here_and_created_there() {
+        within(|| {
+            for (keep, as_task) in [(true, true), (true, false), (false, true), (false, false)] {
+                let site = Site::new(keep);
+                thread::scope(|threads| {
+                    let first = threads.spawn(|| site.ask(as_task, 1));
+                    until(|| !site.shelf.is_empty());
+                    assert_eq!(site.pile.waiters(), 1);
+                    site.shelf.take().run();
+                    assert_eq!(first.join().unwrap(), (1, Origin::CreatedHere));
+                });
+                assert_eq!(site.ask(as_task, 2), (1, Origin::Fresh));
+                assert!(site.shelf.is_empty());
+                site.clock.advance(MINUTE + NANO);
+                assert_eq!(site.ask(as_task, 2), (1, Origin::Stale));
+                // So does everybody else, and one creation is enough.
+                let job = site.shelf.take();
+                assert_eq!(site.ask(as_task, 3), (1, Origin::Stale));
+                assert!(site.shelf.is_empty());
+                job.run();
+                assert_eq!(site.ask(as_task, 4), (2, Origin::Fresh));
+                // In vain, and the pile has kept it, or not.
+                site.store.store(0, Ordering::SeqCst);
+                thread::scope(|threads| {
+                    let miss = threads.spawn(|| site.ask(as_task, 5));
+                    until(|| !site.shelf.is_empty());
+                    site.shelf.take().run();
+                    assert_eq!(miss.join().unwrap(), (5, Origin::CreatedHere));
+                });
+                assert_eq!(site.pile.has_value(), keep);
+            }
+        });
+    }
+
+    /// A failing look-up elects nobody; a failing creation is this caller's to hear; a refusal too.
+    #[test]
+    fn what_fails() {
+        within(|| {
+            let site = Site::new(true);
+            let error = site.call().acquire(site.fill(1), || Err("look-up")).err();
+            assert!(matches!(error, Some(Error::Get("look-up"))));
+            let look = || async { Err("look-up") };
+            let error = block_on(site.call().acquire_async(pending, look)).err();
+            assert!(matches!(error, Some(Error::Get("look-up"))));
+            assert!(!site.pile.is_creating());
+            let on_thread = site.pile.background(&Thread);
+            let failed = on_thread.acquire(|| Err("down"), || site.find()).err();
+            assert_eq!(failed.unwrap().created(), Some(&"down"));
+            let make = || async { Err("down") };
+            let failed = block_on(on_thread.acquire_async(make, || async { site.find() })).err();
+            assert_eq!(failed.unwrap().created(), Some(&"down"));
+            let full = Shelf {
+                full: true,
+                ..Shelf::default()
+            };
+            let refused = site.pile.background(&full);
+            let error = refused.acquire(site.fill(1), || site.find()).err();
+            assert!(matches!(error, Some(Error::Refused(_))));
+            assert!(!site.pile.is_creating());
+        });
+    }
+
+    /// One who takes nothing that is there does not look.
+    #[test]
+    fn a_new_one_is_not_looked_up() {
+        within(|| {
+            let site = Site::new(true);
+            let call = site.pile.background(&Thread).accept(Accept::New);
+            let look = || panic!("looks");
+            assert_eq!(*call.acquire(site.fill(1), look).unwrap(), 1);
+            let (fill, look) = (site.fill(2), || async { panic!("looks") });
+            let value = block_on(call.acquire_async(|| async { fill() }, look)).unwrap();
+            assert_eq!((*value, value.origin()), (2, Origin::CreatedHere));
+        });
+    }
+
+    /// A caller is dropped after any number of polls: before its creation was started nobody
+    /// notices, and from then on it goes on.
+    #[test]
+    fn a_caller_dropped_after_any_number_of_polls() {
+        for polls in 0..=4 {
+            let site = Site::new(true);
+            let mut caller = Box::pin(site.task(1));
+            for _ in 0..polls {
+                assert!(poll(caller.as_mut()).is_pending());
+            }
+            drop(caller);
+            assert_eq!(site.pile.is_creating(), polls > 1);
+            assert_eq!(site.pile.waiters(), 0);
+            if polls > 1 {
+                site.shelf.take().run();
+                assert_eq!(site.ask(true, 2), (1, Origin::Fresh));
+            }
+            assert!(site.shelf.is_empty());
+        }
+    }
+}
+
+/// The answer of a caller; of every eighth, and of those who get one in a few polls.
+async fn polled<F: Future>(number: usize, caller: F) -> Option<F::Output> {
+    let mut caller = pin!(caller);
+    if number % 8 == 0 {
+        return Some(caller.await);
+    }
+    for _ in 0..number % 5 {
+        if let Poll::Ready(value) = poll(caller.as_mut()) {
+            return Some(value);
+        }
+        steps(1).await;
+    }
+    None
+}
+
+/// Callers come and go after any number of polls, on every runtime: nothing is
+/// created twice at a time, and whoever stays is served.
+#[test]
+fn herds_of_which_most_are_dropped() {
+    async fn body(spawn: Spawn) {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let runs = Arc::new(Runs::default());
+        for round in 0..20_u32 {
+            pile.invalidate();
+            let tasks: Vec<_> = (0..40)
+                .map(|number: usize| {
+                    let (pile, runs) = (Arc::clone(&pile), Arc::clone(&runs));
+                    spawn(Box::pin(async move {
+                        let calls = pile.background(&Thread);
+                        let create = move || async move {
+                            runs.run(|| ());
+                            steps(number % 3).await;
+                            Ok::<_, Infallible>(round)
+                        };
+                        let value = if number % 2 == 0 {
+                            let look = || async { Ok(Lookup::NeedRegeneration) };
+                            let call = calls.acquire_async(create, look);
+                            polled(number, async { *call.await.unwrap() }).await
+                        } else {
+                            let create = |creating: Creating<'static, _, _>| async move {
+                                let value = create().await;
+                                drop(creating);
+                                value.map(Created::new)
+                            };
+                            let call = calls.get_or_create_with_async(create);
+                            polled(number, async { *call.await.unwrap() }).await
+                        };
+                        assert!(value.map_or(true, |value| value == round));
+                    }))
+                })
+                .collect();
+            for task in tasks {
+                task.await;
+            }
+        }
+    }
+    on_runtimes(body);
 }

@@ -25,5 +25,7 @@ mod stress;
 mod support;
 mod sync_reader;
 #[cfg(feature = "async")]
+mod sync_reader_tasks;
+#[cfg(feature = "async")]
 mod tasks;
 mod truth;

@@ -24,15 +24,10 @@
 //! - barrier::light();
 //!
 //! looks-before-it-asks-to-be-woken | src/raw/gate.rs
-//! - self.begin_to_look(&leaving);
+//! - self.gate.begin_to_look(&leaving);
 //!   // Who leaves from here on sets it.
-//!   if !self.has_readers() {
-//!   if self.go_in() {
-//!   break;
-//!   }
-//!   continue;
-//!   }
-//! + self.begin_to_look(&leaving);
+//!   if self.gate.has_readers() {
+//! + self.gate.begin_to_look(&leaving);
 //!
 //! the-readers-behind-are-not-let-in | src/raw/gate.rs
 //! - let opening = state.opening.take();

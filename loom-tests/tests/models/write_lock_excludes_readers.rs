@@ -15,6 +15,13 @@
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if false {
 //!
+//! closed-is-not-looked-at-by-tasks | src/raw/gate.rs
+//! - (!closed).then_some(reading)
+//! + (!closed || true).then_some(reading)
+//!
+//! opened-as-the-writer-goes-in | src/raw/gate.rs
+//! - self.has_shut = false; // From here on it is not this one's to open.
+//!
 //! everybody-is-nested | src/raw/gate.rs
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if self.closed.load(Ordering::Acquire) && !self.is_entered() {
@@ -34,29 +41,31 @@
 //! + records().take(1).any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
 //!
 //! one-reader-who-leaves-is-enough | src/raw/gate.rs
-//! - if !leaving.wait(time, deadline) && self.has_readers() {
-//! + if leaving.wait(time, deadline) {
+//! - if !awaited.wait(time, deadline) {
+//! + if awaited.wait(time, deadline) {
+//! + if std::mem::take(&mut closing.has_shut) {
 //! + break;
 //! + }
-//! + if self.has_readers() {
+//! + } else {
 //!
 //! time-out-leaves-it-closed | src/raw/gate.rs
-//! - let opened_again = OpenOnDrop(self);
-//! + let opened_again = std::mem::ManuallyDrop::new(OpenOnDrop(self));
+//! - if self.has_shut {
+//! + if false {
 //!
 //! time-out-lets-the-writer-in | src/raw/gate.rs
-//! - if !leaving.wait(time, deadline) && self.has_readers() {
-//! - return Err(Refusal::TimedOut);
-//! - }
-//! + if !leaving.wait(time, deadline) {
-//! + break;
+//! - Some(_) => Err(Refusal::TimedOut),
+//! + Some(_) => {
+//! + self.has_shut = false;
+//! + Ok(())
 //! + }
 //!
 //! a-second-writer-goes-in | src/raw/gate.rs
-//!   } else {
-//! - Ok(false)
-//! + Ok(true)
-//!   };
+//! - Ok(Some(Arc::clone(opening)))
+//! + Ok(None)
+//!
+//! a-task-that-waits-is-not-woken | src/raw/event.rs
+//! - contain(|| waker.wake());
+//! + drop(waker);
 //!
 //! open-stores-relaxed | src/raw/gate.rs
 //! - self.closed.store(false, Ordering::Release);
@@ -66,6 +75,7 @@
 use std::time::Duration;
 
 use dogpile::{ManualClock, SyncReaderDogpile, WriteLockError};
+use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
 use loom_tests::{model, File, HOUR};
@@ -99,6 +109,20 @@ impl Shared {
         }
     }
 
+    fn read_as_task(&self) {
+        let create = || async { unreachable!("there is a value") };
+        let guard = block_on(self.pile.get_or_create_async(create));
+        self.file.read();
+        drop(guard);
+    }
+
+    fn write_as_task(&self) {
+        let write = block_on(self.pile.acquire_write_lock_async()).unwrap();
+        let version = self.file.read();
+        self.file.write(version + 1);
+        drop(write);
+    }
+
     fn write(&self) {
         let write = self.pile.acquire_write_lock().unwrap();
         let version = self.file.read();
@@ -123,6 +147,39 @@ fn one_reader() {
         shared.write();
         reader.join().unwrap();
         shared.read();
+    });
+}
+
+#[test]
+fn a_task_reads() {
+    model(|| {
+        let shared = Shared::new();
+        let reader = spawn(&shared, Shared::read_as_task);
+        shared.write();
+        reader.join().unwrap();
+        shared.read();
+    });
+}
+
+#[test]
+fn a_task_writes() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write_as_task);
+        shared.read();
+        writer.join().unwrap();
+        assert_eq!(shared.file.read(), 1);
+    });
+}
+
+#[test]
+fn a_task_and_a_thread_write() {
+    model(|| {
+        let shared = Shared::new();
+        let writer = spawn(&shared, Shared::write_as_task);
+        shared.write();
+        writer.join().unwrap();
+        assert_eq!(shared.file.read(), 2);
     });
 }
 

@@ -8,10 +8,9 @@
 //! + if lease == 0 && self.state.lock().lease == lease {
 //!
 //! opened-before-it-is-published | src/read_call.rs
-//!   self.began.set(self.time.now());
-//! - create(creating)
-//! + let created = create(creating);
-//! + self.gate.end_of(self.fence.get());
+//! - create.take().expect("granted once")(creating)
+//! + let created = create.take().expect("granted once")(creating);
+//! + drop(creator.take());
 //! + created
 //!
 //! opened-when-it-is-left-to-the-lease | src/write_guard.rs
@@ -19,16 +18,16 @@
 //!
 //! opened-after-a-success-only | src/read_call.rs
 //! - deadline.map(|deadline| deadline.saturating_add(took))
-//! + self.gate.end_of(self.fence.get());
+//! + self.gate.end_of(self.fence);
 //! + deadline.map(|deadline| deadline.saturating_add(took))
 //!   }
 //!   }
 //! -
 //! +
-//!   // Also when the creator fails or panics.
+//!   // Also when the creator fails, panics or is cancelled.
 //!   impl Drop for Creator<'_> {
 //!   fn drop(&mut self) {
-//! - self.gate.end_of(self.fence.get());
+//! - self.gate.end_of(self.fence);
 //!
 //! what-was-found-before-a-writer-is-kept | src/read_call.rs
 //! - found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
