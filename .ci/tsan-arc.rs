@@ -23,7 +23,11 @@ pub unsafe extern "C" fn __wrap___tsan_atomic64_fetch_sub(
     less: u64,
     order: i32,
 ) -> u64 {
-    let order = if order == RELEASE { ACQUIRE_RELEASE } else { order };
+    let order = if order == RELEASE {
+        ACQUIRE_RELEASE
+    } else {
+        order
+    };
     // SAFETY: as promised by the caller.
     unsafe { __real___tsan_atomic64_fetch_sub(at, less, order) }
 }

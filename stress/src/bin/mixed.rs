@@ -147,6 +147,8 @@ fn everything(round: u64, calls: &AtomicU64) -> Vec<Owned<Payload>> {
             threads.spawn(|| Caller::new(&pile, &parcels, &jobs, seed(1)).run(calls)),
             threads.spawn(|| tasks(&pile, seed(2))),
             threads.spawn(|| change(&pile, seed(3))),
+            threads.spawn(|| short_threads(threads, &pile)),
+            threads.spawn(|| short_threads(threads, &pile)),
         ];
         workers.into_iter().for_each(join);
         done.store(true, Ordering::Release);
@@ -419,6 +421,22 @@ fn change(pile: &Dogpile<Payload>, mut random: Random) {
     }
 }
 
+/// Threads that come and go: one takes over the place of another that it knows nothing of.
+fn short_threads<'scope>(
+    threads: &'scope thread::Scope<'scope, '_>,
+    pile: &'scope Dogpile<Payload>,
+) {
+    for _ in 0..CALLS / 40 {
+        join(threads.spawn(|| {
+            for _ in 0..4 {
+                if let Some(guard) = pile.peek() {
+                    guard.look();
+                }
+            }
+        }));
+    }
+}
+
 /// Memory that a write lock protects, and nothing else.
 struct Plain(UnsafeCell<[u64; 8]>);
 
@@ -440,44 +458,89 @@ impl Plain {
     }
 }
 
+/// What is behind the lock: the one goes with the pile's value, the other is changed without it.
+struct Behind {
+    pile: SyncReaderDogpile<u64>,
+    with_value: Plain,
+    alone: Plain,
+    checks: AtomicU64,
+}
+
+impl Behind {
+    fn check(&self, value: u64) {
+        let before = (self.with_value.read(), self.alone.read());
+        thread::yield_now();
+        let after = (self.with_value.read(), self.alone.read());
+        assert_eq!(before, after, "somebody writes");
+        assert_eq!(after.0, [value; 8], "it is not the value's");
+        self.checks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As many guards at once, more than a thread has places for; the first goes first, so that the
+    /// last one reads without a place.
+    fn read(&self, times: u64) {
+        let guards: Vec<_> = (0..times).filter_map(|_| self.pile.peek()).collect();
+        guards.into_iter().for_each(|guard| self.check(*guard));
+    }
+}
+
 fn readers_and_writers(round: u64) {
-    let pile = SyncReaderDogpile::with_value(Duration::MAX, 0);
-    let plain = Plain(UnsafeCell::new([0; 8]));
+    let behind = Behind {
+        pile: SyncReaderDogpile::with_value(Duration::MAX, 0),
+        with_value: Plain(UnsafeCell::new([0; 8])),
+        alone: Plain(UnsafeCell::new([0; 8])),
+        checks: AtomicU64::new(0),
+    };
     let sent = Mutex::new(Vec::new());
     let done = AtomicBool::new(false);
     thread::scope(|threads| {
         let readers = [0, 1, 2].map(|number| {
-            let (pile, plain, sent, done) = (&pile, &plain, &sent, &done);
+            let (behind, sent, done) = (&behind, &sent, &done);
             threads.spawn(move || {
                 let mut random = Random(round * 10 + number + 1);
                 while !done.load(Ordering::Acquire) {
-                    if let Some(guard) = pile.peek() {
-                        let first = plain.read();
-                        thread::yield_now();
-                        assert_eq!((first, plain.read()), ([*guard; 8], [*guard; 8]));
-                        if random.below(4) == 0 {
-                            sent.lock().push(guard);
+                    match random.below(4) {
+                        0 => behind.read(8),
+                        1 => {
+                            if let Some(guard) = behind.pile.peek() {
+                                behind.check(*guard);
+                                sent.lock().push(guard);
+                            }
                         }
+                        _ => behind.read(1),
                     }
                     let other = sent.lock().pop();
                     drop(other);
+                    thread::yield_now();
                 }
             })
         });
-        for number in 1..100u64 {
-            if number.is_multiple_of(2) {
-                let write = pile.acquire_write_lock().expect("it holds no guard");
-                plain.write(number);
-                write.set(number);
-            } else {
+        let Behind {
+            pile,
+            with_value,
+            alone,
+            checks,
+        } = &behind;
+        let mut number = 0;
+        while number < CALLS / 4 || checks.load(Ordering::Relaxed) < CALLS {
+            number += 1;
+            thread::yield_now();
+            if number.is_multiple_of(3) {
                 let answer = pile.call().accept(dogpile::Accept::New);
                 let answer = answer.get_or_create_with(|creating| {
                     let write = pile.acquire_write_lock().expect("it holds no guard");
-                    plain.write(number);
+                    with_value.write(number);
                     write.until_published(&creating);
                     Ok::<_, std::convert::Infallible>(number.into())
                 });
                 drop(answer.expect("nobody else creates"));
+                continue;
+            }
+            let write = pile.acquire_write_lock().expect("it holds no guard");
+            alone.write(number);
+            if number.is_multiple_of(2) {
+                with_value.write(number);
+                write.set(number);
             }
         }
         done.store(true, Ordering::Release);
