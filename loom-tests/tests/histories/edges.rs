@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dogpile::{
-    Attempt, Busy, Created, Dogpile, Error, Guard, Lease, ManualClock, Origin, Outcome, PileRef,
+    Accept, Attempt, Busy, Call, Created, Dogpile, Error, Guard, Lease, ManualClock, Origin,
+    Outcome, PileRef,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
@@ -17,7 +18,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use crate::linearize::created;
 use crate::program::duration;
 use crate::small::times;
-use crate::spec::{Id, Look, Made, Settings, Spec, Time, Told};
+use crate::spec::{Caller, Id, Look, Made, Settings, Spec, Takes, Time, Told};
 use crate::watchdog::Watchdog;
 
 /// A step; one that makes no sense where it stands does nothing.
@@ -27,9 +28,10 @@ enum Step {
     Get {
         inside: Vec<Step>,
         ends: Ends,
+        asks: Asks,
     },
     /// Takes the lease if there is one to take, and keeps it; or a place among the waiters.
-    Attempt,
+    Attempt(Asks),
     /// Ends the lease that is kept.
     EndLease(Ends),
     /// Looks whether the wait that was begun first is over.
@@ -42,6 +44,22 @@ enum Step {
     ExpireIf(usize),
     InvalidateIf(usize),
     Advance(Time),
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+struct Asks {
+    accept: Accepts,
+    max_age: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Accepts {
+    Stale,
+    Fresh,
+    /// Than one of the values that were given, counted from the last; any, if there is none.
+    NewerThan(usize),
+    New,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +116,21 @@ fn ends() -> impl Strategy<Value = Ends> {
     ]
 }
 
+fn asks() -> impl Strategy<Value = Asks> {
+    let accept = prop_oneof![
+        6 => Just(Accepts::Stale),
+        1 => Just(Accepts::Fresh),
+        1 => (0..2usize).prop_map(Accepts::NewerThan),
+        1 => Just(Accepts::New),
+    ];
+    let max_age = prop_oneof![4 => Just(None), 1 => time().prop_map(Some)];
+    (accept, max_age).prop_map(|(accept, max_age)| Asks { accept, max_age })
+}
+
 /// What one thread can do of what several do who wait.
 fn step_of_a_lease() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => Just(Step::Attempt),
+        4 => asks().prop_map(Step::Attempt),
         3 => ends().prop_map(Step::EndLease),
         3 => Just(Step::Hear),
         1 => told_times().prop_map(Step::Set),
@@ -124,7 +153,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     simple.prop_recursive(2, 8, 4, |step| {
         let inside = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(step, 0..4)];
-        (inside, ends()).prop_map(|(inside, ends)| Step::Get { inside, ends })
+        (inside, ends(), asks()).prop_map(|(inside, ends, asks)| Step::Get { inside, ends, asks })
     })
 }
 
@@ -191,11 +220,16 @@ struct Pair<'a> {
     last: Id,
     /// With its number in the specification.
     lease: Option<(Lease<PileRef<'a, Id>, Id>, u64)>,
-    /// With their names.
-    waits: Vec<(Busy<'a, Id>, usize)>,
+    waits: Vec<Waiter<'a>>,
     guards: Vec<Guard<'a, Id>>,
     /// Whether this is inside a creator.
     inside: bool,
+}
+
+struct Waiter<'a> {
+    busy: Busy<'a, Id>,
+    caller: Caller,
+    floor: u64,
 }
 
 /// An answer, comparable.
@@ -225,8 +259,8 @@ impl<'a> Pair<'a> {
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Get { inside, ends } => self.get(inside, *ends),
-            Step::Attempt => self.attempt(),
+            Step::Get { inside, ends, asks } => self.get(inside, *ends, *asks),
+            Step::Attempt(asks) => self.attempt(*asks),
             Step::EndLease(ends) => self.end_lease(*ends),
             Step::Hear => self.hear(),
             Step::Peek => {
@@ -272,17 +306,18 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn get(&mut self, inside: &[Step], ends: Ends) {
-        let mut call = self.pile.call();
+    fn get(&mut self, inside: &[Step], ends: Ends, asks: Asks) {
+        let (mut call, takes) = self.asked(asks);
         // It would be this very thread that it waits for.
         if self.spec.is_creating() {
             call = call.wait(Duration::ZERO);
         }
-        let caller = self.name() as usize;
+        let caller = self.name() as Caller;
         let mut of_spec = None;
         let was_inside = self.inside;
         let mut create = |pair: &mut Self| {
-            let Look::Granted(number) = pair.spec.look(caller, 0) else {
+            let floor = pair.spec.floor(takes);
+            let Look::Granted(number) = pair.spec.look(caller, takes, asks.max_age, floor) else {
                 panic!("the pile creates, the specification does not");
             };
             pair.inside = true;
@@ -323,7 +358,9 @@ impl<'a> Pair<'a> {
             Err(panic) if panic.is::<Panicked>() => Answer::Panicked,
             Err(panic) => resume_unwind(panic),
         };
-        let of_spec = of_spec.unwrap_or_else(|| match self.spec.look(caller, 0) {
+        let floor = self.spec.floor(takes);
+        let look = |spec: &mut Spec| spec.look(caller, takes, asks.max_age, floor);
+        let of_spec = of_spec.unwrap_or_else(|| match look(&mut self.spec) {
             Look::Value(id, origin) => Answer::Value(id, origin),
             Look::Granted(_) => panic!("the specification creates, the pile says {real:?}"),
             Look::Waits => {
@@ -338,9 +375,31 @@ impl<'a> Pair<'a> {
         assert_eq!(real, of_spec, "(left: the pile's)");
     }
 
-    fn attempt(&mut self) {
-        let caller = self.name() as usize;
-        match (self.pile.attempt(), self.spec.look(caller, 0)) {
+    fn asked(&self, asks: Asks) -> (Call<'a, Id>, Takes) {
+        let mut call = self.pile.call();
+        if let Some(limit) = asks.max_age {
+            call = call.max_age(duration(limit));
+        }
+        match asks.accept {
+            Accepts::Stale => (call, Takes::Stale),
+            Accepts::Fresh => (call.accept(Accept::Fresh), Takes::Fresh),
+            Accepts::New => (call.accept(Accept::New), Takes::New),
+            Accepts::NewerThan(back) => match self.guards.iter().nth_back(back) {
+                Some(guard) => (
+                    call.accept(Accept::NewerThan(guard)),
+                    Takes::NewerThan(**guard),
+                ),
+                None => (call, Takes::Stale),
+            },
+        }
+    }
+
+    fn attempt(&mut self, asks: Asks) {
+        let caller = self.name() as Caller;
+        let (call, takes) = self.asked(asks);
+        let floor = self.spec.floor(takes);
+        let look = self.spec.look(caller, takes, asks.max_age, floor);
+        match (call.attempt(), look) {
             (Attempt::Hit(guard), Look::Value(id, origin)) => {
                 assert_eq!((*guard, guard.origin()), (id, origin));
                 self.guards.push(guard);
@@ -348,7 +407,11 @@ impl<'a> Pair<'a> {
             (Attempt::Lease(lease), Look::Granted(number)) => self.lease = Some((lease, number)),
             (Attempt::Busy(busy), look) => match (busy.into_stale(), look) {
                 (Ok(guard), Look::Value(id, Origin::Stale)) => assert_eq!(*guard, id),
-                (Err(busy), Look::Waits) => self.waits.push((busy, caller)),
+                (Err(busy), Look::Waits) => self.waits.push(Waiter {
+                    busy,
+                    caller,
+                    floor,
+                }),
                 other => panic!("the pile and the specification: {other:?}"),
             },
             other => panic!("the pile and the specification: {other:?}"),
@@ -383,15 +446,19 @@ impl<'a> Pair<'a> {
         if self.waits.is_empty() || self.inside {
             return;
         }
-        let (busy, caller) = self.waits.remove(0);
-        let told = self.spec.hear(caller);
+        let Waiter {
+            busy,
+            caller,
+            floor,
+        } = self.waits.remove(0);
+        let told = self.spec.hear(caller, floor);
         self.spec.leave(caller);
         match (busy.wait_for(Duration::ZERO), told) {
-            (Outcome::Value(guard), Some(Told::Value { id, .. })) => {
+            (Outcome::Value(guard), Some(Told::Value(id))) => {
                 assert_eq!((*guard, guard.origin()), (id, Origin::CreatedByAnother));
                 self.guards.push(guard);
             }
-            (Outcome::Failed(failure), Some(Told::Failed { id, .. })) => {
+            (Outcome::Failed(failure), Some(Told::Failed(id))) => {
                 assert_eq!(failure.downcast_ref(), Some(&Failed(id)));
             }
             (Outcome::ElectAnew, Some(Told::ElectAnew)) | (Outcome::TimedOut, None) => {}

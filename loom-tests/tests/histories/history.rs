@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dogpile::{Accept, Dogpile, Error, Guard, ManualClock, Origin};
 
-use crate::program::{duration, Form, Get, Makes, Op, Program, Wait, WAIT};
+use crate::program::{duration, Demand, Form, Get, Makes, Op, Program, Wait, WAIT};
 use crate::spec::Id;
 use crate::threads::{block_on, scope, yield_now, AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ pub(crate) struct Call {
     pub(crate) op: Op,
     /// What it names its value or its error, if it makes one.
     pub(crate) id: Id,
-    /// The value that `ExpireSeen` and `InvalidateSeen` are about.
+    /// The value that the thread was given last.
     pub(crate) seen: Option<Id>,
     pub(crate) start: u64,
     pub(crate) end: u64,
@@ -199,9 +199,12 @@ impl<'a> Thread<'a> {
             Wait::NotAtAll => call = call.wait(duration(0)),
             Wait::Once => call = call.wait(duration(WAIT)),
         }
-        if get.new {
-            call = call.accept(Accept::New);
-        }
+        call = call.accept(match (get.takes, &self.guard) {
+            (Demand::NewerThanSeen, Some(guard)) => Accept::NewerThan(guard),
+            (Demand::Stale | Demand::NewerThanSeen, _) => Accept::Stale,
+            (Demand::Fresh, _) => Accept::Fresh,
+            (Demand::New, _) => Accept::New,
+        });
         let mut create = || {
             let begun = self.stamp();
             for _ in 0..get.pause {

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::history::{Answer, Call, History};
-use crate::program::{Form, Get, Makes, Op, Wait, WAIT};
-use crate::spec::{Look, Spec, Time, Told};
+use crate::program::{Demand, Form, Get, Makes, Op, Wait, WAIT};
+use crate::spec::{Look, Spec, Takes, Time, Told};
 
 /// How far a search has got.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -162,9 +162,15 @@ impl Point {
                 open.push(self);
             }
             Phase::Looks => {
-                let last = self.spec.last();
-                let floor = *cursor.floor.get_or_insert(if get.new { last } else { 0 });
-                match self.spec.look(thread, floor) {
+                let takes = match (get.takes, call.seen) {
+                    (Demand::NewerThanSeen, Some(id)) => Takes::NewerThan(id),
+                    (Demand::Stale | Demand::NewerThanSeen, _) => Takes::Stale,
+                    (Demand::Fresh, _) => Takes::Fresh,
+                    (Demand::New, _) => Takes::New,
+                };
+                let now = self.spec.floor(takes);
+                let floor = *cursor.floor.get_or_insert(now);
+                match self.spec.look(thread, takes, None, floor) {
                     Look::Value(id, origin) => {
                         self.without_creator(thread, call, Answer::Value(id, origin), open);
                     }
@@ -188,19 +194,17 @@ impl Point {
                     left.spec.leave(thread);
                     left.without_creator(thread, call, Answer::TimedOut, open);
                 }
-                match self.spec.hear(thread) {
+                match self.spec.hear(thread, floor) {
                     None => {}
-                    Some(Told::Value { id, number }) if number > floor => {
+                    Some(Told::Value(id)) => {
                         let answer = Answer::Value(id, dogpile::Origin::CreatedByAnother);
                         self.without_creator(thread, call, answer, open);
                     }
                     // A failure is no answer to who cannot fail.
-                    Some(Told::Failed { id, number })
-                        if number > floor && get.form != Form::Plain =>
-                    {
+                    Some(Told::Failed(id)) if get.form != Form::Plain => {
                         self.without_creator(thread, call, Answer::Failed(id), open);
                     }
-                    Some(_) => {
+                    Some(Told::Failed(_) | Told::ElectAnew) => {
                         self.threads[thread].phase = Phase::Looks;
                         open.push(self);
                     }

@@ -42,8 +42,7 @@ pub(crate) struct Get {
     pub(crate) form: Form,
     pub(crate) makes: Makes,
     pub(crate) wait: Wait,
-    /// Takes only what begins after this call: a refresh.
-    pub(crate) new: bool,
+    pub(crate) takes: Demand,
     /// How often the creator lets others run.
     pub(crate) pause: u8,
 }
@@ -65,6 +64,16 @@ pub(crate) enum Makes {
     Panic,
 }
 
+/// Which values it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    Stale,
+    Fresh,
+    /// Than the one that this thread was given last, if it has one.
+    NewerThanSeen,
+    New,
+}
+
 /// How long it waits for somebody else's creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -83,7 +92,7 @@ pub(crate) const GET: Get = Get {
     form: Form::Fallible,
     makes: Makes::Value,
     wait: Wait::ForEver,
-    new: false,
+    takes: Demand::Stale,
     pause: 1,
 };
 
@@ -169,7 +178,12 @@ impl Get {
                 1 => Wait::Once,
                 _ => Wait::ForEver,
             },
-            new: rng.u8(..8) == 0,
+            takes: match rng.u8(..12) {
+                0 => Demand::Fresh,
+                1 => Demand::NewerThanSeen,
+                2 => Demand::New,
+                _ => Demand::Stale,
+            },
             pause: rng.u8(..4),
         }
     }

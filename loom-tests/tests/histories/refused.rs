@@ -6,7 +6,7 @@ use dogpile::Origin::{self, *};
 
 use crate::history::{Answer, Call, History};
 use crate::linearize::check;
-use crate::program::{Form, Get, Makes, Op, Program, Start, Wait, GET};
+use crate::program::{Demand, Form, Get, Makes, Op, Program, Start, Wait, GET};
 use crate::spec::{Settings, Time};
 
 const FAILS: Get = Get {
@@ -245,4 +245,39 @@ fn a_fault_found_twice() {
         both(true, true).unwrap_err();
         both(false, false).unwrap_err();
     }
+}
+
+#[test]
+fn an_answer_that_began_too_early() {
+    let takes = |takes| Get { takes, ..GET };
+    // A creation runs, and the call begins after that.
+    let history = |asks, expire| {
+        let mut history = vec![
+            vec![creates(1, (1, 8), (2, 7), CreatedHere)],
+            vec![Call {
+                seen: Some(0),
+                ..call(Op::Get(asks), 0, (5, 9), Answer::Value(1, CreatedByAnother))
+            }],
+        ];
+        if expire {
+            history.push(vec![does(Op::Expire, 0, (3, 4))]);
+        }
+        verdict(Start::Expired, history)
+    };
+    history(takes(Demand::Stale), false).unwrap_err(); // It would be given the stale one.
+    history(takes(Demand::New), false).unwrap_err();
+    for demand in [Demand::Fresh, Demand::NewerThanSeen] {
+        history(takes(demand), false).unwrap();
+        history(takes(demand), true).unwrap_err();
+    }
+    // One who creates itself may have waited for that.
+    let anew = |asks: Get| {
+        let own = Call {
+            op: Op::Get(asks),
+            ..creates(2, (5, 12), (9, 10), CreatedHere)
+        };
+        vec![vec![creates(1, (1, 8), (2, 7), CreatedHere)], vec![own]]
+    };
+    allowed(anew(takes(Demand::New)));
+    refused(anew(takes(Demand::Fresh)));
 }

@@ -33,11 +33,16 @@ pub(crate) struct Spec {
     ttl: Time,
     stale_while_revalidate: Option<Time>,
     now: Time,
-    /// Of the grants and `set`s so far, the last one's number.
+    /// Of the grants, `set`s and `expire`s so far, the last one's number.
     last: u64,
+    /// Of the `expire`s, the last one's.
+    expiry_mark: u64,
+    /// Of every value that there was.
+    numbers: BTreeMap<Id, u64>,
     value: Option<Value>,
     lease: Option<Lease>,
-    told: BTreeMap<Caller, Told>,
+    /// With the number of the grant or the `set` that it is from.
+    told: BTreeMap<Caller, (Told, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,16 +71,21 @@ struct Lease {
 /// What a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Told {
-    Value {
-        id: Id,
-        number: u64,
-    },
-    Failed {
-        id: Id,
-        number: u64,
-    },
+    Value(Id),
+    Failed(Id),
     /// To look again.
     ElectAnew,
+}
+
+/// Which values a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Stale,
+    Fresh,
+    /// And not expired since.
+    NewerThan(Id),
+    /// That begins after the call.
+    New,
 }
 
 /// What a caller finds who looks.
@@ -117,6 +127,8 @@ impl Spec {
             stale_while_revalidate: settings.stale_while_revalidate,
             now: 0,
             last: 0,
+            expiry_mark: 0,
+            numbers: BTreeMap::new(),
             value: None,
             lease: None,
             told: BTreeMap::new(),
@@ -131,9 +143,14 @@ impl Spec {
         self.now += by;
     }
 
-    /// The number that what begins from now on will exceed.
-    pub(crate) fn last(&self) -> u64 {
-        self.last
+    /// The number that an answer must exceed, to a call that looks for the first time now.
+    pub(crate) fn floor(&self, takes: Takes) -> u64 {
+        match takes {
+            Takes::Stale => 0,
+            Takes::Fresh => self.expiry_mark,
+            Takes::NewerThan(id) => self.numbers[&id].max(self.expiry_mark),
+            Takes::New => self.last,
+        }
     }
 
     fn next(&mut self) -> u64 {
@@ -141,15 +158,16 @@ impl Spec {
         self.last
     }
 
-    fn good_for(&self, value: &Value) -> Good {
+    fn good_for(&self, value: &Value, max_age: Option<Time>) -> Good {
+        let ttl = value.ttl.min(max_age.unwrap_or(Time::MAX));
         let age = (self.now - value.made).saturating_add(value.age_then);
         // Exactly ttl old is still fresh; a ttl of zero is never, one of MAX always.
-        let aged = value.ttl == 0 || (value.ttl != Time::MAX && age > value.ttl);
+        let aged = ttl == 0 || (ttl != Time::MAX && age > ttl);
         if !aged && value.expired.is_none() {
             return Good::Fresh;
         }
         // The longer of the two: it is stale since the earlier.
-        let by_age = aged.then(|| age - value.ttl);
+        let by_age = aged.then(|| age - ttl);
         let by_hand = value.expired.map(|at| self.now - at);
         let stale_for = by_age.max(by_hand).unwrap_or(0);
         match self.stale_while_revalidate {
@@ -160,18 +178,29 @@ impl Spec {
     }
 
     /// The value, unless it is dead.
-    fn usable(&self) -> Option<(Value, Origin)> {
+    fn usable(&self, max_age: Option<Time>) -> Option<(Value, Origin)> {
         let value = self.value?;
-        match self.good_for(&value) {
+        match self.good_for(&value, max_age) {
             Good::Fresh => Some((value, Origin::Fresh)),
             Good::Stale => Some((value, Origin::Stale)),
             Good::Dead => None,
         }
     }
 
-    /// Section 2 of the contract, for a caller who takes nothing with a number up to `floor`.
-    pub(crate) fn look(&mut self, caller: Caller, floor: u64) -> Look {
-        let usable = self.usable().filter(|(value, _)| value.number > floor);
+    /// Section 2 of the contract, for a caller who takes nothing with a number up to `floor`, which
+    /// its first look has fixed, and calls stale what is older than `max_age`.
+    pub(crate) fn look(
+        &mut self,
+        caller: Caller,
+        takes: Takes,
+        max_age: Option<Time>,
+        floor: u64,
+    ) -> Look {
+        let usable = self.usable(max_age).filter(|&(value, origin)| match takes {
+            Takes::Stale => true,
+            Takes::Fresh => origin == Origin::Fresh,
+            Takes::NewerThan(_) | Takes::New => value.number > floor,
+        });
         match (usable, &mut self.lease) {
             (Some((value, Origin::Fresh)), _) => Look::Value(value.id, Origin::Fresh),
             (Some((value, _)), Some(_)) => Look::Value(value.id, Origin::Stale),
@@ -193,7 +222,7 @@ impl Spec {
     }
 
     pub(crate) fn peek(&self) -> Option<(Id, Origin)> {
-        self.usable().map(|(value, origin)| (value.id, origin))
+        self.usable(None).map(|(value, origin)| (value.id, origin))
     }
 
     pub(crate) fn is_creating(&self) -> bool {
@@ -204,9 +233,15 @@ impl Spec {
         self.lease.as_ref().is_some_and(|lease| lease.superseded)
     }
 
-    /// What this waiter was told; it is none from then on.
-    pub(crate) fn hear(&mut self, caller: Caller) -> Option<Told> {
-        self.told.remove(&caller)
+    /// What this waiter was told, which is nothing from then on. What began too early for it is no
+    /// answer.
+    pub(crate) fn hear(&mut self, caller: Caller, floor: u64) -> Option<Told> {
+        let (told, number) = self.told.remove(&caller)?;
+        Some(if number > floor {
+            told
+        } else {
+            Told::ElectAnew
+        })
     }
 
     /// A waiter gives up.
@@ -217,9 +252,9 @@ impl Spec {
         }
     }
 
-    fn tell(&mut self, waiters: Vec<Caller>, told: Told) {
-        self.told
-            .extend(waiters.into_iter().map(|waiter| (waiter, told)));
+    fn tell(&mut self, waiters: Vec<Caller>, told: Told, number: u64) {
+        let told = waiters.into_iter().map(|waiter| (waiter, (told, number)));
+        self.told.extend(told);
     }
 
     fn end(&mut self, number: u64) -> Lease {
@@ -228,7 +263,8 @@ impl Spec {
         lease
     }
 
-    fn make(&self, made: Made, number: u64) -> Value {
+    fn make(&mut self, made: Made, number: u64) -> Value {
+        self.numbers.insert(made.id, number);
         Value {
             id: made.id,
             number,
@@ -242,30 +278,29 @@ impl Spec {
     /// The creation is complete; says whether its value became the current one.
     pub(crate) fn publish(&mut self, number: u64, made: Made) -> bool {
         let lease = self.end(number);
+        let mut value = self.make(made, number);
         if lease.superseded {
-            self.tell(lease.waiters, Told::ElectAnew);
+            self.tell(lease.waiters, Told::ElectAnew, number);
             return false;
         }
-        let mut value = self.make(made, number);
         value.expired = lease.expired.then_some(self.now);
         self.value = Some(value);
-        let id = made.id;
-        self.tell(lease.waiters, Told::Value { id, number });
+        self.tell(lease.waiters, Told::Value(made.id), number);
         true
     }
 
     pub(crate) fn fail(&mut self, number: u64, id: Id) {
         let lease = self.end(number);
         let told = match lease.superseded {
-            false => Told::Failed { id, number },
+            false => Told::Failed(id),
             true => Told::ElectAnew,
         };
-        self.tell(lease.waiters, told);
+        self.tell(lease.waiters, told, number);
     }
 
     pub(crate) fn give_up(&mut self, number: u64) {
         let lease = self.end(number);
-        self.tell(lease.waiters, Told::ElectAnew);
+        self.tell(lease.waiters, Told::ElectAnew, number);
     }
 
     pub(crate) fn set(&mut self, made: Made) {
@@ -274,8 +309,7 @@ impl Spec {
         if let Some(lease) = &mut self.lease {
             lease.superseded = true;
             let waiters = std::mem::take(&mut lease.waiters);
-            let id = made.id;
-            self.tell(waiters, Told::Value { id, number });
+            self.tell(waiters, Told::Value(made.id), number);
         }
     }
 
@@ -290,6 +324,7 @@ impl Spec {
         if self.stale_while_revalidate == Some(0) {
             return self.invalidate();
         }
+        self.expiry_mark = self.next();
         let now = self.now;
         if let Some(value) = &mut self.value {
             value.expired.get_or_insert(now);
