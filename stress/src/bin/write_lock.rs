@@ -11,11 +11,11 @@
 use std::env;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile::{ReadGuard, SyncReaderDogpile};
+use parking_lot::Mutex;
 
 /// Between two write locks.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -84,22 +84,20 @@ fn main() -> ExitCode {
         tally: Tally::default(),
         stop: AtomicBool::new(false),
     };
-    let (send, sent) = mpsc::sync_channel(16);
+    // A list, since ThreadSanitizer does not understand the channels of the standard library.
+    let sent = Mutex::new(Vec::new());
     let begin = Instant::now();
     let mut waits = thread::scope(|threads| {
+        let (site, sent) = (&site, &sent);
         for number in 0..options.readers {
-            let site = &site;
-            let send = send.clone();
             match number % 4 {
                 0 => threads.spawn(move || site.read_behind_writers()),
                 1 => threads.spawn(move || site.look()),
                 2 => threads.spawn(move || site.hold_several()),
-                _ => threads.spawn(move || site.send_away(&send)),
+                _ => threads.spawn(move || site.send_away(sent)),
             };
         }
-        drop(send);
-        let site = &site;
-        threads.spawn(move || sent.iter().for_each(|guard| site.check(&guard)));
+        threads.spawn(move || site.receive(sent));
         site.write(begin + options.time)
     });
     let took = begin.elapsed();
@@ -245,15 +243,29 @@ impl Site {
         self.tally.reads.fetch_add(reads, Ordering::Relaxed);
     }
 
-    fn send_away<'a>(&'a self, send: &mpsc::SyncSender<ReadGuard<'a, u64>>) {
+    fn send_away<'a>(&'a self, sent: &Mutex<Vec<ReadGuard<'a, u64>>>) {
         let mut reads = 0;
         while self.goes_on() {
             let guard = self.get();
             self.check(&guard);
             // Dropped elsewhere, if there is room, else here.
-            drop(send.try_send(guard));
+            let mut sent = sent.lock();
+            if sent.len() < 16 {
+                sent.push(guard);
+            }
             reads += 1;
         }
         self.tally.reads.fetch_add(reads, Ordering::Relaxed);
+    }
+
+    fn receive(&self, sent: &Mutex<Vec<ReadGuard<'_, u64>>>) {
+        // What comes after that is dropped by the list itself.
+        while self.goes_on() {
+            let guards = std::mem::take(&mut *sent.lock());
+            if guards.is_empty() {
+                thread::yield_now();
+            }
+            guards.iter().for_each(|guard| self.check(guard));
+        }
     }
 }

@@ -1,0 +1,146 @@
+//! Small histories from real threads: programs at random, and all of the smallest.
+
+use std::env;
+
+use dogpile::Origin;
+use fastrand::Rng;
+
+use crate::history::{run, Answer, Call};
+use crate::linearize::check;
+use crate::program::{Form, Get, Makes, Op, Program, Start, GET};
+use crate::spec::{Settings, Time};
+use crate::watchdog::Watchdog;
+
+/// Each program so many times.
+fn holds(program: &Program, times: usize, met: &mut Met) {
+    let spec = program.spec();
+    for history in run(program, times) {
+        history.iter().flatten().for_each(|call| met.count(call));
+        if let Err(why) = check(spec.clone(), &history) {
+            panic!("{program:#?}\n{why}");
+        }
+    }
+}
+
+/// How often threads met: what only happens to those who do.
+#[derive(Debug, Default)]
+struct Met {
+    stale: usize,
+    created_by_another: usize,
+    superseded: usize,
+    failed_by_another: usize,
+}
+
+impl Met {
+    fn count(&mut self, call: &Call) {
+        match call.answer {
+            Answer::Value(_, Origin::Stale) if call.op != Op::Peek => self.stale += 1,
+            Answer::Value(_, Origin::CreatedByAnother) => self.created_by_another += 1,
+            Answer::Value(_, Origin::Superseded) => self.superseded += 1,
+            Answer::Failed(id) if id != call.id => self.failed_by_another += 1,
+            _ => {}
+        }
+    }
+
+    /// Histories of threads that never meet show nothing. (One call in a hundred does.)
+    fn all(&self) {
+        println!("{self:?}");
+        let least = self.stale.min(self.created_by_another);
+        let least = least.min(self.superseded).min(self.failed_by_another);
+        assert!(least > 0, "{self:?}");
+    }
+}
+
+/// As much again as asked for.
+pub(crate) fn times() -> usize {
+    let times = env::var("HISTORIES_TIMES").ok();
+    times.map_or(1, |times| {
+        times.parse().expect("HISTORIES_TIMES is a number")
+    })
+}
+
+/// The seed that was given, or a new one.
+fn seed() -> u64 {
+    let seed = env::var("HISTORIES_SEED").ok();
+    seed.map_or_else(Rng::new, |seed| {
+        Rng::with_seed(seed.parse().expect("HISTORIES_SEED is a number"))
+    })
+    .get_seed()
+}
+
+fn random(threads: usize, calls: usize, programs: usize) {
+    let seed = seed();
+    // Shown if it fails.
+    println!("HISTORIES_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut met = Met::default();
+    Watchdog::watch(|watchdog| {
+        for _ in 0..programs * times() {
+            let program = Program::random(&mut rng, threads, calls);
+            watchdog.about_to(&(seed, &program));
+            holds(&program, 20, &mut met);
+        }
+        met.all();
+    });
+}
+
+#[test]
+fn random_programs_of_two_threads() {
+    random(2, 5, 300);
+}
+
+#[test]
+fn random_programs_of_three_threads() {
+    random(3, 4, 300);
+}
+
+#[test]
+fn random_programs_of_four_threads() {
+    random(4, 3, 100);
+}
+
+/// All programs of two threads with one or two calls each, of every kind of call.
+#[test]
+fn all_of_two_threads_with_two_calls() {
+    let kinds = [
+        Op::Get(GET),
+        Op::Get(Get {
+            makes: Makes::Error,
+            ..GET
+        }),
+        Op::Get(Get {
+            form: Form::Plain,
+            makes: Makes::Panic,
+            ..GET
+        }),
+        Op::Set,
+        Op::Expire,
+        Op::Invalidate,
+        Op::Peek,
+    ];
+    let one = kinds.map(|kind| vec![kind]);
+    let two = kinds
+        .iter()
+        .flat_map(|&first| kinds.map(|second| vec![first, second]));
+    let sides: Vec<_> = one.into_iter().chain(two).collect();
+    let mut met = Met::default();
+    Watchdog::watch(|watchdog| {
+        for start in [Start::Nothing, Start::Fresh, Start::Expired] {
+            for (number, left) in sides.iter().enumerate() {
+                for right in &sides[number..] {
+                    let program = Program {
+                        settings: Settings {
+                            ttl: Time::MAX,
+                            stale_while_revalidate: None,
+                        },
+                        start,
+                        threads: vec![left.clone(), right.clone()],
+                    };
+                    watchdog.about_to(&program);
+                    holds(&program, 2 * times(), &mut met);
+                }
+            }
+        }
+        met.all();
+    });
+}

@@ -1,0 +1,359 @@
+//! What a pile promises, as a machine that takes one step at a time: the contract, written down
+//! once more, without the crate. Every step is one that the contract tells as happening at once.
+//!
+//! | value | lease | a caller gets |
+//! |---|---|---|
+//! | fresh | any | the value |
+//! | stale | free | the lease |
+//! | stale | held | the stale value |
+//! | none or dead | free | the lease |
+//! | none or dead | held | it waits |
+
+use std::collections::BTreeMap;
+
+use dogpile::Origin;
+
+/// Names a value or an error; no two of a history have the same.
+pub(crate) type Id = u64;
+
+/// Names a call that waits.
+pub(crate) type Caller = usize;
+
+/// In nanoseconds. The last one stands for "never", or "without end".
+pub(crate) type Time = u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Time,
+    pub(crate) stale_while_revalidate: Option<Time>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Spec {
+    ttl: Time,
+    stale_while_revalidate: Option<Time>,
+    now: Time,
+    /// Of the grants, `set`s and `expire`s so far, the last one's number.
+    last: u64,
+    /// Of the `expire`s, the last one's.
+    expiry_mark: u64,
+    /// Of every value that there was.
+    numbers: BTreeMap<Id, u64>,
+    value: Option<Value>,
+    lease: Option<Lease>,
+    /// With the number of the grant or the `set` that it is from.
+    told: BTreeMap<Caller, (Told, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Value {
+    id: Id,
+    /// Of the grant or the `set` that it is from.
+    number: u64,
+    made: Time,
+    /// How old it was then.
+    age_then: Time,
+    ttl: Time,
+    expired: Option<Time>,
+}
+
+/// The right to run the creator.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Lease {
+    number: u64,
+    /// A `set` or an `invalidate` came after its grant.
+    superseded: bool,
+    /// An `expire` came after its grant.
+    expired: bool,
+    waiters: Vec<Caller>,
+}
+
+/// What a waiter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Told {
+    Value(Id),
+    Failed(Id),
+    /// To look again.
+    ElectAnew,
+}
+
+/// Which values a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Stale,
+    Fresh,
+    /// And not expired since.
+    NewerThan(Id),
+    /// That begins after the call.
+    New,
+}
+
+/// What a caller finds who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Value(Id, Origin),
+    /// It is to create, under this number.
+    Granted(u64),
+    Waits,
+}
+
+/// What a value has besides itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) id: Id,
+    pub(crate) age: Time,
+    /// Instead of the pile's.
+    pub(crate) ttl: Option<Time>,
+}
+
+impl From<Id> for Made {
+    fn from(id: Id) -> Self {
+        let (age, ttl) = (0, None);
+        Self { id, age, ttl }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Good {
+    Fresh,
+    Stale,
+    Dead,
+}
+
+impl Spec {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            ttl: settings.ttl,
+            stale_while_revalidate: settings.stale_while_revalidate,
+            now: 0,
+            last: 0,
+            expiry_mark: 0,
+            numbers: BTreeMap::new(),
+            value: None,
+            lease: None,
+            told: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(crate) fn advance(&mut self, by: Time) {
+        self.now += by;
+    }
+
+    /// The number that an answer must exceed, to a call that looks for the first time now.
+    pub(crate) fn floor(&self, takes: Takes) -> u64 {
+        match takes {
+            Takes::Stale => 0,
+            Takes::Fresh => self.expiry_mark,
+            Takes::NewerThan(id) => self.numbers[&id].max(self.expiry_mark),
+            Takes::New => self.last,
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn good_for(&self, value: &Value, max_age: Option<Time>) -> Good {
+        let ttl = value.ttl.min(max_age.unwrap_or(Time::MAX));
+        let age = (self.now - value.made).saturating_add(value.age_then);
+        // Exactly ttl old is still fresh; a ttl of zero is never, one of MAX always.
+        let aged = ttl == 0 || (ttl != Time::MAX && age > ttl);
+        if !aged && value.expired.is_none() {
+            return Good::Fresh;
+        }
+        // The longer of the two: it is stale since the earlier.
+        let by_age = aged.then(|| age - ttl);
+        let by_hand = value.expired.map(|at| self.now - at);
+        let stale_for = by_age.max(by_hand).unwrap_or(0);
+        match self.stale_while_revalidate {
+            None => Good::Stale,
+            Some(limit) if limit > 0 && stale_for <= limit => Good::Stale,
+            Some(_) => Good::Dead,
+        }
+    }
+
+    /// The value, unless it is dead.
+    fn usable(&self, max_age: Option<Time>) -> Option<(Value, Origin)> {
+        let value = self.value?;
+        match self.good_for(&value, max_age) {
+            Good::Fresh => Some((value, Origin::Fresh)),
+            Good::Stale => Some((value, Origin::Stale)),
+            Good::Dead => None,
+        }
+    }
+
+    /// Section 2 of the contract, for a caller who takes nothing with a number up to `floor`, which
+    /// its first look has fixed, and calls stale what is older than `max_age`.
+    pub(crate) fn look(
+        &mut self,
+        caller: Caller,
+        takes: Takes,
+        max_age: Option<Time>,
+        floor: u64,
+    ) -> Look {
+        let usable = self.usable(max_age).filter(|&(value, origin)| match takes {
+            Takes::Stale => true,
+            Takes::Fresh => origin == Origin::Fresh,
+            Takes::NewerThan(_) | Takes::New => value.number > floor,
+        });
+        match (usable, &mut self.lease) {
+            (Some((value, Origin::Fresh)), _) => Look::Value(value.id, Origin::Fresh),
+            (Some((value, _)), Some(_)) => Look::Value(value.id, Origin::Stale),
+            (None, Some(lease)) => {
+                lease.waiters.push(caller);
+                Look::Waits
+            }
+            (_, None) => {
+                let number = self.next();
+                self.lease = Some(Lease {
+                    number,
+                    superseded: false,
+                    expired: false,
+                    waiters: Vec::new(),
+                });
+                Look::Granted(number)
+            }
+        }
+    }
+
+    pub(crate) fn peek(&self) -> Option<(Id, Origin)> {
+        self.usable(None).map(|(value, origin)| (value.id, origin))
+    }
+
+    pub(crate) fn is_creating(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.superseded)
+    }
+
+    /// What this waiter was told, which is nothing from then on. What began too early for it is no
+    /// answer.
+    pub(crate) fn hear(&mut self, caller: Caller, floor: u64) -> Option<Told> {
+        let (told, number) = self.told.remove(&caller)?;
+        Some(if number > floor {
+            told
+        } else {
+            Told::ElectAnew
+        })
+    }
+
+    /// A waiter gives up.
+    pub(crate) fn leave(&mut self, caller: Caller) {
+        self.told.remove(&caller);
+        if let Some(lease) = &mut self.lease {
+            lease.waiters.retain(|&waiter| waiter != caller);
+        }
+    }
+
+    fn tell(&mut self, waiters: Vec<Caller>, told: Told, number: u64) {
+        let told = waiters.into_iter().map(|waiter| (waiter, (told, number)));
+        self.told.extend(told);
+    }
+
+    fn end(&mut self, number: u64) -> Lease {
+        let lease = self.lease.take().expect("the lease is held");
+        assert_eq!(lease.number, number, "by this one");
+        lease
+    }
+
+    fn make(&mut self, made: Made, number: u64) -> Value {
+        self.numbers.insert(made.id, number);
+        Value {
+            id: made.id,
+            number,
+            made: self.now,
+            age_then: made.age,
+            ttl: made.ttl.unwrap_or(self.ttl),
+            expired: None,
+        }
+    }
+
+    /// The creation is complete; says whether its value became the current one.
+    pub(crate) fn publish(&mut self, number: u64, made: Made) -> bool {
+        let lease = self.end(number);
+        let mut value = self.make(made, number);
+        if lease.superseded {
+            self.tell(lease.waiters, Told::ElectAnew, number);
+            return false;
+        }
+        value.expired = lease.expired.then_some(self.now);
+        self.value = Some(value);
+        self.tell(lease.waiters, Told::Value(made.id), number);
+        true
+    }
+
+    pub(crate) fn fail(&mut self, number: u64, id: Id) {
+        let lease = self.end(number);
+        let told = match lease.superseded {
+            false => Told::Failed(id),
+            true => Told::ElectAnew,
+        };
+        self.tell(lease.waiters, told, number);
+    }
+
+    pub(crate) fn give_up(&mut self, number: u64) {
+        let lease = self.end(number);
+        self.tell(lease.waiters, Told::ElectAnew, number);
+    }
+
+    pub(crate) fn set(&mut self, made: Made) {
+        let number = self.next();
+        self.value = Some(self.make(made, number));
+        if let Some(lease) = &mut self.lease {
+            lease.superseded = true;
+            let waiters = std::mem::take(&mut lease.waiters);
+            self.tell(waiters, Told::Value(made.id), number);
+        }
+    }
+
+    pub(crate) fn invalidate(&mut self) {
+        self.value = None;
+        if let Some(lease) = &mut self.lease {
+            lease.superseded = true;
+        }
+    }
+
+    pub(crate) fn expire(&mut self) {
+        if self.stale_while_revalidate == Some(0) {
+            return self.invalidate();
+        }
+        self.expiry_mark = self.next();
+        let now = self.now;
+        if let Some(value) = &mut self.value {
+            value.expired.get_or_insert(now);
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.expired = true;
+        }
+    }
+
+    fn is_current(&self, id: Id) -> bool {
+        self.value.is_some_and(|value| value.id == id)
+    }
+
+    /// Says whether it did anything.
+    pub(crate) fn invalidate_if(&mut self, id: Id) -> bool {
+        let is = self.is_current(id);
+        if is {
+            self.invalidate();
+        }
+        is
+    }
+
+    /// Says whether it did anything: one who comes second, for the same fault in the same value,
+    /// does not.
+    pub(crate) fn expire_if(&mut self, id: Id) -> bool {
+        let is = self.is_current(id) && self.value.is_some_and(|value| value.expired.is_none());
+        if is {
+            self.expire();
+        }
+        is
+    }
+}
