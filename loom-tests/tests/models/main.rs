@@ -58,8 +58,4 @@ mod write_lock_excludes_readers;
 mod write_lock_in_creator;
 
 #[cfg(dogpile_shuttle)]
-mod many_callers;
-#[cfg(dogpile_shuttle)]
-mod many_readers;
-#[cfg(dogpile_shuttle)]
-mod many_tasks;
+mod many;

@@ -27,16 +27,18 @@ pub(crate) enum By {
     Tests,
     /// All that runs under shuttle.
     Shuttle,
+    /// What threads saw, against the contract.
+    Histories,
 }
 
 impl FromStr for By {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [By::Own, By::Tests, By::Shuttle]
+        [By::Own, By::Tests, By::Shuttle, By::Histories]
             .into_iter()
             .find(|by| by.to_string() == name)
-            .ok_or_else(|| format!("{name} notices nothing; own, tests and shuttle do"))
+            .ok_or_else(|| format!("{name} notices nothing; own, tests, shuttle and histories do"))
     }
 }
 
@@ -46,6 +48,7 @@ impl fmt::Display for By {
             By::Own => "own",
             By::Tests => "tests",
             By::Shuttle => "shuttle",
+            By::Histories => "histories",
         })
     }
 }
@@ -123,7 +126,7 @@ impl Bench {
     fn judge(&self, breakage: &Breakage, by: By) -> Result<Verdict> {
         let filter = match by {
             By::Own => breakage.tests(),
-            By::Tests | By::Shuttle => String::new(),
+            By::Tests | By::Shuttle | By::Histories => String::new(),
         };
         if by == By::Own && breakage.home == Home::Promises {
             // One of them is built in no time.
@@ -133,15 +136,13 @@ impl Bench {
         }
         let built = self.cargo(by, breakage.home).arg("--no-run").output()?;
         if !built.status.success() {
-            let errors = String::from_utf8_lossy(&built.stderr).into_owned();
-            return Err(format!("does not build:\n{errors}").into());
+            let errors = String::from_utf8_lossy(&built.stderr);
+            let first: Vec<_> = errors.lines().take(8).collect();
+            return Err(format!("does not build: {}", first.join("\n")).into());
         }
         let mut command = self.cargo(by, breakage.home);
-        command.args(["--", &filter, "--format=pretty"]);
-        if !(by == By::Tests || by == By::Own && breakage.home == Home::Tests) {
-            // One at a time: where one aborts the process, the last one named is the one.
-            command.arg("--test-threads=1");
-        }
+        // One at a time: where one aborts the process, the last one named is the one.
+        command.args(["--", &filter, "--format=pretty", "--test-threads=1"]);
         let failed = match run(&mut command)? {
             Ended::Passed => return Ok(Verdict::Survived),
             Ended::Late => return Ok(Verdict::TimedOut),
@@ -169,9 +170,14 @@ impl Bench {
             (By::Own, Home::Tests) | (By::Tests, _) => {
                 ("", &["-p", "dogpile", "--all-features", "--test", "it"])
             }
-            (By::Shuttle, _) => (
+            (By::Own, Home::Many) | (By::Shuttle, _) => (
                 "--cfg dogpile_shuttle -C debug-assertions",
                 &["--release", "-p", "loom-tests", "--test", "models"],
+            ),
+            // Without debug assertions, so that it is they that notice.
+            (By::Own, Home::Histories) | (By::Histories, _) => (
+                "",
+                &["--release", "-p", "loom-tests", "--test", "histories"],
             ),
         };
         let flavour = flags.split_whitespace().nth(1).unwrap_or("plain");
@@ -264,8 +270,8 @@ fn stop(cargo: &mut Child) -> Result<()> {
     Ok(())
 }
 
-/// Copies what the models and tests are built from. Files that are the same are left alone, so that
-/// cargo does not build them again.
+/// Copies what the models and tests are built from, and removes what is not there any more. Files
+/// that are the same are left alone, so that cargo does not build them again.
 fn copy_project(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for name in [
@@ -290,6 +296,16 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        for entry in fs::read_dir(to)? {
+            let entry = entry?;
+            if from.join(entry.file_name()).exists() {
+                continue;
+            }
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
         }
     } else if from.exists() {
         write_if_other(to, &fs::read(from)?)?;

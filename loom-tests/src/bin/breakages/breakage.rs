@@ -25,30 +25,32 @@ pub(crate) enum Home {
     Promises,
     /// Those of the parts, beside them.
     Parts,
+    /// Larger ones, under shuttle alone.
+    Many,
     /// The tests of promises.
     Tests,
+    /// What threads saw, against the contract.
+    Histories,
     /// Of what a hit costs.
     Exact,
 }
 
 impl Home {
-    const ALL: [Home; 4] = [Home::Promises, Home::Parts, Home::Tests, Home::Exact];
-
-    fn folder(self) -> &'static str {
-        match self {
-            Home::Promises => "loom-tests/tests/models",
-            Home::Parts => "src/raw",
-            Home::Tests => "tests/it",
-            Home::Exact => "tests/exact",
-        }
-    }
+    const FOLDERS: [(Home, &'static str); 6] = [
+        (Home::Promises, "loom-tests/tests/models"),
+        (Home::Many, "loom-tests/tests/models/many"),
+        (Home::Parts, "src/raw"),
+        (Home::Tests, "tests/it"),
+        (Home::Histories, "loom-tests/tests/histories"),
+        (Home::Exact, "tests/exact"),
+    ];
 }
 
 /// The breakages that models and tests list.
 pub(crate) fn all_in(project: &Path) -> Result<Vec<Breakage>> {
     let mut files = Vec::new();
-    for home in Home::ALL {
-        for entry in fs::read_dir(project.join(home.folder()))? {
+    for (home, folder) in Home::FOLDERS {
+        for entry in fs::read_dir(project.join(folder))? {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == "rs") {
                 files.push((path, home));
@@ -114,7 +116,10 @@ impl Breakage {
         let Self { module, test, .. } = self;
         match self.home {
             Home::Parts => format!("raw::{module}::{test}"),
-            Home::Promises | Home::Tests | Home::Exact => format!("{module}::{test}"),
+            Home::Many => format!("many::{module}::{test}"),
+            Home::Promises | Home::Tests | Home::Histories | Home::Exact => {
+                format!("{module}::{test}")
+            }
         }
     }
 

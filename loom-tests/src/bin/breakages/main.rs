@@ -20,8 +20,8 @@
 //! - `--fit` runs nothing. It looks whether the lines stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
 //!   are not, with the reason.
-//! - `--by tests` or `--by shuttle` runs all tests, or all that runs under shuttle, instead of what
-//!   lists them: not all need to be noticed there.
+//! - `--by tests`, `--by shuttle` or `--by histories` runs all tests, all that runs under shuttle, or
+//!   the histories, instead of what lists them: not all need to be noticed there.
 //! - `--table FILE` also writes what came out into a table.
 
 mod bench;
@@ -61,7 +61,8 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options> {
-    let usage = "usage: breakages [--fit] [--by own|tests|shuttle] [--table FILE] [NAME ...]";
+    let usage =
+        "usage: breakages [--fit] [--by own|tests|shuttle|histories] [--table FILE] [NAME ...]";
     let mut options = Options::default();
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {

@@ -1,4 +1,4 @@
-//! As `many_callers`, but most of them tasks, which are dropped after some polls; and creations in
+//! As `callers`, but most of them tasks, which are dropped after some polls; and creations in
 //! the background, which are not. `cancel_is_safe` and `given_up_is_free`, whatever happens.
 
 use std::future::{poll_fn, Future, IntoFuture};
@@ -12,7 +12,7 @@ use dogpile::{Attempt, Clock, Outcome};
 use loom_tests::future::{block_on, yield_now};
 use loom_tests::{draw, large_model, thread, Value};
 
-use crate::many_callers::World;
+use super::callers::World;
 
 const LIMIT: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,7 @@
 //! Three to eight threads that read a file together with the value that goes with it, change both,
 //! and let creators change both. `write_lock_excludes_readers`, `nested_reader_goes_in`,
 //! `write_lock_in_creator`, `reader_never_waits_for_creation`, whatever happens; and the promises of
-//! `many_callers`.
+//! `callers`.
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,0 +1,5 @@
+//! Larger models, of three to eight threads and tasks, which loom cannot bear.
+
+mod callers;
+mod readers;
+mod tasks;
