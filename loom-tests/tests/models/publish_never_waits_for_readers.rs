@@ -2,13 +2,11 @@
 //! the readers of newer values.
 //!
 //! ```breakages
-//! publish-waits-for-the-last-guard | src/raw/mod.rs
-//! - drop(old);
-//! + let mut old = old;
-//! + while old.as_mut().is_some_and(|old| old.value_mut().is_none()) {
-//! + loom::thread::yield_now();
+//! publish-waits-for-the-last-guard | src/raw/cell.rs
+//!   let passed = barrier::heavy();
+//! + while self.node.as_mut().is_some_and(|node| count_read(slice::from_mut(node)) > 0) {
+//! + std::hint::spin_loop();
 //! + }
-//!   current
 //! ```
 
 use dogpile::Dogpile;
