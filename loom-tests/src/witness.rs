@@ -8,6 +8,7 @@ use crate::Counted;
 
 // Not shuttle's: each access is one with what stands around it. One thread runs at a time, so the
 // moments are in the order in which things happen.
+/// When something happened.
 type Moment = usize;
 
 /// Watches one pile.
@@ -157,6 +158,10 @@ impl Call<'_> {
     pub fn saw_new(&self, value: &Value) {
         self.saw(value);
         assert!(value.number() > self.began, "not its own");
+    }
+
+    pub fn began(&self) -> Moment {
+        self.began
     }
 
     /// Whether the making of the value was not over when the call began.

@@ -21,6 +21,9 @@
 //! closed-looked-at-relaxed | src/raw/gate.rs | a_reader_and_a_writer
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if self.closed.load(Ordering::Relaxed) && !self.enters_again(slot) {
+//! closed-looked-at-relaxed-by-a-task | src/raw/gate.rs | a_task_and_a_writer
+//! - let closed = self.closed.load(Ordering::Acquire);
+//! + let closed = self.closed.load(Ordering::Relaxed);
 //! slot-cleared-relaxed | src/raw/slot.rs | a_reader_and_a_writer
 //! - self.0.store(ptr::null_mut(), Ordering::Release);
 //! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
@@ -78,7 +81,11 @@ impl Site {
 }
 
 /// Runs a model with one writer in both forms of the barrier.
-fn explore(slots: usize, preemptions: usize, reader: fn(&Site)) {
+fn explore(
+    slots: usize,
+    preemptions: usize,
+    reader: impl Fn(&Site) + Copy + Send + Sync + 'static,
+) {
     for barrier in [Barrier::Fences, Barrier::Words] {
         explore_one(Setting { barrier, slots }, preemptions, move |site| {
             let other = Arc::clone(site);
@@ -112,6 +119,22 @@ fn a_reader_and_a_writer() {
         site.glimpse();
         drop(site.enter());
         site.glimpse();
+    });
+}
+
+/// A task that goes in, whatever its thread is inside for.
+#[cfg(feature = "async")]
+#[test]
+fn a_task_and_a_writer() {
+    let glimpse = |site: &Site| {
+        if let Some(reading) = site.gate.try_enter_anew() {
+            site.read();
+            drop(reading);
+        }
+    };
+    explore(1, 3, move |site| {
+        glimpse(site);
+        glimpse(site);
     });
 }
 

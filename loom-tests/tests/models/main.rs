@@ -1,10 +1,11 @@
 //! Models of the promises in the crate's documentation: one file a promise, its name the promise's,
 //! which is also the name of the tests in `tests/it`. Each file lists the breakages of the crate
-//! that its models must catch; `.ci/breakages` applies them.
+//! that its models must catch; `.ci/breakages` applies them. Those with `many` in their names are of
+//! more threads than loom bears, and run under shuttle alone.
 //!
 //! A model uses the public API only. Where it says "inside the creator", the creator spawns the
 //! other threads, so that they meet a creation that runs; where it joins them there, a thread that
-//! waits for the creation is a deadlock, which loom reports.
+//! waits for the creation is a deadlock, which loom and shuttle report.
 
 mod canary;
 
@@ -28,6 +29,12 @@ mod guard_keeps_value;
 mod invalidate_wins;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod kept_for_the_late;
+#[cfg(dogpile_shuttle)]
+mod many_callers;
+#[cfg(dogpile_shuttle)]
+mod many_readers;
+#[cfg(dogpile_shuttle)]
+mod many_tasks;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod nested_reader_goes_in;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]

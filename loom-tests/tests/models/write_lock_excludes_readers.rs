@@ -15,10 +15,6 @@
 //! - if self.closed.load(Ordering::Acquire) && !self.enters_again(slot) {
 //! + if false {
 //!
-//! looked-at-relaxed-by-tasks | src/raw/gate.rs
-//! - let closed = self.closed.load(Ordering::Acquire);
-//! + let closed = self.closed.load(Ordering::Relaxed);
-//!
 //! closed-is-not-looked-at-by-tasks | src/raw/gate.rs
 //! - (!closed).then_some(reading)
 //! + (!closed || true).then_some(reading)

@@ -1,7 +1,22 @@
 //! Three to eight threads that do to one pile, in any order, what can be done to it: the promises
 //! that hold whatever happens. `one_creator`; `invalidate_wins`, `set_wins` and what follows from
 //! them, that nobody sees what is older than what is known to have been there; `expire_keeps_serving`;
-//! `wait_timeout`; `dropped_once_and_soon`; and nobody is left asleep, which shuttle reports.
+//! `wait_timeout`; `reentrancy_is_an_error`; `dropped_once_and_soon`; and nobody is left asleep, which
+//! shuttle reports.
+//!
+//! ```breakages
+//! creator-waits-for-itself | src/attempt.rs
+//! - if is_inside(Identity::of(pile)) {
+//! + if false {
+//!
+//! waiter-takes-what-began-too-early | src/attempt.rs
+//! - Told::Value(node) if node.number() > floor => {
+//! + Told::Value(node) => {
+//!
+//! waiter-takes-a-failure-from-before | src/attempt.rs
+//! - Told::Failed(failure) if fence > floor => Outcome::Failed(failure),
+//! + Told::Failed(failure) => Outcome::Failed(failure),
+//! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
@@ -176,9 +191,21 @@ impl World {
             }
             6 => {
                 let new = pile.call().accept(Accept::New);
-                let new = new.get_or_create(|| self.create()).unwrap();
-                self.check(&call, &new);
-                assert!(call.is_before(&new), "not new");
+                match new.get_or_try_create(|| match draw(2) {
+                    0 => Ok(self.create()),
+                    _ => self.fail(),
+                }) {
+                    Ok(new) => {
+                        self.check(&call, &new);
+                        assert!(call.is_before(&new), "not new");
+                    }
+                    answer => {
+                        if let Err(Error::Create(error)) = &answer {
+                            assert!(**error > call.began(), "a failure from before");
+                        }
+                        self.check_answer(&call, answer);
+                    }
+                }
             }
             7 => {
                 let Some(seen) = pile.peek() else { return };

@@ -2,6 +2,12 @@
 //! and let creators change both. `write_lock_excludes_readers`, `nested_reader_goes_in`,
 //! `write_lock_in_creator`, `reader_never_waits_for_creation`, whatever happens; and the promises of
 //! `callers`.
+//!
+//! ```breakages
+//! record-taken-over-with-a-gate-in-it | src/raw/registry.rs
+//! - if any_free_of(&self.slots).is_none() || !self.gate_slots.iter().all(Slot::is_free) {
+//! + if any_free_of(&self.slots).is_none() {
+//! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -92,12 +98,7 @@ impl World {
             _ => true,
         };
         if goes_with_it {
-            assert_eq!(
-                guard.number(),
-                version,
-                "a value with another's file: {:?}",
-                guard.origin()
-            );
+            assert_eq!(guard.number(), version, "a value with another's file");
         }
     }
 

@@ -1,5 +1,11 @@
 //! As `callers`, but most of them tasks, which are dropped after some polls; and creations in
 //! the background, which are not. `cancel_is_safe` and `given_up_is_free`, whatever happens.
+//!
+//! ```breakages
+//! creating-task-waits-for-itself | src/reentrancy.rs
+//!   poll_fn(|cx| {
+//! - let _inside = Inside::enter(pile);
+//! ```
 
 use std::future::{poll_fn, Future, IntoFuture};
 use std::pin::pin;
