@@ -29,12 +29,6 @@ mod guard_keeps_value;
 mod invalidate_wins;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod kept_for_the_late;
-#[cfg(dogpile_shuttle)]
-mod many_callers;
-#[cfg(dogpile_shuttle)]
-mod many_readers;
-#[cfg(dogpile_shuttle)]
-mod many_tasks;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]
 mod nested_reader_goes_in;
 #[cfg(any(dogpile_loom, dogpile_shuttle))]
