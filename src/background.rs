@@ -13,7 +13,7 @@ use crate::created::{Created, Creating};
 use crate::dogpile::Dogpile;
 use crate::error::{Error, Failure, Refused};
 use crate::executor::{Executor, Job};
-use crate::future::AsyncPatience;
+use crate::future::{AsyncPatience, Election};
 use crate::guard::{Guard, Origin};
 use crate::lease::Lease;
 use crate::place::{sealed, Hold, PileRef};
@@ -449,7 +449,7 @@ where
             return Ok(guard);
         }
         let mut patience = AsyncPatience::of(&self.call);
-        let lease = match self.call.elect_async(&mut patience, &failed).await {
+        let lease = match Election::new(&|| self.call, &mut patience, &failed).await {
             Elected::Answer(answer) => return answer,
             Elected::Lead(lease) => lease,
         };
@@ -521,8 +521,7 @@ where
             Started::Wait(busy, report) => (busy, report),
         };
         let mut wait = busy.into_future();
-        let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
-        let answer = patience.answer(outcome, failed);
+        let answer = poll_fn(|cx| patience.poll(&mut wait, cx, &failed)).await;
         answer
             .unwrap_or_else(|| self.reported(&report))
             .map(A::from)

@@ -514,6 +514,9 @@ pub(crate) enum Elected<'a, T, E, A = Guard<'a, T>> {
 pub(crate) struct Patience(Option<(Duration, Tick)>);
 
 impl Patience {
+    #[cfg(feature = "async")]
+    pub(crate) const ENDLESS: Self = Self(None);
+
     /// Waits for somebody else's creation. `None`: to be attempted anew.
     pub(crate) fn wait<'a, T, E: Send + Sync + 'static>(
         &self,

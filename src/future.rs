@@ -42,23 +42,26 @@ pub struct Wait<'a, T> {
 
 impl<'a, T> Wait<'a, T> {
     /// A look for the outcome.
+    #[inline]
     fn look(&mut self, deadline: Option<Tick>, waker: &Waker) -> Rest<Outcome<'a, T>> {
         let PileRef { config, pile } = self.place;
-        // At each poll: a future may be polled by one task first and by another later.
-        if is_inside(Identity::of(pile)) {
-            return Rest::Set(Outcome::Reentrant);
-        }
         let Some(waiting) = &mut self.waiting else {
             return Rest::Set(Outcome::ElectAnew);
         };
-        let told = waiting.poll_told(&config.time, deadline, waker);
-        told.map(|told| Outcome::of(told, waiting.fence(), self.floor, self.origin, config))
+        match waiting.poll_told(&config.time, deadline, waker) {
+            // At each poll: a future may be polled by one task first and by another later.
+            Rest::Asleep(_) if is_inside(Identity::of(pile)) => Rest::Set(Outcome::Reentrant),
+            rest => {
+                rest.map(|told| Outcome::of(told, waiting.fence(), self.floor, self.origin, config))
+            }
+        }
     }
 }
 
 impl<'a, T> Future for Wait<'a, T> {
     type Output = Outcome<'a, T>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<'a, T>> {
         match self.look(None, cx.waker()) {
             Rest::Set(outcome) => Poll::Ready(outcome),
@@ -141,43 +144,36 @@ impl<'a> Limit<'a> {
     }
 }
 
-/// How long an async call may wait.
-pub(crate) struct AsyncPatience<'a> {
-    patience: Patience,
-    limit: Limit<'a>,
-}
+/// How long an async call may wait. Small where that is without limit: a task holds it.
+pub(crate) struct AsyncPatience<'a>(Option<Box<(Patience, Limit<'a>)>>);
 
 impl<'a> AsyncPatience<'a> {
     pub(crate) fn of<T>(call: &Call<'a, T>) -> Self {
-        let patience = call.patience();
-        Self {
-            limit: Limit::new(patience.deadline(), call.timer),
-            patience,
-        }
+        Self(call.wait.is_some().then(|| {
+            let patience = call.patience();
+            let limit = Limit::new(patience.deadline(), call.timer);
+            Box::new((patience, limit))
+        }))
     }
 
-    /// Waits for somebody else's creation.
-    pub(crate) fn poll<'p, T>(
+    /// Waits for somebody else's creation. `None`: to be attempted anew.
+    #[inline]
+    pub(crate) fn poll<'p, T, E: Send + Sync + 'static>(
         &mut self,
         wait: &mut Wait<'p, T>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Outcome<'p, T>, NoTimer>> {
-        let outcome = self
-            .limit
-            .poll(cx, |deadline, waker| wait.look(deadline, waker));
-        outcome.map_ok(|outcome| outcome.unwrap_or(Outcome::TimedOut))
-    }
-
-    /// What the outcome of a wait means to the call. `None`: to be attempted anew.
-    pub(crate) fn answer<'p, T, E: Send + Sync + 'static>(
-        &self,
-        outcome: Result<Outcome<'p, T>, NoTimer>,
         failed: impl Fn(Failure) -> Option<Error<E>>,
-    ) -> Option<Result<Guard<'p, T>, Error<E>>> {
-        match outcome {
-            Ok(outcome) => self.patience.answer(outcome, failed),
+    ) -> Poll<Option<Result<Guard<'p, T>, Error<E>>>> {
+        let Some(limited) = &mut self.0 else {
+            let outcome = Pin::new(wait).poll(cx);
+            return outcome.map(|outcome| Patience::ENDLESS.answer(outcome, failed));
+        };
+        let (patience, limit) = &mut **limited;
+        let outcome = limit.poll(cx, |deadline, waker| wait.look(deadline, waker));
+        outcome.map(|outcome| match outcome {
+            Ok(outcome) => patience.answer(outcome.unwrap_or(Outcome::TimedOut), failed),
             Err(NoTimer) => Some(Err(Error::NoTimer)),
-        }
+        })
     }
 }
 
@@ -239,7 +235,7 @@ impl<'a, T> Call<'a, T> {
     ) -> impl Future<Output = Result<Guard<'a, T>, Error<Infallible>>> {
         let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
         // Somebody else's failure is no answer to a caller whose creator cannot fail.
-        self.answer_async(create, |_failure| None)
+        answer_async(move || self, create, |_failure| None)
     }
 
     /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
@@ -264,7 +260,8 @@ impl<'a, T> Call<'a, T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
-        self.answer_async(create, |failure| Some(failure.into_error()))
+        let failed = |failure: Failure| Some(failure.into_error());
+        answer_async(move || self, create, failed)
     }
 
     /// As [`get_or_create_with`](Call::get_or_create_with), for tasks.
@@ -288,7 +285,8 @@ impl<'a, T> Call<'a, T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.answer_async(create, |failure| Some(failure.into_error()))
+        let failed = |failure: Failure| Some(failure.into_error());
+        answer_async(move || self, create, failed)
     }
 
     /// As [`acquire`](Call::acquire), for tasks.
@@ -321,7 +319,9 @@ impl<'a, T> Call<'a, T> {
                 Elected::Lead(lease) => {
                     let keep = self.place.config.keep;
                     let create = |_| async move { Ok(Created::new(create().await?).keep(keep)) };
-                    lease.create_async(create).await.map(Acquired::from)
+                    Box::pin(lease.create_async(create))
+                        .await
+                        .map(Acquired::from)
                 }
             }
         }
@@ -342,7 +342,7 @@ impl<'a, T> Call<'a, T> {
                 // Nothing that is there already would do.
                 drop(section);
                 let mut patience = AsyncPatience::of(&self);
-                let elected = match self.elect_async(&mut patience, &failed).await {
+                let elected = match Election::new(&|| self, &mut patience, failed).await {
                     Elected::Answer(answer) => Elected::Answer(answer.map(Acquired::from)),
                     Elected::Lead(lease) => Elected::Lead(lease),
                 };
@@ -366,51 +366,6 @@ impl<'a, T> Call<'a, T> {
         }
     }
 
-    /// All of a call but `acquire`; as the blocking forms. A block and not an `async fn`, which
-    /// would hold its arguments twice.
-    fn answer_async<E: Send + Sync + 'static, F>(
-        self,
-        create: impl FnOnce(Creating<'a, T>) -> F,
-        failed: impl Fn(Failure) -> Option<Error<E>>,
-    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
-    where
-        F: Future<Output = Result<Created<T>, E>>,
-    {
-        async move {
-            self.require_timer()?;
-            if let Some(guard) = self.glance() {
-                return Ok(guard);
-            }
-            let elected = {
-                let mut patience = AsyncPatience::of(&self);
-                self.elect_async(&mut patience, &failed).await
-            };
-            match elected {
-                Elected::Answer(answer) => answer,
-                Elected::Lead(lease) => lease.create_async(create).await,
-            }
-        }
-    }
-
-    /// As `elect`.
-    pub(crate) async fn elect_async<E: Send + Sync + 'static>(
-        &self,
-        patience: &mut AsyncPatience<'a>,
-        failed: &impl Fn(Failure) -> Option<Error<E>>,
-    ) -> Elected<'a, T, E> {
-        let mut floor = None;
-        loop {
-            let mut wait = match self.look_again(&mut floor) {
-                Ok(elected) => return elected,
-                Err(busy) => busy.into_future(),
-            };
-            let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
-            if let Some(answer) = patience.answer(outcome, failed) {
-                return Elected::Answer(answer);
-            }
-        }
-    }
-
     /// Refuses a wait limit that nothing keeps: always, and not only the first time that the call
     /// would have to wait.
     pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
@@ -422,6 +377,81 @@ impl<'a, T> Call<'a, T> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// All of a call but `acquire`; as the blocking forms. A task that waits holds what `call` does: the
+/// options of the call, if it has any.
+fn answer_async<'a, T: 'a, E: Send + Sync + 'static, F>(
+    call: impl Fn() -> Call<'a, T>,
+    create: impl FnOnce(Creating<'a, T>) -> F,
+    failed: impl Fn(Failure) -> Option<Error<E>> + Unpin,
+) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+where
+    F: Future<Output = Result<Created<T>, E>>,
+{
+    async move {
+        call().require_timer()?;
+        if let Some(guard) = call().glance() {
+            return Ok(guard);
+        }
+        let creation = {
+            let mut patience = AsyncPatience::of(&call());
+            match Election::new(&call, &mut patience, failed).await {
+                Elected::Answer(answer) => return answer,
+                // On the heap, once a creation: or whoever waits would hold the room for it.
+                Elected::Lead(lease) => Box::pin(lease.create_async(create)),
+            }
+        };
+        creation.await
+    }
+}
+
+/// As [`Call::elect`]. By hand, as a block would hold what it borrows once more while it waits.
+pub(crate) struct Election<'e, 'a, T, C, D> {
+    call: &'e C,
+    patience: &'e mut AsyncPatience<'a>,
+    failed: D,
+    floor: Option<u64>,
+    wait: Option<Wait<'a, T>>,
+}
+
+impl<'e, 'a, T, C, D> Election<'e, 'a, T, C, D> {
+    pub(crate) fn new(call: &'e C, patience: &'e mut AsyncPatience<'a>, failed: D) -> Self {
+        Self {
+            call,
+            patience,
+            failed,
+            floor: None,
+            wait: None,
+        }
+    }
+}
+
+impl<'a, T, E, C, D> Future for Election<'_, 'a, T, C, D>
+where
+    E: Send + Sync + 'static,
+    C: Fn() -> Call<'a, T>,
+    D: Fn(Failure) -> Option<Error<E>> + Unpin,
+{
+    type Output = Elected<'a, T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Elected<'a, T, E>> {
+        let this = &mut *self;
+        loop {
+            let wait = match &mut this.wait {
+                Some(wait) => wait,
+                none => match (this.call)().look_again(&mut this.floor) {
+                    Ok(elected) => return Poll::Ready(elected),
+                    Err(busy) => none.insert(busy.into_future()),
+                },
+            };
+            match this.patience.poll(wait, cx, &this.failed) {
+                Poll::Ready(Some(answer)) => return Poll::Ready(Elected::Answer(answer)),
+                Poll::Ready(None) => this.wait = None,
+                Poll::Pending => return Poll::Pending,
+            }
         }
     }
 }
@@ -443,8 +473,8 @@ impl<'a, T> Search<'a, T> {
             if section.take().is_some() {
                 self.forget();
             }
-            let outcome = poll_fn(|cx| patience.poll(&mut wait, cx)).await;
-            if let Some(answer) = patience.answer(outcome, &failed) {
+            let answer = poll_fn(|cx| patience.poll(&mut wait, cx, &failed)).await;
+            if let Some(answer) = answer {
                 return Elected::Answer(answer.map(Acquired::from));
             }
         }
@@ -491,12 +521,15 @@ impl<T> Dogpile<T> {
         &self,
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = Guard<'_, T>> {
+        let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
         async move {
             // A hit sets up nothing more.
             if let Some(guard) = self.call().glance() {
                 return guard;
             }
-            match self.call().get_or_create_async(create).await {
+            // Somebody else's failure is no answer to a caller whose creator cannot fail.
+            let answer = answer_async(|| self.call(), create, |_failure| None::<Error<Infallible>>);
+            match answer.await {
                 Ok(guard) => guard,
                 Err(error) => panic!(
                     "Dogpile::get_or_create_async: {error} (get_or_try_create_async returns this \
@@ -540,12 +573,14 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<T, E>>,
     {
+        let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
+        let failed = |failure: Failure| Some(failure.into_error());
         async move {
             // A hit sets up nothing more.
             if let Some(guard) = self.call().glance() {
                 return Ok(guard);
             }
-            self.call().get_or_try_create_async(create).await
+            answer_async(|| self.call(), create, failed).await
         }
     }
 
@@ -569,7 +604,8 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.call().get_or_create_with_async(create)
+        let failed = |failure: Failure| Some(failure.into_error());
+        answer_async(|| self.call(), create, failed)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.

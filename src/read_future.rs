@@ -13,7 +13,7 @@ use crate::clock::Tick;
 use crate::created::{Created, Creating};
 use crate::error::{Error, Failure, WriteLockError};
 use crate::executor::Timer;
-use crate::future::{AsyncPatience, Limit, NoTimer};
+use crate::future::{AsyncPatience, Election, Limit, NoTimer};
 use crate::raw::{Closing, Reading, Refusal};
 use crate::read_call::ReadCall;
 use crate::read_guard::{ReadAcquired, ReadGuard};
@@ -144,7 +144,9 @@ impl<'a, T> ReadCall<'a, T> {
                     creator = Some(self.creator(lease.fence()));
                     let keep = call.place.config.keep;
                     let create = |_| async move { Ok(Created::new(create().await?).keep(keep)) };
-                    lease.create_async(create).await.map(Acquired::from)
+                    Box::pin(lease.create_async(create))
+                        .await
+                        .map(Acquired::from)
                 }
             };
             let acquired = answer.map_err(|error| self.with_own_limit(error))?;
@@ -193,13 +195,12 @@ impl<'a, T> ReadCall<'a, T> {
                 let call = self.until(deadline, false);
                 let mut patience = AsyncPatience::of(&call);
                 let mut creator = None;
-                let answer = match call.elect_async(&mut patience, &failed).await {
+                let answer = match Election::new(&|| call, &mut patience, &failed).await {
                     Elected::Answer(answer) => answer,
                     Elected::Lead(lease) => {
                         creator = Some(self.creator(lease.fence()));
-                        lease
-                            .create_async(create.take().expect("granted once"))
-                            .await
+                        let create = create.take().expect("granted once");
+                        Box::pin(lease.create_async(create)).await
                     }
                 };
                 let guard = answer.map_err(|error| self.with_own_limit(error))?;

@@ -1,52 +1,75 @@
 //! The tasks that sleep on an event, by their wakers.
 
-use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::task::Waker;
 
-/// A task's place among those who sleep. No two tasks of an event ever get the same one, so one
-/// that was emptied meanwhile is nobody else's.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(u64);
+/// A task's place among those who sleep. It is nobody else's until it is given back, and when
+/// everybody was woken it is nobody's for good.
+#[derive(Clone, Copy)]
+pub(super) struct Place(NonZeroU64);
 
-/// The wakers of the tasks that sleep, in the order in which they lay down. Allocates once there is
-/// one.
+/// The wakers of the tasks that sleep. Allocates once there is one.
 pub(super) struct Tasks {
-    next: u64,
-    wakers: BTreeMap<Place, Waker>,
+    /// The number of the first place; those before it are nobody's.
+    first: u64,
+    wakers: Vec<Option<Waker>>,
+    /// The indices of those that were given back.
+    free: Vec<usize>,
 }
 
 impl Tasks {
     pub(super) const fn new() -> Self {
         Self {
-            next: 0,
-            wakers: BTreeMap::new(),
+            first: 1,
+            wakers: Vec::new(),
+            free: Vec::new(),
         }
+    }
+
+    fn index(&self, place: Place) -> Option<usize> {
+        let index = place.0.get().checked_sub(self.first)?;
+        usize::try_from(index).ok()
     }
 
     /// Whether the waker in this place wakes the same task.
     pub(super) fn will_wake(&self, place: Place, waker: &Waker) -> bool {
-        let known = self.wakers.get(&place);
-        known.is_some_and(|known| known.will_wake(waker))
+        let known = self.index(place).and_then(|index| self.wakers.get(index));
+        matches!(known, Some(Some(known)) if known.will_wake(waker))
     }
 
     /// Puts the waker into the task's place, and gives it one if it has none. What was there comes
     /// back, to be dropped where no lock is held.
     #[must_use = "a waker must be dropped outside the lock"]
     pub(super) fn put(&mut self, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
-        let place = *place.get_or_insert_with(|| {
-            self.next += 1;
-            Place(self.next)
-        });
-        self.wakers.insert(place, waker)
+        if let Some(index) = place.and_then(|place| self.index(place)) {
+            return self.wakers[index].replace(waker);
+        }
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.wakers[index] = Some(waker);
+                index
+            }
+            None => {
+                self.wakers.push(Some(waker));
+                self.wakers.len() - 1
+            }
+        };
+        *place = NonZeroU64::new(self.first + index as u64).map(Place);
+        None
     }
 
+    /// Gives the place back.
     #[must_use = "a waker must be dropped outside the lock"]
     pub(super) fn remove(&mut self, place: Place) -> Option<Waker> {
-        self.wakers.remove(&place)
+        let index = self.index(place)?;
+        self.free.push(index);
+        self.wakers[index].take()
     }
 
     /// All of them, to be woken where no lock is held.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waker> {
-        std::mem::take(&mut self.wakers).into_values()
+        self.first += self.wakers.len() as u64;
+        self.free.clear();
+        std::mem::take(&mut self.wakers).into_iter().flatten()
     }
 }

@@ -43,6 +43,10 @@ impl<A: Awaited> Waiting<A> {
     /// Looks for the end, and has the task woken when it is there or the clock is moved.
     pub(crate) fn poll(&mut self, time: &Time, deadline: Option<Tick>, waker: &Waker) -> Rest<()> {
         let end = self.awaited.end();
+        if end.is_set() {
+            self.place = None; // Nobody's any more.
+            return Rest::Set(());
+        }
         end.poll(&mut self.place, time, deadline, waker)
     }
 }

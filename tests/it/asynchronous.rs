@@ -334,6 +334,33 @@ mod cancel_is_safe {
         }
     }
 
+    /// Those who wait with a limit are woken when the clock is moved, and lie down again, each in its
+    /// own time: one that does not, and is dropped, takes nobody along.
+    #[test]
+    fn a_waiter_that_was_nudged_and_dropped() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        let call = pile.call().wait(MINUTE);
+        let mut waiters = [(); 3].map(|()| Box::pin(call.get_or_create_async(never)));
+        let (alarm, waker) = Alarm::new();
+        for waiter in &mut waiters {
+            assert!(poll_by(&waker, waiter.as_mut()).is_pending());
+        }
+        clock.advance(SECOND);
+        assert_eq!(alarm.rings(), 3);
+        let [first, mut second, mut third] = waiters;
+        let [(_, second_waker), (last, last_waker)] = [Alarm::new(), Alarm::new()];
+        assert!(poll_by(&last_waker, third.as_mut()).is_pending());
+        assert!(poll_by(&second_waker, second.as_mut()).is_pending());
+        drop((first, second));
+        drop(lease.publish(1));
+        assert_eq!((alarm.rings(), last.rings()), (3, 1));
+        assert!(matches!(poll(third), Poll::Ready(Ok(value)) if *value == 1));
+    }
+
     /// Two hundred thousand waiters come and go while one creation runs: nothing of them stays.
     #[test]
     fn waiters_that_come_and_go_leave_nothing() {

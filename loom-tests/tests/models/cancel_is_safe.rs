@@ -22,7 +22,10 @@
 //! + let waker: Vec<_> = self.tasks.lock().take().collect();
 //!
 //! second-task-gets-the-place-of-the-first | src/raw/tasks.rs
-//! - self.next += 1;
+//! - self.wakers.push(Some(waker));
+//! - self.wakers.len() - 1
+//! + self.wakers = vec![Some(waker)];
+//! + 0
 //!
 //! wakes-the-first-task-only | src/raw/event.rs
 //! - for waker in tasks {
