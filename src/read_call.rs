@@ -94,7 +94,7 @@ impl<'a, T> ReadCall<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T,
@@ -124,7 +124,7 @@ impl<'a, T> ReadCall<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -143,7 +143,7 @@ impl<'a, T> ReadCall<'a, T> {
     /// # Panics
     ///
     /// If `create` does.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,

@@ -144,7 +144,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// If `create` does. If it would wait for the thread that makes it: see
     /// [`get_or_try_create`](SyncReaderDogpile::get_or_try_create), which returns that as an error.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn get_or_create(&self, create: impl FnOnce() -> T) -> ReadGuard<'_, T> {
         let call = self.call();
@@ -169,7 +169,7 @@ impl<T> SyncReaderDogpile<T> {
     /// # Panics
     ///
     /// If `create` does; the others go on, and the next one creates.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -190,7 +190,7 @@ impl<T> SyncReaderDogpile<T> {
     /// # Panics
     ///
     /// If `create` does; the others go on, and the next one creates.
-    #[inline]
+    #[inline(always)]
     pub fn get_or_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
