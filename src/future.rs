@@ -50,7 +50,9 @@ impl<'a, T> Wait<'a, T> {
         };
         match waiting.poll_told(&config.time, deadline, waker) {
             // At each poll: a future may be polled by one task first and by another later.
-            Rest::Asleep(_) if is_inside(Identity::of(pile)) => Rest::Set(Outcome::Reentrant),
+            Rest::Asleep(_) | Rest::Over if is_inside(Identity::of(pile)) => {
+                Rest::Set(Outcome::Reentrant)
+            }
             rest => {
                 rest.map(|told| Outcome::of(told, waiting.fence(), self.floor, self.origin, config))
             }

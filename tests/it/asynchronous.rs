@@ -588,6 +588,10 @@ mod reentrancy_is_an_error {
         let inside = || async {
             let inner = pile.get_or_try_create_async(never::<Result<_, ()>>).await;
             assert!(inner.unwrap_err().is_reentrant());
+            // So too if it would not wait.
+            let hasty = pile.call().wait(Duration::ZERO);
+            let inner = hasty.get_or_try_create_async(never::<Result<_, ()>>).await;
+            assert!(inner.unwrap_err().is_reentrant());
             // A call of a thread's, in a task.
             let inner = pile.get_or_try_create(|| Ok::<_, ()>(3));
             assert!(inner.unwrap_err().is_reentrant());
