@@ -19,6 +19,10 @@
 //! newer-takes-what-began-before | src/call.rs
 //! - Demand::NewerThan(number) => number.max(numbers.expiry_mark),
 //! + Demand::NewerThan(number) => number,
+//!
+//! waiter-takes-what-began-too-early | src/attempt.rs
+//! - Told::Value(node) if node.number() > floor => {
+//! + Told::Value(node) => {
 //! ```
 
 use dogpile::{Accept, Dogpile};

@@ -9,10 +9,6 @@
 //! - if is_inside(Identity::of(pile)) {
 //! + if false {
 //!
-//! waiter-takes-what-began-too-early | src/attempt.rs
-//! - Told::Value(node) if node.number() > floor => {
-//! + Told::Value(node) => {
-//!
 //! waiter-takes-a-failure-from-before | src/attempt.rs
 //! - Told::Failed(failure) if fence > floor => Outcome::Failed(failure),
 //! + Told::Failed(failure) => Outcome::Failed(failure),
