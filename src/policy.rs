@@ -66,7 +66,9 @@ impl Policy {
         };
         let fresh_for = max_age.map_or(value.ttl, |max_age| max_age.min(value.ttl));
         let aged = value.older_from(fresh_for.saturating_add(limit));
-        let expired = value.expired.map(|expired| expired.saturating_add(limit));
+        // Stale for exactly the limit is not dead yet; a limit of zero serves nothing stale.
+        let grace = limit.saturating_add(Duration::from_nanos(u64::from(!limit.is_zero())));
+        let expired = value.expired.map(|expired| expired.saturating_add(grace));
         expired.map_or(aged, |expired| expired.min(aged))
     }
 }
@@ -160,11 +162,15 @@ mod tests {
         };
         assert_eq!(decide(SECOND, Some(SECOND), value, at(7)), Verdict::Stale);
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(1_000_000_006)),
+            decide(SECOND, Some(SECOND), value, at(1_000_000_007)),
             Verdict::Stale
         );
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(1_000_000_007)),
+            decide(SECOND, Some(SECOND), value, at(1_000_000_008)),
+            Verdict::Dead
+        );
+        assert_eq!(
+            decide(SECOND, Some(Duration::ZERO), value, at(7)),
             Verdict::Dead
         );
     }

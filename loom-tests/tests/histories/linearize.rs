@@ -8,6 +8,8 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use dogpile::Origin;
+
 use crate::history::{Answer, Call, History};
 use crate::program::{Demand, Form, Get, Makes, Op, Wait, WAIT};
 use crate::spec::{Look, Spec, Takes, Time, Told};
@@ -168,8 +170,8 @@ impl Point {
                     (Demand::Fresh, _) => Takes::Fresh,
                     (Demand::New, _) => Takes::New,
                 };
-                let now = self.spec.floor(takes);
-                let floor = *cursor.floor.get_or_insert(now);
+                let least = self.spec.floor(takes);
+                let floor = *cursor.floor.get_or_insert(least);
                 match self.spec.look(thread, takes, None, floor) {
                     Look::Value(id, origin) => {
                         self.without_creator(thread, call, Answer::Value(id, origin), open);
@@ -197,7 +199,7 @@ impl Point {
                 match self.spec.hear(thread, floor) {
                     None => {}
                     Some(Told::Value(id)) => {
-                        let answer = Answer::Value(id, dogpile::Origin::CreatedByAnother);
+                        let answer = Answer::Value(id, Origin::CreatedByAnother);
                         self.without_creator(thread, call, answer, open);
                     }
                     // A failure is no answer to who cannot fail.
@@ -238,11 +240,11 @@ impl Point {
 }
 
 /// How a creator's own caller is told of it.
-pub(crate) fn created(published: bool) -> dogpile::Origin {
+pub(crate) fn created(published: bool) -> Origin {
     if published {
-        dogpile::Origin::CreatedHere
+        Origin::CreatedHere
     } else {
-        dogpile::Origin::Superseded
+        Origin::Superseded
     }
 }
 

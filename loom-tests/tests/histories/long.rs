@@ -1,12 +1,12 @@
 //! Long runs at full speed, checked by intervals alone: what is cheap enough to look at every time.
 
-use std::array;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
 use dogpile::{Dogpile, Guard, Origin};
 use fastrand::Rng;
 
+use crate::small::{seed, times};
 use crate::threads::{scope, yield_now, AtomicU64, Ordering};
 use crate::watchdog::Watchdog;
 
@@ -29,46 +29,56 @@ struct World {
     truth: AtomicU64,
     /// How many readers are at work.
     readers: AtomicU64,
-    /// How many answers of each kind there were.
-    answers: [AtomicU64; 8],
+    /// How many answers only threads that meet are given.
+    met: AtomicU64,
 }
 
 const READERS: u64 = 3;
-const CALLS: usize = 10_000;
+const CALLS: usize = 50_000;
 
 #[test]
 fn of_creators_and_one_who_changes_the_truth() {
-    for (ttl, limit) in [
-        (Duration::MAX, None),
-        (Duration::ZERO, None),
-        (Duration::MAX, Some(Duration::ZERO)),
-    ] {
-        let mut builder = Dogpile::builder(ttl);
-        if let Some(limit) = limit {
-            builder = builder.stale_while_revalidate(limit);
+    let seed = seed();
+    println!("HISTORIES_SEED={seed}");
+    Watchdog::watch(|watchdog| {
+        for round in 0..times() as u64 {
+            for (ttl, limit) in [
+                (Duration::MAX, None),
+                (Duration::ZERO, None),
+                (Duration::MAX, Some(Duration::ZERO)),
+            ] {
+                watchdog.about_to(&(seed, ttl, limit));
+                run(seed.wrapping_add(round * 8), ttl, limit);
+            }
         }
-        let world = World {
-            pile: builder.build(),
-            stamps: AtomicU64::new(1),
-            creators: AtomicU64::new(0),
-            truth: AtomicU64::new(0),
-            readers: AtomicU64::new(READERS),
-            answers: array::from_fn(|_| AtomicU64::new(0)),
-        };
-        let seed = Rng::new().get_seed();
-        println!("seed {seed}, ttl {ttl:?}, stale_while_revalidate {limit:?}");
-        Watchdog::watch(|watchdog| {
-            watchdog.about_to(&(seed, ttl, limit));
-            scope(|threads| {
-                for number in 0..READERS {
-                    let world = &world;
-                    threads.spawn(move || world.read(Rng::with_seed(seed ^ number)));
-                }
-                world.change(Rng::with_seed(seed ^ READERS));
-            });
-        });
-        println!("answers by kind: {:?}", world.answers);
+    });
+}
+
+fn run(seed: u64, ttl: Duration, limit: Option<Duration>) {
+    let mut builder = Dogpile::builder(ttl);
+    if let Some(limit) = limit {
+        builder = builder.stale_while_revalidate(limit);
     }
+    let world = World {
+        pile: builder.build(),
+        stamps: AtomicU64::new(1),
+        creators: AtomicU64::new(0),
+        truth: AtomicU64::new(0),
+        readers: AtomicU64::new(READERS),
+        met: AtomicU64::new(0),
+    };
+    scope(|threads| {
+        for number in 0..READERS {
+            let world = &world;
+            threads.spawn(move || world.read(Rng::with_seed(seed.wrapping_add(number))));
+        }
+        world.change(Rng::with_seed(seed.wrapping_add(READERS)));
+    });
+    println!(
+        "ttl {ttl:?}, stale_while_revalidate {limit:?}: {:?}",
+        world.met
+    );
+    assert!(world.met.into_inner() > 0, "they never met");
 }
 
 /// Also if it panics.
@@ -107,8 +117,9 @@ impl World {
                     }
                 }
                 3..=4 => self.pile.expire(),
-                _ => std::hint::spin_loop(),
+                _ => {}
             }
+            yield_now();
         }
     }
 
@@ -125,7 +136,12 @@ impl World {
             if guard.origin() == Origin::Fresh {
                 yield_now(); // So that the other thread finds something to change.
             }
-            self.answers[guard.origin() as usize].fetch_add(1, Ordering::SeqCst);
+            if matches!(
+                guard.origin(),
+                Origin::Stale | Origin::CreatedByAnother | Origin::Superseded
+            ) {
+                self.met.fetch_add(1, Ordering::SeqCst);
+            }
             assert!(
                 guard.begun >= truth,
                 "{:?}: began at {}, but at {truth} a `set` or an `invalidate` did, which was over \

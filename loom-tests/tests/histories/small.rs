@@ -60,7 +60,7 @@ pub(crate) fn times() -> usize {
 }
 
 /// The seed that was given, or a new one.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = env::var("HISTORIES_SEED").ok();
     seed.map_or_else(Rng::new, |seed| {
         Rng::with_seed(seed.parse().expect("HISTORIES_SEED is a number"))
