@@ -3,6 +3,28 @@
 //!
 //! Leases are held over other calls, waits are begun and looked at later, and creators meddle with
 //! the pile that they create for: so the one thread sees all that several could.
+//!
+//! ```breakages
+//! fresh-at-a-ttl-of-zero | src/stamp.rs
+//! - Some(rest) if !limit.is_zero() => self
+//! + Some(rest) if !limit.is_zero() || self.age_then.is_zero() => self
+//!
+//! expired-values-live-longer | src/policy.rs
+//! - expired.map_or(aged, |expired| expired.min(aged))
+//! + expired.unwrap_or(aged)
+//!
+//! stale-values-live-for-ever | src/policy.rs
+//! - } else if now < self.usable_until {
+//! + } else if true {
+//!
+//! dead-at-exactly-the-limit | src/policy.rs
+//! - let grace = limit.saturating_add(Duration::from_nanos(u64::from(!limit.is_zero())));
+//! + let grace = limit;
+//!
+//! new-takes-what-began-before | src/call.rs
+//! - Demand::New => numbers.last,
+//! + Demand::New => 0,
+//! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::Arc;

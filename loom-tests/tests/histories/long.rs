@@ -1,4 +1,14 @@
 //! Long runs at full speed, checked by intervals alone: what is cheap enough to look at every time.
+//!
+//! ```breakages
+//! an-invalidate-is-lost-in-a-long-run | src/raw/mod.rs
+//! - let current = state.generation < fence;
+//! + let current = true;
+//!
+//! two-creators-in-a-long-run | src/raw/state.rs
+//! - self.lease != 0
+//! + self.lease > self.generation
+//! ```
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::Duration;

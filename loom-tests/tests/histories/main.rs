@@ -5,11 +5,11 @@
 //! every answer; long runs are checked by intervals alone ([`long`]); one thread with a clock moved
 //! by hand, and leases and waits held over, is compared step by step ([`edges`]).
 //!
-//! `.ci/histories` breaks the crate on purpose and demands that these tests fail.
+//! `.ci/breakages` breaks the crate on purpose and demands that these tests fail.
 //!
 //! `HISTORIES_SEED` gives the random programs again that a failure printed; `HISTORIES_TIMES` runs
 //! so many times as much.
-#![cfg(not(dogpile_loom))]
+#![cfg(not(any(dogpile_loom, dogpile_shuttle)))]
 
 mod edges;
 mod history;
