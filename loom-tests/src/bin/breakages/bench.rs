@@ -18,10 +18,9 @@ use crate::Result;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What is to notice a breakage.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     /// The file that lists it.
-    #[default]
     Own,
     /// The tests on real threads.
     Tests,

@@ -20,14 +20,16 @@
 //! - `--fit` runs nothing. It looks whether the lines stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
 //!   are not, with the reason.
-//! - `--by tests`, `--by shuttle` or `--by histories` runs all tests, all that runs under shuttle, or
-//!   the histories, instead of what lists them: not all need to be noticed there.
+//! - `--by tests` runs all tests instead of what lists them, `--by shuttle` all that runs under
+//!   shuttle, `--by histories` the histories; `--by own,tests` one after the other. Not all of these
+//!   need to notice everything.
 //! - `--table FILE` also writes what came out into a table.
 
 mod bench;
 mod breakage;
 mod orderings;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -41,16 +43,15 @@ use breakage::Breakage;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-#[derive(Default)]
 struct Options {
     fit: bool,
-    by: By,
+    by: Vec<By>,
     table: Option<PathBuf>,
     names: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| run(&options)) {
+    match options().and_then(|options| run(options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -61,15 +62,25 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options> {
-    let usage =
-        "usage: breakages [--fit] [--by own|tests|shuttle|histories] [--table FILE] [NAME ...]";
-    let mut options = Options::default();
+    let usage = "usage: breakages [--fit] [--by own,tests,shuttle,histories] [--table FILE] \
+                 [NAME ...]";
+    let mut options = Options {
+        fit: false,
+        by: vec![By::Own],
+        table: None,
+        names: Vec::new(),
+    };
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut operand = || args.next().ok_or(usage);
         match &*arg {
             "--fit" => options.fit = true,
-            "--by" => options.by = operand()?.parse()?,
+            "--by" => {
+                options.by = operand()?
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<Result<_, _>>()?
+            }
             "--table" => options.table = Some(operand()?.into()),
             flag if flag.starts_with('-') => return Err(usage.into()),
             name => options.names.push(name.to_owned()),
@@ -79,7 +90,7 @@ fn options() -> Result<Options> {
 }
 
 /// Says whether all is as it should be.
-fn run(options: &Options) -> Result<bool> {
+fn run(options: Options) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("no project")?;
@@ -87,31 +98,28 @@ fn run(options: &Options) -> Result<bool> {
     if options.fit {
         return Ok(do_all_fit(project, &breakages)? & orderings::are_covered(project, &breakages)?);
     }
-    if let Some(unknown) =
-        (options.names.iter()).find(|name| !breakages.iter().any(|b| b.name == **name))
-    {
+    let unknown = |name: &&String| breakages.iter().all(|breakage| breakage.name != **name);
+    if let Some(unknown) = options.names.iter().find(unknown) {
         return Err(format!("nobody lists a breakage named {unknown}").into());
     }
     if !options.names.is_empty() {
         breakages.retain(|breakage| options.names.contains(&breakage.name));
     }
-    let mut tried = try_all(project, options.by, &breakages)?;
-    tried.sort_by_key(|tried| tried.number);
-    let caught = tried
-        .iter()
-        .filter(|tried| tried.verdict.is_caught())
-        .count();
-    let sum = format!(
-        "{caught} of {} breakages caught by {}",
-        tried.len(),
-        options.by
-    );
-    println!("{sum}");
-    if let Some(file) = &options.table {
-        fs::write(file, table(&breakages, &tried)?)?;
+    let mut all_noticed = true;
+    let mut columns = Vec::new();
+    for by in options.by {
+        let tried = try_all(project, by, &breakages)?;
+        let caught = tried.iter().filter(|tried| tried.verdict.is_caught());
+        let (caught, all) = (caught.count(), breakages.len());
+        println!("{caught} of {all} breakages caught by {by}");
+        // Only they have promised to.
+        all_noticed &= by != By::Own || caught == all;
+        columns.push((by, tried));
     }
-    // Only they have promised to.
-    Ok(options.by != By::Own || caught == breakages.len())
+    if let Some(file) = options.table {
+        fs::write(file, table(&breakages, &columns)?)?;
+    }
+    Ok(all_noticed)
 }
 
 fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
@@ -127,17 +135,17 @@ fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
 }
 
 struct Tried {
-    number: usize,
     verdict: Verdict,
     took: Duration,
 }
 
+/// As many at a time as there are processors; the results in the order of the breakages.
 fn try_all(project: &Path, by: By, breakages: &[Breakage]) -> Result<Vec<Tried>> {
     let benches: Vec<_> = (0..thread::available_parallelism()?.get())
         .map(|number| Bench::new(project, &project.join(format!("target/breakages/{number}"))))
         .collect::<Result<_>>()?;
     let next = Mutex::new(breakages.iter().enumerate());
-    let tried = Mutex::new(Vec::new());
+    let tried = Mutex::new(BTreeMap::new());
     thread::scope(|threads| {
         for bench in &benches {
             threads.spawn(|| loop {
@@ -148,32 +156,33 @@ fn try_all(project: &Path, by: By, breakages: &[Breakage]) -> Result<Vec<Tried>>
                 let (verdict, took) = bench.tries(breakage, by);
                 println!("{:<44} {verdict} ({took:.1?})", breakage.name);
                 let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
-                tried.push(Tried {
-                    number,
-                    verdict,
-                    took,
-                });
+                tried.insert(number, Tried { verdict, took });
             });
         }
     });
-    Ok(tried.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(tried.into_values().collect())
 }
 
-fn table(breakages: &[Breakage], tried: &[Tried]) -> Result<String> {
-    let mut table = String::from("| breakage | in | what came out | after |\n|---|---|---|---|\n");
-    for Tried {
-        number,
-        verdict,
-        took,
-    } in tried
-    {
-        let Breakage { name, file, .. } = &breakages[*number];
-        let file = file.display();
-        writeln!(
-            table,
-            "| {name} | `{file}` | {verdict} | {:.1} s |",
-            took.as_secs_f64()
-        )?;
+/// A column for each who was to notice, with the seconds that it took, building included.
+fn table(breakages: &[Breakage], columns: &[(By, Vec<Tried>)]) -> Result<String> {
+    let mut table = String::from("| breakage | in |");
+    for (by, _) in columns {
+        write!(table, " {by} |")?;
+    }
+    write!(table, "\n|---|---|{}\n", "---|".repeat(columns.len()))?;
+    for (number, Breakage { name, file, .. }) in breakages.iter().enumerate() {
+        write!(table, "| {name} | `{}` |", file.display())?;
+        for (by, tried) in columns {
+            let Tried { verdict, took } = &tried[number];
+            let took = took.as_secs_f64();
+            match verdict {
+                Verdict::Caught(_) if *by != By::Own => write!(table, " {took:.0} s |")?,
+                Verdict::Survived if *by != By::Own => write!(table, " |")?,
+                verdict => write!(table, " {verdict}, {took:.0} s |")?,
+            }
+        }
+        writeln!(table)?;
     }
     Ok(table)
 }
