@@ -22,7 +22,7 @@ pub enum Origin {
     /// What another one created or `set` while this call waited, or looked it up in vain.
     CreatedByAnother,
     /// This call ran the creator, but an `invalidate` or `set` came meanwhile: nobody else gets
-    /// this value.
+    /// this value. As a reader's answer also: it was created, and removed before the reader came in.
     Superseded,
 }
 
@@ -91,6 +91,14 @@ impl<'a, T> Guard<'a, T> {
 
     pub(crate) fn node(&self) -> &NodeRef<T> {
         self.node.node()
+    }
+
+    /// The same, removed before the caller got it.
+    pub(crate) fn superseded(self) -> Self {
+        Self {
+            origin: Origin::Superseded,
+            ..self
+        }
     }
 
     /// How this answer came about.

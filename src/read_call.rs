@@ -265,12 +265,13 @@ impl<'a, T> ReadCall<'a, T> {
         found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
     }
 
-    /// What was found, or what a writer has put in its place.
+    /// What was found, or what a writer has put in its place; if that was removed since, what was
+    /// found goes with nothing any more.
     pub(crate) fn newest(&self, found: Guard<'a, T>) -> Guard<'a, T> {
         if self.is_current(&found) {
             return found;
         }
-        self.call.peek().unwrap_or(found)
+        self.call.peek().unwrap_or_else(|| found.superseded())
     }
 
     fn enter<E>(&self, deadline: Option<Tick>) -> Result<Reading<'a>, Error<E>> {

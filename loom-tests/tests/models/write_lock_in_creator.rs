@@ -38,15 +38,19 @@
 //! + let newest = acquired;
 //!
 //! the-newest-by-the-demand-of-the-call | src/read_call.rs
-//! - self.call.peek().unwrap_or(found)
-//! + self.call.look().unwrap_or(found)
+//! - self.call.peek().unwrap_or_else(|| found.superseded())
+//! + self.call.look().unwrap_or_else(|| found.superseded())
+//!
+//! what-was-removed-goes-with-what-is-there | src/read_call.rs
+//! - self.call.peek().unwrap_or_else(|| found.superseded())
+//! + self.call.peek().unwrap_or(found)
 //!
 //! creates-as-a-reader | src/read_call.rs
 //! - drop(reading);
 //! + let _kept = reading;
 //! ```
 
-use dogpile::{Accept, Created, Creating, SyncReaderDogpile};
+use dogpile::{Accept, Created, Creating, Origin, SyncReaderDogpile};
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
 use loom_tests::{model, File, HOUR};
@@ -91,7 +95,10 @@ impl Shared {
                 Ok::<_, u8>(Created::new(version))
             })
             .unwrap();
-        assert_eq!(*guard, self.file.read(), "a value with another's file");
+        // One that was removed goes with no file.
+        if guard.origin() != Origin::Superseded {
+            assert_eq!(*guard, self.file.read(), "a value with another's file");
+        }
     }
 }
 
@@ -120,6 +127,19 @@ fn neither_does_the_creator_of_the_old_one() {
         let shared = Shared::new();
         let other = spawn(&shared, |shared| shared.create(2));
         shared.create(3);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn nor_when_the_new_one_was_removed() {
+    model(|| {
+        let shared = Shared::new();
+        let other = spawn(&shared, |shared| {
+            shared.create(3);
+            shared.pile.invalidate();
+        });
+        shared.create(2);
         other.join().unwrap();
     });
 }

@@ -91,13 +91,7 @@ impl World {
 
     fn read(&self, guard: &ReadGuard<'_, Value>) {
         let version = self.file.read();
-        let goes_with_it = match guard.origin() {
-            Origin::Superseded => false,
-            // Replaced, and what came after it removed, before its creator came in.
-            Origin::CreatedHere => self.pile.peek().is_some(),
-            _ => true,
-        };
-        if goes_with_it {
+        if guard.origin() != Origin::Superseded {
             assert_eq!(guard.number(), version, "a value with another's file");
         }
     }
