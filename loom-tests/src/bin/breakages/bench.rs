@@ -127,11 +127,17 @@ impl Bench {
             By::Own => breakage.tests(),
             By::Tests | By::Shuttle | By::Histories => String::new(),
         };
-        if by == By::Own && breakage.home == Home::Promises {
-            // One of them is built in no time.
-            let main = format!("#![cfg(dogpile_loom)]\nmod {};\n", breakage.module);
-            let file = self.copy.join("loom-tests/tests/models/main.rs");
-            write_if_other(&file, main.as_bytes())?;
+        if by == By::Own {
+            // A single file of models is built in no time.
+            let module = match breakage.home {
+                Home::Promises => Some(&*breakage.module),
+                Home::Many => Some("many"),
+                _ => None,
+            };
+            if let Some(module) = module {
+                let main = self.copy.join("loom-tests/tests/models/main.rs");
+                write_if_other(&main, format!("mod {module};\n").as_bytes())?;
+            }
         }
         let built = self.cargo(by, breakage.home).arg("--no-run").output()?;
         if !built.status.success() {
@@ -140,8 +146,11 @@ impl Bench {
             return Err(format!("does not build: {}", first.join("\n")).into());
         }
         let mut command = self.cargo(by, breakage.home);
-        // One at a time: where one aborts the process, the last one named is the one.
-        command.args(["--", &filter, "--format=pretty", "--test-threads=1"]);
+        command.args(["--", &filter, "--format=pretty"]);
+        if by != By::Tests {
+            // One at a time: where one aborts the process, the last one named is the one.
+            command.arg("--test-threads=1");
+        }
         let failed = match run(&mut command)? {
             Ended::Passed => return Ok(Verdict::Survived),
             Ended::Late => return Ok(Verdict::TimedOut),
