@@ -95,9 +95,9 @@ impl Shared {
                 Ok::<_, u8>(Created::new(version))
             })
             .unwrap();
-        // One that was removed goes with no file.
-        if guard.origin() != Origin::Superseded {
-            assert_eq!(*guard, self.file.read(), "a value with another's file");
+        match guard.origin() {
+            Origin::Superseded => assert!(self.pile.peek().is_none(), "it was not removed"),
+            _ => assert_eq!(*guard, self.file.read(), "a value with another's file"),
         }
     }
 }
