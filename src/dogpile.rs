@@ -134,7 +134,7 @@ impl<T> Dogpile<T> {
             Some(guard) => guard,
             None => match call.create_infallibly(create) {
                 Ok(guard) => guard,
-                Err(error) => cannot_answer("Dogpile", &error),
+                Err(error) => cannot_answer("Dogpile", "", &error),
             },
         }
     }
@@ -501,8 +501,10 @@ impl<T> Hold<T> for Arc<Dogpile<T>> {
 /// A call that can only fail by waiting for itself has done so.
 #[cold]
 #[track_caller]
-pub(crate) fn cannot_answer(pile: &str, error: &Error<Infallible>) -> ! {
-    panic!("{pile}::get_or_create: {error} (get_or_try_create returns this as an error)")
+pub(crate) fn cannot_answer(pile: &str, form: &str, error: &Error<Infallible>) -> ! {
+    panic!(
+        "{pile}::get_or_create{form}: {error} (get_or_try_create{form} returns this as an error)"
+    )
 }
 
 impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {

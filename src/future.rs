@@ -17,7 +17,7 @@ use crate::attempt::{Busy, Outcome};
 use crate::call::{Accept, Call, Demand, Elected, Patience};
 use crate::clock::{Tick, Time};
 use crate::created::{Created, Creating};
-use crate::dogpile::Dogpile;
+use crate::dogpile::{cannot_answer, Dogpile};
 use crate::error::{Error, Failure};
 use crate::executor::{Sleep, Timer};
 use crate::guard::{Guard, Origin};
@@ -533,10 +533,7 @@ impl<T> Dogpile<T> {
             let answer = answer_async(|| self.call(), create, |_failure| None::<Error<Infallible>>);
             match answer.await {
                 Ok(guard) => guard,
-                Err(error) => panic!(
-                    "Dogpile::get_or_create_async: {error} (get_or_try_create_async returns this \
-                     as an error)"
-                ),
+                Err(error) => cannot_answer("Dogpile", "_async", &error),
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::acquire::{Acquired, Lookup};
 use crate::call::{Accept, Elected};
 use crate::clock::Tick;
 use crate::created::{Created, Creating};
+use crate::dogpile::cannot_answer;
 use crate::error::{Error, Failure, WriteLockError};
 use crate::executor::Timer;
 use crate::future::{AsyncPatience, Election, Limit, NoTimer};
@@ -305,10 +306,7 @@ impl<T> SyncReaderDogpile<T> {
             }
             match self.call().get_or_create_async(create).await {
                 Ok(guard) => guard,
-                Err(error) => panic!(
-                    "SyncReaderDogpile::get_or_create_async: {error} (get_or_try_create_async \
-                     returns this as an error)"
-                ),
+                Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
             }
         }
     }

@@ -152,7 +152,7 @@ impl<T> SyncReaderDogpile<T> {
             Some(guard) => guard,
             None => match call.create_infallibly(create) {
                 Ok(guard) => guard,
-                Err(error) => cannot_answer("SyncReaderDogpile", &error),
+                Err(error) => cannot_answer("SyncReaderDogpile", "", &error),
             },
         }
     }
