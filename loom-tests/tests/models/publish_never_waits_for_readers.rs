@@ -4,9 +4,7 @@
 //! ```breakages
 //! publish-waits-for-the-last-guard | src/raw/cell.rs
 //!   let nobody_reads = |node: &mut NodeRef<T>| count_read(slice::from_mut(node)) == 0;
-//! + while !self.node.as_mut().is_some_and(nobody_reads) {
-//! + loom::thread::yield_now();
-//! + }
+//! + while !self.node.as_mut().is_some_and(nobody_reads) {}
 //! ```
 
 use dogpile::Dogpile;
