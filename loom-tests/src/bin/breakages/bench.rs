@@ -24,7 +24,7 @@ pub(crate) enum By {
     Own,
     /// The tests on real threads.
     Tests,
-    /// All that runs under shuttle.
+    /// The models of the file that lists it, under shuttle, and the larger ones.
     Shuttle,
     /// What threads saw, against the contract.
     Histories,
@@ -127,17 +127,16 @@ impl Bench {
             By::Own => breakage.tests(),
             By::Tests | By::Shuttle | By::Histories => String::new(),
         };
-        if by == By::Own {
-            // A single file of models is built in no time.
-            let module = match breakage.home {
-                Home::Promises => Some(&*breakage.module),
-                Home::Many => Some("many"),
-                _ => None,
-            };
-            if let Some(module) = module {
-                let main = self.copy.join("loom-tests/tests/models/main.rs");
-                write_if_other(&main, format!("mod {module};\n").as_bytes())?;
-            }
+        // A file or two of models are built in no time.
+        let models = match (by, breakage.home) {
+            (By::Own, Home::Promises) => format!("mod {};\n", breakage.module),
+            (By::Shuttle, Home::Promises) => format!("mod {};\nmod many;\n", breakage.module),
+            (By::Own, Home::Many) | (By::Shuttle, _) => "mod many;\n".to_owned(),
+            _ => String::new(),
+        };
+        if !models.is_empty() {
+            let main = self.copy.join("loom-tests/tests/models/main.rs");
+            write_if_other(&main, models.as_bytes())?;
         }
         let built = self.cargo(by, breakage.home).arg("--no-run").output()?;
         if !built.status.success() {

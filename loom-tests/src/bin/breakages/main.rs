@@ -20,9 +20,9 @@
 //! - `--fit` runs nothing. It looks whether the lines stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
 //!   are not, with the reason.
-//! - `--by tests` runs all tests instead of what lists them, `--by shuttle` all that runs under
-//!   shuttle, `--by histories` the histories; `--by own,tests` one after the other. Not all of these
-//!   need to notice everything.
+//! - `--by tests` runs all tests instead of what lists them, `--by histories` the histories, `--by
+//!   shuttle` the same models under shuttle and the larger ones; `--by own,tests` one after the other.
+//!   Not all of these need to notice everything.
 //! - `--table FILE` also writes what came out into a table.
 
 mod bench;
