@@ -16,7 +16,7 @@ use dogpile::{
     Tick, WriteGuard, WriteLockError,
 };
 
-use crate::support::MINUTE;
+use crate::support::{HOUR, MINUTE};
 
 macro_rules! assert_impl {
     ($($type:ty: $($bound:path),+;)+) => {
@@ -294,6 +294,16 @@ fn errors_say_what_went_wrong() {
         Error::Create(Arc::new("text")).into_boxed().to_string(),
         "text"
     );
+}
+
+#[test]
+fn outcomes_say_what_they_are() {
+    let pile = Dogpile::with_value(HOUR, 7);
+    let shown = |outcome: Outcome<'_, u32>| format!("{outcome:?}");
+    assert_eq!(shown(Outcome::Value(pile.peek().unwrap())), "Value(Fresh)");
+    assert_eq!(shown(Outcome::ElectAnew), "ElectAnew");
+    assert_eq!(shown(Outcome::TimedOut), "TimedOut");
+    assert_eq!(shown(Outcome::Reentrant), "Reentrant");
 }
 
 /// What the docs say of sizes: a change is made on purpose, or not at all.
