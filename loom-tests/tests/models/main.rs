@@ -1,7 +1,7 @@
 //! Models of the promises in the crate's documentation: one file a promise, its name the promise's,
 //! which is also the name of the tests in `tests/it`. Each file lists the breakages of the crate
-//! that its models must catch; `.ci/breakages` applies them. Those with `many` in their names are of
-//! more threads than loom bears, and run under shuttle alone.
+//! that its models must catch; `.ci/breakages` applies them. Those in `many/` are of more threads than
+//! loom bears, and run under shuttle alone.
 //!
 //! A model uses the public API only. Where it says "inside the creator", the creator spawns the
 //! other threads, so that they meet a creation that runs; where it joins them there, a thread that
