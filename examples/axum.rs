@@ -31,14 +31,14 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::Router;
 use dogpile::executor::Tokio;
 use dogpile::{Dogpile, Error};
 use hdrhistogram::Histogram;

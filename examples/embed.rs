@@ -31,9 +31,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvError, SyncSender, TrySendError};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,7 +97,7 @@ type Result<T, E = Box<dyn StdError + Send + Sync>> = std::result::Result<T, E>;
 type Render = dyn Fn(&str) -> Result<Page, NoPage> + Send + Sync;
 
 /// The right to render a page, with the pile in it: it needs neither the caller nor the cache.
-type PageLease = Lease<Arc<Dogpile<Page>>, Page>;
+type PageLease = Lease<'static, Page>;
 
 /// The cache.
 struct Pages {
@@ -184,7 +184,7 @@ impl Pages {
 }
 
 /// An answer from an attempt that brought no lease; `None` if it has to be repeated.
-fn settle<P: dogpile::Hold<Page>>(attempt: Attempt<'_, Page, P>) -> Result<Option<Answer>> {
+fn settle(attempt: Attempt<'_, Page, dogpile::Lease<'_, Page>>) -> Result<Option<Answer>> {
     let guard = match attempt {
         Attempt::Hit(guard) => guard,
         Attempt::Busy(busy) => match busy.into_stale() {

@@ -1,13 +1,13 @@
 //! What can go wrong: [`Error`] for callers, [`Failure`] for those who did not run the creator
 //! themselves.
 
-use std::any::{type_name, Any};
+use std::any::{Any, type_name};
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use crate::sync::Arc;
+use crate::shim::Arc;
 
 /// Why a call brought no value.
 ///

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::Refused;
-use crate::sync::{block_on, spawn_thread};
+use crate::shim::{block_on, spawn_thread};
 
 /// Runs creations in the background; see [`Dogpile::background`](crate::Dogpile::background).
 ///
@@ -182,7 +182,7 @@ pub struct Rayon;
 #[cfg(feature = "rayon")]
 impl Executor for Rayon {
     fn spawn(&self, job: Job) -> Result<(), Refused> {
-        rayon::spawn(|| crate::sync::contain(|| job.run()));
+        rayon::spawn(|| crate::shim::contain(|| job.run()));
         Ok(())
     }
 }

@@ -4,14 +4,14 @@
 use std::cell::RefCell;
 #[cfg(feature = "async")]
 use std::{
-    future::{poll_fn, Future},
+    future::{Future, poll_fn},
     pin::pin,
     task::Poll,
 };
 
-use crate::sync::thread_local;
+use crate::shim::thread_local;
 #[cfg(feature = "async")]
-use crate::sync::{run, Ran};
+use crate::shim::{Ran, run};
 
 thread_local! {
     // LOOM: its `thread_local!` knows no const initialisers.
@@ -86,7 +86,7 @@ impl Drop for EnterOnDrop {
 impl Drop for Inside {
     fn drop(&mut self) {
         let _ = with(|inside| {
-            if let Some(at) = inside.iter().rposition(|&pile| pile == self.0 .0) {
+            if let Some(at) = inside.iter().rposition(|&pile| pile == self.0.0) {
                 inside.remove(at);
             }
         });

@@ -42,7 +42,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::reader::Tally;
-use crate::store::{Folder, Store, LEAST, TTL};
+use crate::store::{Folder, LEAST, Store, TTL};
 
 type Result<T, E = Box<dyn StdError + Send + Sync>> = std::result::Result<T, E>;
 

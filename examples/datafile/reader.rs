@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use dogpile::Origin;
 
+use crate::Result;
 use crate::records::{self, entry};
 use crate::store::Store;
-use crate::Result;
 
 /// A reader looks at the file at the path once in so many reads.
 const LOOK: u64 = 256;

@@ -10,7 +10,7 @@ use std::{env, process, thread};
 use dogpile::{Created, Creating, Error, ReadGuard, SyncReaderDogpile};
 use memmap2::Mmap;
 
-use crate::records::{self, bytes, entry, Record, COUNT};
+use crate::records::{self, COUNT, Record, bytes, entry};
 
 /// How long a data file is good for.
 pub(crate) const TTL: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dogpile::{Dogpile, Error, Lookup, Origin as Came};
 
 use crate::client::Client;
-use crate::origin::{Origin, Page, KEY};
+use crate::origin::{KEY, Origin, Page};
 
 /// How a process gets the page.
 pub(crate) struct Reader<'a> {

@@ -68,7 +68,7 @@ use dogpile::{Dogpile, Lookup};
 
 use crate::client::Client;
 use crate::herd::Reader;
-use crate::origin::{Creation, Origin, Page, DELAY, KEY};
+use crate::origin::{Creation, DELAY, KEY, Origin, Page};
 use crate::server::Server;
 
 /// How long a page is fresh.

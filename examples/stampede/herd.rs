@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::LEAD;
 use crate::keys::Token;
 use crate::options::Options;
 use crate::origin::Origin;
@@ -13,7 +14,6 @@ use crate::spells::{Spell, Spells};
 use crate::tally::{Answer, Tally};
 use crate::tokens::{Dice, Kind, Mint};
 use crate::ways::Way;
-use crate::LEAD;
 
 pub(crate) const THREAD_NAME: &str = "herd";
 

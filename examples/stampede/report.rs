@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::TTL;
 use crate::herd::Run;
 use crate::options::Options;
 use crate::ways::Counts;
-use crate::TTL;
 
 /// The figures of all ways.
 pub(crate) fn table(runs: &[Run]) -> String {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use dogpile::{Accept, Dogpile, Error, Guard, Origin};
 
-use crate::keys::KeySet;
 use crate::TTL;
+use crate::keys::KeySet;
 
 /// How the herd gets at the keys.
 pub(crate) trait Way: Sync {
@@ -206,7 +206,7 @@ impl OnePile {
         }
     }
 
-    fn take(&self, accept: Accept<'_, KeySet>) -> Result<(Guard<'_, KeySet>, How), NoKeys> {
+    fn take(&self, accept: Accept) -> Result<(Guard<'_, KeySet>, How), NoKeys> {
         let call = self.pile.call().wait(Self::PATIENCE).accept(accept);
         let answer = call.get_or_try_create(|| {
             self.leases.fetch_add(1, Ordering::SeqCst);
@@ -242,6 +242,6 @@ impl Way for OnePile {
         if seen.age() <= TTL {
             self.pile.expire_if(seen);
         }
-        self.take(Accept::NewerThan(seen))
+        self.take(Accept::NewerThan(Guard::seen(seen)))
     }
 }

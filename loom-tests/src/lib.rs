@@ -8,8 +8,8 @@
 //! other.
 #![cfg(any(dogpile_loom, dogpile_shuttle))]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[cfg(dogpile_shuttle)]

@@ -1,7 +1,7 @@
 //! Models under loom.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use loom::cell::UnsafeCell;

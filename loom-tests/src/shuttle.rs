@@ -13,10 +13,10 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use shuttle::rand::{thread_rng, Rng};
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
-pub use shuttle::{future, sync, thread};
 use shuttle::{Config, MaxSteps, Runner};
+pub use shuttle::{future, sync, thread};
 
 use crate::depth_first::DepthFirst;
 

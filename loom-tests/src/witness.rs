@@ -1,8 +1,8 @@
 //! What has happened to a pile, as seen by those who did it; and whether an answer of the pile may
 //! be, after that.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::Counted;
 

@@ -11,12 +11,11 @@
 //! The slots also tell whether the calling thread is inside itself. A thread that has none to spare
 //! is counted at the gate, and is not told apart.
 
-use crate::clock::{Tick, Time};
-use crate::raw::event::Event;
-use crate::raw::slot::Slot;
-use crate::raw::{barrier, registry};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{current_thread, Arc, Mutex, ThreadId};
+use crate::raw::value::{Slot, barrier, registry};
+use crate::raw::wait::Event;
+use crate::shim::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::shim::{Arc, Mutex, ThreadId, current_thread};
+use crate::time::{Tick, Time};
 
 /// Where readers go in and out, and a writer keeps them out.
 pub(crate) struct Gate {
@@ -58,12 +57,12 @@ pub(crate) enum Refusal {
     NoBarrier,
 }
 
-crate::sync::statics! {
+crate::shim::statics! {
     static LAST_NUMBER: AtomicUsize = AtomicUsize::new(0);
 }
 
 impl Gate {
-    crate::sync::const_unless_loom! {
+    crate::shim::const_unless_loom! {
         pub(crate) const fn new() -> Self {
             Self {
                 number: AtomicUsize::new(0),
@@ -119,7 +118,6 @@ impl Gate {
 
     /// As [`try_enter`](Gate::try_enter), for a task: what its thread is inside for may be another
     /// task, so that counts for nothing.
-    #[cfg(feature = "async")]
     #[inline]
     pub(crate) fn try_enter_anew(&self) -> Option<Reading<'_>> {
         // ORDERING: relaxed: as in `try_enter`.
@@ -169,7 +167,7 @@ impl Gate {
     }
 
     /// Whether the thread is inside as the writer, or about to be.
-    fn is_closed_by_me(&self) -> bool {
+    pub(crate) fn is_closed_by_me(&self) -> bool {
         self.state.lock().writer == Some(current_thread())
     }
 

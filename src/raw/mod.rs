@@ -8,40 +8,28 @@
 //! let go; a waiter finds its outcome without it.
 #![allow(unsafe_code)]
 
-mod barrier;
-mod cell;
-mod creation;
-mod event;
 mod gate;
 #[cfg(all(test, dogpile_loom))]
-mod gate_models;
-#[cfg(all(test, dogpile_loom))]
 mod models;
-mod node;
-mod registry;
-mod slot;
 mod state;
-#[cfg(feature = "async")]
-mod tasks;
-#[cfg(feature = "async")]
-mod waiting;
+mod value;
+mod wait;
 
-pub(crate) use self::creation::{Creation, Told};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
-pub(crate) use self::node::{Node, NodeRef, Valued};
+pub(crate) use self::value::{Node, NodeRef, ValueRef};
+pub(crate) use self::wait::{Ending, Event, Waiters};
 #[cfg(feature = "async")]
 pub(crate) use self::{
-    event::{Event, Rest},
     gate::Closing,
-    waiting::Waiting,
+    wait::{Rest, Seat, Waiting},
 };
 
-use self::cell::Cell;
 use self::state::State;
-use crate::clock::Tick;
+use self::value::Cell;
 use crate::error::Failure;
-use crate::stamp::Stamp;
-use crate::sync::Arc;
+use crate::policy::{Marks, Use};
+use crate::shim::Arc;
+use crate::time::{Tick, Times};
 
 /// The state of one pile.
 #[repr(transparent)]
@@ -50,47 +38,27 @@ pub(crate) struct Pile<T> {
 }
 
 /// A node that a reader holds.
-pub(crate) type Held<'a, T> = cell::Held<'a, T, State<T>>;
+pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>>;
 
-type Locked<'a, T> = cell::Locked<'a, T, State<T>>;
-type Replaced<'a, T> = cell::Replaced<'a, T, State<T>>;
+type Locked<'a, T> = value::Locked<'a, T, State<T>>;
+type Replaced<'a, T> = value::Replaced<'a, T, State<T>>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(not(any(dogpile_loom, dogpile_shuttle)), target_pointer_width = "64"))]
 const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
 
-/// What a caller thinks of the current value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// It will do.
-    Good,
-    /// It will do if somebody else is renewing it.
-    GoodMeanwhile,
-    /// It will not do, or there is none.
-    Useless,
-}
-
-/// What has happened to a pile, for callers who do not take every value.
-#[derive(Clone, Copy)]
-pub(crate) struct Numbers {
-    /// Of the last thing that happened: a creation with a higher number begins from now on.
-    pub(crate) last: u64,
-    /// Of the last `expire`: a creation with a higher number began after it.
-    pub(crate) expiry_mark: u64,
-}
-
 /// What a caller gets who has looked under the lock.
 pub(crate) enum Found<T> {
     /// The current value.
-    Value(NodeRef<T>, Judgement),
+    Value(NodeRef<T>, Use),
     /// The lease with this fence. To be ended by exactly one of `publish`, `fail` and `give_up`.
     Lease(u64),
     /// Somebody else's creation, to wait for.
-    Busy(Arc<Creation<T>>),
+    Busy(Arc<Waiters<T>>),
 }
 
 impl<T> Pile<T> {
-    crate::sync::const_unless_loom! {
+    crate::shim::const_unless_loom! {
         pub(crate) const fn new() -> Self {
             Self { cell: Cell::new(State::new()) }
         }
@@ -98,7 +66,7 @@ impl<T> Pile<T> {
 
     /// The current value.
     #[inline]
-    pub(crate) fn load(&self) -> Option<Held<'_, T>> {
+    pub(crate) fn load(&self) -> Option<Protected<'_, T>> {
         self.cell.load()
     }
 
@@ -108,19 +76,19 @@ impl<T> Pile<T> {
     /// `judge` runs under the lock.
     pub(crate) fn attempt(
         &self,
-        judge: impl FnOnce(Numbers, Option<&NodeRef<T>>) -> Judgement,
+        judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
-        let numbers = Numbers {
+        let marks = Marks {
             last: state.last(),
-            expiry_mark: state.expiry_mark,
+            expiry: state.expiry_mark,
         };
         let current = state.current();
-        let judgement = judge(numbers, current.as_deref());
+        let usable = judge(marks, current.as_deref());
         match current {
-            Some(node) if judgement == Judgement::Good => Found::Value(node.clone(), judgement),
-            Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
-                Found::Value(node.clone(), judgement)
+            Some(node) if usable == Use::Now => Found::Value(node.clone(), usable),
+            Some(node) if usable == Use::IfLeased && state.is_leased() => {
+                Found::Value(node.clone(), usable)
             }
             _ if state.is_leased() => Found::Busy(state.join()),
             current => {
@@ -158,9 +126,9 @@ impl<T> Pile<T> {
         };
         drop(state);
         if current {
-            tell(creation, Told::Value(node.clone()));
+            tell(creation, Ending::Value(node.clone()));
         } else {
-            tell(creation, Told::ElectAnew);
+            tell(creation, Ending::ElectAnew);
         }
         drop(old);
         current
@@ -169,22 +137,22 @@ impl<T> Pile<T> {
     /// Ends the lease with an error, which goes to everybody who waits, unless the lease was
     /// superseded.
     pub(crate) fn fail(&self, fence: u64, failure: Failure) {
-        self.end(fence, Told::Failed(failure));
+        self.end(fence, Ending::Failed(failure));
     }
 
     /// Ends the lease with nothing.
     pub(crate) fn give_up(&self, fence: u64) {
-        self.end(fence, Told::ElectAnew);
+        self.end(fence, Ending::ElectAnew);
     }
 
-    fn end(&self, fence: u64, outcome: Told<T>) {
+    fn end(&self, fence: u64, outcome: Ending<T>) {
         let mut state = self.cell.lock();
         Self::renewed_by_nobody(&state);
         let superseded = state.generation > fence;
         let creation = state.end(fence);
         drop(state);
         if superseded {
-            tell(creation, Told::ElectAnew);
+            tell(creation, Ending::ElectAnew);
         } else {
             tell(creation, outcome);
         }
@@ -194,7 +162,7 @@ impl<T> Pile<T> {
     #[must_use = "the old value must be dropped outside the lock"]
     fn place<'a>(state: &mut Locked<'a, T>, node: NodeRef<T>) -> Replaced<'a, T> {
         Self::renewed_by_nobody(state);
-        node.placed_as(state.next());
+        node.installed_as(state.next());
         node.set_renewing(state.is_leased());
         state.swap(Some(node))
     }
@@ -220,19 +188,19 @@ impl<T> Pile<T> {
         let old = Self::place(&mut state, kept);
         let creation = state.release_waiters();
         drop(state);
-        tell(creation, Told::Value(node));
+        tell(creation, Ending::Value(node));
         drop(old);
     }
 
     /// Notes the times of a value that was made elsewhere, if the current one is still `seen`, and
     /// was not expired since: that mark would be lost.
-    pub(crate) fn note(&self, stamp: Stamp, seen: Option<(&NodeRef<T>, Stamp)>) {
+    pub(crate) fn note(&self, times: Times, seen: Option<(&NodeRef<T>, Times)>) {
         let mut state = self.cell.lock();
         let noted = match (state.current(), seen) {
-            (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
-                current.overtaken(stamp)
+            (Some(current), Some((seen, then))) if current.is(seen) && current.times() == then => {
+                current.overtaken(times)
             }
-            (None, None) if state.generation == 0 => NodeRef::elsewhere(stamp, 0),
+            (None, None) if state.generation == 0 => NodeRef::elsewhere(times, 0),
             _ => return,
         };
         let old = Self::place(&mut state, noted);
@@ -260,7 +228,7 @@ impl<T> Pile<T> {
     pub(crate) fn expire(&self, only: Option<&NodeRef<T>>, now: Tick) -> bool {
         let mut state = self.cell.lock();
         if !Self::is_current(&state, only)
-            || only.is_some_and(|node| node.stamp().expired.is_some())
+            || only.is_some_and(|node| node.times().expired.is_some())
         {
             return false;
         }
@@ -300,7 +268,7 @@ impl<T> Pile<T> {
     }
 
     /// The running creation, to wait for, if one runs.
-    pub(crate) fn join(&self) -> Option<Arc<Creation<T>>> {
+    pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
         state.is_leased().then(|| state.join())
     }
@@ -327,7 +295,7 @@ impl<T> Pile<T> {
 }
 
 /// Hands the outcome to those who wait for the creation, if anybody does. Not under the lock.
-fn tell<T>(creation: Option<Arc<Creation<T>>>, outcome: Told<T>) {
+fn tell<T>(creation: Option<Arc<Waiters<T>>>, outcome: Ending<T>) {
     if let Some(creation) = creation {
         creation.complete(outcome);
     }

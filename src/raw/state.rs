@@ -1,13 +1,13 @@
 //! What a pile knows besides its value: who holds the lease, what happened since it was granted,
 //! and who waits.
 
-use crate::raw::creation::Creation;
-use crate::sync::Arc;
+use crate::raw::wait::Waiters;
+use crate::shim::Arc;
 
 /// The state of a pile, under its lock.
 ///
-/// One counter numbers everything that happens. A lease is identified by the number of its grant,
-/// its *fence*, and what has happened since is told by comparing numbers:
+/// One counter marks everything that happens. A lease is identified by the number of its grant,
+/// its *fence*, and what has happened since is told by comparing marks:
 ///
 /// | field | moved to a new number by | compared with a fence it says |
 /// |---|---|---|
@@ -22,7 +22,7 @@ pub(crate) struct State<T> {
     /// The fence of the lease that is held; zero if it is free.
     lease: u64,
     /// The creation under that lease, once somebody waits for it.
-    waited_for: Option<Arc<Creation<T>>>,
+    waited_for: Option<Arc<Waiters<T>>>,
 }
 
 impl<T> State<T> {
@@ -60,7 +60,7 @@ impl<T> State<T> {
 
     /// Takes the lease back, and the creation if somebody waits for it.
     #[must_use = "whoever waits must be told"]
-    pub(super) fn end(&mut self, fence: u64) -> Option<Arc<Creation<T>>> {
+    pub(super) fn end(&mut self, fence: u64) -> Option<Arc<Waiters<T>>> {
         debug_assert_eq!(self.lease, fence, "the lease is ended by its holder");
         self.lease = 0;
         self.waited_for.take()
@@ -69,16 +69,16 @@ impl<T> State<T> {
     /// Takes the creation out, the lease going on, so that those who wait can be told something
     /// else.
     #[must_use = "whoever waits must be told"]
-    pub(super) fn release_waiters(&mut self) -> Option<Arc<Creation<T>>> {
+    pub(super) fn release_waiters(&mut self) -> Option<Arc<Waiters<T>>> {
         self.waited_for.take()
     }
 
     /// Waits for the creation under the lease that is held.
-    pub(super) fn join(&mut self) -> Arc<Creation<T>> {
+    pub(super) fn join(&mut self) -> Arc<Waiters<T>> {
         debug_assert!(self.is_leased(), "there is a creation to wait for");
         Arc::clone(
             self.waited_for
-                .get_or_insert_with(|| Arc::new(Creation::new(self.lease))),
+                .get_or_insert_with(|| Arc::new(Waiters::new(self.lease))),
         )
     }
 

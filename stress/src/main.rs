@@ -261,7 +261,7 @@ impl Reader {
 /// Keeps this thread on one of the processors that it may use; says whether that worked.
 #[cfg(target_os = "linux")]
 fn pin(number: usize) -> bool {
-    use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
     let Ok(allowed) = sched_getaffinity(None) else {
         return false;

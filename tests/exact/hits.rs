@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup, PileRef};
+use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup};
 
 /// A way to be given a value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,7 +98,7 @@ impl Number for u32 {
 #[derive(Debug)]
 struct NotToBeCreated;
 
-fn renew<T>(pile: &Dogpile<T>) -> Lease<PileRef<'_, T>, T> {
+fn renew<T>(pile: &Dogpile<T>) -> Lease<'_, T> {
     pile.expire();
     match pile.attempt() {
         Attempt::Lease(lease) => lease,

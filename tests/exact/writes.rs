@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use dogpile::Dogpile;
 
-use crate::allocation::{last_pages, PAGE};
+use crate::allocation::{PAGE, last_pages};
 use crate::hits::{Kind, Number};
 
 const HITS: u32 = 1000;

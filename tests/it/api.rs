@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use dogpile::{
     Accept, Acquired, Attempt, Builder, Busy, Call, Clock, Created, Creating, Dogpile, Error,
-    Failure, Guard, Hold, Lease, Lookup, ManualClock, Origin, Outcome, Owned, PileRef,
-    ReadAcquired, ReadAttempt, ReadCall, ReadGuard, Superseded, SyncReaderDogpile, SystemClock,
-    Tick, WriteGuard, WriteLockError,
+    Failure, Gated, Guard, Lease, Lookup, ManualClock, Origin, Outcome, Owned, ReadAcquired,
+    ReadAttempt, ReadGuard, Superseded, SyncReaderDogpile, SystemClock, Tick, WriteGuard,
+    WriteLockError,
 };
 
 use crate::support::{HOUR, MINUTE};
@@ -51,7 +51,7 @@ assert_impl! {
     Guard<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Owned<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Call<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    Accept<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Accept: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Builder<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Error<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Failure: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
@@ -62,22 +62,21 @@ assert_impl! {
     Acquired<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Lookup<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Attempt<'static, String>: Send, Sync, Unpin;
-    Attempt<'static, String, Arc<Dogpile<String>>>: Send, Sync, Unpin;
-    Lease<PileRef<'static, String>, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    Lease<Arc<Dogpile<String>>, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Attempt<'static, String, Lease<'static, String>>: Send, Sync, Unpin;
+    Lease<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Lease<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Busy<'static, String>: Send, Sync, Unpin;
     Outcome<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Superseded<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Creating<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Created<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
-    PileRef<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     SyncReaderDogpile<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     ReadGuard<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     ReadAcquired<'static, String>: Send, Sync, Unpin;
-    ReadCall<'static, String>: Send, Sync, Unpin;
+    Call<'static, String, Gated<'static>>: Send, Sync, Unpin;
     ReadAttempt<'static, String>: Send, Sync, Unpin;
-    ReadAttempt<'static, String, Arc<SyncReaderDogpile<String>>>: Send, Sync, Unpin;
-    Lease<Arc<SyncReaderDogpile<String>>, String>: Send, Sync, Unpin;
+    ReadAttempt<'static, String, Lease<'static, String>>: Send, Sync, Unpin;
+    Lease<'static, String>: Send, Sync, Unpin;
     WriteGuard<'static, String>: Send, Sync, Unpin;
     WriteLockError: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     // A pile of values that are not the program's own.
@@ -105,18 +104,16 @@ assert_not_impl! {
     Acquired<'static, SyncNotSend>: Send;
     Lookup<Rc<u8>>: Send;
     Attempt<'static, SendNotSync>: Send;
-    Lease<PileRef<'static, SendNotSync>, SendNotSync>: Send;
-    Lease<PileRef<'static, SyncNotSend>, SyncNotSend>: Send;
-    Lease<Arc<Dogpile<SendNotSync>>, SendNotSync>: Send;
-    Lease<Arc<Dogpile<SyncNotSend>>, SyncNotSend>: Send;
+    Lease<'static, SendNotSync>: Send;
+    Lease<'static, SyncNotSend>: Send;
+    Lease<'static, SendNotSync>: Send;
+    Lease<'static, SyncNotSend>: Send;
     Busy<'static, SendNotSync>: Send;
     Outcome<'static, SendNotSync>: Send;
     Superseded<SendNotSync>: Send;
     Superseded<SyncNotSend>: Send;
     Creating<'static, SendNotSync>: Send;
     Created<Rc<u8>>: Send;
-    PileRef<'static, SendNotSync>: Send;
-    PileRef<'static, SyncNotSend>: Send;
     SyncReaderDogpile<Rc<u8>>: Send;
     SyncReaderDogpile<SendNotSync>: Sync;
     SyncReaderDogpile<SyncNotSend>: Sync;
@@ -125,7 +122,7 @@ assert_not_impl! {
     ReadGuard<'static, SyncNotSend>: Send;
     ReadAcquired<'static, SendNotSync>: Send;
     ReadAcquired<'static, SyncNotSend>: Send;
-    ReadCall<'static, SendNotSync>: Send;
+    Call<'static, SendNotSync, Gated<'static>>: Send;
     ReadAttempt<'static, SendNotSync>: Send;
     WriteGuard<'static, SendNotSync>: Send;
     WriteGuard<'static, SyncNotSend>: Send;
@@ -137,7 +134,7 @@ assert_impl! {
     Dogpile<String>: Debug;
     Builder<Rc<u8>>: Clone, Debug;
     Call<'static, Rc<u8>>: Copy, Debug;
-    Accept<'static, Rc<u8>>: Copy, Debug;
+    Accept: Copy, Debug, Default;
     Origin: Copy, Eq, std::hash::Hash, Debug;
     Tick: Copy, Ord, std::hash::Hash, Debug, Default;
     Failure: Clone, StdError;
@@ -148,19 +145,16 @@ assert_impl! {
     Acquired<'static, String>: Debug, Display, AsRef<String>, From<Guard<'static, String>>;
     Lookup<u8>: Copy, Eq, Debug, From<Option<u8>>;
     Attempt<'static, String>: Debug;
-    Lease<PileRef<'static, Rc<u8>>, Rc<u8>>: Debug;
+    Lease<'static, Rc<u8>>: Debug;
     Busy<'static, Rc<u8>>: Debug;
     Outcome<'static, String>: Debug;
     Superseded<Rc<u8>>: StdError;
     Creating<'static, Rc<u8>>: Debug;
     Created<Rc<u8>>: Debug, From<Rc<u8>>;
-    PileRef<'static, Rc<u8>>: Copy, Debug, Hold<Rc<u8>>;
-    Arc<Dogpile<Rc<u8>>>: Hold<Rc<u8>>;
-    Arc<SyncReaderDogpile<Rc<u8>>>: Hold<Rc<u8>>;
     SyncReaderDogpile<String>: Debug;
     ReadGuard<'static, String>: Debug, Display, AsRef<String>;
     ReadAcquired<'static, String>: Debug, Display, AsRef<String>;
-    ReadCall<'static, Rc<u8>>: Copy, Debug;
+    Call<'static, Rc<u8>, Gated<'static>>: Copy, Debug;
     ReadAttempt<'static, String>: Debug;
     WriteGuard<'static, Rc<u8>>: Debug;
     WriteLockError: Copy, Eq, StdError;
@@ -181,8 +175,8 @@ assert_not_impl! {
 
 // There is one lease, and one answer to each call.
 assert_not_impl! {
-    Lease<PileRef<'static, u8>, u8>: Clone;
-    Lease<Arc<Dogpile<u8>>, u8>: Clone;
+    Lease<'static, u8>: Clone;
+    Lease<'static, u8>: Clone;
     Busy<'static, u8>: Clone;
     Creating<'static, u8>: Clone;
 }
@@ -278,10 +272,12 @@ fn errors_say_what_went_wrong() {
     assert!(holds.to_string().contains("drop the guard") && holds.source().is_none());
     let holds = Error::<std::fmt::Error>::HoldsWriteLock;
     assert!(holds.to_string().contains("drop the lock") && holds.source().is_none());
-    assert!(Error::<&str>::HoldsReadGuard
-        .into_boxed()
-        .to_string()
-        .contains("read guard"));
+    assert!(
+        Error::<&str>::HoldsReadGuard
+            .into_boxed()
+            .to_string()
+            .contains("read guard")
+    );
     let timed_out = WriteLockError::TimedOut { limit: MINUTE };
     assert!(timed_out.to_string().contains("60s"));
     let created = Error::Create(Arc::new(std::fmt::Error));
@@ -318,10 +314,9 @@ fn sizes() {
     assert_eq!(size_of::<Origin>(), 1);
     assert!(size_of::<Error<u8>>() <= 40);
     // What a lease is sent about with; and an answer, which may hold the value itself.
-    assert_eq!(size_of::<PileRef<'_, [u64; 99]>>(), 16);
-    assert_eq!(size_of::<Creating<'_, [u64; 99]>>(), 24);
-    assert_eq!(size_of::<Lease<PileRef<'_, [u64; 99]>, [u64; 99]>>(), 32);
-    assert_eq!(size_of::<Lease<Arc<Dogpile<[u64; 99]>>, [u64; 99]>>(), 24);
+    assert_eq!(size_of::<Creating<'_, [u64; 99]>>(), 32);
+    assert_eq!(size_of::<Lease<'_, [u64; 99]>>(), 40);
+    assert_eq!(size_of::<Lease<'static, [u64; 99]>>(), 40);
     assert_eq!(size_of::<Superseded<[u64; 99]>>(), 8);
     assert!(size_of::<Busy<'_, [u64; 99]>>() <= 80);
     assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 88);
@@ -357,8 +352,7 @@ mod asynchronous {
     use super::*;
 
     assert_impl! {
-        Background<'static, String, PileRef<'static, String>>: Send, Sync, Unpin, Copy, Debug;
-        Background<'static, String, &'static Arc<Dogpile<String>>>: Send, Sync, Unpin, Copy, Debug;
+        Background<'static, String>: Send, Sync, Unpin, Copy, Debug;
         Wait<'static, String>: Send, Sync, Unpin, Debug;
         Job: Send, Unpin, Debug, std::future::Future;
         Refused: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe, StdError;

@@ -1,6 +1,6 @@
 //! The promises to async callers, and to threads beside them.
 
-use std::future::{pending, Future};
+use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +14,8 @@ use dogpile::{
     Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
 };
 
-use crate::support::{burst, bursts, manual, until, within, Census, Runs, MINUTE, NANO, SECOND};
-use crate::tasks::{block_on, on_runtimes, poll, poll_by, steps, until_task, Alarm, Boxed, Spawn};
+use crate::support::{Census, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
+use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
 /// A creation that never ends.
 async fn never<T>() -> T {
@@ -138,7 +138,7 @@ mod first_call_waits {
             }
             assert_eq!((runs.count(), pile.waiters()), (1, 0));
         }
-        fn waits(pile: &Arc<Dogpile<i32>>) -> impl Future<Output = ()> + Send {
+        fn waits(pile: &Arc<Dogpile<i32>>) -> impl Future<Output = ()> + Send + use<> {
             let pile = Arc::clone(pile);
             async move {
                 let value = pile.get_or_create_async(never).await;

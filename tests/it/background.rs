@@ -1,10 +1,10 @@
 //! Creations in the background: what becomes of them, of their callers, and of the executors.
 
 use std::convert::Infallible;
-use std::future::{pending, Future};
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
@@ -16,8 +16,8 @@ use dogpile::{
     Origin, Refused,
 };
 
-use crate::support::{burst, manual, until, within, Runs, MINUTE, NANO, SECOND};
-use crate::tasks::{block_on, on_runtimes, poll, poll_by, steps, until_task, Alarm, Spawn};
+use crate::support::{MINUTE, NANO, Runs, SECOND, burst, manual, until, within};
+use crate::tasks::{Alarm, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
 /// Keeps jobs until the test runs them; can be full, and shut down.
 #[derive(Default)]
@@ -604,7 +604,7 @@ fn what_a_creator_knows_holds_the_pile() {
     let pile = Arc::new(Dogpile::new(MINUTE));
     for run in [true, false] {
         let call = pile.background(&shelf).accept(Accept::New);
-        let create = |creating: Creating<'static, u32, Arc<Dogpile<u32>>>| {
+        let create = |creating: Creating<'static, u32>| {
             assert!(creating.fence() > 0);
             Ok::<_, Infallible>(Created::new(1))
         };
@@ -661,7 +661,7 @@ mod kept_elsewhere {
             Ok(Some(found).filter(|&found| found > 0).into())
         }
 
-        fn call(&self) -> Background<'_, u32, &Arc<Dogpile<u32>>> {
+        fn call(&self) -> Background<'_, u32> {
             self.pile.background(&self.shelf)
         }
 
@@ -830,7 +830,7 @@ fn herds_of_which_most_are_dropped() {
                             let call = calls.acquire_async(create, look);
                             polled(number, async { *call.await.unwrap() }).await
                         } else {
-                            let create = |creating: Creating<'static, _, _>| async move {
+                            let create = |creating: Creating<'static, _>| async move {
                                 let value = create().await;
                                 drop(creating);
                                 value.map(Created::new)

@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Clock, Dogpile, Error, ManualClock, Origin, Owned, Tick};
 
-use crate::support::{manual, until, within, Census, Runs, HOUR, MINUTE, NANO, SECOND};
+use crate::support::{Census, HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 
 mod a_ttl_of_zero {
     use super::*;
@@ -363,7 +363,9 @@ fn newer_than_a_superseded_value() {
             1
         });
         assert_eq!(mine.origin(), Origin::Superseded);
-        let newer = pile.call().accept(Accept::NewerThan(&mine));
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&mine)));
         let guard = newer.get_or_create(|| 2).unwrap();
         assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
         let guard = newer.get_or_create(|| 3).unwrap();
@@ -454,7 +456,7 @@ fn values_of_any_size() {
         none.set(());
         assert_eq!(
             none.call()
-                .accept(Accept::NewerThan(&guard))
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&guard)))
                 .get_or_create(|| ())
                 .unwrap()
                 .origin(),

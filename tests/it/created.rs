@@ -7,7 +7,7 @@ use std::time::Duration;
 use dogpile::{Accept, Created, Creating, Dogpile, Error, Guard, Origin, Owned, Tick};
 
 use crate::support::{
-    burst, bursts, manual, until, within, Census, Counted, HOUR, MINUTE, NANO, SECOND,
+    Census, Counted, HOUR, MINUTE, NANO, SECOND, burst, bursts, manual, until, within,
 };
 
 #[derive(Debug, PartialEq)]
@@ -446,7 +446,9 @@ mod unchanged {
         drop(renew(&pile, unchanged));
         assert!(!pile.expire_if(&seen));
         assert!(!pile.invalidate_if(&seen));
-        let call = pile.call().accept(Accept::NewerThan(&seen));
+        let call = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         let newer = call.get_or_create_with(|_| Err(Down(1))).unwrap();
         assert_eq!(newer.origin(), Origin::Fresh);
     }

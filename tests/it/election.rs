@@ -1,14 +1,14 @@
 //! Who creates, who waits, and who goes on with the old value.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Error, Origin};
 
 use crate::support::{
-    burst, bursts, hooked, manual, until, within, Gate, HookedClock, Runs, MINUTE, NANO, READINGS,
+    Gate, HookedClock, MINUTE, NANO, READINGS, Runs, burst, bursts, hooked, manual, until, within,
 };
 
 mod one_creator {
@@ -645,11 +645,7 @@ mod no_starvation {
 
     /// A waiter whose new look at the pile always comes after somebody else has taken the lease:
     /// the worst luck there is, made by a gate in its clock.
-    fn outlasts(
-        accept: Accept<'static, usize>,
-        disturbances: usize,
-        disturb: fn(&Dogpile<usize>),
-    ) -> usize {
+    fn outlasts(accept: Accept, disturbances: usize, disturb: fn(&Dogpile<usize>)) -> usize {
         within(move || {
             let clock = Arc::new(HookedClock::default());
             let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock).build());

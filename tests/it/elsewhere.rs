@@ -20,17 +20,16 @@
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Acquired, Attempt, Created, Dogpile, Error, Lease, Lookup, ManualClock, Origin,
-    PileRef, Tick,
+    Accept, Acquired, Attempt, Created, Dogpile, Error, Lease, Lookup, ManualClock, Origin, Tick,
 };
 
 use crate::support::{
-    burst, bursts, manual, until, within, Census, Runs, HOUR, MINUTE, NANO, SECOND,
+    Census, HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within,
 };
 
 #[derive(Debug, PartialEq)]
@@ -105,7 +104,7 @@ fn create(pile: &Dogpile<u32>, value: u32) {
     );
 }
 
-fn lease(pile: &Dogpile<u32>) -> Lease<PileRef<'_, u32>, u32> {
+fn lease(pile: &Dogpile<u32>) -> Lease<'_, u32> {
     match pile.attempt() {
         Attempt::Lease(lease) => lease,
         other => panic!("{other:?}"),
@@ -1159,7 +1158,9 @@ mod wishes {
         let pile = Dogpile::new(MINUTE);
         create(&pile, 1);
         let seen = pile.peek().unwrap();
-        let newer = pile.call().accept(Accept::NewerThan(&seen));
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         let answer = newer.acquire(|| Ok(2), || here(1));
         assert_eq!(show(answer), (2, Origin::CreatedHere));
         // What is found now is newer.
@@ -1176,7 +1177,9 @@ mod wishes {
         let pile = Dogpile::new(MINUTE);
         create(&pile, 1);
         let seen = pile.peek().unwrap();
-        let newer = pile.call().accept(Accept::NewerThan(&seen));
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         let answer = newer.acquire(never, || {
             create(&pile, 2);
             here(1)
@@ -1191,7 +1194,9 @@ mod wishes {
         create(&pile, 2);
         clock.advance(MINUTE + NANO);
         let _renewal = lease(&pile);
-        let newer = pile.call().accept(Accept::NewerThan(&seen));
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         let answer = newer.acquire(never, || here(2));
         assert_eq!(show(answer), (2, Origin::Stale));
     }

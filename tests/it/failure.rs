@@ -11,7 +11,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{Arc, mpsc};
 use std::task::Waker;
 use std::thread;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use std::time::Duration;
 use dogpile::{Accept, Clock, Dogpile, Error, ManualClock, Origin, Tick};
 
 use crate::support::{
-    burst, bursts, hooked, manual, until, within, Gate, HookedClock, Runs, HOUR, MINUTE, NANO,
-    SECOND,
+    Gate, HOUR, HookedClock, MINUTE, NANO, Runs, SECOND, burst, bursts, hooked, manual, until,
+    within,
 };
 
 mod error_reaches_everyone_once {

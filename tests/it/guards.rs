@@ -10,15 +10,15 @@
 //! ```
 
 use std::fmt;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Error, Guard, Origin, Owned};
 
-use crate::support::{burst, bursts, manual, until, within, Census, OnDrop, HOUR, MINUTE};
+use crate::support::{Census, HOUR, MINUTE, OnDrop, burst, bursts, manual, until, within};
 
 mod guard_keeps_value {
     use super::*;
@@ -173,11 +173,12 @@ mod publish_never_waits_for_readers {
                 assert!(pile.is_fresh());
             }
             assert_eq!(held[0].number, 0);
-            assert!(held
-                .iter()
-                .skip(1)
-                .zip(1..)
-                .all(|(guard, number)| guard.number == number));
+            assert!(
+                held.iter()
+                    .skip(1)
+                    .zip(1..)
+                    .all(|(guard, number)| guard.number == number)
+            );
             assert_eq!(census.live(), 101);
             drop(held);
             assert_eq!(census.live(), 1);

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, Barrier, Mutex, OnceLock};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::thread;
 
 use dogpile::{Attempt, Dogpile, Guard, Origin, Owned};
 
-use crate::support::{burst, bursts, within, Census, Counted, OnDrop, MINUTE};
+use crate::support::{Census, Counted, MINUTE, OnDrop, burst, bursts, within};
 
 /// More than a thread can show at once without counting.
 const MANY: u32 = 20;
@@ -333,10 +333,12 @@ mod many_guards_at_once {
             taken.push(pile.peek().unwrap());
             pile.set(census.value(number));
         }
-        assert!(taken
-            .iter()
-            .zip(0..)
-            .all(|(guard, number)| guard.number == number));
+        assert!(
+            taken
+                .iter()
+                .zip(0..)
+                .all(|(guard, number)| guard.number == number)
+        );
         assert_eq!(census.live(), guards as isize + 1);
         drop_all(taken, &census);
         assert_eq!(census.live(), 1);
@@ -385,10 +387,12 @@ mod many_guards_at_once {
                 }
             });
             assert_eq!(census.live(), 513);
-            assert!(taken
-                .iter()
-                .zip(0..)
-                .all(|(guard, number)| guard.number == number));
+            assert!(
+                taken
+                    .iter()
+                    .zip(0..)
+                    .all(|(guard, number)| guard.number == number)
+            );
             // A reader of the current value sees nothing of them.
             assert_eq!(pile.peek().unwrap().number, 512);
             while !taken.is_empty() {
@@ -527,14 +531,15 @@ mod dropped_in_the_middle_of_something {
                 pile.set(link(number, pile.peek()));
             }
             assert_eq!(census.live(), 101);
-            assert!(pile
-                .peek()
-                .unwrap()
-                .before
-                .as_ref()
-                .unwrap()
-                .before
-                .is_some());
+            assert!(
+                pile.peek()
+                    .unwrap()
+                    .before
+                    .as_ref()
+                    .unwrap()
+                    .before
+                    .is_some()
+            );
             pile.set(link(0, None));
             assert_eq!(census.live(), 1);
             pile.invalidate();
@@ -705,10 +710,11 @@ fn a_pile_goes_while_handles_are_out() {
         let other = Dogpile::with_value(MINUTE, census.value(100));
         other.set(census.value(101));
         let elsewhere = thread::spawn(move || {
-            assert!(kept
-                .chunks(3)
-                .zip(0..)
-                .all(|(some, number)| some[0].number == number));
+            assert!(
+                kept.chunks(3)
+                    .zip(0..)
+                    .all(|(some, number)| some[0].number == number)
+            );
             drop(kept);
         });
         elsewhere.join().unwrap();

@@ -1,20 +1,18 @@
 //! The election for those who embed it: `attempt`, the lease, and the news that another has it.
 
 use std::mem;
-use std::sync::{mpsc, Arc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{
-    Accept, Attempt, Busy, Created, Dogpile, Error, Hold, Lease, Origin, Outcome, PileRef,
-};
+use dogpile::{Accept, Attempt, Busy, Created, Dogpile, Error, Lease, Origin, Outcome};
 
-use crate::support::{manual, until, within, Census, HOUR, MINUTE, NANO, SECOND};
+use crate::support::{Census, HOUR, MINUTE, NANO, SECOND, manual, until, within};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
 
-fn leased<T, P: Hold<T>>(attempt: Attempt<'_, T, P>) -> Lease<P, T> {
+fn leased<T, L: std::fmt::Debug>(attempt: Attempt<'_, T, L>) -> L {
     match attempt {
         Attempt::Lease(lease) => lease,
         Attempt::Hit(_) => panic!("a hit"),
@@ -39,7 +37,7 @@ fn hit(attempt: Attempt<'_, u32>) -> (u32, Origin) {
     }
 }
 
-fn lease<T>(pile: &Dogpile<T>) -> Lease<PileRef<'_, T>, T> {
+fn lease<T>(pile: &Dogpile<T>) -> Lease<'_, T> {
     leased(pile.attempt())
 }
 
@@ -96,14 +94,18 @@ mod attempt {
         let seen = pile.peek().unwrap();
         drop(leased(pile.call().max_age(Duration::ZERO).attempt()));
         drop(leased(
-            pile.call().accept(Accept::NewerThan(&seen)).attempt(),
+            pile.call()
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)))
+                .attempt(),
         ));
         let renewal = leased(pile.call().accept(Accept::New).attempt());
         // It is fresh to those who ask for nothing else.
         assert_eq!(hit(pile.attempt()), (1, Origin::Fresh));
         assert_eq!(hit(pile.call().accept(Accept::Fresh).attempt()).0, 1);
         drop(renewal.publish(2));
-        let newer = pile.call().accept(Accept::NewerThan(&seen));
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         assert_eq!(hit(newer.attempt()), (2, Origin::Fresh));
         pile.expire();
         let renewal = lease(&pile);
@@ -339,10 +341,10 @@ mod given_up_is_free {
 mod kept_for_ever {
     use super::*;
 
-    type Kept<'a> = Option<Lease<PileRef<'a, u32>, u32>>;
+    type Kept<'a> = Option<Lease<'a, u32>>;
 
     /// `keep` keeps it until the end of the test, or does not even that.
-    fn bears(keep: for<'a> fn(Lease<PileRef<'a, u32>, u32>) -> Kept<'a>) {
+    fn bears(keep: for<'a> fn(Lease<'a, u32>) -> Kept<'a>) {
         within(move || {
             let (clock, builder) = manual(MINUTE);
             let pile = builder.build();
@@ -408,7 +410,7 @@ mod sent_to_another_thread {
 
     /// Two wait here while the lease ends over there.
     fn ended_there(
-        end: impl FnOnce(Lease<PileRef<'_, u32>, u32>) + Send + 'static,
+        end: impl FnOnce(Lease<'_, u32>) + Send + 'static,
         got: fn(Result<u32, Error<Down>>) -> bool,
     ) {
         within(move || {
@@ -588,7 +590,7 @@ mod busy {
 
     #[test]
     fn elects_anew_after_a_creation_that_brought_nothing() {
-        type End = fn(&Dogpile<u32>, Lease<PileRef<'_, u32>, u32>);
+        type End = fn(&Dogpile<u32>, Lease<'_, u32>);
         let ends: [End; 3] = [
             |_, lease| drop(lease),
             |pile, lease| {

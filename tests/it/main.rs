@@ -21,6 +21,9 @@ mod guards;
 mod hazards;
 mod lease;
 mod mistakes;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod send_probe;
+mod sizes_probe;
 mod stress;
 mod support;
 mod sync_reader;

@@ -1,14 +1,14 @@
 //! The known ways to get it wrong, each seen in a shipped library, by their numbers. Those about
 //! async callers, background creations and the reader-writer pile come with these.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Origin};
 
-use crate::support::{burst, bursts, manual, until, within, Runs, MINUTE, NANO, SECOND};
+use crate::support::{MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
 
 /// 1: a time stamp taken at the end decides invalidation. Whatever the clock does meanwhile, what
 /// counts is that the creation began before.
@@ -277,7 +277,9 @@ fn m14_sixty_four_callers_one_renewal() {
                     assert!(!seen.contains(&2));
                     seen_by_all.wait();
                     keys.expire_if(&seen);
-                    let call = keys.call().accept(Accept::NewerThan(&seen));
+                    let call = keys
+                        .call()
+                        .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                     let newer = call.get_or_create(|| runs.run(|| vec![1, 2])).unwrap();
                     assert!(newer.contains(&2));
                     drop(seen);
@@ -327,9 +329,9 @@ mod asynchronous {
     use std::task::Poll;
 
     use super::*;
-    use crate::tasks::{block_on, poll, poll_by, steps, Alarm};
-    use dogpile::executor::{Executor, Job, Thread};
+    use crate::tasks::{Alarm, block_on, poll, poll_by, steps};
     use dogpile::Refused;
+    use dogpile::executor::{Executor, Job, Thread};
 
     /// 5: a creator that panics, in the call or in a poll, leaves its waiters neither waiting nor
     /// with a value that is not there.

@@ -2,14 +2,14 @@
 //! a witness looks for, and a witness that looks at a broken pile, to show that it does find it.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Error, Origin};
 
-use crate::support::{burst, bursts, within, MINUTE};
+use crate::support::{MINUTE, burst, bursts, within};
 
 /// What is said of a pile: how many creators are at it, and what was invalidated when.
 #[derive(Default)]
@@ -101,7 +101,9 @@ fn step(pile: &Dogpile<u64>, witness: &Witness, dice: u64) {
             let seen = pile.peek();
             if let Some(seen) = seen {
                 pile.expire_if(&seen);
-                let call = pile.call().accept(Accept::NewerThan(&seen));
+                let call = pile
+                    .call()
+                    .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                 drop(call.get_or_create(create));
             }
         }

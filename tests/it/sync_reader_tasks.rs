@@ -1,7 +1,7 @@
 //! Readers and writers that are tasks, with threads among them.
 
 use std::convert::Infallible;
-use std::future::{pending, Future};
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use dogpile::{
     Accept, Created, Error, Lookup, Origin, ReadGuard, SyncReaderDogpile, WriteLockError,
 };
 
-use crate::support::{manual, until, within, Runs, HOUR, MINUTE, NANO, SECOND};
-use crate::tasks::{block_on, on_runtimes, poll, poll_by, steps, until_task, Alarm, Boxed, Spawn};
+use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
+use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
 type Pile = SyncReaderDogpile<u32>;
 
@@ -135,7 +135,9 @@ fn as_the_blocking_forms() {
         drop(value);
         let value = block_on(pile.get_or_create_async(never));
         assert_eq!((*value, value.origin()), (1, Origin::Fresh));
-        let newer = pile.call().newer_than(&value);
+        let newer = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&value)));
         drop(value);
         let value = block_on(newer.get_or_create_async(|| async { 2 })).unwrap();
         assert_eq!((*value, value.origin()), (2, Origin::CreatedHere));

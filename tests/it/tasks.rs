@@ -1,15 +1,15 @@
 //! What the tests of tasks share: polls one at a time, wakers that count, runtimes of each kind.
 
-use std::future::{poll_fn, Future};
+use std::future::{Future, poll_fn};
 use std::ops::DerefMut;
-use std::pin::{pin, Pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{within, LIMIT};
+use crate::support::{LIMIT, within};
 
 /// Counts how often it is woken.
 #[derive(Default)]

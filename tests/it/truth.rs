@@ -23,13 +23,13 @@
 //! ```
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Clock, Dogpile, ManualClock, Origin, SystemClock, Tick};
 
-use crate::support::{manual, until, within, Runs, HOUR, MINUTE, NANO, SECOND};
+use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 
 /// The table of what a caller gets, row by row.
 mod table {
@@ -382,18 +382,21 @@ mod set_wins {
             let seen = pile.peek().unwrap();
             thread::scope(|threads| {
                 drop(pile.refresh(|| {
-                    let waiters = [Accept::New, Accept::NewerThan(&seen)].map(|accept| {
-                        let pile = &pile;
-                        threads.spawn(move || {
-                            let call = pile.call().accept(accept);
-                            *call.get_or_create(|| panic!("a second creator")).unwrap()
-                        })
-                    });
+                    let waiters = [Accept::New, Accept::NewerThan(dogpile::Guard::seen(&seen))]
+                        .map(|accept| {
+                            let pile = &pile;
+                            threads.spawn(move || {
+                                let call = pile.call().accept(accept);
+                                *call.get_or_create(|| panic!("a second creator")).unwrap()
+                            })
+                        });
                     until(|| pile.waiters() == 2);
                     pile.set(9);
-                    assert!(waiters
-                        .into_iter()
-                        .all(|waiter| waiter.join().unwrap() == 9));
+                    assert!(
+                        waiters
+                            .into_iter()
+                            .all(|waiter| waiter.join().unwrap() == 9)
+                    );
                     Ok::<_, ()>(1)
                 }));
             });
@@ -587,7 +590,9 @@ mod what_i_saw {
         create: impl FnOnce() -> u32,
     ) -> u32 {
         pile.expire_if(seen);
-        let call = pile.call().accept(Accept::NewerThan(seen));
+        let call = pile
+            .call()
+            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
         *call.get_or_create(create).unwrap()
     }
 
@@ -721,7 +726,9 @@ mod what_i_saw {
                     runs.run(|| {
                         threads.spawn(|| {
                             assert!(pile.expire_if(&seen));
-                            let call = pile.call().accept(Accept::NewerThan(&seen));
+                            let call = pile
+                                .call()
+                                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                             let guard = call.get_or_create(|| runs.run(|| 2)).unwrap();
                             assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
                         });
@@ -742,7 +749,9 @@ mod what_i_saw {
         within(|| {
             let pile = Dogpile::with_value(MINUTE, 0);
             let seen = pile.peek().unwrap();
-            let newer = pile.call().accept(Accept::NewerThan(&seen));
+            let newer = pile
+                .call()
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
             thread::scope(|threads| {
                 drop(pile.refresh(|| {
                     threads.spawn(|| {
@@ -772,7 +781,9 @@ mod what_i_saw {
             drop(pile.get_or_create(|| {
                 thread::scope(|threads| {
                     threads.spawn(|| {
-                        let call = pile.call().accept(Accept::NewerThan(&seen));
+                        let call = pile
+                            .call()
+                            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                         let guard = call.get_or_create(|| panic!("a second creator")).unwrap();
                         assert_eq!((*guard, guard.origin()), (1, Origin::Stale));
                     });
@@ -787,7 +798,9 @@ mod what_i_saw {
         within(|| {
             let pile = Dogpile::with_value(MINUTE, 1);
             let seen = pile.peek().unwrap();
-            let call = pile.call().accept(Accept::NewerThan(&seen));
+            let call = pile
+                .call()
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
             let guard = call.get_or_create(|| 2).unwrap();
             assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
         });
@@ -801,7 +814,9 @@ mod what_i_saw {
             let seen = pile.peek().unwrap();
             pile.set(1);
             pile.expire();
-            let call = pile.call().accept(Accept::NewerThan(&seen));
+            let call = pile
+                .call()
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
             assert_eq!(*call.get_or_create(|| 2).unwrap(), 2);
         });
     }
@@ -817,7 +832,9 @@ mod what_i_saw {
             thread::scope(|threads| {
                 drop(pile.get_or_create(|| {
                     threads.spawn(|| {
-                        let call = pile.call().accept(Accept::NewerThan(&seen));
+                        let call = pile
+                            .call()
+                            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                         let guard = call.get_or_create(|| panic!("a second creator")).unwrap();
                         assert_eq!((*guard, guard.origin()), (2, Origin::CreatedByAnother));
                     });

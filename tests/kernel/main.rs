@@ -21,7 +21,7 @@ use std::thread;
 use dogpile::{Dogpile, Origin};
 use seccompiler::{SeccompAction, SeccompFilter};
 
-use crate::support::{burst, bursts, within, Census, Counted, MINUTE};
+use crate::support::{Census, Counted, MINUTE, burst, bursts, within};
 
 const CHILD: &str = "DOGPILE_TEST_CHILD";
 

@@ -26,13 +26,13 @@
 //! + Demand::New => 0,
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dogpile::{
     Accept, Attempt, Busy, Call, Created, Dogpile, Error, Guard, Lease, ManualClock, Origin,
-    Outcome, PileRef,
+    Outcome,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
@@ -256,7 +256,7 @@ struct Pair<'a> {
     /// The last name that was given to a value, an error or a wait.
     last: Id,
     /// With its number in the specification.
-    lease: Option<(Lease<PileRef<'a, Id>, Id>, u64)>,
+    lease: Option<(Lease<'a, Id>, u64)>,
     waits: Vec<Waiter<'a>>,
     guards: Vec<Guard<'a, Id>>,
     /// Whether this is inside a creator.
@@ -421,7 +421,7 @@ impl<'a> Pair<'a> {
             Accepts::New => (call.accept(Accept::New), Takes::New),
             Accepts::NewerThan(back) => match self.guards.iter().nth_back(back) {
                 Some(guard) => (
-                    call.accept(Accept::NewerThan(guard)),
+                    call.accept(Accept::NewerThan(dogpile::Guard::seen(guard))),
                     Takes::NewerThan(**guard),
                 ),
                 None => (call, Takes::Stale),

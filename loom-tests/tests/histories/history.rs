@@ -1,14 +1,14 @@
 //! What happened: the calls of each thread, with stamps from one counter.
 
 use std::fmt;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use dogpile::{Accept, Dogpile, Error, Guard, ManualClock, Origin};
 
-use crate::program::{duration, Demand, Form, Get, Makes, Op, Program, Wait, WAIT};
+use crate::program::{Demand, Form, Get, Makes, Op, Program, WAIT, Wait, duration};
 use crate::spec::Id;
-use crate::threads::{block_on, scope, yield_now, AtomicU64, Ordering};
+use crate::threads::{AtomicU64, Ordering, block_on, scope, yield_now};
 
 /// The calls of each thread, one after the other.
 pub(crate) type History = Vec<Vec<Call>>;
@@ -200,7 +200,7 @@ impl<'a> Thread<'a> {
             Wait::Once => call = call.wait(duration(WAIT)),
         }
         call = call.accept(match (get.takes, &self.guard) {
-            (Demand::NewerThanSeen, Some(guard)) => Accept::NewerThan(guard),
+            (Demand::NewerThanSeen, Some(guard)) => Accept::NewerThan(dogpile::Guard::seen(guard)),
             (Demand::Stale | Demand::NewerThanSeen, _) => Accept::Stale,
             (Demand::Fresh, _) => Accept::Fresh,
             (Demand::New, _) => Accept::New,

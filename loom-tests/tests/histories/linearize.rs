@@ -11,7 +11,7 @@ use std::fmt::Write;
 use dogpile::Origin;
 
 use crate::history::{Answer, Call, History};
-use crate::program::{Demand, Form, Get, Makes, Op, Wait, WAIT};
+use crate::program::{Demand, Form, Get, Makes, Op, WAIT, Wait};
 use crate::spec::{Look, Spec, Takes, Time, Told};
 
 /// How far a search has got.

@@ -10,14 +10,14 @@
 //! + self.lease > self.generation
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use dogpile::{Dogpile, Guard, Origin};
 use fastrand::Rng;
 
 use crate::small::{seed, times};
-use crate::threads::{scope, yield_now, AtomicU64, Ordering};
+use crate::threads::{AtomicU64, Ordering, scope, yield_now};
 use crate::watchdog::Watchdog;
 
 /// A value, and between which stamps its life began.

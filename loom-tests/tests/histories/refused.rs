@@ -6,7 +6,7 @@ use dogpile::Origin::{self, *};
 
 use crate::history::{Answer, Call, History};
 use crate::linearize::check;
-use crate::program::{Demand, Form, Get, Makes, Op, Program, Start, Wait, GET};
+use crate::program::{Demand, Form, GET, Get, Makes, Op, Program, Start, Wait};
 use crate::spec::{Settings, Time};
 
 const FAILS: Get = Get {

@@ -19,9 +19,9 @@ use std::env;
 use dogpile::Origin;
 use fastrand::Rng;
 
-use crate::history::{run, Answer, Call};
+use crate::history::{Answer, Call, run};
 use crate::linearize::check;
-use crate::program::{Form, Get, Makes, Op, Program, Start, GET};
+use crate::program::{Form, GET, Get, Makes, Op, Program, Start};
 use crate::spec::{Settings, Time};
 use crate::watchdog::Watchdog;
 

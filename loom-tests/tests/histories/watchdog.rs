@@ -1,7 +1,7 @@
 //! Ends a test that hangs, and says what it was doing.
 
 use std::fmt::Debug;
-use std::io::{stderr, Write};
+use std::io::{Write, stderr};
 use std::process::abort;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;

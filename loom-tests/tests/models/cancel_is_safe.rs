@@ -61,8 +61,8 @@
 //! + drop(job);
 //! ```
 
-use std::future::{pending, poll_fn, Future};
-use std::pin::{pin, Pin};
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
@@ -71,7 +71,7 @@ use dogpile::{Dogpile, Origin, SyncReaderDogpile};
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Counted, Source, HOUR};
+use loom_tests::{Counted, HOUR, Source, model};
 
 type Shared = Arc<(Dogpile<usize>, Source)>;
 

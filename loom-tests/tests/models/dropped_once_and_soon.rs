@@ -13,13 +13,13 @@
 //! + std::mem::forget(state.swap(None));
 //! ```
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dogpile::Dogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Counted, HOUR};
+use loom_tests::{Counted, HOUR, model};
 
 #[test]
 fn among_readers_and_writers() {

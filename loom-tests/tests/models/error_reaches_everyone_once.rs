@@ -20,7 +20,7 @@
 use dogpile::{Dogpile, Error};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 #[test]
 fn typed_untyped_and_not_at_all() {

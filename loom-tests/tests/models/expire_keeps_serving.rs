@@ -28,10 +28,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use dogpile::{Dogpile, Lookup, ManualClock, Origin};
-use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::sync::Arc;
+use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 #[test]
 fn what_began_before_is_published_stale() {

@@ -43,7 +43,7 @@ use dogpile::{Dogpile, Origin};
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 #[test]
 fn one_creates_for_all() {

@@ -15,13 +15,13 @@
 //! + if !self.ended && std::mem::size_of::<P>() == 0 {
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use dogpile::{Attempt, Dogpile, ManualClock};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 /// Runs a creator that does `inside` and then panics.
 fn give_up(pile: &Dogpile<usize>, inside: impl FnOnce()) {

@@ -7,13 +7,13 @@
 //! + Self(unsafe { std::ptr::read(&self.0) })
 //! ```
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::Arc as StdArc;
+use std::sync::atomic::AtomicUsize;
 
 use dogpile::Dogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Counted, HOUR};
+use loom_tests::{Counted, HOUR, model};
 
 fn meddled_with(meddle: fn(&Dogpile<Counted>, Counted)) {
     model(move || {

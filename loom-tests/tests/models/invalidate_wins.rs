@@ -26,10 +26,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use dogpile::{Dogpile, Lookup, Origin};
-use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::sync::Arc;
+use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 #[derive(Default)]
 struct World {

@@ -21,7 +21,7 @@ use std::convert::Infallible;
 use dogpile::{Dogpile, Lookup, Origin};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 /// A pile, and a store that loses everything.
 fn miss(pile: &Dogpile<usize>, source: &Source) -> usize {

@@ -21,7 +21,7 @@
 use dogpile::SyncReaderDogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, File, HOUR};
+use loom_tests::{File, HOUR, model};
 
 fn with_a_writer(read: fn(&SyncReaderDogpile<usize>, &File)) {
     model(move || {

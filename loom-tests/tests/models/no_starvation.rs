@@ -11,7 +11,7 @@
 use dogpile::Dogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 #[test]
 fn one_invalidation_costs_one_creation_more() {

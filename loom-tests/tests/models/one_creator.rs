@@ -14,7 +14,7 @@
 use dogpile::Dogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 /// Two callers, and `meddle` done to the pile by a third thread meanwhile.
 fn two_callers_and(meddle: fn(&Dogpile<usize>)) {

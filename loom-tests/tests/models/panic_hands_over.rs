@@ -5,12 +5,12 @@
 //! - self.place.pile().pile.give_up(self.fence);
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use dogpile::Dogpile;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 /// A caller whose creator panics if it is the first to run.
 fn call(pile: &Dogpile<usize>, source: &Source) -> Result<usize, ()> {

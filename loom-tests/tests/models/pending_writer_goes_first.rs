@@ -35,10 +35,10 @@
 //! ```
 
 use dogpile::SyncReaderDogpile;
-use loom_tests::sync::atomic::{AtomicBool, Ordering};
 use loom_tests::sync::Arc;
+use loom_tests::sync::atomic::{AtomicBool, Ordering};
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 fn pile() -> Arc<SyncReaderDogpile<usize>> {
     Arc::new(SyncReaderDogpile::with_value(HOUR, 0))

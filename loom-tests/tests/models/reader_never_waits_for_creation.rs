@@ -24,7 +24,7 @@
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 type Pile = SyncReaderDogpile<usize>;
 

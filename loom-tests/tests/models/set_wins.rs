@@ -13,7 +13,7 @@
 use dogpile::{Dogpile, Origin};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 #[test]
 fn over_a_creation_that_began_before() {

@@ -14,7 +14,7 @@
 use dogpile::{Dogpile, Origin};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 #[test]
 fn callers_inside_the_creation() {

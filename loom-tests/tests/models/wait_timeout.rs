@@ -39,7 +39,7 @@ use dogpile::{Dogpile, ManualClock};
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{model, HOUR};
+use loom_tests::{HOUR, model};
 
 const LIMIT: Duration = Duration::from_secs(1);
 

@@ -26,10 +26,10 @@
 //! ```
 
 use dogpile::{Accept, Dogpile};
-use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::sync::Arc;
+use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
-use loom_tests::{model, Source, HOUR};
+use loom_tests::{HOUR, Source, model};
 
 #[test]
 fn two_who_find_the_same_fault_cause_one_renewal() {
@@ -47,7 +47,7 @@ fn two_who_find_the_same_fault_cause_one_renewal() {
                     pile.expire_if(&guard);
                     let newer = pile
                         .call()
-                        .accept(Accept::NewerThan(&guard))
+                        .accept(Accept::NewerThan(dogpile::Guard::seen(&guard)))
                         .get_or_create(|| source.create());
                     assert_eq!(*newer.unwrap(), 1);
                 })
@@ -79,7 +79,7 @@ fn newer_means_begun_after_the_fault_was_seen() {
         if pile.expire_if(&seen) {
             let newer = pile
                 .call()
-                .accept(Accept::NewerThan(&seen))
+                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)))
                 .get_or_create(|| truth.load(Ordering::Acquire));
             assert_eq!(*newer.unwrap(), 2, "begun before the fault was seen");
         }

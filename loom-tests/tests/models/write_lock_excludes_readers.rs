@@ -78,7 +78,7 @@ use dogpile::{ManualClock, SyncReaderDogpile, WriteLockError};
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
-use loom_tests::{model, File, HOUR};
+use loom_tests::{File, HOUR, model};
 
 /// A pile with a value, and the file that its readers read.
 struct Shared {

@@ -53,7 +53,7 @@
 use dogpile::{Accept, Created, Creating, Origin, SyncReaderDogpile};
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
-use loom_tests::{model, File, HOUR};
+use loom_tests::{File, HOUR, model};
 
 /// A pile whose value is the version of the file that it goes with.
 struct Shared {

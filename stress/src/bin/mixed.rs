@@ -15,11 +15,11 @@
 use std::cell::UnsafeCell;
 use std::env;
 use std::future::Future;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 #[derive(Default)]
 struct Parcels<'a> {
     guards: Mutex<Vec<Guard<'a, Payload>>>,
-    leases: Mutex<Vec<Lease<Arc<Dogpile<Payload>>, Payload>>>,
+    leases: Mutex<Vec<Lease<'static, Payload>>>,
     handles: Mutex<Vec<Owned<Payload>>>,
 }
 
@@ -377,11 +377,7 @@ fn tasks(pile: &Dogpile<Payload>, mut random: Random) {
             let create = || async {
                 pause(pauses).await;
                 let payload = Payload::new(number);
-                if fails {
-                    Err(payload)
-                } else {
-                    Ok(payload)
-                }
+                if fails { Err(payload) } else { Ok(payload) }
             };
             match pile.get_or_try_create_async(create).await {
                 Ok(guard) => {

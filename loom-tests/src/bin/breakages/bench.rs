@@ -11,8 +11,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::breakage::{Breakage, Home};
 use crate::Result;
+use crate::breakage::{Breakage, Home};
 
 /// What finds nothing is done long before.
 const LIMIT: Duration = Duration::from_secs(240);

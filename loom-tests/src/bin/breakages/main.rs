@@ -148,15 +148,17 @@ fn try_all(project: &Path, by: By, breakages: &[Breakage]) -> Result<Vec<Tried>>
     let tried = Mutex::new(BTreeMap::new());
     thread::scope(|threads| {
         for bench in &benches {
-            threads.spawn(|| loop {
-                let next = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((number, breakage)) = next else {
-                    break;
-                };
-                let (verdict, took) = bench.tries(breakage, by);
-                println!("{:<44} {verdict} ({took:.1?})", breakage.name);
-                let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
-                tried.insert(number, Tried { verdict, took });
+            threads.spawn(|| {
+                loop {
+                    let next = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((number, breakage)) = next else {
+                        break;
+                    };
+                    let (verdict, took) = bench.tries(breakage, by);
+                    println!("{:<44} {verdict} ({took:.1?})", breakage.name);
+                    let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
+                    tried.insert(number, Tried { verdict, took });
+                }
             });
         }
     });

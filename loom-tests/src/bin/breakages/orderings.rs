@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::breakage::Breakage;
 use crate::Result;
+use crate::breakage::Breakage;
 
 /// What must be in a breakage. (Relaxed is as weak as it gets.)
 const STRONG: [&str; 6] = [

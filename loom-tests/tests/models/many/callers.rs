@@ -14,12 +14,12 @@
 //! + Told::Failed(failure) => Outcome::Failed(failure),
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dogpile::{Accept, Attempt, Clock, Dogpile, Error, Guard, ManualClock, Origin, Outcome};
-use loom_tests::{draw, large_model, let_others_run, thread, Call, Value, Witness};
+use loom_tests::{Call, Value, Witness, draw, large_model, let_others_run, thread};
 
 /// How long a caller waits who does not wait for ever, and how far the clock is moved at a time.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -206,7 +206,9 @@ impl World {
             7 => {
                 let Some(seen) = pile.peek() else { return };
                 self.check(&call, &seen);
-                let newer = pile.call().accept(Accept::NewerThan(&seen));
+                let newer = pile
+                    .call()
+                    .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
                 let newer = newer.get_or_create(|| self.create()).unwrap();
                 self.check(&call, &newer);
                 assert_ne!(newer.number(), seen.number(), "the same again");

@@ -9,7 +9,7 @@
 //! + if any_free_of(&self.slots).is_none() {
 //! ```
 
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use dogpile::{
     Accept, Clock, Created, Creating, Error, ManualClock, Origin, ReadGuard, SyncReaderDogpile,
     WriteGuard, WriteLockError,
 };
-use loom_tests::{draw, large_model, let_others_run, thread, Call, File, Value, Witness};
+use loom_tests::{Call, File, Value, Witness, draw, large_model, let_others_run, thread};
 
 const LIMIT: Duration = Duration::from_secs(1);
 const TTL: Duration = Duration::from_secs(2);

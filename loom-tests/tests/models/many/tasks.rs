@@ -7,7 +7,7 @@
 //! - let _inside = Inside::enter(pile);
 //! ```
 
-use std::future::{poll_fn, Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use dogpile::executor::Thread;
 use dogpile::{Attempt, Clock, Outcome};
 use loom_tests::future::{block_on, yield_now};
-use loom_tests::{draw, large_model, thread, Value};
+use loom_tests::{Value, draw, large_model, thread};
 
 use super::callers::World;
 

@@ -1,0 +1,19 @@
+//! What a call gives and takes: the values that it answers with, the lease, what a creator may know
+//! and say, and the door that the call passes.
+
+mod acquired;
+mod created;
+mod door;
+mod guard;
+mod lease;
+mod settings;
+mod site;
+
+pub use self::acquired::{Acquired, Lookup, ReadAcquired};
+pub use self::created::{Created, Creating};
+pub(crate) use self::door::GateHold;
+pub use self::door::{Caller, Door, Entry, Gated, Open};
+pub use self::guard::{Guard, Origin, Owned, Pass, ReadGuard};
+pub use self::lease::{Lease, Superseded};
+pub(crate) use self::settings::Settings;
+pub(crate) use self::site::{Anchor, HasSite, Site};

@@ -1,0 +1,284 @@
+//! The async short forms of [`SyncReaderDogpile`], and its write lock for tasks.
+
+// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+#![allow(clippy::manual_async_fn)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::answer::Caller;
+use crate::answer::ReadGuard;
+use crate::answer::{Created, Creating};
+use crate::answer::{Lookup, ReadAcquired};
+use crate::call::task::Limit;
+use crate::error::{Error, WriteLockError};
+use crate::executor::Timer;
+use crate::pile::SyncReaderDogpile;
+use crate::pile::cannot_answer;
+use crate::pile::{WriteGuard, deadline, refused};
+use crate::policy::Accept;
+use crate::raw::{Closing, Refusal};
+
+/// # Async forms
+///
+/// Tasks and threads share the pile, with its readers and its writers. A guard may live across an
+/// await. It counts for the thread that took it, which runs other tasks too; so an async form cannot
+/// tell whether a guard is its caller's, and does not ask: it waits behind every writer, and a writer
+/// for every reader, on whatever thread they are.
+///
+/// So a task that holds a read guard, and awaits the write lock, a creation that takes it, or another
+/// guard while a writer waits, waits for itself, and nobody notices. Drop guards before such calls.
+/// What bounds them is a time-out of the runtime around the call, or a limit of their own:
+/// [`Call::wait`](crate::Call::wait) with a timer, and
+/// [`acquire_write_lock_for_async`](SyncReaderDogpile::acquire_write_lock_for_async). The blocking
+/// forms go by the thread as ever, and take a guard of any of its tasks for the caller's.
+impl<T> SyncReaderDogpile<T> {
+    /// As [`get_or_create`](SyncReaderDogpile::get_or_create), for tasks.
+    ///
+    /// `create` is called by the elected task alone, which is no reader meanwhile: it may await the
+    /// [write lock](SyncReaderDogpile::acquire_write_lock_async).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates. If called from inside the
+    /// creator of the same pile, which is one poll of its future, with no value to be had:
+    /// [`get_or_try_create_async`](SyncReaderDogpile::get_or_try_create_async) returns that as an
+    /// error.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. If it was elected, its creation is dropped, the lease
+    /// given up and a write lock that was left to it let go: those who wait are woken, and the next
+    /// to come creates. If it waited, for a creation or a writer, nobody notices.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::SyncReaderDogpile;
+    ///
+    /// static WORDS: SyncReaderDogpile<u32> = SyncReaderDogpile::new(Duration::from_secs(60));
+    ///
+    /// # futures::executor::block_on(async {
+    /// let version = WORDS.get_or_create_async(|| async {
+    ///     let write = WORDS.acquire_write_lock_async().await;
+    ///     // Nobody reads. A file could be renamed over another here.
+    ///     drop(write);
+    ///     7
+    /// });
+    /// assert_eq!(*version.await, 7);
+    /// # });
+    /// ```
+    pub fn get_or_create_async<F: Future<Output = T>>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = ReadGuard<'_, T>> {
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().hit(Caller::Task) {
+                return guard;
+            }
+            match self.call().get_or_create_async(create).await {
+                Ok(guard) => guard,
+                Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
+            }
+        }
+    }
+
+    /// As [`get_or_try_create`](SyncReaderDogpile::get_or_try_create), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](SyncReaderDogpile::get_or_create_async).
+    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<ReadGuard<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        async move {
+            // A hit sets up nothing more.
+            if let Some(guard) = self.call().hit(Caller::Task) {
+                return Ok(guard);
+            }
+            self.call().get_or_try_create_async(create).await
+        }
+    }
+
+    /// As [`get_or_create_with`](SyncReaderDogpile::get_or_create_with), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on, and the next one creates.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](SyncReaderDogpile::get_or_create_async).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Created, SyncReaderDogpile, WriteLockError};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let pile = SyncReaderDogpile::new(Duration::from_secs(60));
+    /// let value = pile.get_or_create_with_async(|creating| {
+    ///     let pile = &pile;
+    ///     async move {
+    ///         let prepared = String::from("while others read");
+    ///         let write = pile.acquire_write_lock_async().await?;
+    ///         // Nobody reads, until the value is there.
+    ///         write.until_published(&creating);
+    ///         Ok::<_, WriteLockError>(Created::new(prepared))
+    ///     }
+    /// });
+    /// assert_eq!(*value.await.unwrap(), "while others read");
+    /// # });
+    /// ```
+    pub fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
+        &'a self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+    ) -> impl Future<Output = Result<ReadGuard<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        self.call().get_or_create_with_async(create)
+    }
+
+    /// As [`acquire`](SyncReaderDogpile::acquire), for tasks: a reader while the future of `get`
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dogpile::acquire`](crate::Dogpile::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](SyncReaderDogpile::get_or_create_async). A look-up that is dropped
+    /// lets writers in, elects nobody and tells nobody.
+    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
+        &self,
+        create: impl FnOnce() -> F,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<ReadAcquired<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        self.call().acquire_async(create, get)
+    }
+
+    /// As [`refresh`](SyncReaderDogpile::refresh), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does; the others go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_create_async`](SyncReaderDogpile::get_or_create_async).
+    pub fn refresh_async<E: Send + Sync + 'static, F>(
+        &self,
+        create: impl FnOnce() -> F,
+    ) -> impl Future<Output = Result<ReadGuard<'_, T>, Error<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let call = self.call().accept(Accept::New);
+        call.get_or_try_create_async(create)
+    }
+
+    /// As [`acquire_write_lock`](SyncReaderDogpile::acquire_write_lock), for tasks: the guard may
+    /// live across an await, and counts for no thread.
+    ///
+    /// It waits for every reader and writer, wherever they are: also for guards of its own task,
+    /// which is not noticed.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteLockError::NoBarrier`] if the kernel came to refuse membarrier(2).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point: then the readers get in again.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::SyncReaderDogpile;
+    /// # futures::executor::block_on(async {
+    /// let pile = SyncReaderDogpile::with_value(Duration::from_secs(60), 7);
+    /// let write = pile.acquire_write_lock_async().await?;
+    /// assert!(pile.peek().is_none());
+    /// drop(write);
+    /// assert_eq!(*pile.peek().unwrap(), 7);
+    /// # Ok::<_, dogpile::WriteLockError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn acquire_write_lock_async(
+        &self,
+    ) -> impl Future<Output = Result<WriteGuard<'_, T>, WriteLockError>> {
+        self.close_async(None, None)
+    }
+
+    /// As [`acquire_write_lock_async`](SyncReaderDogpile::acquire_write_lock_async), waiting for
+    /// `limit` at most, which `timer` keeps.
+    ///
+    /// # Errors
+    ///
+    /// That, and [`WriteLockError::TimedOut`]: then the readers get in again.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point: then the readers get in again.
+    pub fn acquire_write_lock_for_async<'a>(
+        &'a self,
+        limit: Duration,
+        timer: &'a dyn Timer,
+    ) -> impl Future<Output = Result<WriteGuard<'a, T>, WriteLockError>> {
+        self.close_async(Some(limit), Some(timer))
+    }
+
+    async fn close_async<'a>(
+        &'a self,
+        limit: Option<Duration>,
+        timer: Option<&'a dyn Timer>,
+    ) -> Result<WriteGuard<'a, T>, WriteLockError> {
+        let refused = |refusal: Refusal| refused(refusal, limit);
+        let (pile, gate) = self.parts();
+        let time = &pile.place().settings.time;
+        let mut patience = Limit::new(deadline(time, limit), timer);
+        let mut closing = Closing::new(gate, None);
+        while let Some(awaited) = closing.look().map_err(refused)? {
+            let set = patience.wait(time, awaited).await;
+            if !set.expect("a limit comes with its timer") {
+                closing.look_last().map_err(refused)?;
+                break;
+            }
+        }
+        Ok(WriteGuard::inside(pile, gate))
+    }
+}

@@ -1,0 +1,82 @@
+//! Which values a call takes, and what a value is good for to that call.
+
+use crate::policy::Freshness;
+
+/// Which values a call takes; see [`Call::accept`](crate::Call::accept).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Accept {
+    /// A fresh value, or a stale one while another caller is creating the next. The default.
+    #[default]
+    Stale,
+    /// A fresh value only. While another caller is creating one, the call waits for it.
+    Fresh,
+    /// A value that is newer than the one seen, and was not expired since.
+    ///
+    /// For a caller that found a fault in the value it was given. While there is no newer value, the
+    /// call creates one or waits for one. A creation that runs already does not count if it began
+    /// before the value that was seen was published or set.
+    NewerThan(Seen),
+    /// A value whose creation begins after this call.
+    New,
+}
+
+/// The number of a value: a small token that stands for "what I saw".
+///
+/// [`Guard::seen`](crate::Guard::seen) and its likes give it. It goes to [`Accept::NewerThan`], and to
+/// [`Dogpile::expire_if`](crate::Dogpile::expire_if), `invalidate_if` and `set_if`, of the pile whose
+/// value was seen. Of two values of one pile the newer one has the higher number.
+///
+/// # Panics
+///
+/// In builds with debug assertions, the methods named above panic if the value was seen in another
+/// pile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Seen {
+    pub(crate) number: u64,
+}
+
+/// What has happened to a pile, for calls that do not take every value.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks {
+    /// The number of the last event. A creation with a higher number begins from now on.
+    pub(crate) last: u64,
+    /// The number of the last `expire`. A creation with a higher number began after it.
+    pub(crate) expiry: u64,
+}
+
+/// What the current value is good for to one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Use {
+    /// It is the answer, whoever holds the lease.
+    Now,
+    /// It is the answer while another caller holds the lease.
+    IfLeased,
+    /// It is no answer, or there is no value.
+    No,
+}
+
+impl Accept {
+    /// The number that a value must exceed to answer a call that found the pile with these marks.
+    pub(crate) fn newer_than(self, marks: Marks) -> u64 {
+        match self {
+            Accept::Stale => 0,
+            Accept::Fresh => marks.expiry,
+            Accept::NewerThan(seen) => seen.number.max(marks.expiry),
+            Accept::New => marks.last,
+        }
+    }
+
+    /// What a value with this number and freshness is good for.
+    pub(crate) fn judge(self, newer_than: u64, number: u64, freshness: Freshness) -> Use {
+        let new_enough = match self {
+            Accept::Stale | Accept::Fresh => true,
+            Accept::NewerThan(_) | Accept::New => number > newer_than,
+        };
+        match freshness {
+            Freshness::Fresh if new_enough => Use::Now,
+            Freshness::Stale if new_enough && self != Accept::Fresh => Use::IfLeased,
+            Freshness::Fresh | Freshness::Stale | Freshness::Gone => Use::No,
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! White-box models of the value cell, in both forms of the barrier.
+//!
+//! Each runs a few readers and writers on one cell. A value is read through a cell of loom's, which
+//! dropping it writes: reading what was freed, or is freed without the reading being over, is a race
+//! that loom reports. The number of values alive says whether one is kept for too long.
+//!
+//! ```breakages
+//! probe-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
+//! - self.0.load(Ordering::Acquire).is_null()
+//! + self.0.load(Ordering::Relaxed).is_null()
+//! show-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
+//! - self.0.store(address.cast_mut(), Ordering::Release);
+//! + self.0.store(address.cast_mut(), Ordering::Relaxed);
+//! clear-relaxed | src/raw/slot.rs | two_readers_read_while_one_is_published
+//! - self.0.store(ptr::null_mut(), Ordering::Release);
+//! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
+//! scan-relaxed | src/raw/slot.rs | two_readers_read_while_one_is_published
+//! - self.0.load(Ordering::Acquire)
+//! + self.0.load(Ordering::Relaxed)
+//! registry-load-relaxed | src/raw/registry.rs | two_readers_read_while_one_is_published
+//! - let head = HEAD.load(Ordering::Acquire);
+//! + let head = HEAD.load(Ordering::Relaxed);
+//! registry-add-relaxed | src/raw/registry.rs | two_readers_read_while_one_is_published
+//! - match HEAD.compare_exchange(head, record, Ordering::Release, Ordering::Acquire) {
+//! + match HEAD.compare_exchange(head, record, Ordering::Relaxed, Ordering::Acquire) {
+//! take-over-relaxed | src/raw/registry.rs | a_record_is_taken_over_with_a_guard_in_it
+//! - (self.taken).compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+//! + (self.taken).compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed);
+//! give-back-relaxed | src/raw/registry.rs | a_record_is_taken_over_with_a_guard_in_it
+//! - self.taken.store(false, Ordering::Release);
+//! + self.taken.store(false, Ordering::Relaxed);
+//! second-look-relaxed | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! - let again = self.current.load(Ordering::Acquire);
+//! + let again = self.current.load(Ordering::Relaxed);
+//! swap-relaxed | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! - let old = self.cell.current.swap(new, Ordering::Release);
+//! + let old = self.cell.current.swap(new, Ordering::Relaxed);
+//! no-second-look | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! - if again != node {
+//! + let again = node;
+//! + if false {
+//! no-light-barrier-on-load | src/raw/cell.rs | two_readers_read_while_one_is_published
+//!   slot.show(node.cast());
+//! - barrier::light();
+//! no-light-barrier-on-drop | src/raw/cell.rs | two_readers_read_while_one_is_published
+//!   slot.clear();
+//! - barrier::light();
+//! no-heavy-barrier | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! - let passed = barrier::heavy();
+//! + let passed = true;
+//! light-fence-acquire-release | src/raw/barrier.rs | two_readers_read_while_one_is_published
+//!   // ORDERING: pairs with the fence in `heavy`.
+//! - Barrier::Fences => fence(Ordering::SeqCst),
+//! + Barrier::Fences => fence(Ordering::AcqRel),
+//! heavy-fence-acquire-release | src/raw/barrier.rs | two_readers_read_while_one_is_published
+//!   // ORDERING: pairs with the fence in `light`.
+//! - Barrier::Fences => fence(Ordering::SeqCst),
+//! + Barrier::Fences => fence(Ordering::AcqRel),
+//! on-the-list-before-the-barrier | src/raw/cell.rs | two_writers_and_a_reader
+//! - let passed = barrier::heavy();
+//! - let mut locked = self.cell.lock();
+//! + let mut locked = self.cell.lock();
+//! + locked.inner.retired.get_or_insert_with(Box::default).behind.extend(self.node.take());
+//! + drop(locked);
+//! + let passed = barrier::heavy();
+//! + let mut locked = self.cell.lock();
+//! clear-after-the-look | src/raw/cell.rs | one_reader_reads_twice_while_two_are_published
+//! - slot.clear();
+//! - barrier::light();
+//! - // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
+//! - if cell.current.load(Ordering::Relaxed).cast_const().cast() != address {
+//! + let current = cell.current.load(Ordering::Relaxed).cast_const().cast();
+//! + slot.clear();
+//! + barrier::light();
+//! + if current != address {
+//! no-sweep-on-drop | src/raw/cell.rs | one_reader_reads_twice_while_two_are_published
+//! - cell.sweep();
+//! + let _ = cell;
+//! an-empty-cell-taken-for-the-same | src/raw/cell.rs | nothing_is_left_when_it_is_removed
+//! - if cell.current.load(Ordering::Relaxed).cast_const().cast() != address {
+//! + let current: *const () = cell.current.load(Ordering::Relaxed).cast_const().cast();
+//! + if current != address && !current.is_null() {
+//! no-sweep-after-a-deceiving-look | src/raw/cell.rs | a_guard_keeps_its_own_value_only
+//! - return self.share(true).map(Protected::from);
+//! + return self.share(false).map(Protected::from);
+//! slot-kept-after-a-deceiving-look | src/raw/cell.rs | a_guard_keeps_its_own_value_only
+//! - slot.clear();
+//! - // A scan may have taken the slot seriously.
+//! + // A scan may have taken the slot seriously.
+//! takes-a-share-without-counting | src/raw/cell.rs | readers_without_slots
+//! - let share = locked.current().map(|node| node.clone());
+//! + let share = locked.current().map(|node| unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) });
+//! takes-a-share-after-the-lock | src/raw/cell.rs | readers_without_slots
+//! - let share = locked.current().map(|node| node.clone());
+//! + let node = locked.current().map(|node| node.address());
+//! + drop(locked);
+//! + let locked = self.lock();
+//! + let share = node.map(|node| NodeRef::clone(&*unsafe { NodeRef::borrowed(node.cast::<Node<T>>().cast_mut()) }));
+//! refused-taken-for-passed | src/raw/cell.rs | a_barrier_that_is_refused_for_a_while
+//! - let passed = barrier::heavy();
+//! + let _ = barrier::heavy();
+//! + let passed = true;
+//! refused-kept-for-ever | src/raw/cell.rs | a_barrier_that_is_refused_for_a_while
+//! - refused: retired.map_or(Vec::new(), |retired| std::mem::take(&mut retired.refused)),
+//! + refused: retired.map_or(Vec::new(), |_| Vec::new()),
+//! all-slots-looked-at-but-the-last | src/raw/registry.rs | nested_guards_with_a_slot_each
+//! - for slot in &record.slots {
+//! + for slot in &record.slots[1..] {
+//! the-newest-record-only | src/raw/registry.rs | two_readers_read_while_one_is_published
+//! - for record in records() {
+//! + for record in records().take(1) {
+//! ```
+
+use std::rc::Rc;
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Mutex};
+use loom::thread::{self, JoinHandle};
+
+use crate::raw::value::cell::{self, Cell};
+use crate::raw::value::node::NodeRef;
+use crate::shim::model::{Barrier, Setting};
+use crate::time::Tick;
+use crate::time::Times;
+
+type Protected<'a> = cell::Protected<'a, Value, ()>;
+
+/// Runs a model in both forms of the barrier.
+fn explore(slots: usize, fences: usize, words: usize, body: fn(&Model)) {
+    for (barrier, preemptions) in [(Barrier::Fences, fences), (Barrier::Words, words)] {
+        explore_one(Setting { barrier, slots }, preemptions, body);
+    }
+}
+
+fn explore_one(setting: Setting, preemptions: usize, body: fn(&Model)) {
+    setting.apply();
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000;
+    builder.preemption_bound.get_or_insert(preemptions);
+    let explored = StdArc::new(AtomicUsize::new(0));
+    let count = StdArc::clone(&explored);
+    let begun = crate::time::Clock::now(&crate::time::SystemClock);
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        let model = Model::new();
+        body(&model);
+        model.end();
+    });
+    let took = crate::time::Clock::now(&crate::time::SystemClock).saturating_since(begun);
+    println!(
+        "{}, {:?}, {} slots: {} interleavings, {preemptions} preemptions, {took:.1?}",
+        std::thread::current().name().unwrap_or("?"),
+        setting.barrier,
+        setting.slots,
+        explored.load(Ordering::Relaxed),
+    );
+}
+
+/// Values are numbered as they are published.
+struct Value {
+    number: usize,
+    intact: UnsafeCell<bool>,
+    alive: StdArc<AtomicUsize>,
+}
+
+impl Value {
+    fn read(&self) -> usize {
+        // SAFETY: written by `drop` alone, with which loom reports a race before it does harm.
+        self.intact
+            .with(|intact| assert!(unsafe { *intact }, "read after it was dropped"));
+        self.number
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.intact.with_mut(|intact| {
+            // SAFETY: as in `read`.
+            assert!(unsafe { std::ptr::replace(intact, false) }, "dropped twice");
+        });
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A cell with the value 1 in it, and the count of values that are alive.
+struct Model {
+    cell: Arc<Cell<Value, ()>>,
+    alive: StdArc<AtomicUsize>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let model = Self {
+            cell: Arc::new(Cell::new(())),
+            alive: StdArc::new(AtomicUsize::new(0)),
+        };
+        model.publish(1);
+        model
+    }
+
+    fn publish(&self, number: usize) {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        let value = Value {
+            number,
+            intact: UnsafeCell::new(true),
+            alive: StdArc::clone(&self.alive),
+        };
+        let times = Times::new(Tick::ZERO, Duration::ZERO, Duration::MAX);
+        let node = NodeRef::new(value, times, number as u64);
+        let replaced = self.cell.lock().swap(Some(node));
+        drop(replaced);
+    }
+
+    fn remove(&self) {
+        let replaced = self.cell.lock().swap(None);
+        drop(replaced);
+    }
+
+    fn spawn<R: 'static>(&self, body: impl FnOnce(&Model) -> R + 'static) -> JoinHandle<R> {
+        let model = Model {
+            cell: Arc::clone(&self.cell),
+            alive: StdArc::clone(&self.alive),
+        };
+        thread::spawn(move || body(&model))
+    }
+
+    /// Reads the value and lets go of it, some times: never an older one than before.
+    fn read(&self, times: usize) -> usize {
+        let mut last = 0;
+        for _ in 0..times {
+            if let Some(held) = self.cell.load() {
+                let number = number(&held);
+                assert!(number >= last, "{number} was read after {last}");
+                last = number;
+            }
+        }
+        last
+    }
+
+    /// As [`Cell::load`], for as long as the test needs it.
+    fn hold(&self) -> Option<Protected<'static>> {
+        // SAFETY: every test lets go of it before the model, and the cell with it, ends.
+        unsafe { std::mem::transmute(self.cell.load()) }
+    }
+
+    /// What is alive, now that nobody is at work any more.
+    #[track_caller]
+    fn assert_alive(&self, count: usize) {
+        let alive = self.alive.load(Ordering::Relaxed);
+        assert_eq!(alive, count, "values alive");
+    }
+
+    #[track_caller]
+    fn end(&self) {
+        let current = usize::from(self.cell.lock().current().is_some());
+        self.assert_alive(current);
+    }
+}
+
+fn number(held: &Protected<'_>) -> usize {
+    held.value().expect("every node has a value").read()
+}
+
+fn join<R>(threads: impl IntoIterator<Item = JoinHandle<R>>) -> Vec<R> {
+    threads.into_iter().map(|t| t.join().unwrap()).collect()
+}
+
+/// Readers who read some times each, while others are published.
+fn grid(model: &Model, readers: usize, reads: usize, publishes: usize) {
+    let readers: Vec<_> = (0..readers)
+        .map(|_| model.spawn(move |m| m.read(reads)))
+        .collect();
+    for number in 0..publishes {
+        model.publish(2 + number);
+    }
+    let last = join(readers).into_iter().max().unwrap();
+    assert!(last <= 1 + publishes);
+    assert_eq!(model.read(1), 1 + publishes, "the newest is current");
+}
+
+#[test]
+fn two_readers_read_while_one_is_published() {
+    explore(1, 3, 3, |model| grid(model, 2, 1, 1));
+}
+
+#[test]
+fn one_reader_reads_twice_while_two_are_published() {
+    explore(1, 3, 3, |model| grid(model, 1, 2, 2));
+}
+
+/// The second publish may be given the memory of what the first one freed.
+#[test]
+fn one_reader_reads_while_three_are_published() {
+    explore(1, 3, 3, |model| grid(model, 1, 1, 3));
+}
+
+#[test]
+fn two_readers_read_twice_while_two_are_published() {
+    explore(2, 2, 1, |model| grid(model, 2, 2, 2));
+}
+
+/// No slots: every reader takes a share under the lock.
+#[test]
+fn readers_without_slots() {
+    explore(0, 2, 2, |model| grid(model, 2, 1, 2));
+}
+
+/// A thread that holds two at once, in two slots, or one of them counted.
+fn nested(model: &Model) {
+    let reader = model.spawn(|model| {
+        let first = model.cell.load().unwrap();
+        let second = model.cell.load().unwrap();
+        assert!(number(&first) <= number(&second));
+        drop(first);
+        number(&second);
+    });
+    model.publish(2);
+    reader.join().unwrap();
+}
+
+#[test]
+fn nested_guards_with_a_slot_each() {
+    explore(2, 3, 3, nested);
+}
+
+#[test]
+fn nested_guards_one_of_them_counted() {
+    explore(1, 3, 3, nested);
+}
+
+/// One thread's guard is dropped by another, while the first reads on.
+#[test]
+fn a_guard_is_dropped_elsewhere() {
+    explore(1, 3, 3, |model| {
+        let sent = Rc::new(Mutex::new(None));
+        let (sender, receiver) = (Rc::clone(&sent), Rc::clone(&sent));
+        let owner = model.spawn(move |model| {
+            *sender.lock().unwrap() = model.hold();
+            model.read(1);
+        });
+        let other = model.spawn(move |_| {
+            let guard = receiver.lock().unwrap().take();
+            if let Some(guard) = guard {
+                number(&guard);
+            }
+        });
+        model.publish(2);
+        owner.join().unwrap();
+        other.join().unwrap();
+        drop(sent.lock().unwrap().take());
+    });
+}
+
+/// Whoever drops it clears the slot that its owner uses next.
+#[test]
+fn a_slot_that_another_cleared_is_used_again() {
+    explore(1, 4, 4, |model| {
+        let guard = model.hold().unwrap();
+        let other = model.spawn(move |_| {
+            number(&guard);
+            drop(guard);
+        });
+        let writer = model.spawn(|model| model.publish(2));
+        model.read(1);
+        other.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// A guard is made a handle of its own, which outlives the cell.
+#[test]
+fn a_handle_outlives_the_cell() {
+    explore(1, 3, 3, |model| {
+        let alive = StdArc::clone(&model.alive);
+        let model = Model::new();
+        let owner = model.spawn(|model| {
+            let guard = model.cell.load().unwrap();
+            let share = guard.clone();
+            drop(guard);
+            share
+        });
+        model.publish(2);
+        let counted = StdArc::clone(&model.alive);
+        drop(model);
+        let share = owner.join().unwrap();
+        assert_eq!(
+            counted.load(Ordering::Relaxed),
+            1,
+            "the cell's own went with it"
+        );
+        share.value().unwrap().read();
+        drop(share);
+        assert_eq!(counted.load(Ordering::Relaxed), 0);
+        assert_eq!(alive.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn two_writers_and_a_reader() {
+    explore(1, 3, 3, |model| {
+        let reader = model.spawn(|model| drop(model.cell.load()));
+        let writer = model.spawn(|model| model.publish(2));
+        model.publish(3);
+        reader.join().unwrap();
+        writer.join().unwrap();
+    });
+}
+
+/// A guard that is kept until all else is over keeps its own value, and no other.
+fn kept_to_the_end(model: &Model, write: fn(&Model)) {
+    let keeper = model.spawn(|model| model.hold());
+    write(model);
+    let guard = keeper.join().unwrap();
+    let current = model.cell.lock().current().map(|node| node.number());
+    let others = guard
+        .iter()
+        .filter(|guard| Some(guard.number()) != current)
+        .count();
+    model.assert_alive(usize::from(current.is_some()) + others);
+    if let Some(guard) = guard {
+        number(&guard);
+    }
+}
+
+#[test]
+fn a_guard_keeps_its_own_value_only() {
+    explore(1, 3, 3, |model| {
+        kept_to_the_end(model, |model| model.publish(2))
+    });
+}
+
+#[test]
+fn a_guard_keeps_its_own_value_only_of_three() {
+    explore(1, 3, 3, |model| {
+        kept_to_the_end(model, |model| {
+            model.publish(2);
+            model.publish(3);
+        });
+    });
+}
+
+#[test]
+fn a_guard_keeps_its_own_value_only_when_it_is_removed() {
+    explore(1, 3, 3, |model| {
+        kept_to_the_end(model, |model| {
+            model.remove();
+            model.publish(2);
+        });
+    });
+}
+
+#[test]
+fn nothing_is_left_when_it_is_removed() {
+    explore(1, 4, 4, |model| {
+        let reader = model.spawn(|model| model.read(2));
+        model.remove();
+        reader.join().unwrap();
+        model.assert_alive(0);
+    });
+}
+
+/// What one reader saw, another one who was told of it does not see an older value than.
+#[test]
+fn what_was_seen_is_not_undone() {
+    explore(1, 3, 2, |model| {
+        let told = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        let tell = Arc::clone(&told);
+        let first = model.spawn(move |model| {
+            let seen = model.read(1);
+            tell.store(seen, loom::sync::atomic::Ordering::Release);
+        });
+        let second = model.spawn(move |model| {
+            let seen = told.load(loom::sync::atomic::Ordering::Acquire);
+            let own = model.read(1);
+            assert!(own >= seen, "{own} was read after another had read {seen}");
+        });
+        model.publish(2);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// A thread ends and leaves a guard behind; the next one takes over its slots.
+#[test]
+fn a_record_is_taken_over_with_a_guard_in_it() {
+    explore(2, 2, 3, |model| {
+        let first = model.spawn(|model| model.hold());
+        let second = model.spawn(|model| model.read(1));
+        model.publish(2);
+        let guard = first.join().unwrap().unwrap();
+        second.join().unwrap();
+        number(&guard);
+        drop(guard);
+    });
+}
+
+/// The kernel refuses the barrier for a while: what is replaced meanwhile is kept, and freed with
+/// what is replaced afterwards.
+#[test]
+fn a_barrier_that_is_refused_for_a_while() {
+    explore(1, 3, 3, |model| {
+        let reader = model.spawn(|model| model.read(2));
+        crate::shim::model::refuse_barriers(true);
+        model.publish(2);
+        model.assert_alive(2);
+        crate::shim::model::refuse_barriers(false);
+        model.publish(3);
+        reader.join().unwrap();
+    });
+}

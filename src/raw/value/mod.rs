@@ -1,0 +1,11 @@
+//! The current value: how it is stored, read without a lock, replaced and freed.
+
+pub(in crate::raw) mod barrier;
+mod cell;
+mod node;
+pub(in crate::raw) mod registry;
+mod slot;
+
+pub(in crate::raw) use self::cell::{Cell, Locked, Protected, Replaced};
+pub(crate) use self::node::{Node, NodeRef, ValueRef};
+pub(in crate::raw) use self::slot::Slot;

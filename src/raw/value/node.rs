@@ -1,0 +1,322 @@
+//! A value with its times, counted.
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::shim::{
+    Counted,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+    keep_memory, last_share,
+};
+use crate::time::Tick;
+use crate::time::Times;
+
+/// A value, when it was made, and what has become of it since.
+pub(crate) struct Node<T> {
+    content: Content<T>,
+    /// The number of the lease, or of the `set`, that made it: of two values of a pile the newer
+    /// has the higher one.
+    number: AtomicU64,
+    /// The number of its becoming the current one: later than the other, if a lease made it.
+    installed_at: AtomicU64,
+    times: Times,
+    /// The first instant at which the value is stale: what a hit looks at. Zero once it was
+    /// expired.
+    stale_from: AtomicU64,
+    /// When the value was expired; `NEVER` until then.
+    expired: AtomicU64,
+    /// Whether somebody holds the lease while this is the current value: who finds it stale and
+    /// sees this, need not ask.
+    renewing: AtomicBool,
+}
+
+enum Content<T> {
+    Own(T),
+    /// That of an older node, which has its own: renewed without a copy.
+    Of(NodeRef<T>),
+    /// Kept somewhere else: the node tells its times. Behind it may stand the pile's own last one,
+    /// with its own times.
+    Elsewhere(Option<NodeRef<T>>),
+    /// Nobody has told of a value yet: the node tells that the pile was expired.
+    Nothing,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl<T> Node<T> {
+    /// The value, unless it is kept elsewhere.
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&T> {
+        match &self.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.value(),
+            Content::Elsewhere(_) | Content::Nothing => None,
+        }
+    }
+
+    /// Whether it tells the times of a value, be it here or elsewhere.
+    pub(crate) fn is_of_a_value(&self) -> bool {
+        !matches!(self.content, Content::Nothing)
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        // ORDERING: relaxed: written before the node is shared.
+        self.number.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn installed_at(&self) -> u64 {
+        // ORDERING: relaxed: as in `number`.
+        self.installed_at.load(Ordering::Relaxed)
+    }
+
+    /// Under the pile's lock, before it becomes the current one.
+    pub(in crate::raw) fn installed_as(&self, number: u64) {
+        // ORDERING: relaxed: as in `number`.
+        self.installed_at.store(number, Ordering::Relaxed);
+    }
+
+    /// Marks a value that was made under no lease. Under the pile's lock, before it is shared.
+    pub(in crate::raw) fn number_as(&self, number: u64) {
+        // ORDERING: relaxed: as in `number`.
+        self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// The first instant at which the value is stale, or a little sooner if it was expired.
+    #[inline]
+    pub(crate) fn stale_from(&self) -> Tick {
+        // ORDERING: relaxed: one word, and who is to see an `expire` happens after it.
+        Tick::from_nanos(self.stale_from.load(Ordering::Relaxed))
+    }
+
+    /// The first instant at which the value is older than `limit`.
+    #[inline]
+    pub(crate) fn older_from(&self, limit: Duration) -> Tick {
+        self.times.older_from(limit)
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        // ORDERING: relaxed: as in `stale_from`.
+        let expired = self.expired.load(Ordering::Relaxed);
+        Times {
+            expired: (expired != NEVER).then_some(Tick::from_nanos(expired)),
+            ..self.times
+        }
+    }
+
+    /// Marks the value stale as of `now`; the first mark stays. Under the pile's lock.
+    pub(in crate::raw) fn expire(&self, now: Tick) {
+        // The end of the range is taken for "not expired".
+        let at = now.as_nanos().min(NEVER - 1);
+        // ORDERING: relaxed: a word on its own; the pile's lock orders the marks. Kept a
+        // read-modify-write, and not a load and a store, so that the models explore it in full.
+        let first = self
+            .expired
+            .compare_exchange(NEVER, at, Ordering::Relaxed, Ordering::Relaxed);
+        if let Content::Elsewhere(Some(made)) = &self.content {
+            made.expire(now);
+        }
+        if first.is_ok() {
+            // ORDERING: relaxed: who sees this zero sooner than the mark finds the value as stale
+            // as it was by age.
+            self.stale_from.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_renewing(&self) -> bool {
+        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long a
+        // stale answer more.
+        self.renewing.load(Ordering::Relaxed)
+    }
+
+    /// Under the pile's lock.
+    pub(in crate::raw) fn set_renewing(&self, renewing: bool) {
+        // ORDERING: relaxed: as in `is_renewing`.
+        self.renewing.store(renewing, Ordering::Relaxed);
+    }
+}
+
+/// A share in a node: the value lives at least as long.
+pub(crate) struct NodeRef<T>(Counted<Node<T>>);
+
+impl<T> NodeRef<T> {
+    /// A value that nobody else knows of yet, as made under the lease with this number.
+    pub(crate) fn new(value: T, times: Times, number: u64) -> Self {
+        Self::with(Content::Own(value), times, number)
+    }
+
+    /// The value of `self` again, with other times.
+    pub(crate) fn renewed(&self, times: Times, number: u64) -> Self {
+        let root = match &self.content {
+            Content::Of(root) => root,
+            Content::Own(_) | Content::Elsewhere(_) | Content::Nothing => self,
+        };
+        Self::with(Content::Of(root.clone()), times, number)
+    }
+
+    /// The times of a value that is kept elsewhere.
+    pub(crate) fn elsewhere(times: Times, number: u64) -> Self {
+        Self::with(Content::Elsewhere(None), times, number)
+    }
+
+    /// The times of a value that is kept elsewhere, and was made there since the pile made `self`.
+    pub(in crate::raw) fn overtaken(&self, times: Times) -> Self {
+        Self::with(
+            Content::Elsewhere(self.made().cloned()),
+            times,
+            self.number(),
+        )
+    }
+
+    /// The mark of an `expire` at `now`, for a pile that knows of no value.
+    pub(in crate::raw) fn nothing(now: Tick) -> Self {
+        let times = Times::new(now, Duration::MAX, Duration::ZERO);
+        let node = Self::with(Content::Nothing, times, 0);
+        node.expire(now);
+        node
+    }
+
+    /// The node of the value that the pile itself made last, if it kept it.
+    pub(crate) fn made(&self) -> Option<&NodeRef<T>> {
+        match &self.content {
+            Content::Own(_) | Content::Of(_) => Some(self),
+            Content::Elsewhere(made) => made.as_ref(),
+            Content::Nothing => None,
+        }
+    }
+
+    fn with(content: Content<T>, times: Times, number: u64) -> Self {
+        Self(Counted::new(Node {
+            content,
+            number: AtomicU64::new(number),
+            installed_at: AtomicU64::new(0),
+            times,
+            stale_from: AtomicU64::new(times.stale_from().as_nanos()),
+            expired: AtomicU64::new(NEVER),
+            renewing: AtomicBool::new(false),
+        }))
+    }
+
+    /// The share as an address, which [`from_raw`](NodeRef::from_raw) takes.
+    pub(in crate::raw) fn into_raw(self) -> *mut Node<T> {
+        Counted::into_raw(self.0).cast_mut()
+    }
+
+    /// The share that was made an address.
+    ///
+    /// # Safety
+    ///
+    /// The address comes from [`into_raw`](NodeRef::into_raw), and this is the only time that the
+    /// share is taken back from it.
+    pub(in crate::raw) unsafe fn from_raw(node: *mut Node<T>) -> Self {
+        // SAFETY: as promised by the caller.
+        Self(unsafe { Counted::from_raw(node) })
+    }
+
+    /// The share that was made an address, lent.
+    ///
+    /// # Safety
+    ///
+    /// The address comes from [`into_raw`](NodeRef::into_raw). The share is not given up while this
+    /// is used, and this is not dropped.
+    #[inline]
+    pub(in crate::raw) unsafe fn borrowed(node: *mut Node<T>) -> ManuallyDrop<Self> {
+        // SAFETY: as promised by the caller.
+        ManuallyDrop::new(unsafe { Self::from_raw(node) })
+    }
+
+    /// The address of the node, as [`into_raw`](NodeRef::into_raw) gives it.
+    #[inline]
+    pub(in crate::raw) fn address(&self) -> *const () {
+        Counted::as_ptr(&self.0).cast()
+    }
+
+    /// Keeps the memory for ever, though not the value: nothing else will have this address.
+    pub(in crate::raw) fn keep_address(&self) {
+        keep_memory(&self.0);
+    }
+
+    pub(crate) fn is(&self, other: &NodeRef<T>) -> bool {
+        Counted::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The value itself, if this is the only share in it.
+    pub(crate) fn value_mut(&mut self) -> Option<&mut T> {
+        match &mut Counted::get_mut(&mut self.0)?.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.value_mut(),
+            Content::Elsewhere(_) | Content::Nothing => None,
+        }
+    }
+
+    /// The value itself, if this is the only share in it.
+    pub(crate) fn into_value(self) -> Option<T> {
+        match last_share(self.0)?.content {
+            Content::Own(value) => Some(value),
+            Content::Of(node) => node.into_value(),
+            Content::Elsewhere(_) | Content::Nothing => None,
+        }
+    }
+}
+
+/// A way to hold a node.
+pub(crate) trait AsNode<T> {
+    fn node(&self) -> &NodeRef<T>;
+}
+
+impl<T> AsNode<T> for NodeRef<T> {
+    #[inline]
+    fn node(&self) -> &NodeRef<T> {
+        self
+    }
+}
+
+/// A node with a value, held in some way: it was looked for once and is there for good.
+#[derive(Clone)]
+pub(crate) struct ValueRef<H>(H);
+
+impl<H> ValueRef<H> {
+    #[inline]
+    pub(crate) fn new<T>(held: H) -> Option<Self>
+    where
+        H: AsNode<T>,
+    {
+        held.node().value()?;
+        Some(Self(held))
+    }
+
+    #[inline]
+    pub(crate) fn node<T>(&self) -> &NodeRef<T>
+    where
+        H: AsNode<T>,
+    {
+        self.0.node()
+    }
+
+    #[inline]
+    pub(crate) fn value<T>(&self) -> &T
+    where
+        H: AsNode<T>,
+    {
+        match self.0.node().value() {
+            Some(value) => value,
+            // SAFETY: `new` has found one, in this very node, whose content never changes. (Not a
+            // panic, so that a guard need not stand in memory in case of one.)
+            None => unsafe { std::hint::unreachable_unchecked() },
+        }
+    }
+}
+
+impl<T> Clone for NodeRef<T> {
+    fn clone(&self) -> Self {
+        Self(Counted::clone(&self.0))
+    }
+}
+
+impl<T> Deref for NodeRef<T> {
+    type Target = Node<T>;
+
+    fn deref(&self) -> &Node<T> {
+        &self.0
+    }
+}

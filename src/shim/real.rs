@@ -1,0 +1,142 @@
+//! What the crate is made of when it is no model: the standard library and parking_lot.
+
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use std::sync::Arc as Counted;
+pub(crate) use std::sync::atomic;
+pub(crate) use std::thread::ThreadId;
+pub(crate) use std::thread_local;
+
+pub(crate) fn current_thread() -> ThreadId {
+    std::thread::current().id()
+}
+
+/// Runs a creator, whose panic unwinds.
+#[inline]
+pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {
+    Ok(creator())
+}
+
+/// Starts a thread.
+#[cfg(feature = "async")]
+pub(crate) fn spawn_thread(body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name("dogpile".into())
+        .spawn(body)
+        .map(drop)
+}
+
+/// Runs a future to its end on this thread.
+#[cfg(feature = "async")]
+pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    use std::task::{Context, Poll, Wake};
+    use std::thread::{Thread, current, park};
+
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: super::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = super::Arc::new(Unpark(current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => park(),
+        }
+    }
+}
+
+/// Runs a waker, which is somebody else's code. Its panic, which the panic hook has reported,
+/// neither keeps the others from being woken nor comes over who wakes them.
+pub(crate) fn contain(wake: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wake));
+}
+
+/// What is counted, to the last who has a share in it.
+pub(crate) fn last_share<T>(counted: Counted<T>) -> Option<T> {
+    Counted::into_inner(counted)
+}
+
+/// Keeps the memory of what is counted when the last share is gone, and the value with it.
+pub(crate) fn keep_memory<T>(counted: &Counted<T>) {
+    std::mem::forget(Counted::downgrade(counted));
+}
+
+/// As many slots as a thread has.
+pub(crate) type Slots<S, const N: usize> = [S; N];
+
+pub(crate) fn slots<S, const N: usize>(mut make: impl FnMut() -> S) -> Slots<S, N> {
+    std::array::from_fn(|_| make())
+}
+
+/// Where a value will stay for as long as the process lasts.
+pub(crate) fn leak<T>(value: T) -> *mut T {
+    Box::leak(Box::new(value))
+}
+
+/// The standard cell with loom's face.
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// parking_lot's condition variable, for systems without a futex.
+#[cfg(not(target_os = "linux"))]
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+#[cfg(not(target_os = "linux"))]
+impl Condvar {
+    pub(crate) const fn new() -> Self {
+        Self(parking_lot::Condvar::new())
+    }
+
+    pub(crate) fn wait<'a>(
+        &self,
+        mut guard: parking_lot::MutexGuard<'a, ()>,
+        limit: Option<std::time::Duration>,
+    ) -> parking_lot::MutexGuard<'a, ()> {
+        match limit {
+            None => self.0.wait(&mut guard),
+            Some(limit) => drop(self.0.wait_for(&mut guard, limit)),
+        }
+        guard
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Statics.
+macro_rules! statics {
+    ($($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        $($(#[$attr])* static $name: $type = $init;)*
+    };
+}
+pub(crate) use statics;
+
+/// A thread-local that is there from the start, without a look whether it is.
+macro_rules! thread_local_const {
+    ($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        std::thread_local! { $(#[$attr])* static $name: $type = const { $init } }
+    };
+}
+pub(crate) use thread_local_const;
+
+/// Makes a function `const`, but not under loom, whose types have no const constructors.
+macro_rules! const_unless_loom {
+    ($($function:tt)*) => { $($function)* };
+}
+pub(crate) use const_unless_loom;
