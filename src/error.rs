@@ -1,5 +1,5 @@
-//! What can go wrong: [`Error`] for callers, [`Failure`] for those who did not run the creator
-//! themselves.
+//! What can go wrong: [`Error`] for callers, and what it carries from a creator that another caller
+//! ran.
 
 use std::any::{Any, type_name};
 use std::convert::Infallible;
@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use crate::shim::Arc;
 
+type Source = dyn std::error::Error + Send + Sync;
+
 /// Why a call brought no value.
 ///
-/// `E` is the error type of the caller's own creator. A pile has no error type of its own, so
-/// callers with different ones can share it: a caller who waited for a creation that failed with
-/// *its* `E` gets [`Error::Create`], whoever ran the creator; one whose `E` is another type gets
-/// [`Error::Failed`].
+/// `E` is the error type of the caller's own creator. A pile has no error type of its own, so callers
+/// with different error types can share one. A caller that waited for a creation which failed with
+/// the caller's `E` gets [`Error::Create`], whoever ran the creator. A caller whose `E` is another
+/// type gets [`Error::Failed`].
 ///
-/// `E` has to be `Send + Sync + 'static`, nothing more: `anyhow::Error`, `String` and `Box<dyn
-/// Error + Send + Sync>` will do. Where it is a [`std::error::Error`], so is this.
+/// `E` has to be `Send + Sync + 'static`, nothing more. `anyhow::Error`, `String` and `Box<dyn Error +
+/// Send + Sync>` will do. Where `E` is a [`std::error::Error`], so is this.
 ///
 /// # Example
 ///
@@ -36,7 +38,7 @@ use crate::shim::Arc;
 /// assert!(banner().unwrap_err().to_string().contains("creating the value failed"));
 /// ```
 ///
-/// A boxed error is no `std::error::Error` itself, and neither is `anyhow::Error`;
+/// A boxed error is no `std::error::Error` itself, and neither is `anyhow::Error`.
 /// [`into_boxed`](Error::into_boxed) makes one of it:
 ///
 /// ```
@@ -65,15 +67,18 @@ use crate::shim::Arc;
 /// ```
 #[non_exhaustive]
 pub enum Error<E> {
-    /// The creation failed with this error, shared by all who waited for it.
+    /// The creation failed with this error. All who waited for it share it.
     Create(Arc<E>),
-    /// The creation this caller waited for failed, with an error of another type than this caller's
-    /// `E`.
+    /// The creation that this caller waited for failed, with an error of another type than this
+    /// caller's `E`.
     Failed(Failure),
-    /// The look-up of the value failed where it is kept. Nobody was elected for it, and nobody else
-    /// is told.
+    /// The creator panicked, in another caller's call or on an executor.
+    Panicked(Panicked),
+    /// The look-up of a value that is kept elsewhere failed. Nobody was elected for it, and nobody
+    /// else is told.
     Get(E),
-    /// The wait limit of the call passed while somebody else was creating the value.
+    /// The wait limit of the call passed while another caller was creating the value.
+    #[non_exhaustive]
     TimedOut {
         /// The limit that was given to [`Call::wait`](crate::Call::wait).
         limit: Duration,
@@ -81,19 +86,19 @@ pub enum Error<E> {
     /// The call came from inside the creator of the same pile, and would wait for itself.
     Reentrant,
     /// The calling thread holds a read guard of the same
-    /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and there is no value to be had without
-    /// waiting: a creator that waits for the readers would wait for this one.
+    /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and no value can be had without waiting. A
+    /// creator that waits for the readers would wait for this thread.
     HoldsReadGuard,
     /// The calling thread holds the write lock of the same
     /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and would wait for itself.
     HoldsWriteLock,
-    /// An async call has a wait limit, and nothing that would wake it at its end.
+    /// The call has a wait limit, and nothing would wake its task at the end of the limit.
     NoTimer,
-    /// The executor did not take the creation, which was this call's to run in the background; or
-    /// it took it and dropped it before it had begun.
+    /// The executor did not take the creation, which was this call's to run in the background, or it
+    /// took the creation and dropped it before it began.
     Refused(Refused),
-    /// The creation that this call ran in the background ended with nothing: its creator panicked,
-    /// or its executor dropped it.
+    /// The creation that this call ran in the background ended with nothing: its executor dropped it
+    /// while it ran.
     GivenUp,
 }
 
@@ -106,6 +111,59 @@ impl<E> Error<E> {
         }
     }
 
+    /// The creator's error with its share, where this caller's `E` is its type; else the error as it
+    /// was.
+    ///
+    /// # Errors
+    ///
+    /// Every other error, unchanged.
+    pub fn into_created(self) -> Result<Arc<E>, Self> {
+        match self {
+            Error::Create(error) => Ok(error),
+            other => Err(other),
+        }
+    }
+
+    /// The same error with another type for the creator's.
+    ///
+    /// `change` is given the share that this caller has in the error, since all who waited for the
+    /// creation share it. The error of a look-up belongs to this caller alone, and comes in a share
+    /// of its own.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("no keys")]
+    /// struct NoKeys(#[source] Arc<std::io::Error>);
+    ///
+    /// let pile = Dogpile::<String>::new(Duration::from_secs(60));
+    /// let answer = pile.get_or_try_create(|| std::fs::read_to_string("no such file"));
+    /// let error = answer.map(drop).map_err(|error| error.map(NoKeys)).unwrap_err();
+    /// assert_eq!(error.created().unwrap().to_string(), "no keys");
+    /// ```
+    pub fn map<F>(self, change: impl FnOnce(Arc<E>) -> F) -> Error<F> {
+        match self {
+            Error::Create(error) => Error::Create(Arc::new(change(error))),
+            Error::Get(error) => Error::Get(change(Arc::new(error))),
+            other => other.untyped(),
+        }
+    }
+
+    /// Whether a creation failed, be it with this caller's error type or with another.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Error::Create(_) | Error::Failed(_))
+    }
+
+    /// Whether the creator panicked.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Error::Panicked(_))
+    }
+
     /// Whether the wait limit passed.
     pub fn is_timed_out(&self) -> bool {
         matches!(self, Error::TimedOut { .. })
@@ -115,32 +173,69 @@ impl<E> Error<E> {
     pub fn is_reentrant(&self) -> bool {
         matches!(self, Error::Reentrant)
     }
+
+    /// Whether the executor did not take the creation.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Error::Refused(_))
+    }
+
+    /// An error that carries no `E`.
+    fn untyped<F>(self) -> Error<F> {
+        match self {
+            Error::Create(_) | Error::Get(_) => unreachable!("it carries an `E`"),
+            Error::Failed(failure) => Error::Failed(failure),
+            Error::Panicked(panicked) => Error::Panicked(panicked),
+            Error::TimedOut { limit } => Error::TimedOut { limit },
+            Error::Reentrant => Error::Reentrant,
+            Error::HoldsReadGuard => Error::HoldsReadGuard,
+            Error::HoldsWriteLock => Error::HoldsWriteLock,
+            Error::NoTimer => Error::NoTimer,
+            Error::Refused(refused) => Error::Refused(refused),
+            Error::GivenUp => Error::GivenUp,
+        }
+    }
 }
 
-impl<E> Error<E>
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + fmt::Display + Send + Sync + 'static,
-{
-    /// A boxed error, for an `E` that is no [`std::error::Error`] itself but can be made one, as
-    /// `anyhow::Error`, `Box<dyn Error + Send + Sync>` and `String` can.
+impl<E: AsRef<Source> + Send + Sync + 'static> Error<E> {
+    /// A boxed error, for an `E` that is no [`std::error::Error`] itself but stands for one, as
+    /// `anyhow::Error` and `Box<dyn Error + Send + Sync>` do.
     ///
-    /// The creator's error comes out whole if nobody else holds it; otherwise its text does.
+    /// Every caller gets the text of the creator's error and its whole chain of sources, however
+    /// many callers share it. For an `E` that is a text, make an error of it first with
+    /// [`map`](Error::map).
     pub fn into_boxed(self) -> Box<dyn std::error::Error + Send + Sync> {
         match self {
-            Error::Create(error) => match Arc::try_unwrap(error) {
-                Ok(error) => error.into(),
-                Err(shared) => shared.to_string().into(),
-            },
-            Error::Failed(failure) => Box::new(failure),
-            Error::Get(error) => error.into(),
-            Error::TimedOut { limit } => Box::new(Error::<Infallible>::TimedOut { limit }),
-            Error::Reentrant => Box::new(Error::<Infallible>::Reentrant),
-            Error::HoldsReadGuard => Box::new(Error::<Infallible>::HoldsReadGuard),
-            Error::HoldsWriteLock => Box::new(Error::<Infallible>::HoldsWriteLock),
-            Error::NoTimer => Box::new(Error::<Infallible>::NoTimer),
-            Error::Refused(refused) => Box::new(Error::<Infallible>::Refused(refused)),
-            Error::GivenUp => Box::new(Error::<Infallible>::GivenUp),
+            Error::Create(error) => Box::new(Shared(error)),
+            Error::Get(error) => Box::new(Shared(Arc::new(error))),
+            other => Box::new(other.untyped::<Infallible>()),
         }
+    }
+}
+
+/// A share in an error, as an error: it shows the text and the sources of what is shared.
+struct Shared<E>(Arc<E>);
+
+impl<E: AsRef<Source>> Shared<E> {
+    fn inner(&self) -> &Source {
+        self.0.as_ref().as_ref()
+    }
+}
+
+impl<E: AsRef<Source>> std::error::Error for Shared<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner().source()
+    }
+}
+
+impl<E: AsRef<Source>> fmt::Display for Shared<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.inner(), f)
+    }
+}
+
+impl<E: AsRef<Source>> fmt::Debug for Shared<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.inner(), f)
     }
 }
 
@@ -151,7 +246,8 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Error::Create(error) => Some(&**error),
             Error::Get(error) => Some(error),
             Error::Refused(refused) => std::error::Error::source(refused),
-            Error::Failed(_)
+            Error::Failed(failure) => std::error::Error::source(failure),
+            Error::Panicked(_)
             | Error::TimedOut { .. }
             | Error::Reentrant
             | Error::HoldsReadGuard
@@ -167,6 +263,7 @@ impl<E> fmt::Display for Error<E> {
         match self {
             Error::Create(_) => f.write_str("creating the value failed"),
             Error::Failed(failure) => failure.fmt(f),
+            Error::Panicked(panicked) => panicked.fmt(f),
             Error::Get(_) => f.write_str("looking the value up failed"),
             Error::TimedOut { limit } => write!(
                 f,
@@ -178,7 +275,7 @@ impl<E> fmt::Display for Error<E> {
                  take what the creator needs before the call, or from another pile",
             ),
             Error::HoldsReadGuard => f.write_str(
-                "no value to be had without waiting, and this thread holds a read guard of the same \
+                "no value can be had without waiting, and this thread holds a read guard of the same \
                  pile, for which a creator may wait; drop the guard before the call",
             ),
             Error::HoldsWriteLock => f.write_str(
@@ -186,13 +283,12 @@ impl<E> fmt::Display for Error<E> {
                  the lock before the call",
             ),
             Error::NoTimer => f.write_str(
-                "an async call cannot keep a wait limit without a timer: name one with \
+                "nothing would wake this task at the end of its wait limit: name a timer with \
                  Call::timer, or put the time-out of the runtime around the call",
             ),
             Error::Refused(refused) => refused.fmt(f),
             Error::GivenUp => f.write_str(
-                "the creation in the background was given up: its creator panicked, or its \
-                 executor dropped it",
+                "the creation in the background was given up: its executor dropped it while it ran",
             ),
         }
     }
@@ -203,6 +299,7 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
         match self {
             Error::Create(error) => f.debug_tuple("Create").field(error).finish(),
             Error::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+            Error::Panicked(panicked) => f.debug_tuple("Panicked").field(panicked).finish(),
             Error::Get(error) => f.debug_tuple("Get").field(error).finish(),
             Error::TimedOut { limit } => f.debug_struct("TimedOut").field("limit", limit).finish(),
             Error::Reentrant => f.write_str("Reentrant"),
@@ -236,18 +333,21 @@ pub enum WriteLockError {
         limit: Duration,
     },
     /// The kernel refuses a system call that it granted before, by a filter that was installed
-    /// since: without it no writer can know that all readers have left.
+    /// since. Without that call no writer can know that all readers have left.
     #[error(
         "the kernel refuses membarrier(2), which it granted when this process began: let the filter \
          of system calls pass it, or install the filter earlier"
     )]
     NoBarrier,
+    /// Nothing would wake this task at the end of its limit.
+    #[error("nothing would wake this task at the end of its limit: the timer has none here")]
+    NoTimer,
 }
 
 /// An executor's refusal to run a creation, with its reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the executor refused to run the creation")]
-pub struct Refused(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct Refused(#[source] Box<Source>);
 
 impl Refused {
     /// A refusal for this reason: an error, or words.
@@ -260,7 +360,45 @@ impl Refused {
 impl UnwindSafe for Refused {}
 impl RefUnwindSafe for Refused {}
 
+/// The panic of a creator, as those are told of it who did not run the creator themselves.
+///
+/// Whoever ran the creator in its own call is unwound by the panic. Those who waited for the creation
+/// with a fallible form get this, as does the caller of a creation that ran on an executor.
+#[derive(Clone, thiserror::Error)]
+#[error("the creator panicked: {text}")]
+pub struct Panicked {
+    text: Arc<str>,
+}
+
+impl Panicked {
+    pub(crate) fn new(payload: &(dyn Any + Send)) -> Self {
+        let text = match payload.downcast_ref::<&'static str>() {
+            Some(text) => text,
+            None => payload
+                .downcast_ref::<String>()
+                .map_or("with a payload that is no text", String::as_str),
+        };
+        Self { text: text.into() }
+    }
+
+    /// The panic's message, where it has one.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panicked").field(&self.text).finish()
+    }
+}
+
 /// A creation's error, shared and without its type.
+///
+/// Its text and its sources are those of the creator's error where that is a text, a
+/// [`std::io::Error`] or a `Box<dyn Error + Send + Sync>`. Of other types Rust cannot tell whether
+/// they have a text. For them, [`downcast_ref`](Failure::downcast_ref) gives the error itself, and
+/// the message names the type.
 ///
 /// # Example
 ///
@@ -284,10 +422,10 @@ impl RefUnwindSafe for Refused {}
 ///     waiter.unwrap().join().unwrap()
 /// });
 /// let Err(Error::Failed(failure)) = answer else { panic!() };
+/// assert_eq!(failure.to_string(), "creating the value failed elsewhere: no route");
 /// assert_eq!(failure.downcast_ref::<&str>(), Some(&"no route"));
 /// ```
-#[derive(Clone, thiserror::Error)]
-#[error("creating the value failed elsewhere, with an error of type {type_name}")]
+#[derive(Clone)]
 pub struct Failure {
     error: Arc<dyn Any + Send + Sync>,
     type_name: &'static str,
@@ -311,6 +449,17 @@ impl Failure {
         self.type_name
     }
 
+    /// The text of the creator's error, where its type is known to have one.
+    pub fn text(&self) -> Option<String> {
+        if let Some(text) = self.downcast_ref::<&'static str>() {
+            return Some((*text).to_owned());
+        }
+        match self.downcast_ref::<String>() {
+            Some(text) => Some(text.clone()),
+            None => self.as_error().map(ToString::to_string),
+        }
+    }
+
     /// The error of a caller whose own error type is `E`: [`Error::Create`] where the creator's was
     /// the same, else [`Error::Failed`].
     pub fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
@@ -318,6 +467,31 @@ impl Failure {
         match self.error.downcast() {
             Ok(error) => Error::Create(error),
             Err(error) => Error::Failed(Failure { error, type_name }),
+        }
+    }
+
+    /// The creator's error as one, where its type is known to be one or to stand for one.
+    fn as_error(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Some(error) = self.downcast_ref::<Box<Source>>() {
+            return Some(&**error);
+        }
+        let error = self.downcast_ref::<std::io::Error>()?;
+        Some(error)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.as_error()?.source()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("creating the value failed elsewhere")?;
+        match self.text() {
+            Some(text) => write!(f, ": {text}"),
+            None => write!(f, ", with an error of type {}", self.type_name),
         }
     }
 }

@@ -155,14 +155,14 @@ mod time;
 
 pub use crate::answer::{
     Acquired, Created, Creating, Door, Gated, Guard, Lease, Lookup, Open, Origin, Owned, Pass,
-    ReadAcquired, ReadGuard, Superseded,
+    Previous, ReadAcquired, ReadGuard, Superseded,
 };
-pub use crate::call::{Attempt, Busy, Call, Here, Outcome};
+pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
 pub use crate::call::{Background, OnExecutor, Wait};
-pub use crate::error::{Error, Failure, Refused, WriteLockError};
-pub use crate::pile::{Builder, Dogpile, ReadAttempt, SyncReaderDogpile, WriteGuard};
-pub use crate::policy::{Accept, Seen};
+pub use crate::error::{Error, Failure, Panicked, Refused, WriteLockError};
+pub use crate::pile::{Builder, Dogpile, SyncReaderDogpile, WriteGuard};
+pub use crate::policy::{Accept, Freshness, Seen};
 pub use crate::time::{Clock, ManualClock, SystemClock, Tick};
 
 #[cfg(all(doctest, feature = "async"))]

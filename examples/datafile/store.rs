@@ -56,7 +56,7 @@ impl Store {
     /// The data file, for as long as somebody reads it.
     pub(crate) fn data(&self) -> Result<ReadGuard<'_, Data>, Error<io::Error>> {
         self.pile
-            .get_or_create_with(|creating| self.replace(&creating))
+            .get_or_try_create_with(|creating| self.replace(&creating))
     }
 
     fn replace(&self, creating: &Creating<'_, Data>) -> io::Result<Created<Data>> {

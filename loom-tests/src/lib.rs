@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dogpile::{Acquired, Guard, Origin, Seen};
+
 #[cfg(dogpile_shuttle)]
 mod depth_first;
 #[cfg(dogpile_loom)]
@@ -117,5 +119,33 @@ impl File {
 
     pub fn write(&self, new: usize) {
         self.version.change(|_| new);
+    }
+}
+
+/// The associated functions of guards and their likes as methods: a model says less of how it asks.
+pub trait Shows {
+    /// How the answer came about.
+    fn origin(&self) -> Origin;
+    /// The number of the value.
+    fn seen(&self) -> Seen;
+}
+
+impl<T, P> Shows for Guard<'_, T, P> {
+    fn origin(&self) -> Origin {
+        Guard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Guard::seen(self)
+    }
+}
+
+impl<T, P> Shows for Acquired<'_, T, P> {
+    fn origin(&self) -> Origin {
+        Acquired::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Acquired::seen(self)
     }
 }

@@ -5,18 +5,22 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::answer::{Guard, Origin, Owned, Pass};
+use crate::policy::Seen;
 use crate::raw::NodeRef;
 use crate::time::{Tick, Times};
 
 /// What a look-up brought, where the value is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lookup<T> {
-    /// The value. How old it is, the pile knows from its own last creation.
+    /// The value. The pile knows from its own last creation how old it is.
     Here(T),
     /// The value and its age, which then counts: for a store that keeps the time beside the value.
     Aged(T, Duration),
-    /// It is not there, or not usable: a miss, even before the time to live is over.
+    /// The value is not there, or not usable: a miss, even before the time to live is over.
     NeedRegeneration,
+    /// The store cannot be reached. The call goes by the value of the pile's last creation, and
+    /// creates only if that value is stale or was not kept.
+    Unreachable,
 }
 
 impl<T> From<Option<T>> for Lookup<T> {
@@ -26,27 +30,32 @@ impl<T> From<Option<T>> for Lookup<T> {
 }
 
 /// A value that was looked up, or created.
+///
+/// Its methods are associated functions, since it derefs to your value: write
+/// `Acquired::origin(&acquired)`.
 #[must_use = "the value was looked up or created to be used"]
 pub struct Acquired<'a, T, P = ()> {
-    // In this order: a writer gets in when the value is let go of.
+    // In this order: a writer gets in after the value was released.
     value: Value<'a, T>,
     origin: Origin,
+    #[expect(dead_code, reason = "it is held until the drop")]
     pass: P,
 }
 
-/// What was looked up, or created, in a [`SyncReaderDogpile`](crate::SyncReaderDogpile): it keeps
+/// What was looked up or created in a [`SyncReaderDogpile`](crate::SyncReaderDogpile): it keeps
 /// writers out.
 pub type ReadAcquired<'a, T> = Acquired<'a, T, Pass<'a>>;
 
 enum Value<'a, T> {
-    LookedUp(T),
+    LookedUp(T, Seen),
     Created(Guard<'a, T>),
 }
 
 impl<'a, T> Acquired<'a, T> {
-    pub(crate) fn looked_up(value: T, origin: Origin) -> Self {
+    /// A value that was looked up while the pile held the value `seen`.
+    pub(crate) fn looked_up(value: T, seen: Seen, origin: Origin) -> Self {
         Self {
-            value: Value::LookedUp(value),
+            value: Value::LookedUp(value, seen),
             origin,
             pass: (),
         }
@@ -61,44 +70,54 @@ impl<'a, T> Acquired<'a, T> {
         }
     }
 
-    /// The value in a handle. One that was looked up is moved there.
-    pub fn into_owned(self) -> Owned<T> {
-        match self.value {
-            Value::LookedUp(value) => {
+    /// The value in a handle. A value that was looked up is moved there.
+    pub fn into_owned(this: Self) -> Owned<T> {
+        match this.value {
+            Value::LookedUp(value, seen) => {
                 let unknown = Times::new(Tick::ZERO, Duration::ZERO, Duration::ZERO);
-                Owned::new(NodeRef::new(value, unknown, 0))
+                Owned::new(NodeRef::new(value, unknown, seen.number))
             }
             Value::Created(guard) => guard.into(),
         }
     }
 
     /// The value itself: moved if it was looked up, cloned if it was created and may be shared.
-    pub fn into_value(self) -> T
+    pub fn into_value(this: Self) -> T
     where
         T: Clone,
     {
-        match self.value {
-            Value::LookedUp(value) => value,
+        match this.value {
+            Value::LookedUp(value, _) => value,
             Value::Created(guard) => T::clone(&guard),
         }
     }
 }
 
-impl<'a, T> From<Guard<'a, T>> for Acquired<'a, T> {
-    fn from(guard: Guard<'a, T>) -> Self {
-        Self {
-            origin: guard.origin(),
-            value: Value::Created(guard),
-            pass: (),
+impl<T, P> Acquired<'_, T, P> {
+    /// How this answer came about. `Fresh` and `Stale` say that the value was looked up, or is the
+    /// one that the pile kept of its last creation.
+    pub fn origin(this: &Self) -> Origin {
+        this.origin
+    }
+
+    /// The number of the value. Of one that was looked up, it is that of the pile's value at the
+    /// time.
+    pub fn seen(this: &Self) -> Seen {
+        match &this.value {
+            Value::LookedUp(_, seen) => *seen,
+            Value::Created(guard) => Guard::seen(guard),
         }
     }
 }
 
-impl<T, P> Acquired<'_, T, P> {
-    /// How this answer came about. `Fresh` and `Stale` say that it was looked up, or is the one
-    /// that the pile kept of its last creation.
-    pub fn origin(&self) -> Origin {
-        self.origin
+impl<'a, T, P> From<Guard<'a, T, P>> for Acquired<'a, T, P> {
+    fn from(guard: Guard<'a, T, P>) -> Self {
+        let (guard, pass) = guard.split();
+        Self {
+            origin: Guard::origin(&guard),
+            value: Value::Created(guard),
+            pass,
+        }
     }
 }
 
@@ -107,7 +126,7 @@ impl<T, P> Deref for Acquired<'_, T, P> {
 
     fn deref(&self) -> &T {
         match &self.value {
-            Value::LookedUp(value) => value,
+            Value::LookedUp(value, _) => value,
             Value::Created(guard) => guard,
         }
     }

@@ -1,38 +1,41 @@
-//! What a creator may know and say besides its value: [`Creating`] and [`Created`].
+//! What a creator may say of its value, and know of its creation: [`Created`], [`Creating`] and
+//! [`Previous`].
 
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
-use crate::answer::Owned;
-use crate::answer::{Anchor, Site};
-use crate::raw::NodeRef;
-use crate::time::Tick;
-use crate::time::Times;
+use crate::answer::{Anchor, Owned};
+use crate::policy::{Freshness, Seen};
+use crate::raw::{NodeRef, Pile, Ready};
+use crate::time::{Tick, Times};
 
 /// A new value, with what its creator knows of it; see
-/// [`Dogpile::get_or_create_with`](crate::Dogpile::get_or_create_with).
+/// [`Dogpile::get_or_try_create_with`](crate::Dogpile::get_or_try_create_with).
 ///
 /// # Example
 ///
 /// ```
 /// use std::time::Duration;
-/// use dogpile::{Created, Dogpile};
+/// use dogpile::{Created, Dogpile, Guard};
 ///
 /// let token = Dogpile::new(Duration::from_secs(3600));
-/// let held = token.get_or_create_with(|_| {
-///     // The issuer says that this one lives for ten minutes, and that it is one minute old.
+/// let held = token.get_or_try_create_with(|_| {
+///     // The issuer says that this token lives for ten minutes, and that it is one minute old.
 ///     let lifetime = Duration::from_secs(600);
 ///     Ok::<_, std::io::Error>(Created::new("secret").ttl(lifetime).age(Duration::from_secs(60)))
 /// })?;
-/// assert_eq!(held.age(), Duration::from_secs(60));
+/// assert_eq!(Guard::age(&held), Duration::from_secs(60));
+/// assert_eq!(Guard::time_left(&held), Duration::from_secs(540));
 /// # Ok::<_, dogpile::Error<std::io::Error>>(())
 /// ```
 #[must_use = "a created value has to be given to the pile"]
 pub struct Created<T> {
     content: Content<T>,
     ttl: Option<Duration>,
-    age: Duration,
-    keep: bool,
+    age: Option<Duration>,
+    keep: Option<bool>,
+    superseded: bool,
 }
 
 enum Content<T> {
@@ -46,8 +49,23 @@ impl<T> Created<T> {
         Self::of(Content::New(value))
     }
 
-    /// The previous value once more, as fresh as if just made and without a copy: for a source that
-    /// said "not modified".
+    /// The previous value once more, *validated now*, without a copy: for a source that said "not
+    /// modified".
+    ///
+    /// Its age is zero. It lives for the time to live that it had before, which
+    /// [`ttl`](Created::ttl) changes. A value that merely could not be validated is not unchanged:
+    /// let the creator fail instead.
+    ///
+    /// # The instants, in four examples
+    ///
+    /// A value with a time to live of 60 s is created at second 0. At second 70 its creator answers:
+    ///
+    /// | answer | age at second 70 | fresh until second |
+    /// |---|---:|---:|
+    /// | `Created::new(value)` | 0 s | 130 (the pile's time to live) |
+    /// | `Created::unchanged(previous)` | 0 s | 130 (the value's own time to live) |
+    /// | `Created::unchanged(previous).ttl(10 s)` | 0 s | 80 |
+    /// | `Created::unchanged(previous).age(70 s)` | 70 s | 60: no instant of its end moves |
     ///
     /// # Example
     ///
@@ -60,7 +78,7 @@ impl<T> Created<T> {
     /// # }
     /// let pile = Dogpile::<String>::new(Duration::from_secs(60));
     /// # for _ in 0..2 {
-    /// let value = pile.get_or_create_with(|creating| {
+    /// let value = pile.get_or_try_create_with(|creating| {
     ///     let previous = creating.previous();
     ///     Ok::<_, std::io::Error>(match fetch_if_modified(previous.as_ref().map(|p| p.as_str())) {
     ///         Some(new) => Created::new(new),
@@ -72,16 +90,17 @@ impl<T> Created<T> {
     /// # }
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
-    pub fn unchanged(previous: Owned<T>) -> Self {
-        Self::of(Content::Unchanged(previous))
+    pub fn unchanged(previous: impl Into<Owned<T>>) -> Self {
+        Self::of(Content::Unchanged(previous.into()))
     }
 
     fn of(content: Content<T>) -> Self {
         Self {
             content,
             ttl: None,
-            age: Duration::ZERO,
-            keep: true,
+            age: None,
+            keep: None,
+            superseded: false,
         }
     }
 
@@ -91,38 +110,70 @@ impl<T> Created<T> {
         self
     }
 
-    /// How old the value is already, by the account of who made it.
+    /// How old the value is already.
+    ///
+    /// Of an [unchanged](Created::unchanged) value without a [`ttl`](Created::ttl) of its own, this
+    /// moves the age and no instant of its end.
     pub fn age(mut self, age: Duration) -> Self {
-        self.age = age;
+        self.age = Some(age);
         self
     }
 
-    /// Whether the pile keeps the value. One that is not kept goes to this caller and to those who
-    /// wait; the pile keeps its times, and for [`acquire`](crate::Dogpile::acquire) counts as
-    /// created.
+    /// Whether the pile keeps the value.
+    ///
+    /// A value that is not kept goes to this caller and to those who wait. The pile keeps its times,
+    /// and for [`acquire`](crate::Dogpile::acquire) counts as created. The default is to keep it;
+    /// in the forms of `acquire` it is what
+    /// [`Builder::keep_last`](crate::Builder::keep_last) says.
     pub fn keep(mut self, keep: bool) -> Self {
-        self.keep = keep;
+        self.keep = Some(keep);
         self
     }
 
-    /// The node for those who are given the value, and the one for the pile to keep.
-    pub(crate) fn into_nodes(
-        self,
-        now: Tick,
-        ttl: Duration,
-        number: u64,
-    ) -> (NodeRef<T>, NodeRef<T>) {
-        let times = Times::new(now, self.age, self.ttl.unwrap_or(ttl));
-        let node = match self.content {
-            Content::New(value) => NodeRef::new(value, times, number),
-            Content::Unchanged(previous) => previous.node().renewed(times, number),
+    /// Gives the value to the caller of this creation alone, marked
+    /// [`Superseded`](crate::Origin::Superseded).
+    ///
+    /// The pile goes on with the value that it has, and those who wait elect anew. For a creator
+    /// that learns from outside, such as from a store that several processes share, that a newer
+    /// value exists.
+    pub fn superseded(mut self) -> Self {
+        self.superseded = true;
+        self
+    }
+
+    /// The same, kept or not where it does not say.
+    pub(crate) fn kept_by_default(mut self, keep: bool) -> Self {
+        self.keep.get_or_insert(keep);
+        self
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+
+    /// The value complete at `now`, made under the lease with this number.
+    pub(crate) fn into_ready(self, now: Tick, pile_ttl: Duration, number: u64) -> Ready<T> {
+        let Self { ttl, age, .. } = self;
+        let new = |ttl| Times::new(now, age.unwrap_or_default(), ttl);
+        let (node, times) = match self.content {
+            Content::New(value) => {
+                let times = new(ttl.unwrap_or(pile_ttl));
+                (NodeRef::new(value, times, number), times)
+            }
+            Content::Unchanged(previous) => {
+                let before = previous.node().times();
+                let times = match (ttl, age) {
+                    (None, Some(age)) => before.with_age(now, age),
+                    (ttl, _) => new(ttl.unwrap_or(before.ttl)),
+                };
+                (previous.node().renewed(times, number), times)
+            }
         };
-        let kept = if self.keep {
-            node.clone()
-        } else {
-            NodeRef::elsewhere(times, number)
+        let kept = match self.keep.unwrap_or(true) {
+            true => node.clone(),
+            false => NodeRef::elsewhere(times, number),
         };
-        (node, kept)
+        Ready { node, kept, now }
     }
 }
 
@@ -138,26 +189,36 @@ impl<T> fmt::Debug for Created<T> {
             .field("ttl", &self.ttl)
             .field("age", &self.age)
             .field("keep", &self.keep)
+            .field("superseded", &self.superseded)
             .finish_non_exhaustive()
     }
 }
 
 /// What a creator may know of the creation that it runs.
 ///
-/// It borrows the pile; where the creation runs in the background, it holds it.
+/// It borrows the pile. Where the creation runs in the background, it holds the pile. It has no
+/// effect once its creation has ended.
 pub struct Creating<'a, T> {
-    site: Anchor<'a, T>,
+    anchor: Anchor<'a, T>,
     fence: u64,
 }
 
 impl<'a, T> Creating<'a, T> {
-    pub(crate) fn new(site: Anchor<'a, T>, fence: u64) -> Self {
-        Self { site, fence }
+    pub(crate) fn new(anchor: Anchor<'a, T>, fence: u64) -> Self {
+        Self { anchor, fence }
     }
 
-    /// The value that is held, however old: stale as a rule, fresh in a refresh.
-    pub fn previous(&self) -> Option<Owned<T>> {
-        Owned::of(self.site.pile().pile.load()?.clone())
+    /// The value that is held, however old it is: stale as a rule, fresh in a refresh, perhaps gone.
+    pub fn previous(&self) -> Option<Previous<T>> {
+        let site = self.anchor.site();
+        let value = Owned::of(site.pile.load()?.clone())?;
+        let times = value.node().times();
+        let now = site.settings.time.now();
+        Some(Previous {
+            age: times.age(now),
+            freshness: site.settings.policy.horizon(&times, None).at(now),
+            value,
+        })
     }
 
     /// The number of this creation's lease. Every lease of a pile has a higher one than those
@@ -166,14 +227,15 @@ impl<'a, T> Creating<'a, T> {
         self.fence
     }
 
-    pub(crate) fn is_of(&self, place: Site<'_, T>) -> bool {
-        std::ptr::eq(self.site.pile().pile, place.pile)
+    /// Whether a `set` or an `invalidate` came since this creation began.
+    ///
+    /// What is created then does not become the current value, and a long creation may as well stop.
+    pub fn is_superseded(&self) -> bool {
+        self.anchor.site().pile.is_superseded(self.fence)
     }
 
-    /// Whether a `set` or an `invalidate` came meanwhile: then what is created goes to this caller
-    /// only, and a long creation may as well stop.
-    pub fn is_superseded(&self) -> bool {
-        self.site.pile().pile.is_superseded(self.fence)
+    pub(crate) fn is_of(&self, pile: &Pile<T>) -> bool {
+        std::ptr::eq(self.anchor.site().pile, pile)
     }
 }
 
@@ -182,5 +244,59 @@ impl<T> fmt::Debug for Creating<'_, T> {
         f.debug_struct("Creating")
             .field("fence", &self.fence)
             .finish_non_exhaustive()
+    }
+}
+
+/// The value that a pile held when its creator asked for it; see [`Creating::previous`].
+pub struct Previous<T> {
+    value: Owned<T>,
+    age: Duration,
+    freshness: Freshness,
+}
+
+impl<T> Previous<T> {
+    /// How old the value was when it was asked for.
+    pub fn age(this: &Self) -> Duration {
+        this.age
+    }
+
+    /// How long the value is fresh, counted from its creation.
+    pub fn ttl(this: &Self) -> Duration {
+        this.value.node().times().ttl
+    }
+
+    /// What the value was good for when it was asked for.
+    pub fn freshness(this: &Self) -> Freshness {
+        this.freshness
+    }
+
+    /// The number of the value.
+    pub fn seen(this: &Self) -> Seen {
+        Owned::seen(&this.value)
+    }
+
+    /// A handle that keeps the value alive.
+    pub fn into_owned(this: Self) -> Owned<T> {
+        this.value
+    }
+}
+
+impl<T> Deref for Previous<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> From<Previous<T>> for Owned<T> {
+    fn from(previous: Previous<T>) -> Self {
+        previous.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Previous<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
     }
 }

@@ -24,13 +24,9 @@ pub trait Door: Copy + sealed::Sealed {
     #[doc(hidden)]
     fn enter(self, caller: Caller) -> Entry<Self::Pass>;
 
-    /// Whether the caller is inside already, for which a creator may wait.
+    /// Whether the caller holds a pass already, for which a creator may wait.
     #[doc(hidden)]
-    fn is_inside(self, caller: Caller) -> bool;
-
-    /// Lets everybody in who was kept out until the end of the lease with this fence.
-    #[doc(hidden)]
-    fn end_of(self, fence: u64);
+    fn holds_pass(self, caller: Caller) -> bool;
 }
 
 /// Who calls. What a thread holds counts for it; of a task nobody knows what it holds.
@@ -81,12 +77,9 @@ impl Door for Open {
     }
 
     #[inline(always)]
-    fn is_inside(self, _caller: Caller) -> bool {
+    fn holds_pass(self, _caller: Caller) -> bool {
         false
     }
-
-    #[inline(always)]
-    fn end_of(self, _fence: u64) {}
 }
 
 /// The door of a [`SyncReaderDogpile`](crate::SyncReaderDogpile): writers can keep readers out.
@@ -128,124 +121,7 @@ impl<'a> Door for Gated<'a> {
         }
     }
 
-    fn is_inside(self, caller: Caller) -> bool {
+    fn holds_pass(self, caller: Caller) -> bool {
         caller == Caller::Thread && self.0.is_entered()
-    }
-
-    fn end_of(self, fence: u64) {
-        self.0.end_of(fence);
-    }
-}
-
-/// A creator at work, who may keep the door closed until its creation ends, however that ends.
-pub(crate) struct GateHold<D: Door> {
-    door: D,
-    fence: u64,
-}
-
-impl<D: Door> GateHold<D> {
-    pub(crate) fn new(door: D, fence: u64) -> Self {
-        Self { door, fence }
-    }
-}
-
-impl<D: Door> Drop for GateHold<D> {
-    fn drop(&mut self) {
-        self.door.end_of(self.fence);
-    }
-}
-
-/// A door of another kind gets every form of a call: here one that lets a few in at a time.
-#[cfg(all(test, feature = "async", not(any(dogpile_loom, dogpile_shuttle))))]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Caller, Door, Entry, Opening, sealed};
-    use crate::call::Call;
-    use crate::raw::Event;
-    use crate::shim::{Arc, Mutex};
-    use crate::{Dogpile, Error, Lookup, executor};
-
-    /// How many may come in yet, and what is set when one has left.
-    #[derive(Clone, Copy)]
-    struct Few<'a>(&'a Mutex<(usize, Arc<Event>)>);
-
-    struct Ticket<'a>(Few<'a>);
-
-    impl sealed::Sealed for Few<'_> {}
-
-    impl<'a> Door for Few<'a> {
-        type Pass = Ticket<'a>;
-        const GATED: bool = true;
-
-        fn try_enter(self, caller: Caller) -> Option<Ticket<'a>> {
-            match self.enter(caller) {
-                Entry::In(ticket) => Some(ticket),
-                _ => None,
-            }
-        }
-
-        fn enter(self, _caller: Caller) -> Entry<Ticket<'a>> {
-            let mut few = self.0.lock();
-            if few.0 == 0 {
-                return Entry::Closed(Opening(Arc::clone(&few.1)));
-            }
-            few.0 -= 1;
-            Entry::In(Ticket(self))
-        }
-
-        fn is_inside(self, _caller: Caller) -> bool {
-            false
-        }
-
-        fn end_of(self, _fence: u64) {}
-    }
-
-    impl Drop for Ticket<'_> {
-        fn drop(&mut self) {
-            let mut few = self.0.0.lock();
-            few.0 += 1;
-            let opening = std::mem::replace(&mut few.1, Arc::new(Event::new()));
-            drop(few);
-            opening.set();
-        }
-    }
-
-    #[test]
-    fn a_third_door_has_all_forms() {
-        let few = Mutex::new((1, Arc::new(Event::new())));
-        let pile = Arc::new(Dogpile::new(Duration::from_secs(60)));
-        let call = || Call::new(pile.place(), Few(&few)).wait(Duration::ZERO);
-        let guard = call().get_or_create(|| 7).unwrap();
-        assert!(matches!(
-            call().get_or_create(|| 8),
-            Err(Error::TimedOut { .. })
-        ));
-        let hit = || Ok::<_, u8>(Lookup::Here(9));
-        assert!(matches!(
-            call().acquire(|| Ok(8), hit),
-            Err(Error::TimedOut { .. })
-        ));
-        let tasks = call().timer(&Never);
-        let waiting = tasks.get_or_create_async(|| async { 8 });
-        assert!(matches!(
-            futures::executor::block_on(waiting),
-            Err(Error::TimedOut { .. })
-        ));
-        drop(guard);
-        let looked_up = call().acquire(|| Ok(8), hit).unwrap();
-        assert_eq!(*looked_up, 9);
-        drop(looked_up);
-        let background = call().accept(crate::Accept::New).wait(Duration::MAX);
-        let background = background.by(pile.background(&executor::Thread).mode);
-        assert_eq!(*background.get_or_create(|| 8).unwrap(), 8);
-    }
-
-    struct Never;
-
-    impl executor::Timer for Never {
-        fn sleep(&self, _: Duration) -> executor::Sleep {
-            Box::pin(std::future::pending())
-        }
     }
 }

@@ -1,7 +1,10 @@
-//! What a call answers with: a [`Guard`] that shows the value, its [`Origin`], and [`Owned`] to
-//! keep it.
+//! What a call answers with: a [`Guard`] that shows the value, its [`Origin`], and [`Owned`] to keep
+//! the value.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
@@ -14,58 +17,60 @@ use crate::time::Tick;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The value held, and fresh.
+    /// The value that was held, and fresh.
     Fresh,
-    /// The value held, stale, while somebody else is creating another.
+    /// The value that was held, stale, while another caller is creating the next.
     Stale,
     /// This call ran the creator.
     CreatedHere,
-    /// What another one created or `set` while this call waited, or looked it up in vain.
+    /// Another caller created or `set` the value, while this call waited or looked it up in vain.
     CreatedByAnother,
-    /// This call ran the creator, but an `invalidate` or `set` came meanwhile: nobody else gets
-    /// this value. As a reader's answer also: it was created, and removed before the reader came in.
+    /// A value that did not become the current one, because an `invalidate` or a `set` came while it
+    /// was created. It goes to the caller that created it, and to those who waited for it already
+    /// when the `invalidate` came. Later calls do not get it.
     Superseded,
 }
 
-/// Shows a value of a pile and keeps it alive and unchanged, whatever happens to the pile
-/// meanwhile.
+/// Shows a value of a pile and keeps it alive and unchanged, whatever happens to the pile meanwhile.
 ///
 /// A guard delays nobody: neither a creation nor the readers of newer values. It may be sent to
-/// another thread and dropped there. The value is dropped by whoever drops the last guard or
-/// [`Owned`] of one that is no longer current, on the spot; mind that in async code if dropping it
-/// blocks.
+/// another thread and dropped there. Whoever drops the last guard or [`Owned`] of a value that is no
+/// longer current drops the value, on the spot. Mind that in async code if dropping it blocks.
+///
+/// Its methods are associated functions, since the guard derefs to your value: write
+/// `Guard::origin(&guard)`.
 ///
 /// # Cost
 ///
-/// A thread has eight places in which it shows what it reads. Taking and dropping a guard in one of
+/// A thread has eight slots in which it shows what it reads. Taking and dropping a guard in one of
 /// them writes nothing else. Guards beyond the eighth at once, such as those that many tasks of one
-/// thread hold across an `await`, take a short lock and count on the value, and so do those of a
+/// thread hold across an `await`, take a short lock and count on the value. So do the guards of a
 /// creation or a wait.
 ///
 /// # Forgotten guards, forks and signals
 ///
-/// A guard that is forgotten takes its place for good, and the value is kept until the pile goes;
-/// without a place, it is leaked. In the child of a `fork` the values that other threads were
-/// reading are kept until their pile goes. A signal handler must not use a pile: a call may take a
-/// lock that the interrupted thread holds, or the place that it is about to take.
+/// A guard that is forgotten takes its slot for good, and the value is kept until the pile goes. A
+/// forgotten guard without a slot leaks the value. In the child of a `fork`, the values that other
+/// threads were reading are kept until their pile goes. A signal handler must not use a pile: a call
+/// may take a lock that the interrupted thread holds, or the slot that the thread is about to take.
 ///
-/// There is no `map`: borrow from the guard for as long as it lives, or keep an [`Owned`] and
-/// project when reading.
+/// There is no `map`: borrow from the guard for as long as it lives, or keep an [`Owned`] and project
+/// when reading.
 ///
 /// # Example
 ///
 /// ```
 /// use std::time::Duration;
-/// use dogpile::{Dogpile, Origin};
+/// use dogpile::{Dogpile, Guard, Origin};
 ///
 /// let pile = Dogpile::new(Duration::from_secs(60));
 /// let guard = pile.get_or_create(|| vec![1, 2, 3]);
 /// assert_eq!(guard.len(), 3);
-/// assert_eq!(guard.origin(), Origin::CreatedHere);
+/// assert_eq!(Guard::origin(&guard), Origin::CreatedHere);
 /// ```
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct Guard<'a, T, P = ()> {
-    // In this order: a writer gets in when the value is let go of.
+    // In this order: a writer gets in after the value was released.
     node: ValueRef<Protected<'a, T>>,
     origin: Origin,
     answered: Tick,
@@ -85,10 +90,19 @@ impl<'a> Pass<'a> {
     }
 }
 
+impl fmt::Debug for Pass<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pass")
+    }
+}
+
 /// The guard of a [`SyncReaderDogpile`](crate::SyncReaderDogpile): it keeps writers out as well.
 ///
-/// There is no owned form: as long as something of the value could be used, a writer has to wait.
-/// One that is forgotten keeps writers out for ever.
+/// There is no owned form: a writer has to wait for as long as something of the value could be used.
+/// A read guard that is forgotten keeps writers out for ever.
+///
+/// A thread that takes its next guard before it drops the last one is one long reader, and keeps
+/// every writer out. [`Guard::renew`] drops first.
 pub type ReadGuard<'a, T> = Guard<'a, T, Pass<'a>>;
 
 // The pile behind it is as safe as it is by itself.
@@ -98,8 +112,8 @@ impl<T: RefUnwindSafe, P> RefUnwindSafe for Guard<'_, T, P> {}
 impl<'a, T> Guard<'a, T> {
     /// That of a node which has a value.
     pub(crate) fn new(node: impl Into<Protected<'a, T>>, origin: Origin, answered: Tick) -> Self {
-        let valued = ValueRef::new(node.into());
-        Self::of(valued.expect("a guard shows a value"), origin, answered)
+        let value = ValueRef::new(node.into());
+        Self::of(value.expect("a guard shows a value"), origin, answered)
     }
 
     #[inline]
@@ -133,33 +147,74 @@ impl<'a, T> Guard<'a, T> {
 
     /// A handle that keeps the value alive beyond the pile.
     ///
-    /// Costs an atomic increment on memory that all owners of this value share.
-    pub fn to_owned(&self) -> Owned<T> {
-        Owned::new(self.node().clone())
+    /// # Cost
+    ///
+    /// An atomic increment on memory that all owners of this value share.
+    pub fn to_owned(this: &Self) -> Owned<T> {
+        Owned::new(this.node().clone())
     }
 }
 
-impl<T, P> Guard<'_, T, P> {
+impl<'a, T, P> Guard<'a, T, P> {
+    /// The guard and the pass that it was held together with.
+    pub(crate) fn split(self) -> (Guard<'a, T>, P) {
+        (Guard::of(self.node, self.origin, self.answered), self.pass)
+    }
+
     pub(crate) fn node(&self) -> &NodeRef<T> {
         self.node.node()
     }
 
     /// How this answer came about.
-    pub fn origin(&self) -> Origin {
-        self.origin
+    pub fn origin(this: &Self) -> Origin {
+        this.origin
     }
 
     /// How old the value was when the call was answered, to within the clock's
     /// [`lag`](crate::Clock::lag).
-    pub fn age(&self) -> Duration {
-        self.node().times().age(self.answered)
+    pub fn age(this: &Self) -> Duration {
+        this.node().times().age(this.answered)
     }
 
-    /// The number of the value.
+    /// How long the value is fresh, counted from its creation.
+    pub fn ttl(this: &Self) -> Duration {
+        this.node().times().ttl
+    }
+
+    /// How long the value was still fresh when the call was answered; zero if it was stale or
+    /// expired.
+    pub fn time_left(this: &Self) -> Duration {
+        this.node().times().left(this.answered)
+    }
+
+    /// The number of the value, for [`Accept::NewerThan`](crate::Accept::NewerThan),
+    /// [`expire_if`](crate::Dogpile::expire_if) and its likes.
     pub fn seen(this: &Self) -> Seen {
-        Seen {
-            number: this.node().number(),
-        }
+        let node = this.node();
+        Seen::new(node.number(), node.pile())
+    }
+
+    /// Drops the guard, then makes the next call.
+    ///
+    /// A reader that would otherwise take the next guard before it drops the last one lets a waiting
+    /// writer in.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Guard, SyncReaderDogpile};
+    ///
+    /// let words = SyncReaderDogpile::new(Duration::from_secs(60));
+    /// let mut read = words.get_or_create(|| 7);
+    /// for _ in 0..3 {
+    ///     read = Guard::renew(read, || words.get_or_create(|| 7));
+    /// }
+    /// assert_eq!(*read, 7);
+    /// ```
+    pub fn renew<R>(this: Self, next: impl FnOnce() -> R) -> R {
+        drop(this);
+        next()
     }
 }
 
@@ -174,14 +229,17 @@ impl<T, P> Deref for Guard<'_, T, P> {
 
 /// A value of a pile, kept alive for as long as this handle lives, even beyond the pile.
 ///
+/// It compares, orders and hashes as the value does. Its methods are associated functions, since it
+/// derefs to your value.
+///
 /// # Example
 ///
 /// ```
 /// # use std::time::Duration;
-/// use dogpile::{Dogpile, Owned};
+/// use dogpile::{Dogpile, Guard, Owned};
 ///
 /// let pile = Dogpile::new(Duration::from_secs(60));
-/// let kept: Owned<String> = pile.get_or_create(|| String::from("kept")).to_owned();
+/// let kept: Owned<String> = Guard::to_owned(&pile.get_or_create(|| String::from("kept")));
 /// drop(pile);
 /// assert_eq!(&*kept, "kept");
 /// ```
@@ -196,13 +254,24 @@ impl<T> Owned<T> {
         Self::of(node).expect("a handle keeps a value")
     }
 
-    /// That of a value which may be kept elsewhere.
+    /// That of a node whose value may be kept elsewhere.
     pub(crate) fn of(node: NodeRef<T>) -> Option<Self> {
         ValueRef::new(node).map(|node| Self { node })
     }
 
     pub(crate) fn node(&self) -> &NodeRef<T> {
         self.node.node()
+    }
+
+    /// The number of the value; see [`Guard::seen`].
+    pub fn seen(this: &Self) -> Seen {
+        let node = this.node();
+        Seen::new(node.number(), node.pile())
+    }
+
+    /// Whether both handles keep the very same value.
+    pub fn ptr_eq(this: &Self, other: &Self) -> bool {
+        std::ptr::eq::<T>(&**this, &**other)
     }
 }
 
@@ -225,7 +294,7 @@ impl<T> Clone for Owned<T> {
 
 impl<T> From<Guard<'_, T>> for Owned<T> {
     fn from(guard: Guard<'_, T>) -> Self {
-        guard.to_owned()
+        Guard::to_owned(&guard)
     }
 }
 
@@ -238,6 +307,38 @@ impl<T, P> AsRef<T> for Guard<'_, T, P> {
 impl<T> AsRef<T> for Owned<T> {
     fn as_ref(&self) -> &T {
         self
+    }
+}
+
+impl<T> Borrow<T> for Owned<T> {
+    fn borrow(&self) -> &T {
+        self
+    }
+}
+
+impl<T: PartialEq> PartialEq for Owned<T> {
+    fn eq(&self, other: &Self) -> bool {
+        T::eq(self, other)
+    }
+}
+
+impl<T: Eq> Eq for Owned<T> {}
+
+impl<T: PartialOrd> PartialOrd for Owned<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        T::partial_cmp(self, other)
+    }
+}
+
+impl<T: Ord> Ord for Owned<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        T::cmp(self, other)
+    }
+}
+
+impl<T: Hash> Hash for Owned<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        T::hash(self, state);
     }
 }
 

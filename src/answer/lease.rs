@@ -1,60 +1,61 @@
-//! The right to create: published, failed, or given up when dropped.
+//! The right to create: published, failed, or given up when it is dropped.
 
 use std::fmt;
 #[cfg(feature = "async")]
 use std::future::Future;
 use std::panic::resume_unwind;
 
-use crate::answer::{Anchor, Site};
-use crate::answer::{Created, Creating};
-use crate::answer::{Guard, Origin, Owned};
-use crate::error::{Error, Failure};
-use crate::raw::NodeRef;
+use crate::answer::{Anchor, Created, Creating, Guard, Origin, Owned, Previous, Site};
+use crate::error::{Error, Failure, Panicked};
+use crate::raw::{NodeRef, Writers};
 #[cfg(feature = "async")]
 use crate::reentrancy::inside;
 use crate::reentrancy::{Identity, Inside};
 use crate::shim::{Arc, Ran, run};
-use crate::time::Tick;
 
-/// The right to create a value of a pile, held by one at a time; see
+/// The right to create a value of a pile, held by one caller at a time; see
 /// [`Dogpile::attempt`](crate::Dogpile::attempt).
 ///
-/// It may be sent to another thread. Unless [`publish`](Lease::publish) or [`fail`](Lease::fail)
-/// ends it, dropping it gives it up, and the next caller is granted it. One that is kept for ever
-/// keeps everybody else waiting who has no usable value, up to their wait limit; a call of the
-/// holder itself waits too, as the pile cannot know that it is the holder.
+/// It may be sent to another thread. A `Lease<'static, T>` holds its pile and can be kept in a
+/// struct; see [`Dogpile::attempt_owned`](crate::Dogpile::attempt_owned). Unless
+/// [`publish`](Lease::publish) or [`fail`](Lease::fail) ends it, dropping it gives it up, and the
+/// next caller is granted the lease. A lease that is kept for ever keeps everybody waiting who has no
+/// usable value, up to the wait limit. A call of the holder itself waits too, as the pile cannot know
+/// that it is the holder.
 #[must_use = "a lease that is dropped is given up"]
 pub struct Lease<'a, T> {
-    site: Anchor<'a, T>,
+    anchor: Anchor<'a, T>,
     fence: u64,
     ended: bool,
 }
 
 impl<'a, T> Lease<'a, T> {
     /// The lease that the pile has just granted under the number `fence`.
-    pub(crate) fn new(place: Site<'a, T>, fence: u64) -> Self {
-        Self::at(Anchor::Borrowed(place, None), fence)
+    pub(crate) fn new(site: Site<'a, T>, fence: u64) -> Self {
+        Self::at(Anchor::Borrowed(site), fence)
     }
 
-    fn at(site: Anchor<'a, T>, fence: u64) -> Self {
+    fn at(anchor: Anchor<'a, T>, fence: u64) -> Self {
         Self {
-            site,
+            anchor,
             fence,
             ended: false,
         }
     }
 
     /// The same lease, its pile held in another way.
-    pub(crate) fn held_by<'b>(mut self, site: Anchor<'b, T>) -> Lease<'b, T> {
+    pub(crate) fn held_by<'b>(mut self, anchor: Anchor<'b, T>) -> Lease<'b, T> {
         self.ended = true;
-        Lease::at(site, self.fence)
+        let fence = std::mem::take(&mut self.fence);
+        Lease::at(anchor, fence)
     }
 
     /// Makes the value the current one and hands it to everybody who waits.
     ///
     /// # Errors
     ///
-    /// [`Superseded`] if a `set` or an `invalidate` came meanwhile; it gives the value back.
+    /// [`Superseded`] if a `set` or an `invalidate` came meanwhile. It gives the value back. Those
+    /// who waited already when an `invalidate` came get the value too.
     ///
     /// # Example
     ///
@@ -68,25 +69,81 @@ impl<'a, T> Lease<'a, T> {
     /// assert_eq!(lease.publish(7).unwrap_err().into_inner(), Some(7));
     /// ```
     pub fn publish(self, created: impl Into<Created<T>>) -> Result<Owned<T>, Superseded<T>> {
-        let (node, published, _) = self.finish(created.into());
-        if published {
-            Ok(Owned::new(node))
-        } else {
-            Err(Superseded { node })
+        let guard = self.publish_ready(created.into());
+        let node = guard.node().clone();
+        match Guard::origin(&guard) {
+            Origin::Superseded => {
+                drop(guard);
+                Err(Superseded { node })
+            }
+            _ => Ok(Owned::new(node)),
         }
     }
 
-    /// Ends the lease with a failure, and hands the error to everybody who waits with the fallible
+    /// Ends the lease with a failure, and hands the error to everybody who waits with a fallible
     /// form.
-    pub fn fail<E: Send + Sync + 'static>(self, error: E) -> Error<E> {
+    ///
+    /// The error comes back as this caller's own.
+    pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> Error<E> {
         let error = Arc::new(error);
-        self.fail_with(Failure::new(Arc::clone(&error)));
+        self.ended = true;
+        let failure = Failure::new(Arc::clone(&error));
+        self.anchor.site().pile.fail(self.fence, failure);
         Error::Create(error)
     }
 
-    /// The value that is held, however old: stale as a rule, perhaps dead. What a caller may be
-    /// served meanwhile, another `attempt` tells.
-    pub fn previous(&self) -> Option<Owned<T>> {
+    /// Runs a creator under the lease, and leaves the end of the lease to the holder.
+    ///
+    /// Meanwhile the thread counts as inside the creator: a call on the same pile is answered at
+    /// once, with the value held or with [`Error::Reentrant`], instead of waiting for itself.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does. The lease is still held.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Attempt, Dogpile};
+    ///
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let Attempt::Lease(lease) = pile.attempt() else { panic!() };
+    /// match lease.run(|_creating| "7".parse::<u8>()) {
+    ///     Ok(value) => drop(lease.publish(value)),
+    ///     Err(error) => drop(lease.fail(error)),
+    /// }
+    /// assert_eq!(*pile.peek().unwrap(), 7);
+    /// ```
+    pub fn run<R>(&self, create: impl FnOnce(Creating<'a, T>) -> R) -> R {
+        let _inside = Inside::enter(Identity::of(self.anchor.site().pile));
+        create(self.creating())
+    }
+
+    /// As [`run`](Lease::run), for a creator that is a future. The task counts as inside the creator
+    /// for the length of each poll.
+    ///
+    /// # Panics
+    ///
+    /// If `create` or its future does. The lease is still held.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. The lease is still held.
+    #[cfg(feature = "async")]
+    pub fn run_async<R, F: Future<Output = R>>(
+        &self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+    ) -> impl Future<Output = R> {
+        let creating = self.creating();
+        let ran = self.catch_async(|| create(creating));
+        async move { ran.await.unwrap_or_else(|panic| resume_unwind(panic)) }
+    }
+
+    /// The value that is held, however old it is: stale as a rule, fresh in a refresh, perhaps gone.
+    ///
+    /// Another [`attempt`](crate::Dogpile::attempt) tells what a caller may be served meanwhile.
+    pub fn previous(&self) -> Option<Previous<T>> {
         self.creating().previous()
     }
 
@@ -95,109 +152,93 @@ impl<'a, T> Lease<'a, T> {
         self.fence
     }
 
-    /// Whether a `set` or an `invalidate` came meanwhile: then it can no longer publish.
+    /// Whether a `set` or an `invalidate` came meanwhile. Then it can no longer publish.
     pub fn is_superseded(&self) -> bool {
         self.creating().is_superseded()
     }
 
-    pub(crate) fn creating(&self) -> Creating<'a, T> {
-        Creating::new(self.site.clone(), self.fence)
+    /// What a creator under this lease may know.
+    pub fn creating(&self) -> Creating<'a, T> {
+        Creating::new(self.anchor.clone(), self.fence)
     }
 
-    fn finish(self, created: Created<T>) -> (NodeRef<T>, bool, Tick) {
-        let made = self.make(created);
-        let node = made.node.clone();
-        let now = made.now;
-        (node, self.place(made), now)
+    /// How many writers have been inside the gate of the pile so far.
+    fn writers(&self) -> Writers {
+        Writers(self.anchor.site().gate.map_or(0, |gate| gate.writers()))
     }
 
-    /// The nodes of a value that is complete now.
-    pub(crate) fn make(&self, created: Created<T>) -> Made<T> {
-        let settings = self.site.pile().settings;
+    /// Ends the lease with a value, and shows it.
+    fn publish_ready<'g>(mut self, created: Created<T>) -> Guard<'g, T> {
+        let Site { settings, pile, .. } = self.anchor.site();
         // Asked here, when the creation is complete: a creator slower than the ttl still makes a
         // value that lives for it.
         let now = settings.time.now();
-        let (node, kept) = created.into_nodes(now, settings.policy.ttl, self.fence);
-        Made { node, kept, now }
-    }
-
-    /// Ends the lease with what was made. Says whether it became the current value.
-    pub(crate) fn place(mut self, made: Made<T>) -> bool {
+        let superseded = created.is_superseded();
+        let ready = created.into_ready(now, settings.policy.ttl, self.fence);
+        let node = ready.node.clone();
+        // Before the end, which may drop an old value: a panic there must not end the lease twice.
         self.ended = true;
-        let pile = self.site.pile().pile;
-        pile.publish(self.fence, &made.node, made.kept, made.now)
+        let published = if superseded {
+            pile.give_up(self.fence);
+            false
+        } else {
+            pile.publish(self.fence, ready, self.writers())
+        };
+        let origin = match published {
+            true => Origin::CreatedHere,
+            false => Origin::Superseded,
+        };
+        Guard::new(node, origin, now)
     }
 
-    /// Ends the lease with a failure.
-    pub(crate) fn fail_with(mut self, failure: Failure) {
-        self.ended = true;
-        self.site.pile().pile.fail(self.fence, failure);
-    }
-
-    /// Runs the creator's future. `Err` is its panic.
-    #[cfg(feature = "async")]
-    pub(crate) fn run<F: Future>(
-        &self,
-        create: impl FnOnce() -> F,
-    ) -> impl Future<Output = Ran<F::Output>> {
-        inside(Identity::of(self.site.pile().pile), create)
-    }
-}
-
-/// A value before it is published.
-pub(crate) struct Made<T> {
-    pub(crate) node: NodeRef<T>,
-    kept: NodeRef<T>,
-    now: Tick,
-}
-
-impl<'a, T> Lease<'a, T> {
     /// Runs the creator and ends the lease with what comes of it.
-    pub(crate) fn create<E: Send + Sync + 'static>(
+    pub(crate) fn create<'g, E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'a, T>) -> Result<Created<T>, E>,
-    ) -> Result<Guard<'a, T>, Error<E>> {
-        let created = {
-            let _inside = Inside::enter(Identity::of(self.site.pile().pile));
-            run(|| create(self.creating()))
-        };
+    ) -> Result<Guard<'g, T>, Error<E>> {
+        let created = run(|| self.run(create));
         self.end(created)
     }
 
     /// As [`create`](Lease::create), for a creator that is a future.
     #[cfg(feature = "async")]
-    #[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
-    pub(crate) fn create_async<E: Send + Sync + 'static, F>(
+    #[allow(clippy::manual_async_fn)] // It would hold its arguments twice.
+    pub(crate) fn create_async<'g, E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce(Creating<'a, T>) -> F,
-    ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
+    ) -> impl Future<Output = Result<Guard<'g, T>, Error<E>>>
     where
+        T: 'g,
         F: Future<Output = Result<Created<T>, E>>,
     {
         async move {
             let creating = self.creating();
-            let created = self.run(|| create(creating)).await;
+            let created = self.catch_async(|| create(creating)).await;
             self.end(created)
         }
     }
 
+    /// Runs the creator's future. `Err` is its panic.
+    #[cfg(feature = "async")]
+    fn catch_async<R, F: Future<Output = R>, C: FnOnce() -> F>(
+        &self,
+        create: C,
+    ) -> impl Future<Output = Ran<R>> + use<R, F, C, T> {
+        inside(Identity::of(self.anchor.site().pile), create)
+    }
+
     /// Ends the lease with what came of the creator.
-    fn end<E: Send + Sync + 'static>(
-        self,
+    fn end<'g, E: Send + Sync + 'static>(
+        mut self,
         created: Ran<Result<Created<T>, E>>,
-    ) -> Result<Guard<'a, T>, Error<E>> {
+    ) -> Result<Guard<'g, T>, Error<E>> {
         match created {
-            Ok(Ok(created)) => {
-                let (node, published, now) = self.finish(created);
-                let origin = if published {
-                    Origin::CreatedHere
-                } else {
-                    Origin::Superseded
-                };
-                Ok(Guard::new(node, origin, now))
-            }
+            Ok(Ok(created)) => Ok(self.publish_ready(created)),
             Ok(Err(error)) => Err(self.fail(error)),
             Err(panic) => {
+                self.ended = true;
+                let panicked = Panicked::new(&*panic);
+                self.anchor.site().pile.panicked(self.fence, panicked);
                 drop(self);
                 resume_unwind(panic)
             }
@@ -207,10 +248,11 @@ impl<'a, T> Lease<'a, T> {
 
 impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
+        let site = self.anchor.site();
         if !self.ended {
-            self.site.pile().pile.give_up(self.fence);
+            site.pile.give_up(self.fence);
         }
-        if let Some(gate) = self.site.gate() {
+        if let Some(gate) = site.gate {
             gate.end_of(self.fence);
         }
     }
@@ -227,17 +269,19 @@ impl<T> fmt::Debug for Lease<'_, T> {
 /// A value that came too late: a `set` or an `invalidate` superseded its lease.
 #[derive(thiserror::Error)]
 #[error("the lease was superseded by a set or an invalidate while the value was created")]
+#[must_use = "it holds the value"]
 pub struct Superseded<T> {
     node: NodeRef<T>,
 }
 
 impl<T> Superseded<T> {
-    /// The value. `None` if it was an unchanged one that somebody else still holds.
+    /// The value. `None` if somebody else has a share in it: it was an unchanged one, or others
+    /// waited for it.
     pub fn into_inner(self) -> Option<T> {
         self.node.into_value()
     }
 
-    /// The value in a handle, for a caller who uses it all the same.
+    /// The value in a handle, for a caller that uses it all the same.
     pub fn into_owned(self) -> Owned<T> {
         Owned::new(self.node)
     }

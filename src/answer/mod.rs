@@ -10,10 +10,12 @@ mod settings;
 mod site;
 
 pub use self::acquired::{Acquired, Lookup, ReadAcquired};
-pub use self::created::{Created, Creating};
-pub(crate) use self::door::GateHold;
-pub use self::door::{Caller, Door, Entry, Gated, Open};
+pub use self::created::{Created, Creating, Previous};
+pub(crate) use self::door::{Caller, Entry};
+pub use self::door::{Door, Gated, Open};
+#[cfg(all(test, feature = "async", not(any(dogpile_loom, dogpile_shuttle))))]
+pub(crate) use self::door::{Opening, sealed::Sealed};
 pub use self::guard::{Guard, Origin, Owned, Pass, ReadGuard};
 pub use self::lease::{Lease, Superseded};
-pub(crate) use self::settings::Settings;
+pub(crate) use self::settings::{Cold, Settings};
 pub(crate) use self::site::{Anchor, HasSite, Site};

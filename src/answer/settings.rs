@@ -1,13 +1,23 @@
-//! What piles of any value type share.
+//! The settings of a pile: the builder fills them in, piles of any value type share the form.
 
 use crate::policy::Policy;
 use crate::time::Time;
 
-/// What piles of any value type share.
+/// The settings of one pile.
+///
+/// The order of the fields is that in memory: a pile puts its settings in front of its value, so the
+/// last ones stand on the cache line that every hit reads.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Settings {
-    pub(crate) policy: Policy,
+    pub(crate) cold: Cold,
     pub(crate) time: Time,
+    pub(crate) policy: Policy,
+}
+
+/// Settings that no hit looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct Cold {
     /// Whether `acquire` takes what it finds for just created, on a pile that never created.
     pub(crate) init: bool,
     /// Whether the pile keeps the values that `acquire` creates.

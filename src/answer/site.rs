@@ -1,4 +1,4 @@
-//! A pile with its settings: what calls and leases work on, and the ways to hold it.
+//! A pile with its settings, and the ways to hold one.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -6,10 +6,12 @@ use crate::answer::Settings;
 use crate::raw::{Gate, Pile};
 use crate::shim::Arc;
 
-/// A pile, borrowed, of whatever kind.
+/// A borrowed pile, of whatever kind: what calls and leases work on.
 pub(crate) struct Site<'a, T> {
     pub(crate) settings: &'a Settings,
     pub(crate) pile: &'a Pile<T>,
+    /// The gate of its readers, if it has one.
+    pub(crate) gate: Option<&'a Gate>,
 }
 
 impl<T> Clone for Site<'_, T> {
@@ -24,32 +26,22 @@ impl<T> Copy for Site<'_, T> {}
 impl<T: RefUnwindSafe> UnwindSafe for Site<'_, T> {}
 impl<T: RefUnwindSafe> RefUnwindSafe for Site<'_, T> {}
 
-/// A pile as a lease holds it: borrowed, or by its `Arc`, of whatever kind that is.
+/// What has a site: a kind of pile.
+pub(crate) trait HasSite<T> {
+    fn site(&self) -> Site<'_, T>;
+}
+
+/// How a lease holds its pile: borrowed, or by an `Arc` of whatever kind of pile it is.
 pub(crate) enum Anchor<'a, T> {
-    Borrowed(Site<'a, T>, Option<&'a Gate>),
+    Borrowed(Site<'a, T>),
     Owned(Arc<dyn HasSite<T> + Send + Sync + 'a>),
 }
 
-/// A kind of pile.
-pub(crate) trait HasSite<T> {
-    fn pile(&self) -> Site<'_, T>;
-
-    /// The gate of its readers, if it has one.
-    fn gate(&self) -> Option<&Gate>;
-}
-
 impl<T> Anchor<'_, T> {
-    pub(crate) fn pile(&self) -> Site<'_, T> {
+    pub(crate) fn site(&self) -> Site<'_, T> {
         match self {
-            Anchor::Borrowed(pile, _) => *pile,
-            Anchor::Owned(place) => place.pile(),
-        }
-    }
-
-    pub(crate) fn gate(&self) -> Option<&Gate> {
-        match self {
-            Anchor::Borrowed(_, gate) => *gate,
-            Anchor::Owned(place) => place.gate(),
+            Anchor::Borrowed(site) => *site,
+            Anchor::Owned(pile) => pile.site(),
         }
     }
 }
@@ -57,8 +49,8 @@ impl<T> Anchor<'_, T> {
 impl<T> Clone for Anchor<'_, T> {
     fn clone(&self) -> Self {
         match self {
-            Anchor::Borrowed(pile, gate) => Anchor::Borrowed(*pile, *gate),
-            Anchor::Owned(place) => Anchor::Owned(Arc::clone(place)),
+            Anchor::Borrowed(site) => Anchor::Borrowed(*site),
+            Anchor::Owned(pile) => Anchor::Owned(Arc::clone(pile)),
         }
     }
 }

@@ -1,22 +1,14 @@
-//! The value kept elsewhere: [`Dogpile::acquire`](crate::Dogpile::acquire), with [`Lookup`] and
-//! [`Acquired`].
+//! The value kept elsewhere: the forms of `acquire`, and a look-up as the source of values.
 
 use std::time::Duration;
 
-use crate::answer::Lease;
-use crate::answer::Lookup;
-use crate::answer::Site;
-use crate::answer::{Acquired, Guard, Origin};
-use crate::answer::{Caller, Door};
-use crate::answer::{Created, Creating};
+use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup, Origin};
 use crate::call::Call;
-use crate::call::way::{Source, Way};
-use crate::call::{Attempted, NewerThan};
+use crate::call::thread::here;
+use crate::call::way::{Found, NewerThan, Role, Source, Way};
 use crate::error::Error;
-use crate::policy::Accept;
-use crate::policy::Freshness;
-use crate::policy::Use;
-use crate::raw::{Found, NodeRef, Protected};
+use crate::policy::{Accept, Freshness, Seen, Use};
+use crate::raw::{NodeRef, Protected};
 use crate::time::Times;
 
 impl<'a, T, D: Door> Call<'a, T, D> {
@@ -37,28 +29,50 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         create: impl FnOnce() -> Result<T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
-        let keep = self.place.settings.keep;
-        let create = |_: Creating<'_, T>| create().map(|value| Created::new(value).keep(keep));
+        self.acquire_with(|_| create().map(Created::new), get)
+    }
+
+    /// As [`acquire`](Call::acquire), with a creator that may say how long the value lives, how old
+    /// it is, and whether the pile keeps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Call::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    #[inline]
+    pub fn acquire_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
         // The way of almost every call, without going it step by step.
-        let holds_pass = self.door.is_inside(Caller::Thread);
-        let Some(pass) = self.door.try_enter(Caller::Thread) else {
-            let way = Way::new(Caller::Thread, true, Acquiring::new());
-            return self.acquire_slowly(way, create, Some(get));
+        let holds_pass = self.door.holds_pass(Caller::Thread);
+        let mut source = Acquiring::new();
+        let (way, get) = match self.door.try_enter(Caller::Thread) {
+            None => (
+                Way::new(Caller::Thread, Role::Creates, true, source),
+                Some(get),
+            ),
+            Some(pass) => {
+                let get = match source.begin(&self) {
+                    true => {
+                        let lookup = get().map_err(Error::Get)?;
+                        source.note(&self, lookup);
+                        None
+                    }
+                    false => Some(get),
+                };
+                if let Some(found) = source.found(&self) {
+                    return Ok(found.with(pass));
+                }
+                let way = Way::new(Caller::Thread, Role::Creates, true, source);
+                (way.inside(pass, holds_pass), get)
+            }
         };
-        let (mut search, mut get) = (Acquiring::new(), Some(get));
-        if Source::<'_, _, D::Pass>::is_to_look_up(&mut search, &self) {
-            if let Some(get) = get.take() {
-                let lookup = get().map_err(Error::Get)?;
-                Source::<'_, _, D::Pass>::found(&mut search, &self, lookup);
-            }
-        }
-        match Source::<'_, _, D::Pass>::look(&mut search, &self) {
-            Some(found) => Ok(found.with(pass)),
-            None => {
-                let way = Way::new(Caller::Thread, true, search).looked_up(pass, holds_pass);
-                self.acquire_slowly(way, create, get)
-            }
-        }
+        self.acquire_slowly(way, create, get)
     }
 
     #[cold]
@@ -69,35 +83,113 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         get: Option<impl FnOnce() -> Result<Lookup<T>, E>>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
+        let keep = self.site.settings.cold.keep;
+        let create = |creating: Creating<'a, T>| {
+            create(creating).map(|created| created.kept_by_default(keep))
+        };
         let get = || get.map_or(Ok(Lookup::NeedRegeneration), |get| get());
-        self.drive(way, self.here(create), get)
+        self.drive(way, here(create), get)
     }
 }
 
-/// One `acquire`: the pile as it was before the look-up, and what that brought.
+/// One `acquire`: the pile as it was before the look-up, and what the look-up brought.
 pub(crate) struct Acquiring<'a, T> {
-    /// What came to the pile later, came while the value was looked up.
-    seen: Option<Protected<'a, T>>,
-    seen_number: u64,
-    seen_placed: u64,
-    looked_up: Option<T>,
+    /// The pile's node before the look-up. What came to the pile later, came while the value was
+    /// looked up.
+    before: Option<Protected<'a, T>>,
+    seen: Seen,
+    installed_at: u64,
+    brought: Option<Brought<T>>,
     freshness: Freshness,
+}
+
+/// What a call goes by after its look-up.
+enum Brought<T> {
+    LookedUp(T),
+    /// The store is unreachable: the value of the pile's last creation.
+    Kept(NodeRef<T>),
 }
 
 impl<'a, T> Acquiring<'a, T> {
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
-            seen: None,
-            seen_number: 0,
-            seen_placed: 0,
-            looked_up: None,
+            before: None,
+            seen: Seen::new(0, 0),
+            installed_at: 0,
+            brought: None,
             freshness: Freshness::Gone,
         }
     }
 
-    /// Whether the call goes on with the stale value that it has, while somebody else creates.
-    fn goes_on<D>(&self, call: &Call<'a, T, D>) -> bool {
+    /// Looks at the pile before the look-up. Says whether there is anything to look up.
+    #[inline(always)]
+    pub(crate) fn begin<D, W>(&mut self, call: &Call<'a, T, D, W>) -> bool {
+        // Nothing that is there already would do.
+        if call.accept == Accept::New {
+            return false;
+        }
+        self.before = call.site.pile.load();
+        if let Some(node) = &self.before {
+            self.seen = Seen::new(node.number(), node.pile());
+            self.installed_at = node.installed_at();
+        }
+        // Invalidated: whatever is there was made before.
+        !(self.before.is_none() && call.site.pile.is_emptied())
+    }
+
+    /// Notes what was looked up.
+    #[inline(always)]
+    pub(crate) fn note<D, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>) {
+        let before = self.before.as_deref();
+        let (brought, times) = match lookup {
+            Lookup::Here(value) => (Brought::LookedUp(value), call.times(before, None)),
+            Lookup::Aged(value, age) => (Brought::LookedUp(value), call.times(before, Some(age))),
+            Lookup::NeedRegeneration => return,
+            Lookup::Unreachable => match before.and_then(NodeRef::made) {
+                Some(made) => (Brought::Kept(made.clone()), Some(made.times())),
+                None => return,
+            },
+        };
+        if let Some(times) = times {
+            (self.freshness, _) = call.freshness_now(&times);
+            self.brought = Some(brought);
+        }
+    }
+
+    /// What was looked up, if it will do without a look under the lock.
+    #[inline(always)]
+    pub(crate) fn found<D, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Acquired<'a, T>> {
+        // It might be the last share in an old value, which is dropped when this returns.
+        let before = self.before.take();
+        let plain = matches!(call.accept, Accept::Stale | Accept::Fresh);
+        let origin = match self.freshness {
+            Freshness::Fresh if plain => Origin::Fresh,
+            Freshness::Stale
+                if self.goes_on(call) && before.is_some_and(|node| node.is_renewing()) =>
+            {
+                Origin::Stale
+            }
+            _ => return None,
+        };
+        self.answer(call, origin)
+    }
+
+    fn answer<D, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        origin: Origin,
+    ) -> Option<Acquired<'a, T>> {
+        Some(match self.brought.take()? {
+            Brought::LookedUp(value) => Acquired::looked_up(value, self.seen, origin),
+            Brought::Kept(node) => {
+                Guard::new(node, origin, call.site.settings.time.coarse()).into()
+            }
+        })
+    }
+
+    /// Whether the call goes on with the stale value that it has, while another caller creates.
+    fn goes_on<D, W>(&self, call: &Call<'a, T, D, W>) -> bool {
         call.accept == Accept::Stale && self.freshness == Freshness::Stale
     }
 }
@@ -112,152 +204,114 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
     }
 
     #[inline]
-    fn with(answer: Acquired<'a, T>, pass: P) -> Acquired<'a, T, P> {
-        answer.with(pass)
+    fn with(found: Acquired<'a, T>, pass: P) -> Acquired<'a, T, P> {
+        found.with(pass)
     }
 
-    #[inline(always)]
-    fn found<D: Door>(&mut self, call: &Call<'a, T, D>, lookup: Lookup<T>) {
-        (self.looked_up, self.freshness) = call.judge_lookup(lookup, self.seen.as_deref());
+    fn is_to_look_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> bool {
+        self.begin(call)
     }
 
-    #[inline(always)]
-    fn is_to_look_up<D: Door>(&mut self, call: &Call<'a, T, D>) -> bool {
-        // Nothing that is there already would do.
-        if call.accept == Accept::New {
-            return false;
-        }
-        self.seen = call.place.pile.load();
-        self.seen_number = self.seen.as_ref().map_or(0, |node| node.number());
-        self.seen_placed = self.seen.as_ref().map_or(0, |node| node.installed_at());
-        // Invalidated: whatever is there was made before.
-        !(self.seen.is_none() && call.place.pile.is_emptied())
+    fn looked_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>) {
+        self.note(call, lookup);
     }
 
-    /// What was looked up, if it will do without a look under the lock.
-    #[inline(always)]
-    fn look<D: Door>(&mut self, call: &Call<'a, T, D>) -> Option<Acquired<'a, T>> {
-        // It might be the last share in an old value, which is dropped when this returns.
-        let seen = self.seen.take();
-        let plain = matches!(call.accept, Accept::Stale | Accept::Fresh);
-        let origin = match self.freshness {
-            Freshness::Fresh if plain => Origin::Fresh,
-            Freshness::Stale
-                if self.goes_on(call) && seen.is_some_and(|node| node.is_renewing()) =>
-            {
-                Origin::Stale
-            }
-            _ => return None,
-        };
-        let value = self.looked_up.take()?;
-        Some(Acquired::looked_up(value, origin))
+    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Acquired<'a, T>> {
+        self.found(call)
     }
 
-    fn would_do<D: Door>(
-        &self,
-        call: &Call<'a, T, D>,
-        _lease: &Lease<'a, T>,
-        newer_than: u64,
-    ) -> bool {
-        let judged = call
+    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {
+        let usable = call
             .accept
-            .judge(newer_than, self.seen_number, self.freshness);
-        self.looked_up.is_some() && judged != Use::No
+            .judge(newer_than, self.seen.number, self.freshness);
+        self.brought.is_some() && usable != Use::No
     }
 
     /// Goes on as if nothing had been found.
-    fn goes_out(&mut self) {
-        self.looked_up = None;
+    fn leaves(&mut self) {
+        self.brought = None;
         self.freshness = Freshness::Gone;
     }
 
-    fn attempt<D: Door>(
+    fn attempt<D: Door, W>(
         &mut self,
-        call: &Call<'a, T, D>,
+        call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-    ) -> Attempted<'a, T, Acquired<'a, T>> {
-        let Site { settings, pile } = call.place;
-        let (seen_number, seen_placed) = (self.seen_number, self.seen_placed);
-        let (looked_up, freshness) = (self.looked_up.is_some(), self.freshness);
+    ) -> Found<'a, T, Acquired<'a, T>> {
+        let now = call.site.settings.time.now();
+        let (number, installed_at, freshness) =
+            (self.seen.number, self.installed_at, self.freshness);
+        let has_brought = self.brought.is_some();
         let goes_on = self.goes_on(call);
-        let now = settings.time.now();
-        let found = pile.attempt(|marks, node| {
+        let found = call.site.pile.attempt(|marks, node| {
             let newer_than = newer_than.fix(|| call.accept.newer_than(marks));
-            let judge = |number, freshness| call.accept.judge(newer_than, number, freshness);
-            let Some(node) = node.filter(|node| node.installed_at() > seen_placed) else {
-                return match looked_up {
-                    true => judge(seen_number, freshness),
+            let Some(node) = node.filter(|node| node.installed_at() > installed_at) else {
+                return match has_brought {
+                    true => call.accept.judge(newer_than, number, freshness),
                     false => Use::No,
                 };
             };
-            match node.made().filter(|made| made.installed_at() > seen_placed) {
+            match node
+                .made()
+                .filter(|made| made.installed_at() > installed_at)
+            {
                 // Made meanwhile, and kept: it will do instead of what was looked up.
-                Some(made) => judge(made.number(), call.freshness(made, now)),
-                // Made meanwhile, but not kept here: no reason to make it again for a caller
-                // who has a stale one to go on with.
-                None if goes_on => judge(node.number(), call.freshness(node, now)),
+                Some(made) => call.judge(made, newer_than, now),
+                // Made meanwhile, but not kept here: no reason to make it again for a caller that
+                // has a stale one to go on with.
+                None if goes_on => call.judge(node, newer_than, now),
                 None => Use::No,
             }
         });
-        match found {
-            Found::Value(node, usable) => {
-                let made = node.made().filter(|made| made.installed_at() > seen_placed);
-                Attempted::Hit(match (made, self.looked_up.take()) {
-                    (Some(made), _) => {
-                        let origin = match usable {
-                            Use::Now => Origin::CreatedByAnother,
-                            _ => Origin::Stale,
-                        };
-                        Guard::new(made.clone(), origin, now).into()
-                    }
-                    (None, Some(value)) if freshness == Freshness::Fresh => {
-                        Acquired::looked_up(value, Origin::Fresh)
-                    }
-                    (None, Some(value)) => Acquired::looked_up(value, Origin::Stale),
-                    (None, None) => unreachable!("judged useless above"),
-                })
+        call.found(found, |node, usable| {
+            let made = node
+                .made()
+                .filter(|made| made.installed_at() > installed_at);
+            if let Some(made) = made {
+                let origin = match usable {
+                    Use::Now => Origin::CreatedByAnother,
+                    Use::IfLeased | Use::No => Origin::Stale,
+                };
+                return Guard::new(made.clone(), origin, now).into();
             }
-            Found::Lease(fence) => Attempted::Lease(Lease::new(call.place, fence)),
-            Found::Busy(creation) => Attempted::Busy(creation),
-        }
+            let origin = match freshness {
+                Freshness::Fresh => Origin::Fresh,
+                _ => Origin::Stale,
+            };
+            let answer = self.answer(call, origin);
+            answer.expect("without anything brought it was judged to be of no use")
+        })
     }
 }
 
-impl<T, D: Door> Call<'_, T, D> {
-    /// What a look-up brought, and what it is good for; and notes what the pile learns from its
-    /// age.
+impl<T, D, W> Call<'_, T, D, W> {
+    /// The times of a value that was looked up, with the age that its store told. Notes what the pile
+    /// learns from that age. `None`: its age is unknown, and the value as good as none.
     #[inline(always)]
-    fn judge_lookup(&self, lookup: Lookup<T>, seen: Option<&NodeRef<T>>) -> (Option<T>, Freshness) {
-        let settings = self.place.settings;
-        let (value, told) = match lookup {
-            Lookup::Here(value) => (value, None),
-            Lookup::Aged(value, age) => (value, Some(age)),
-            Lookup::NeedRegeneration => return (None, Freshness::Gone),
-        };
-        let seen = seen.map(|node| (node, node.times()));
-        let known = seen.map(|(_, times)| times);
-        let told_before = seen.is_some_and(|(node, _)| node.is_of_a_value());
-        let times = match (told, known) {
+    fn times(&self, before: Option<&NodeRef<T>>, age: Option<Duration>) -> Option<Times> {
+        let settings = self.site.settings;
+        let before = before.map(|node| (node, node.times()));
+        let known = before.map(|(_, times)| times);
+        let told_before = before.is_some_and(|(node, _)| node.is_of_a_value());
+        match (age, known) {
             (Some(age), _) => {
                 let now = settings.time.now();
                 let mut times = Times::new(now, age, settings.policy.ttl);
                 let expired = known.and_then(|known| known.expired);
                 times.expired = expired.filter(|&at| now.saturating_since(at) <= age);
-                if times.expired.is_none() && known.map_or(true, |known| age < known.age(now)) {
-                    self.place.pile.note(times, seen);
+                if times.expired.is_none() && known.is_none_or(|known| age < known.age(now)) {
+                    self.site.pile.note(times, before);
                 }
-                times
+                Some(times)
             }
-            (None, Some(known)) if told_before => known,
-            (None, None) if settings.init => {
+            (None, Some(known)) if told_before => Some(known),
+            (None, None) if settings.cold.init => {
                 let times = Times::new(settings.time.now(), Duration::ZERO, settings.policy.ttl);
-                self.place.pile.note(times, seen);
-                times
+                self.site.pile.note(times, before);
+                Some(times)
             }
-            // Found on a pile that never created, and of unknown age: as good as none.
-            (None, _) => return (None, Freshness::Gone),
-        };
-        let (freshness, _) = self.freshness_now(&times);
-        (Some(value), freshness)
+            // Found on a pile that never created, and of unknown age.
+            (None, _) => None,
+        }
     }
 }

@@ -1,118 +1,144 @@
 //! One look at a pile, without creating or waiting: what it found, and the way to wait.
 
 use std::fmt;
+#[cfg(feature = "async")]
+use std::future::{Future, IntoFuture};
+#[cfg(feature = "async")]
+use std::pin::Pin;
+#[cfg(feature = "async")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::answer::Lease;
-use crate::answer::Settings;
-use crate::answer::Site;
-use crate::answer::{Guard, Origin};
-use crate::error::Failure;
-use crate::raw::{Ending, Waiters};
-use crate::reentrancy::{Identity, is_inside};
-use crate::shim::Arc;
-use crate::time::Tick;
+use crate::answer::{Acquired, Caller, Door, Gated, Guard, Lease, Lookup, Open, Origin, ReadGuard};
+use crate::call::Call;
+#[cfg(feature = "async")]
+use crate::call::Here;
+use crate::call::acquire::Acquiring;
+#[cfg(feature = "async")]
+use crate::call::task::Task;
+use crate::call::way::{Kept, Role, Step, Stop, Way};
+use crate::error::{Error, Failure, Panicked};
 
-/// What a call found; see [`Dogpile::attempt`](crate::Dogpile::attempt).
-#[non_exhaustive]
-pub enum Attempt<'a, T, L = Lease<'a, T>> {
+/// What an attempt found; see [`Dogpile::attempt`](crate::Dogpile::attempt).
+///
+/// `L` is the lease, `A` what shows the value, `D` the door of the pile.
+#[must_use = "it may hold the lease, which is given up when it is dropped"]
+pub enum Attempt<'a, T, L = Lease<'a, T>, A = Guard<'a, T>, D: Door = Open> {
     /// The value.
-    Hit(Guard<'a, T>),
-    /// The value is missing, dead or stale, and this caller is to create it.
+    Hit(A),
+    /// The value is missing, gone or stale, and this caller is to create it.
     Lease(L),
-    /// Somebody else is creating it.
-    Busy(Busy<'a, T>),
+    /// Another caller is creating the value, or a writer keeps this reader out.
+    Busy(Busy<'a, T, A, D>),
+    /// Nobody may create yet. No setting of today leads to this.
+    NotYet(NotYet<A>),
 }
 
-impl<T, L: fmt::Debug> fmt::Debug for Attempt<'_, T, L> {
+/// What an attempt at a [`SyncReaderDogpile`](crate::SyncReaderDogpile) found.
+pub type ReadAttempt<'a, T, L = Lease<'a, T>> = Attempt<'a, T, L, ReadGuard<'a, T>, Gated<'a>>;
+
+impl<'a, T, L, A, D: Door> Attempt<'a, T, L, A, D> {
+    /// The same with the lease held in another way.
+    pub(crate) fn map_lease<M>(self, hold: impl FnOnce(L) -> M) -> Attempt<'a, T, M, A, D> {
+        match self {
+            Attempt::Hit(answer) => Attempt::Hit(answer),
+            Attempt::Lease(lease) => Attempt::Lease(hold(lease)),
+            Attempt::Busy(busy) => Attempt::Busy(busy),
+            Attempt::NotYet(not_yet) => Attempt::NotYet(not_yet),
+        }
+    }
+}
+
+impl<T, L: fmt::Debug, A, D: Door> fmt::Debug for Attempt<'_, T, L, A, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Attempt::Hit(guard) => f.debug_tuple("Hit").field(&guard.origin()).finish(),
+            Attempt::Hit(_) => f.write_str("Hit"),
             Attempt::Lease(lease) => f.debug_tuple("Lease").field(lease).finish(),
             Attempt::Busy(busy) => f.debug_tuple("Busy").field(busy).finish(),
+            Attempt::NotYet(not_yet) => f.debug_tuple("NotYet").field(not_yet).finish(),
         }
     }
 }
 
-/// Somebody else is creating the value.
-#[must_use = "somebody else is creating: take the stale value, or wait"]
-pub struct Busy<'a, T> {
-    pub(crate) place: Site<'a, T>,
-    stale: Option<Guard<'a, T>>,
-    creation: Option<Arc<Waiters<T>>>,
-    /// What a value's number must exceed to be an answer.
-    pub(crate) newer_than: u64,
-    /// What the creation's value is to this caller.
-    pub(crate) origin: Origin,
+/// Nobody may create yet, since the pile is backing off or keeps an interval.
+#[non_exhaustive]
+pub struct NotYet<A> {
+    /// The value to go on with, if there is one.
+    pub value: Option<A>,
+    /// After how long the next creation may begin.
+    pub retry_in: Duration,
+    /// The failure that the pile backs off from, if there is one.
+    pub failure: Option<Failure>,
 }
 
-impl<'a, T> Busy<'a, T> {
-    /// With a value to go on with.
-    pub(crate) fn stale(place: Site<'a, T>, stale: Guard<'a, T>, newer_than: u64) -> Self {
-        Self {
-            place,
-            stale: Some(stale),
-            creation: None,
-            newer_than,
-            origin: Origin::CreatedByAnother,
-        }
+impl<A> fmt::Debug for NotYet<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotYet")
+            .field("value", &self.value.is_some())
+            .field("retry_in", &self.retry_in)
+            .field("failure", &self.failure)
+            .finish()
     }
+}
 
-    /// With nothing but the creation to wait for.
-    pub(crate) fn empty(place: Site<'a, T>, creation: Arc<Waiters<T>>, newer_than: u64) -> Self {
-        Self {
-            place,
-            stale: None,
-            creation: Some(creation),
-            newer_than,
-            origin: Origin::CreatedByAnother,
-        }
-    }
+/// Another caller is creating the value, or a writer keeps this reader out.
+#[must_use = "take the stale value, or wait"]
+pub struct Busy<'a, T, A = Guard<'a, T>, D: Door = Open> {
+    call: Call<'a, T, D>,
+    way: Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
+    stale: Option<A>,
+}
 
+impl<'a, T, A, D: Door> Busy<'a, T, A, D> {
     /// The stale value, if there is one to go on with.
-    pub fn into_stale(self) -> Result<Guard<'a, T>, Self> {
-        match self {
-            Busy {
-                stale: Some(stale), ..
-            } => Ok(stale),
-            busy => Err(busy),
+    ///
+    /// # Errors
+    ///
+    /// Itself, if there is none: then [wait](Busy::wait), or attempt again later.
+    pub fn into_stale(self) -> Result<A, Self> {
+        match self.stale {
+            Some(stale) => Ok(stale),
+            None => Err(self),
         }
     }
+}
 
-    /// Waits for the end of the creation.
-    pub fn wait(self) -> Outcome<'a, T> {
-        self.wait_until(None)
+impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Busy<'a, T, A, D> {
+    /// Waits for the end of the creation, without a limit.
+    pub fn wait(self) -> Outcome<A> {
+        self.until_the_end(None)
     }
 
     /// Waits for the end of the creation, for `limit` at most.
-    pub fn wait_for(self, limit: Duration) -> Outcome<'a, T> {
-        let deadline = self.place.settings.time.now().saturating_add(limit);
-        self.wait_until(Some(deadline))
+    pub fn wait_for(self, limit: Duration) -> Outcome<A> {
+        self.until_the_end(Some(limit))
     }
 
-    pub(crate) fn wait_until(self, deadline: Option<Tick>) -> Outcome<'a, T> {
-        let Site { settings, pile } = self.place;
-        if is_inside(Identity::of(pile)) {
-            return Outcome::Reentrant;
-        }
-        let (newer_than, origin) = (self.newer_than, self.origin);
-        let Some(creation) = self.into_creation() else {
-            return Outcome::ElectAnew;
-        };
-        match creation.wait(&settings.time, deadline) {
-            Some(told) => Outcome::of(told, creation.fence(), newer_than, origin, settings),
-            None => Outcome::TimedOut,
+    fn until_the_end(mut self, limit: Option<Duration>) -> Outcome<A> {
+        self.call.wait = limit;
+        let time = &self.call.site.settings.time;
+        let deadline = limit.map(|limit| time.now().saturating_add(limit));
+        self.begin_to_wait();
+        loop {
+            match self.way.step(&self.call) {
+                Step::Wait => {
+                    let event = self.way.event().expect("there is something to wait for");
+                    if !event.wait(time, deadline) {
+                        return Outcome::TimedOut;
+                    }
+                }
+                step => return Outcome::of(step),
+            }
         }
     }
 
-    /// What there is to wait for; nothing if it is over already.
-    pub(crate) fn into_creation(self) -> Option<Arc<Waiters<T>>> {
-        // Who was offered a stale value has no place among the waiters yet.
-        self.creation.or_else(|| self.place.pile.join())
+    fn begin_to_wait(&mut self) {
+        self.stale = None;
+        self.way.only_waits(&self.call);
     }
 }
 
-impl<T> fmt::Debug for Busy<'_, T> {
+impl<T, A, D: Door> fmt::Debug for Busy<'_, T, A, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Busy")
             .field("stale", &self.stale.is_some())
@@ -120,55 +146,52 @@ impl<T> fmt::Debug for Busy<'_, T> {
     }
 }
 
-/// How the wait for somebody else's creation ended.
-#[non_exhaustive]
-pub enum Outcome<'a, T> {
+/// How the wait for another caller's creation ended.
+#[must_use = "it may hold the value"]
+pub enum Outcome<A> {
     /// With a value.
-    Value(Guard<'a, T>),
+    Value(A),
     /// With a failure.
     Failed(Failure),
-    /// With nothing: the lease was given up or superseded, is over already, or had begun too early
-    /// for what this call accepts. Attempt again.
+    /// With a panic of the creator.
+    Panicked(Panicked),
+    /// With nothing: the lease was given up, is over already, or had begun too early for what this
+    /// call accepts; or a writer has let the readers in again. Attempt again.
     ElectAnew,
     /// Not within the limit.
     TimedOut,
-    /// Not begun: the caller is inside the creator of this very pile.
+    /// Not begun, since the caller would wait for itself: it is inside the creator of this very pile,
+    /// or holds its write lock.
     Reentrant,
 }
 
-impl<T> Outcome<'_, T> {
-    /// What those who waited for the creation with this fence were told, to one who asked for a
-    /// number above `newer_than`, and to whom the creation's value is `origin`.
-    pub(crate) fn of(
-        told: Ending<T>,
-        fence: u64,
-        newer_than: u64,
-        origin: Origin,
-        settings: &Settings,
-    ) -> Self {
-        match told {
-            Ending::Value(node) if node.number() > newer_than => {
-                let set = node.number() != fence;
-                let origin = if set {
-                    Origin::CreatedByAnother
-                } else {
-                    origin
-                };
-                // To tell the value's age with, which need not be exact: all who wait ask at once.
-                Outcome::Value(Guard::new(node, origin, settings.time.coarse()))
-            }
-            Ending::Failed(failure) if fence > newer_than => Outcome::Failed(failure),
-            // No answer at all; or one that began too early for what this caller asked for.
-            Ending::Value(_) | Ending::Failed(_) | Ending::ElectAnew => Outcome::ElectAnew,
+impl<A> Outcome<A> {
+    fn of<T, G>(step: Step<'_, T, G>) -> Self
+    where
+        A: From<G>,
+    {
+        match step {
+            Step::Answer(guard) => Outcome::Value(guard.into()),
+            Step::Stop(stop) => match stop {
+                Stop::Failed(failure) => Outcome::Failed(failure),
+                Stop::Panicked(panicked) => Outcome::Panicked(panicked),
+                Stop::TimedOut(_) => Outcome::TimedOut,
+                Stop::Reentrant | Stop::HoldsReadGuard | Stop::HoldsWriteLock => Outcome::Reentrant,
+                Stop::ElectAnew | Stop::GivenUp | Stop::NoTimer | Stop::Refused(_) => {
+                    Outcome::ElectAnew
+                }
+            },
+            Step::LookUp | Step::Create(_) | Step::Wait => Outcome::ElectAnew,
         }
     }
 }
 
-impl<T> fmt::Debug for Outcome<'_, T> {
+impl<A> fmt::Debug for Outcome<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Value(guard) => f.debug_tuple("Value").field(&guard.origin()).finish(),
+            Outcome::Value(_) => f.write_str("Value"),
             Outcome::Failed(failure) => f.debug_tuple("Failed").field(failure).finish(),
+            Outcome::Panicked(panicked) => f.debug_tuple("Panicked").field(panicked).finish(),
             Outcome::ElectAnew => f.write_str("ElectAnew"),
             Outcome::TimedOut => f.write_str("TimedOut"),
             Outcome::Reentrant => f.write_str("Reentrant"),
@@ -176,32 +199,132 @@ impl<T> fmt::Debug for Outcome<'_, T> {
     }
 }
 
-/// What a look under the lock finds.
-pub(crate) enum Attempted<'a, T, A> {
-    Hit(A),
-    Lease(Lease<'a, T>),
-    Busy(Arc<Waiters<T>>),
+impl<'a, T, D: Door> Call<'a, T, D> {
+    /// The value, the lease, or the news that another caller has it, without creating or waiting: as
+    /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
+    pub fn attempt(self) -> Attempt<'a, T, Lease<'a, T>, Guard<'a, T, D::Pass>, D> {
+        let mut way = Way::new(Caller::Thread, Role::Attempts, true, Kept);
+        let step = way.step(&self);
+        self.attempted(step, way, |guard| Guard::origin(guard))
+    }
+
+    /// As [`attempt`](Call::attempt), for a value that is kept elsewhere: `get` looks it up.
+    ///
+    /// The holder of the lease creates the value, puts it where it is kept, and
+    /// [publishes](Lease::publish) it, which may say its time to live and its age. A holder that
+    /// *declines*, since somebody outside is at it already, drops the lease: those who wait elect
+    /// anew, and nobody is told of a failure.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Get`] with the error of `get`. Nobody was elected.
+    ///
+    /// # Panics
+    ///
+    /// If `get` does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use std::time::Duration;
+    /// use dogpile::{Attempt, Created, Dogpile, Lookup};
+    ///
+    /// let mut store = HashMap::from([("seven", 7)]);
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let look = || Ok::<_, std::io::Error>(store.get("seven").copied().into());
+    /// // On a pile that never created, what is found without an age counts as none.
+    /// let Attempt::Lease(lease) = pile.call().attempt_acquire(look)? else { panic!() };
+    /// store.insert("seven", 8);
+    /// let created = Created::new(8).ttl(Duration::from_secs(10));
+    /// assert_eq!(*lease.publish(created).unwrap(), 8);
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    #[expect(
+        clippy::type_complexity,
+        reason = "an attempt, and what shows its value"
+    )]
+    pub fn attempt_acquire<E>(
+        self,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Attempt<'a, T, Lease<'a, T>, Acquired<'a, T, D::Pass>, D>, Error<E>> {
+        let mut way = Way::new(Caller::Thread, Role::Attempts, true, Acquiring::new());
+        let mut step = way.step(&self);
+        if let Step::LookUp = step {
+            way.looked_up(&self, get().map_err(Error::Get)?);
+            step = way.step(&self);
+        }
+        let way = way.of_kept();
+        Ok(self.attempted(step, way, |acquired| Acquired::origin(acquired)))
+    }
+
+    fn attempted<A>(
+        self,
+        step: Step<'a, T, A>,
+        mut way: Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
+        origin: impl FnOnce(&A) -> Origin,
+    ) -> Attempt<'a, T, Lease<'a, T>, A, D> {
+        let stale = match step {
+            Step::Create(lease) => return Attempt::Lease(lease),
+            Step::Answer(answer) => match origin(&answer) {
+                Origin::Stale => Some(answer),
+                _ => return Attempt::Hit(answer),
+            },
+            Step::Wait | Step::LookUp => None,
+            Step::Stop(_) => {
+                way.only_waits_outside();
+                None
+            }
+        };
+        let call = self;
+        Attempt::Busy(Busy { call, way, stale })
+    }
 }
 
-/// What a value's number must exceed to be an answer, once it is known: fixed by a call's first look
-/// under the lock.
-pub(crate) struct NewerThan(u64);
+/// Waits for the end of another caller's creation: `busy.await`.
+///
+/// # Cancel safety
+///
+/// Dropping it disturbs nobody.
+#[cfg(feature = "async")]
+#[must_use = "a future does nothing until it is polled"]
+pub struct Wait<'a, T, A = Guard<'a, T>, D: Door = Open> {
+    task: Task<'a, 'a, T, D::Pass, Kept, Guard<'a, T>, Call<'a, T, D, Here<'a>>>,
+    answer: std::marker::PhantomData<fn() -> A>,
+}
 
-impl NewerThan {
-    pub(crate) const UNFIXED: Self = Self(u64::MAX);
+/// As [`Busy::wait`], for tasks.
+#[cfg(feature = "async")]
+impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> IntoFuture for Busy<'a, T, A, D> {
+    type Output = Outcome<A>;
+    type IntoFuture = Wait<'a, T, A, D>;
 
-    pub(crate) fn is_unfixed(&self) -> bool {
-        self.0 == u64::MAX
-    }
-
-    pub(crate) fn fix(&mut self, at: impl FnOnce() -> u64) -> u64 {
-        if self.is_unfixed() {
-            self.0 = at();
+    fn into_future(mut self) -> Wait<'a, T, A, D> {
+        self.call.wait = None;
+        self.begin_to_wait();
+        Wait {
+            task: Task::new(self.call, self.way.by_a_task()),
+            answer: std::marker::PhantomData,
         }
-        self.0
     }
+}
 
-    pub(crate) fn number(&self) -> u64 {
-        if self.is_unfixed() { 0 } else { self.0 }
+#[cfg(feature = "async")]
+impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Future for Wait<'a, T, A, D> {
+    type Output = Outcome<A>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<A>> {
+        self.task.poll(cx).map(Outcome::of)
+    }
+}
+
+// It holds no value that could be pinned.
+#[cfg(feature = "async")]
+impl<T, A, D: Door> Unpin for Wait<'_, T, A, D> {}
+
+#[cfg(feature = "async")]
+impl<T, A, D: Door> fmt::Debug for Wait<'_, T, A, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").finish_non_exhaustive()
     }
 }

@@ -3,137 +3,118 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
-use std::panic::resume_unwind;
 
-use crate::answer::Acquired;
-use crate::answer::Guard;
-use crate::answer::Lease;
-use crate::answer::Lookup;
-use crate::answer::{Anchor, Site};
-use crate::answer::{Caller, Door, Gated, Open};
-use crate::answer::{Created, Creating};
+use crate::answer::{
+    Acquired, Anchor, Caller, Created, Creating, Door, Guard, HasSite, Lease, Lookup, Open, Site,
+};
 use crate::call::acquire::Acquiring;
 use crate::call::task::{Task, answer, drive};
-use crate::call::way::{Kept, Report, State, Stop, Way, dropped};
+use crate::call::thread::{Led, no_look_up};
+use crate::call::way::{Kept, Report, Role, Way, dropped_unrun};
 use crate::call::{Call, Here};
-use crate::error::{Error, Failure};
+use crate::error::Error;
 use crate::executor::{Executor, Job};
-use crate::pile::Dogpile;
-use crate::pile::SyncReaderDogpile;
-use crate::raw::{Ending, Gate, NodeRef};
+use crate::policy::Accept;
 use crate::shim::Arc;
 
-/// Calls whose creations run on an executor; see [`Dogpile::background`].
+/// Calls whose creations run on an executor; see [`Dogpile::background`](crate::Dogpile::background).
 ///
-/// The methods are those of [`Call`], with a creator that can be sent away. Whoever finds the value
-/// stale and is elected has the creation started, takes the stale value and leaves. Whoever has no
-/// value to go on with waits; but the creation goes on whatever becomes of those who wait.
-pub type Background<'a, T, D = Open> = Call<'a, T, D, OnExecutor<'a, T>>;
+/// The methods are those of [`Call`], with a creator that can be sent away. A caller that finds the
+/// value stale and is elected has the creation started, takes the stale value and leaves. A caller
+/// that has no value to go on with waits, but the creation goes on whatever becomes of those who
+/// wait.
+pub type Background<'a, 'e, T, D = Open> = Call<'a, T, D, OnExecutor<'a, 'e, T>>;
 
 /// The creator runs on an executor.
-pub struct OnExecutor<'a, T: 'static> {
-    executor: &'a dyn Executor,
+///
+/// `'a` is the borrow of the pile, `'e` that of the executor: the answers of a call outlive the
+/// latter.
+pub struct OnExecutor<'a, 'e, T: 'static> {
+    executor: &'e dyn Executor,
     pile: KeptPile<'a, T>,
 }
 
 /// A pile that can be held for as long as a creation runs.
-enum KeptPile<'a, T: 'static> {
+pub(crate) enum KeptPile<'a, T: 'static> {
     Shared(&'a (dyn Share<T> + Send + Sync)),
-    Static(Site<'static, T>, Option<&'static Gate>),
+    Static(Site<'static, T>),
 }
 
-trait Share<T> {
+pub(crate) trait Share<T> {
     fn share(&self) -> Anchor<'static, T>;
 }
 
-impl<T: Send + Sync + 'static> Share<T> for Arc<Dogpile<T>> {
+impl<T, P: HasSite<T> + Send + Sync + 'static> Share<T> for Arc<P> {
     fn share(&self) -> Anchor<'static, T> {
-        Anchor::Owned(Arc::<Dogpile<T>>::clone(self))
+        Anchor::Owned(Arc::<P>::clone(self))
     }
 }
 
-impl<T: Send + Sync + 'static> Share<T> for Arc<SyncReaderDogpile<T>> {
-    fn share(&self) -> Anchor<'static, T> {
-        Anchor::Owned(Arc::<SyncReaderDogpile<T>>::clone(self))
+impl<'a, 'e, T: 'static> OnExecutor<'a, 'e, T> {
+    pub(crate) fn new(pile: KeptPile<'a, T>, executor: &'e dyn Executor) -> Self {
+        Self { executor, pile }
+    }
+
+    fn keep(&self) -> Anchor<'static, T> {
+        match self.pile {
+            KeptPile::Shared(pile) => pile.share(),
+            KeptPile::Static(site) => Anchor::Borrowed(site),
+        }
     }
 }
 
-impl<T: Send + Sync + 'static> Dogpile<T> {
-    /// Calls whose creations run on `executor`, whatever becomes of the caller.
-    ///
-    /// The caller who finds the value stale takes it and leaves; its own cancellation or time-out
-    /// stops no creation. Nothing is cloned or allocated unless the caller is elected.
-    ///
-    /// # Example
-    ///
-    /// A hundred callers a second who have a tenth of a second each, and a source that takes longer:
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::time::Duration;
-    /// use dogpile::{executor::Thread, Dogpile};
-    ///
-    /// # fn fetch() -> Result<u32, std::io::Error> { Ok(7) }
-    /// let pile = Arc::new(Dogpile::new(Duration::from_secs(60)));
-    /// let rates = pile.background(&Thread).wait(Duration::from_millis(100));
-    /// match rates.get_or_try_create(fetch) {
-    ///     Ok(value) => assert_eq!(*value, 7),
-    ///     // Another caller will find it.
-    ///     Err(error) => assert!(error.is_timed_out()),
-    /// };
-    /// ```
-    pub fn background<'a>(self: &'a Arc<Self>, executor: &'a dyn Executor) -> Background<'a, T> {
-        let pile = KeptPile::Shared(self);
-        self.call().by(OnExecutor { executor, pile })
-    }
-
-    /// As [`background`](Dogpile::background), for a pile that is a `static`.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// use dogpile::{executor::Thread, Dogpile};
-    ///
-    /// static KEYS: Dogpile<Vec<u32>> = Dogpile::new(Duration::from_secs(60));
-    ///
-    /// let keys = KEYS.background_static(&Thread).get_or_create(|| vec![1, 2]);
-    /// assert_eq!(keys.unwrap().len(), 2);
-    /// ```
-    pub fn background_static<'a>(&'static self, executor: &'a dyn Executor) -> Background<'a, T> {
-        let pile = KeptPile::Static(self.place(), None);
-        self.call().by(OnExecutor { executor, pile })
+impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
+    /// Has the creation started.
+    fn start<'g, E: Send + Sync + 'static, F>(
+        &self,
+        lease: Lease<'_, T>,
+        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        report: Option<Arc<Report>>,
+    ) -> Led<'g, T, E>
+    where
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let report = report.expect("it starts a job");
+        let lease = lease.held_by(self.keep());
+        let reporter = Reporter(Arc::clone(&report));
+        let job = Job::new(run(lease, create, reporter));
+        self.executor.spawn(job).map_err(Error::Refused)?;
+        // An executor that was shut down may not say so.
+        if report.is_dropped_unrun() {
+            return Err(Error::Refused(dropped_unrun()));
+        }
+        Ok(None)
     }
 }
 
-impl<T: Send + Sync + 'static> SyncReaderDogpile<T> {
-    /// As [`Dogpile::background`].
-    pub fn background<'a>(
-        self: &'a Arc<Self>,
-        executor: &'a dyn Executor,
-    ) -> Background<'a, T, Gated<'a>> {
-        let pile = KeptPile::Shared(self);
-        self.call().by(OnExecutor { executor, pile })
-    }
+/// Tells when the job is dropped before it began.
+struct Reporter(Arc<Report>);
 
-    /// As [`Dogpile::background_static`].
-    pub fn background_static<'a>(
-        &'static self,
-        executor: &'a dyn Executor,
-    ) -> Background<'a, T, Gated<'a>> {
-        let (pile, gate) = self.parts();
-        let pile = KeptPile::Static(pile.place(), Some(gate));
-        self.call().by(OnExecutor { executor, pile })
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.0.drop_job();
     }
+}
+
+/// The job.
+async fn run<T, E: Send + Sync + 'static, F>(
+    lease: Lease<'static, T>,
+    create: impl FnOnce(Creating<'static, T>) -> F,
+    reporter: Reporter,
+) where
+    F: Future<Output = Result<Created<T>, E>>,
+{
+    reporter.0.begin();
+    drop(lease.create_async(create).await);
 }
 
 /// # In the background
-impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
+impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e, T>> {
     /// As [`get_or_try_create`](Background::get_or_try_create), for a creator that cannot fail.
     ///
     /// # Errors
     ///
-    /// As there, but for the creator's.
+    /// As [`get_or_try_create`](Background::get_or_try_create), but for the creator's.
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T + Send + 'static,
@@ -144,24 +125,24 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
 
     /// The value, or else the one that `create` makes, on the executor.
     ///
-    /// `create` runs inside of the job, and blocks what runs that: give it to an executor that may
+    /// `create` runs inside of the job, and blocks what runs the job. Give it to an executor that may
     /// be blocked, such as [`Thread`](crate::executor::Thread).
     ///
     /// # Errors
     ///
-    /// Those of [`Call::get_or_try_create`]. [`Error::Refused`] if this call was elected and the
-    /// executor did not take the creation, also where there is a stale value, which
-    /// [`peek`](Dogpile::peek) tells; [`Error::GivenUp`] if it waited for its creation, which
-    /// panicked or was dropped. The lease is given up in all of these.
+    /// Those of [`Call::get_or_try_create`]. If this call was elected and has no value to go on with:
+    /// [`Error::Refused`] if the executor did not take the creation, [`Error::Panicked`] if the
+    /// creator panicked, [`Error::GivenUp`] if the executor dropped it while it ran.
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
-        self.get_or_create_with(|_| create().map(Created::new))
+        self.get_or_try_create_with(|_| create().map(Created::new))
     }
 
     /// The value, or else the one that `create` makes on the executor, which may say how long the
-    /// value lives, how old it is, and more: as [`Dogpile::get_or_create_with`].
+    /// value lives, how old it is, and more: as
+    /// [`Dogpile::get_or_try_create_with`](crate::Dogpile::get_or_try_create_with).
     ///
     /// What `create` is given of its creation holds the pile.
     ///
@@ -177,7 +158,7 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
     /// use dogpile::{executor::Thread, Created, Dogpile};
     ///
     /// let token = Arc::new(Dogpile::new(Duration::from_secs(3600)));
-    /// let held = token.background(&Thread).get_or_create_with(|creating| {
+    /// let held = token.background(&Thread).get_or_try_create_with(|creating| {
     ///     assert!(creating.previous().is_none());
     ///     // The issuer says that this one lives for ten minutes.
     ///     Ok::<_, std::io::Error>(Created::new("secret").ttl(Duration::from_secs(600)))
@@ -185,7 +166,7 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
     /// assert_eq!(*held, "secret");
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
-    pub fn get_or_create_with<E: Send + Sync + 'static>(
+    pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
@@ -194,14 +175,14 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
     }
 
     /// The value where it is kept, or else the one that `create` makes on the executor and puts
-    /// there: as [`Dogpile::acquire`].
+    /// there: as [`Dogpile::acquire`](crate::Dogpile::acquire).
     ///
-    /// `get` is called here, by this caller, `create` inside of the job. Whoever finds the value
-    /// stale, and is elected, takes what it looked up and leaves.
+    /// This caller runs `get` itself; the job runs `create`. A caller that finds the value stale and
+    /// is elected takes what it looked up and leaves.
     ///
     /// # Errors
     ///
-    /// Those of [`Dogpile::acquire`], and those of
+    /// Those of [`Dogpile::acquire`](crate::Dogpile::acquire), and those of
     /// [`get_or_try_create`](Background::get_or_try_create).
     ///
     /// # Panics
@@ -232,21 +213,88 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
         create: impl FnOnce() -> Result<T, E> + Send + 'static,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
-        let keep = self.place.settings.keep;
-        let create = move |_: Creating<'static, T>| async move {
-            create().map(|value| Created::new(value).keep(keep))
+        self.acquire_with(|_| create().map(Created::new), get)
+    }
+
+    /// As [`acquire`](Background::acquire), with a creator that may say more about its value.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Background::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `get` does.
+    pub fn acquire_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
+        let keep = self.site.settings.cold.keep;
+        let create = move |creating| async move {
+            create(creating).map(|created| created.kept_by_default(keep))
         };
-        let way = Way::new(Caller::Thread, true, Acquiring::new()).elsewhere();
+        let way = Way::new(Caller::Thread, Role::Starts, true, Acquiring::new());
         let lead = |lease, report| self.mode.start(lease, create, report);
-        self.by(Here).drive(way, lead, get)
+        self.drive(way, lead, get)
+    }
+
+    /// Has a new value created now, however fresh the one held is, and does not wait for it.
+    ///
+    /// Says whether this call started a creation. If it did not, another caller's is running.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the executor did not take the creation.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Duration;
+    /// use dogpile::{executor::Thread, Dogpile};
+    ///
+    /// let pile = Arc::new(Dogpile::with_value(Duration::from_secs(60), 7));
+    /// let started = pile.background(&Thread).renew(|| Ok::<_, std::io::Error>(8))?;
+    /// assert!(started);
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub fn renew<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<bool, Error<E>> {
+        self.renew_async(|| async { create() })
+    }
+
+    /// As [`renew`](Background::renew), with a creator that is a future. It does not wait either, so
+    /// it is no future itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew`](Background::renew).
+    pub fn renew_async<E: Send + Sync + 'static, F>(
+        self,
+        create: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<bool, Error<E>>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let call = self.accept(Accept::New);
+        let crate::call::way::Found::Lease(lease) = call.attempt_locked(&mut Default::default())
+        else {
+            return Ok(false);
+        };
+        let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
+        self.mode.start(lease, create, Some(Arc::default()))?;
+        Ok(true)
     }
 
     /// As [`get_or_create`](Background::get_or_create), for tasks.
     ///
     /// # Errors
     ///
-    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
-    /// keep it.
+    /// As [`get_or_create`](Background::get_or_create), and [`Error::NoTimer`] if the call has a wait
+    /// limit, and the executor has no timer to keep it.
     ///
     /// # Cancel safety
     ///
@@ -262,13 +310,13 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
         self.get_or_start_async(false, create)
     }
 
-    /// As [`get_or_try_create`](Background::get_or_try_create), for tasks: `create` is called, and
-    /// its future polled, on the executor.
+    /// As [`get_or_try_create`](Background::get_or_try_create), for tasks: the executor calls
+    /// `create` and polls its future.
     ///
     /// # Errors
     ///
-    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
-    /// keep it.
+    /// As [`get_or_try_create`](Background::get_or_try_create), and [`Error::NoTimer`] if the call
+    /// has a wait limit, and the executor has no timer to keep it.
     ///
     /// # Cancel safety
     ///
@@ -301,21 +349,20 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
-        self.get_or_create_with_async(create)
+        self.get_or_try_create_with_async(create)
     }
 
-    /// As [`get_or_create_with`](Background::get_or_create_with), for tasks: `create` is called, and
-    /// its future polled, on the executor.
+    /// As [`get_or_try_create_with`](Background::get_or_try_create_with), for tasks: the executor
+    /// calls `create` and polls its future.
     ///
     /// # Errors
     ///
-    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
-    /// keep it.
+    /// As [`get_or_try_create_async`](Background::get_or_try_create_async).
     ///
     /// # Cancel safety
     ///
     /// It may be dropped at any await point. The creation goes on.
-    pub fn get_or_create_with_async<E: Send + Sync + 'static, F>(
+    pub fn get_or_try_create_with_async<E: Send + Sync + 'static, F>(
         self,
         create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
@@ -325,13 +372,13 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
         self.get_or_start_async(true, create)
     }
 
-    /// As [`acquire`](Background::acquire), for tasks: the future of `get` is polled here, by this
-    /// task, that of `create` on the executor.
+    /// As [`acquire`](Background::acquire), for tasks: this task polls the future of `get`, the
+    /// executor that of `create`.
     ///
     /// # Errors
     ///
-    /// As there; [`Error::NoTimer`] if the call has a wait limit, and the executor has no timer to
-    /// keep it.
+    /// As [`acquire`](Background::acquire), and [`Error::NoTimer`] if the call has a wait limit, and
+    /// the executor has no timer to keep it.
     ///
     /// # Panics
     ///
@@ -339,7 +386,7 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped at any await point. A creation goes on; a look-up that is dropped elects
+    /// It may be dropped at any await point. A creation goes on. A look-up that is dropped elects
     /// nobody and tells nobody.
     pub fn acquire_async<E: Send + Sync + 'static, F, G>(
         self,
@@ -350,127 +397,80 @@ impl<'a, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, T>> {
         F: Future<Output = Result<T, E>> + Send + 'static,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        let keep = self.place.settings.keep;
-        let create = move |_: Creating<'static, T>| async move {
-            Ok(Created::new(create().await?).keep(keep))
+        let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
+        self.acquire_with_async(create, get)
+    }
+
+    /// As [`acquire_with`](Background::acquire_with), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_async`](Background::acquire_async).
+    ///
+    /// # Panics
+    ///
+    /// If `get` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire_async`](Background::acquire_async).
+    pub fn acquire_with_async<E: Send + Sync + 'static, F, G>(
+        self,
+        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<Acquired<'a, T, D::Pass>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        let keep = self.site.settings.cold.keep;
+        let create = move |creating| async move {
+            let created = create(creating).await?;
+            Ok(created.kept_by_default(keep))
         };
-        let way = Way::new(Caller::Task, true, Acquiring::new()).elsewhere();
+        let way = Way::new(Caller::Task, Role::Starts, true, Acquiring::new());
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
         async move {
-            let call = || self.for_tasks();
-            call().require_timer()?;
-            drive(Task::new(&call, way), lead, get).await
+            let call = self.for_tasks();
+            call.require_timer()?;
+            drive(Task::new(call, way), lead, get).await
         }
     }
 
     fn get_or_start<E: Send + Sync + 'static, F>(
         self,
-        heeds_failures: bool,
+        takes_failures: bool,
         create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>>
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let call = self.by(Here);
-        if let Some(guard) = call.hit(Caller::Thread) {
+        if let Some(guard) = self.hit_by(Caller::Thread) {
             return Ok(guard);
         }
-        let way = Way::new(Caller::Thread, heeds_failures, Kept).elsewhere();
+        let way = Way::new(Caller::Thread, Role::Starts, takes_failures, Kept);
         let lead = |lease, report| self.mode.start(lease, create, report);
-        call.drive(way, lead, || unreachable!("it looks nothing up"))
+        self.drive(way, lead, no_look_up)
     }
 
     fn get_or_start_async<E: Send + Sync + 'static, F>(
         self,
-        heeds_failures: bool,
+        takes_failures: bool,
         create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let way = move || Way::new(Caller::Task, heeds_failures, Kept).elsewhere();
+        let way = move || Way::new(Caller::Task, Role::Starts, takes_failures, Kept);
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
         answer(move || self.for_tasks(), way, lead)
     }
 
     /// The call, with what keeps its limit.
-    fn for_tasks(self) -> Call<'a, T, D> {
-        let mut call = self.by(Here);
-        call.timer = self.mode.executor.timer();
-        call
-    }
-}
-
-impl<'a, T: Send + Sync + 'static> OnExecutor<'a, T> {
-    fn keep(&self) -> Anchor<'static, T> {
-        match self.pile {
-            KeptPile::Shared(pile) => pile.share(),
-            KeptPile::Static(pile, gate) => Anchor::Borrowed(pile, gate),
-        }
-    }
-
-    /// Has the creation started.
-    fn start<'g, E: Send + Sync + 'static, F>(
-        &self,
-        lease: Lease<'_, T>,
-        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
-        report: Option<Arc<Report<T>>>,
-    ) -> Result<Option<Guard<'g, T>>, Error<E>>
-    where
-        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
-    {
-        let report = report.expect("it creates elsewhere");
-        let lease = lease.held_by(self.keep());
-        let reporter = Reporter(Arc::clone(&report));
-        let job = Job::new(create_and_report(lease, create, reporter));
-        self.executor.spawn(job).map_err(Error::Refused)?;
-        // An executor that was shut down may not say so.
-        if report.is_dropped() {
-            return Err(Stop::Refused(dropped()).into_error());
-        }
-        Ok(None)
-    }
-}
-
-/// Tells when the job is dropped unrun.
-struct Reporter<T>(Arc<Report<T>>);
-
-impl<T> Drop for Reporter<T> {
-    fn drop(&mut self) {
-        self.0.drop_unrun();
-    }
-}
-
-/// The job.
-async fn create_and_report<T, E: Send + Sync + 'static, F>(
-    lease: Lease<'static, T>,
-    create: impl FnOnce(Creating<'static, T>) -> F,
-    report: Reporter<T>,
-) where
-    F: Future<Output = Result<Created<T>, E>>,
-{
-    report.0.put(State::Begun);
-    let creating = lease.creating();
-    // Reported first: the end of the lease wakes the caller.
-    match lease.run(|| create(creating)).await {
-        Ok(Ok(created)) => {
-            let made = lease.make(created);
-            report
-                .0
-                .put(State::Ending(Ending::Value(NodeRef::clone(&made.node))));
-            drop(report); // It shows the value, and must not outlast the lease.
-            lease.place(made);
-        }
-        Ok(Err(error)) => {
-            let failure = Failure::new(Arc::new(error));
-            report.0.put(State::Ending(Ending::Failed(failure.clone())));
-            drop(report);
-            lease.fail_with(failure);
-        }
-        Err(panic) => {
-            drop(lease);
-            resume_unwind(panic)
-        }
+    fn for_tasks(self) -> Call<'a, T, D, Here<'e>> {
+        self.by(Here {
+            timer: self.mode.executor.timer(),
+        })
     }
 }
 
@@ -482,15 +482,15 @@ impl<T> Clone for KeptPile<'_, T> {
 
 impl<T> Copy for KeptPile<'_, T> {}
 
-impl<T> Clone for OnExecutor<'_, T> {
+impl<T> Clone for OnExecutor<'_, '_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for OnExecutor<'_, T> {}
+impl<T> Copy for OnExecutor<'_, '_, T> {}
 
-impl<T> fmt::Debug for OnExecutor<'_, T> {
+impl<T> fmt::Debug for OnExecutor<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OnExecutor")
     }

@@ -1,152 +1,76 @@
-//! A call made by a task: it polls its creator, and is woken.
+//! The driver for tasks: a call polls its creator, and is woken.
 //!
-//! Threads and tasks share a pile, its one election and its waiters. An async creator is called by
-//! the elected task alone, and its future is polled by that task; nothing here starts a task.
+//! Threads and tasks share a pile, its one election and its waiters. The elected task alone calls an
+//! async creator and polls its future; nothing here starts a task.
 
-// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+// An `async fn` holds its arguments twice, as such and as locals; a block does not.
 #![allow(clippy::manual_async_fn)]
 
-use std::convert::Infallible;
-use std::fmt;
-use std::future::{Future, IntoFuture, Pending, pending, poll_fn};
+use std::future::{Future, Pending, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use crate::answer::Acquired;
-use crate::answer::Guard;
-use crate::answer::Lease;
-use crate::answer::Lookup;
-use crate::answer::Origin;
-use crate::answer::Site;
-use crate::answer::{Caller, Door, GateHold};
-use crate::answer::{Created, Creating};
-use crate::call::Call;
-use crate::call::acquire::Acquiring;
-use crate::call::way::{Kept, Report, Source, Step, Stop, Way};
-use crate::call::{Busy, Outcome};
+use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
+use crate::call::thread::Led;
+use crate::call::way::{Kept, Report, Role, Source, Step, Stop, Way};
+use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::{Sleep, Timer};
-use crate::raw::{Event, Rest, Seat, Waiters, Waiting};
-use crate::reentrancy::{Identity, is_inside};
-use crate::shim::Arc;
+use crate::raw::{Event, Rest, Seat};
+use crate::shim::{Arc, Mutex};
 use crate::time::{Tick, Time};
 
-/// Waits for the end of somebody else's creation: `busy.await`.
-///
-/// # Cancel safety
-///
-/// Dropping it disturbs nobody.
-#[must_use = "a future does nothing until it is polled"]
-pub struct Wait<'a, T> {
-    place: Site<'a, T>,
-    /// Nothing if the creation is over already.
-    waiting: Option<Waiting<Arc<Waiters<T>>>>,
-    newer_than: u64,
-    origin: Origin,
+/// Makes the call anew, each time that it is needed: a short form need not hold its options.
+pub(crate) trait Remake<'a, 't, T, D> {
+    fn call(&self) -> Call<'a, T, D, Here<'t>>;
 }
 
-impl<'a, T> Wait<'a, T> {
-    /// A look for the outcome.
-    #[inline]
-    fn look(&mut self, deadline: Option<Tick>, waker: &Waker) -> Rest<Outcome<'a, T>> {
-        let Site { settings, pile } = self.place;
-        let Some(waiting) = &mut self.waiting else {
-            return Rest::Set(Outcome::ElectAnew);
-        };
-        match waiting.poll_told(&settings.time, deadline, waker) {
-            // At each poll: a future may be polled by one task first and by another later.
-            Rest::Asleep(_) | Rest::Over if is_inside(Identity::of(pile)) => {
-                Rest::Set(Outcome::Reentrant)
-            }
-            rest => rest.map(|told| {
-                Outcome::of(
-                    told,
-                    waiting.fence(),
-                    self.newer_than,
-                    self.origin,
-                    settings,
-                )
-            }),
-        }
+impl<'a, 't, T: 'a, D, F: Fn() -> Call<'a, T, D, Here<'t>>> Remake<'a, 't, T, D> for F {
+    #[inline(always)]
+    fn call(&self) -> Call<'a, T, D, Here<'t>> {
+        self()
     }
 }
 
-impl<'a, T> Future for Wait<'a, T> {
-    type Output = Outcome<'a, T>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<'a, T>> {
-        match self.look(None, cx.waker()) {
-            Rest::Set(outcome) => Poll::Ready(outcome),
-            Rest::Over => Poll::Ready(Outcome::TimedOut),
-            Rest::Asleep(_) => Poll::Pending,
-        }
+impl<'a, 't, T, D: Copy> Remake<'a, 't, T, D> for Call<'a, T, D, Here<'t>> {
+    fn call(&self) -> Self {
+        *self
     }
 }
 
-impl<T> Unpin for Wait<'_, T> {}
-
-impl<T> fmt::Debug for Wait<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").finish_non_exhaustive()
-    }
-}
-
-/// As [`Busy::wait`], for tasks.
-impl<'a, T> IntoFuture for Busy<'a, T> {
-    type Output = Outcome<'a, T>;
-    type IntoFuture = Wait<'a, T>;
-
-    fn into_future(self) -> Wait<'a, T> {
-        Wait {
-            place: self.place,
-            newer_than: self.newer_than,
-            origin: self.origin,
-            waiting: self.into_creation().map(Waiting::new),
-        }
-    }
-}
-
-/// The limit of a task's waiting, with what wakes it then.
-pub(crate) struct Limit<'a> {
+/// The limit of a task's waiting, with what wakes the task then.
+pub(crate) struct Limit<'t> {
     deadline: Option<Tick>,
-    timer: Option<&'a dyn Timer>,
-    sleep: Option<Sleep>,
+    timer: Option<&'t dyn Timer>,
+    // In a lock that is never locked, so that a future which waits is `Sync`, as a timer need not be.
+    sleep: Mutex<Option<Sleep>>,
+    /// Since when one of the caller's own functions runs.
     paused: Tick,
 }
 
-impl<'a> Limit<'a> {
-    pub(crate) fn new(deadline: Option<Tick>, timer: Option<&'a dyn Timer>) -> Self {
+impl<'t> Limit<'t> {
+    pub(crate) fn new(deadline: Option<Tick>, timer: Option<&'t dyn Timer>) -> Self {
         Self {
             deadline,
             timer,
-            sleep: None,
+            sleep: Mutex::new(None),
             paused: Tick::ZERO,
         }
     }
 
     /// Waits for an event; says whether it is set, which it may be at the very limit.
     pub(crate) async fn wait(&mut self, time: &Time, event: Arc<Event>) -> Result<bool, NoTimer> {
-        let mut waiting = Waiting::new(event);
-        let set =
-            poll_fn(|cx| self.poll(cx, |deadline, waker| waiting.poll(time, deadline, waker)));
+        let mut waiting = Waiting {
+            seat: Seat::default(),
+            event,
+        };
+        let set = poll_fn(|cx| {
+            let Waiting { seat, event } = &mut waiting;
+            self.poll(cx, |deadline, waker| {
+                seat.poll(event, time, deadline, waker)
+            })
+        });
         Ok(set.await?.is_some())
-    }
-
-    /// One poll for what `look` looks for, within the limit if there is one.
-    fn poll_within<O>(
-        this: Option<&mut Self>,
-        cx: &mut Context<'_>,
-        mut look: impl FnMut(Option<Tick>, &Waker) -> Rest<O>,
-    ) -> Poll<Result<Option<O>, NoTimer>> {
-        match this {
-            Some(limit) => limit.poll(cx, look),
-            None => match look(None, cx.waker()) {
-                Rest::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
-                Rest::Over => Poll::Ready(Ok(None)),
-                Rest::Asleep(_) => Poll::Pending,
-            },
-        }
     }
 
     /// One poll for what `look` looks for. `None`: it did not come within the limit.
@@ -165,7 +89,10 @@ impl<'a> Limit<'a> {
             let Some(timer) = self.timer else {
                 return Poll::Ready(Err(NoTimer));
             };
-            let sleep = self.sleep.get_or_insert_with(|| timer.sleep(rest));
+            let sleep = self
+                .sleep
+                .get_mut()
+                .get_or_insert_with(|| timer.sleep(rest));
             if sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -175,20 +102,32 @@ impl<'a> Limit<'a> {
     }
 }
 
-/// A wait limit that nothing keeps.
+/// A task that waits for an event. It gives its seat back when it is dropped.
+struct Waiting {
+    seat: Seat,
+    event: Arc<Event>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.seat.leave(&self.event);
+    }
+}
+
+/// Nothing keeps a wait limit.
 #[derive(Debug)]
 pub(crate) struct NoTimer;
 
-/// A call on its way, as a task holds it while it waits: small. `call` makes its options anew.
-pub(crate) struct Task<'c, 'a, T, P, S, F, C> {
-    call: &'c C,
-    way: Way<'a, T, P, S, F>,
+/// A call on its way, as a task holds it while it waits: small.
+pub(crate) struct Task<'a, 't, T, P, S, F, C> {
+    call: C,
+    pub(crate) way: Way<'a, T, P, S, F>,
     seat: Seat,
-    limit: Option<Box<Limit<'a>>>,
+    limit: Option<Box<Limit<'t>>>,
 }
 
-impl<'c, 'a, T, P, S, F, C> Task<'c, 'a, T, P, S, F, C> {
-    pub(crate) fn new(call: &'c C, way: Way<'a, T, P, S, F>) -> Self {
+impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
+    pub(crate) fn new(call: C, way: Way<'a, T, P, S, F>) -> Self {
         Self {
             call,
             way,
@@ -198,39 +137,52 @@ impl<'c, 'a, T, P, S, F, C> Task<'c, 'a, T, P, S, F, C> {
     }
 
     /// Goes on as far as can be without the caller's functions.
-    // Not inlined: or a hit would pay for it.
+    // Not inlined: else a hit would pay for it.
     #[cold]
     #[inline(never)]
-    fn poll<D: Door<Pass = P>>(&mut self, cx: &mut Context<'_>) -> Poll<Step<'a, T, S::Answer>>
+    pub(crate) fn poll<D: Door<Pass = P>>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Step<'a, T, S::Answer>>
     where
         S: Source<'a, T, P, Found = F>,
-        C: Fn() -> Call<'a, T, D>,
+        C: Remake<'a, 't, T, D>,
     {
-        let call = (self.call)();
-        let time = &call.place.settings.time;
+        let call = self.call.call();
+        let time = &call.site.settings.time;
         if let (Some(limit), None) = (call.wait, &self.limit) {
             let deadline = time.now().saturating_add(limit);
-            self.limit = Some(Box::new(Limit::new(Some(deadline), call.timer)));
+            self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
+            // The seat belongs to the event that the way waits for now, so it is polled before the
+            // way goes on to the next event.
             if let Some(event) = self.way.event() {
                 let (way, seat) = (&self.way, &mut self.seat);
-                let look = |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
-                    Rest::Set(()) => Rest::Set(Ok(())),
-                    rest => match way.may_wait(&call) {
-                        Ok(()) => rest.map(Ok),
-                        Err(stop) => Rest::Set(Err(stop)),
+                let mut look =
+                    |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
+                        Rest::Set(()) => Rest::Set(Ok(())),
+                        rest => match way.may_wait(&call) {
+                            Ok(()) => rest.map(Ok),
+                            Err(stop) => Rest::Set(Err(stop)),
+                        },
+                    };
+                let looked = match &mut self.limit {
+                    Some(limit) => limit.poll(cx, look),
+                    None => match look(None, cx.waker()) {
+                        Rest::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
+                        Rest::Over | Rest::Asleep(_) => Poll::Pending,
                     },
                 };
-                match Limit::poll_within(self.limit.as_deref_mut(), cx, look) {
-                    Poll::Ready(Ok(Some(Ok(())))) => {}
-                    Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
-                    Poll::Ready(Ok(None)) => {
-                        let limit = call.wait.unwrap_or_default();
-                        return Poll::Ready(Step::Stop(Stop::TimedOut(limit)));
-                    }
-                    Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
+                let stop = match looked {
                     Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(Some(Ok(())))) => None,
+                    Poll::Ready(Ok(Some(Err(stop)))) => Some(stop),
+                    Poll::Ready(Ok(None)) => Some(Stop::TimedOut(call.wait.unwrap_or_default())),
+                    Poll::Ready(Err(NoTimer)) => Some(Stop::NoTimer),
+                };
+                if let Some(stop) = stop {
+                    return Poll::Ready(Step::Stop(stop));
                 }
             }
             match self.way.step(&call) {
@@ -240,31 +192,26 @@ impl<'c, 'a, T, P, S, F, C> Task<'c, 'a, T, P, S, F, C> {
         }
     }
 
-    /// The limit is one to waiting, and does not count the time of the caller's own functions, from
-    /// here ...
+    /// Stops the limit while one of the caller's functions runs, from here ...
     fn pause<D>(&mut self)
     where
-        C: Fn() -> Call<'a, T, D>,
+        C: Remake<'a, 't, T, D>,
     {
         if let Some(limit) = &mut self.limit {
-            limit.paused = (self.call)().place.settings.time.now();
+            limit.paused = self.call.call().site.settings.time.now();
         }
     }
 
     /// ... to here.
     fn resume<D>(&mut self)
     where
-        C: Fn() -> Call<'a, T, D>,
+        C: Remake<'a, 't, T, D>,
     {
         if let Some(limit) = &mut self.limit {
-            let took = (self.call)()
-                .place
-                .settings
-                .time
-                .now()
-                .saturating_since(limit.paused);
+            let now = self.call.call().site.settings.time.now();
+            let took = now.saturating_since(limit.paused);
             limit.deadline = limit.deadline.map(|deadline| deadline.saturating_add(took));
-            limit.sleep = None;
+            *limit.sleep.get_mut() = None;
         }
     }
 }
@@ -277,33 +224,32 @@ impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
     }
 }
 
-/// Goes the way of a call to its end: as [`Call::drive`]. A task that waits holds what `call` does:
-/// the options of the call, if it has any.
-pub(crate) fn drive<'c, 'a, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
-    mut task: Task<'c, 'a, T, P, S, F, C>,
+/// Goes the way of a call to its end: as [`Call::drive`].
+pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
+    mut task: Task<'a, 't, T, P, S, F, C>,
     lead: Lead,
     get: Get,
-) -> impl Future<Output = Result<A, Error<E>>> + use<'c, 'a, T, D, P, S, F, A, E, C, L, G, Lead, Get>
+) -> impl Future<Output = Result<A, Error<E>>> + use<'a, 't, T, D, P, S, F, A, E, C, L, G, Lead, Get>
 where
-    Lead: FnOnce(Lease<'a, T>, Option<Arc<Report<T>>>) -> L,
+    Lead: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
     Get: FnOnce() -> G,
     D: Door<Pass = P>,
     S: Source<'a, T, P, Found = F, Answer = A>,
     E: Send + Sync + 'static,
-    C: Fn() -> Call<'a, T, D>,
-    L: Future<Output = Result<Option<Guard<'a, T>>, Error<E>>>,
+    C: Remake<'a, 't, T, D>,
+    L: Future<Output = Led<'a, T, E>>,
     G: Future<Output = Result<Lookup<T>, E>>,
 {
     let (mut lead, mut get) = (Some(lead), Some(get));
     async move {
         loop {
-            // What is in the future while it waits is little: no step, no lease.
+            // What stands in the future while it waits is little: no step, no lease.
             let creation = match poll_fn(|cx| task.poll(cx)).await {
                 Step::Answer(answer) => return Ok(answer),
                 Step::Stop(stop) => return Err(stop.into_error()),
                 Step::Create(lease) => {
                     let lead = lead.take().expect("granted once");
-                    // On the heap, once a creation: or whoever waits would hold the room for it.
+                    // On the heap, once a creation: else whoever waits would hold the room for it.
                     Some(Box::pin(lead(lease, task.way.report())))
                 }
                 Step::LookUp | Step::Wait => None,
@@ -312,14 +258,17 @@ where
             let Some(creation) = creation else {
                 let get = get.take().expect("looked up once");
                 let lookup = get().await.map_err(Error::Get)?;
-                task.way.found(&(task.call)(), lookup);
+                task.way.looked_up(&task.call.call(), lookup);
                 task.resume();
                 continue;
             };
-            let made = creation.await?;
+            let made = match creation.await {
+                // Nobody makes a new value now, but there is one to go on with.
+                Err(Error::Refused(_)) if task.way.goes_on() => None,
+                made => made?,
+            };
             task.resume();
-            let call = (task.call)();
-            match made.and_then(|guard| task.way.made(&call, guard, true)) {
+            match made.and_then(|guard| task.way.created(&task.call.call(), guard)) {
                 Some(Step::Answer(answer)) => return Ok(answer),
                 Some(Step::Stop(stop)) => return Err(stop.into_error()),
                 _ => {}
@@ -328,54 +277,50 @@ where
     }
 }
 
-/// Runs the creator of whom the lease was granted to, in this task.
-pub(crate) fn here<'a, T: 'a, D: Door, E: Send + Sync + 'static, F>(
-    door: D,
+/// Runs the creator in this task.
+pub(crate) fn here<'a, T: 'a, E: Send + Sync + 'static, F>(
     create: impl FnOnce(Creating<'a, T>) -> F,
     lease: Lease<'a, T>,
-) -> impl Future<Output = Result<Option<Guard<'a, T>>, Error<E>>>
+) -> impl Future<Output = Led<'a, T, E>>
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
-    async move {
-        let _gate_hold = GateHold::new(door, lease.fence());
-        lease.create_async(create).await.map(Some)
-    }
+    async move { lease.create_async(create).await.map(Some) }
 }
 
-/// All of a call but `acquire`.
-pub(crate) fn answer_async<'a, T: 'a, D: Door, E: Send + Sync + 'static, F>(
-    call: impl Fn() -> Call<'a, T, D>,
-    heeds_failures: bool,
+/// All of a call that looks nothing up, and whose creator runs in this task.
+pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
+    call: impl Remake<'a, 't, T, D>,
+    takes_failures: bool,
     create: impl FnOnce(Creating<'a, T>) -> F,
 ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
-    let door = call().door;
-    let way = move || Way::new(Caller::Task, heeds_failures, Kept);
-    answer(call, way, move |lease, _| here(door, create, lease))
+    let way = move || Way::new(Caller::Task, Role::Creates, takes_failures, Kept);
+    answer(call, way, move |lease, _| here(create, lease))
 }
 
-/// A hit, or else the way.
-pub(crate) fn answer<'a, T: 'a, D: Door, E: Send + Sync + 'static, L>(
-    call: impl Fn() -> Call<'a, T, D>,
+/// All of a call that looks nothing up: a hit, or else the way.
+pub(crate) fn answer<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, L>(
+    call: impl Remake<'a, 't, T, D>,
     way: impl FnOnce() -> Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
-    lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report<T>>>) -> L,
+    lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
 ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
 where
-    L: Future<Output = Result<Option<Guard<'a, T>>, Error<E>>>,
+    L: Future<Output = Led<'a, T, E>>,
 {
     async move {
-        call().require_timer()?;
-        if let Some(guard) = call().hit(Caller::Task) {
+        call.call().require_timer()?;
+        if let Some(guard) = call.call().hit_by(Caller::Task) {
             return Ok(guard);
         }
-        Slowly(pin!(drive(Task::new(&call, way()), lead, no_look_up))).await
+        let remake = || call.call();
+        Slowly(pin!(drive(Task::new(remake, way()), lead, no_look_up))).await
     }
 }
 
-/// What is no hit, polled out of line: or a hit would pay for it.
+/// What is no hit, polled out of line: else a hit would pay for it.
 struct Slowly<'p, F>(Pin<&'p mut F>);
 
 impl<F: Future> Future for Slowly<'_, F> {
@@ -388,173 +333,19 @@ impl<F: Future> Future for Slowly<'_, F> {
     }
 }
 
+/// For a call that looks nothing up.
 pub(crate) fn no_look_up<T, E>() -> Pending<Result<Lookup<T>, E>> {
     pending()
 }
 
-/// # Async forms
-///
-/// A limit of [`wait`](Call::wait) needs something that wakes the task at its end: a
-/// [`timer`](Call::timer), or an injected clock that is moved by hand. Without one, and by the
-/// system's clock, a call with a limit is answered with [`Error::NoTimer`], hit or not. The time-out
-/// of your runtime around the call needs nothing, but drops this call's own creator too, where it
-/// was elected; [`Dogpile::background`](crate::Dogpile::background) is the way around that.
-impl<'a, T, D: Door> Call<'a, T, D> {
-    /// Has the wait limit of an async call kept by this timer.
-    ///
-    /// # Example
-    ///
-    /// With an adapter, here the one for tokio:
-    ///
-    /// ```
-    /// # #[cfg(feature = "tokio")] {
-    /// # use std::time::Duration;
-    /// use dogpile::{executor::Tokio, Dogpile};
-    ///
-    /// static RATES: Dogpile<Vec<f64>> = Dogpile::new(Duration::from_secs(60));
-    ///
-    /// # async fn fetch() -> Vec<f64> { vec![1.0842] }
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    /// # runtime.block_on(async {
-    /// let call = RATES.call().wait(Duration::from_millis(50)).timer(&Tokio);
-    /// assert_eq!(call.get_or_create_async(fetch).await.unwrap()[0], 1.0842);
-    /// # });
-    /// # }
-    /// ```
-    pub fn timer(mut self, timer: &'a dyn Timer) -> Self {
-        self.timer = Some(timer);
-        self
-    }
-
-    /// As [`get_or_create`](Call::get_or_create), for tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`get_or_create`](Call::get_or_create); [`Error::NoTimer`] if the call has a wait limit
-    /// that nothing keeps.
-    ///
-    /// # Panics
-    ///
-    /// If `create` does.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Dogpile::get_or_create_async`](crate::Dogpile::get_or_create_async).
-    pub fn get_or_create_async<F: Future<Output = T>>(
-        self,
-        create: impl FnOnce() -> F,
-    ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<Infallible>>> {
-        let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
-        // Somebody else's failure is no answer to a caller whose creator cannot fail.
-        answer_async(move || self, false, create)
-    }
-
-    /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`get_or_try_create`](Call::get_or_try_create); [`Error::NoTimer`] if the call has a wait
-    /// limit that nothing keeps.
-    ///
-    /// # Panics
-    ///
-    /// If `create` does.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Dogpile::get_or_create_async`](crate::Dogpile::get_or_create_async).
-    pub fn get_or_try_create_async<E: Send + Sync + 'static, F>(
-        self,
-        create: impl FnOnce() -> F,
-    ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
-        answer_async(move || self, true, create)
-    }
-
-    /// As [`get_or_create_with`](Call::get_or_create_with), for tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`get_or_create_with`](Call::get_or_create_with); [`Error::NoTimer`] if the call has a
-    /// wait limit that nothing keeps.
-    ///
-    /// # Panics
-    ///
-    /// If `create` does.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Dogpile::get_or_create_async`](crate::Dogpile::get_or_create_async).
-    pub fn get_or_create_with_async<E: Send + Sync + 'static, F>(
-        self,
-        create: impl FnOnce(Creating<'a, T>) -> F,
-    ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
-    where
-        F: Future<Output = Result<Created<T>, E>>,
-    {
-        answer_async(move || self, true, create)
-    }
-
-    /// As [`acquire`](Call::acquire), for tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire`](Call::acquire); [`Error::NoTimer`] if the call has a wait limit that nothing
-    /// keeps.
-    ///
-    /// # Panics
-    ///
-    /// If `create` or `get` does.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Dogpile::get_or_create_async`](crate::Dogpile::get_or_create_async). A look-up that is dropped elects nobody and tells nobody.
-    pub fn acquire_async<E: Send + Sync + 'static, F, G>(
-        self,
-        create: impl FnOnce() -> F,
-        get: impl FnOnce() -> G,
-    ) -> impl Future<Output = Result<Acquired<'a, T, D::Pass>, Error<E>>>
-    where
-        F: Future<Output = Result<T, E>>,
-        G: Future<Output = Result<Lookup<T>, E>>,
-    {
-        let keep = self.place.settings.keep;
-        let create = move |_: Creating<'a, T>| async move {
-            create().await.map(|value| Created::new(value).keep(keep))
-        };
-        async move {
-            self.require_timer()?;
-            let call = || self;
-            let lead = |lease, _| here(self.door, create, lease);
-            // The way of almost every call, without going it step by step.
-            let Some(pass) = self.door.try_enter(Caller::Task) else {
-                let way = Way::new(Caller::Task, true, Acquiring::new());
-                return drive(Task::new(&call, way), lead, get).await;
-            };
-            let (mut search, mut get) = (Acquiring::new(), Some(get));
-            if Source::<'_, _, D::Pass>::is_to_look_up(&mut search, &self) {
-                if let Some(get) = get.take() {
-                    let lookup = get().await.map_err(Error::Get)?;
-                    Source::<'_, _, D::Pass>::found(&mut search, &self, lookup);
-                }
-            }
-            if let Some(found) = Source::<'_, _, D::Pass>::look(&mut search, &self) {
-                return Ok(found.with(pass));
-            }
-            let way = Way::new(Caller::Task, true, search).looked_up(pass, false);
-            drive(Task::new(&call, way), lead, no_look_up).await
-        }
-    }
-
+impl<T, D> Call<'_, T, D, Here<'_>> {
     /// Refuses a wait limit that nothing keeps: always, and not only the first time that the call
     /// would have to wait.
+    #[inline]
     pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
         match self.wait {
             Some(limit) if !limit.is_zero() => {
-                if self.timer.is_none() && self.place.settings.time.is_system() {
+                if self.mode.timer.is_none() && self.site.settings.time.is_system() {
                     return Err(Error::NoTimer);
                 }
                 Ok(())

@@ -1,23 +1,20 @@
-//! The way of a call that is not a plain hit, from the first look to the answer, in steps. It never
-//! waits and runs no user code: [`Way::step`] says what there is to do next, and a driver does it,
-//! the one for [threads](crate::thread) or the one for [tasks](crate::task).
-#![cfg_attr(not(feature = "async"), allow(dead_code))]
+//! The way of a call that is no plain hit, from the first look to the answer, in steps.
+//!
+//! It never waits and runs no user code. [`Way::step`] says what the call has to do next, and a
+//! driver does it: the one for [threads](crate::call::thread) or the one for
+//! [tasks](crate::call::task). What differs between calls are parameters: the *door* that the call
+//! passes, the *source* of the value (the pile itself, or a look-up elsewhere), and the *role*, which
+//! says who creates.
 
 use std::time::Duration;
 
-use crate::answer::Lease;
-use crate::answer::Lookup;
-use crate::answer::{Caller, Door, Entry};
-use crate::answer::{Guard, Origin};
+use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin};
 use crate::call::Call;
-use crate::call::{Attempted, NewerThan, Outcome};
-use crate::error::Refused;
-use crate::error::{Error, Failure};
-use crate::raw::{Ending, NodeRef};
-use crate::raw::{Event, Waiters};
+use crate::error::{Error, Failure, Panicked, Refused};
+use crate::policy::Use;
+use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
-use crate::shim::Arc;
-use crate::shim::Mutex;
+use crate::shim::{Arc, Mutex};
 
 /// What a call has to do next.
 pub(crate) enum Step<'a, T, A> {
@@ -25,30 +22,35 @@ pub(crate) enum Step<'a, T, A> {
     Answer(A),
     /// It gets none.
     Stop(Stop),
-    /// It looks the value up, where that is kept, and [tells](Way::found) what it found.
+    /// It looks the value up where that is kept, and [tells](Way::looked_up) what it found.
     LookUp,
-    /// It is to create, and [tells](Way::made) what it made.
+    /// It creates, and [tells](Way::created) what it made.
     Create(Lease<'a, T>),
-    /// It waits for [that](Way::event), for as long as it may.
+    /// It waits for [an event](Way::event), for as long as it may.
     Wait,
 }
 
 /// Why a call gets no value, whatever the error type of its creator.
 pub(crate) enum Stop {
     Failed(Failure),
+    Panicked(Panicked),
     TimedOut(Duration),
     Reentrant,
     HoldsReadGuard,
     HoldsWriteLock,
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
     NoTimer,
     Refused(Refused),
     GivenUp,
+    /// Only of a call that [waits and nothing else](Role::Waits).
+    ElectAnew,
 }
 
 impl Stop {
     pub(crate) fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
         match self {
             Stop::Failed(failure) => failure.into_error(),
+            Stop::Panicked(panicked) => Error::Panicked(panicked),
             Stop::TimedOut(limit) => Error::TimedOut { limit },
             Stop::Reentrant => Error::Reentrant,
             Stop::HoldsReadGuard => Error::HoldsReadGuard,
@@ -56,7 +58,43 @@ impl Stop {
             Stop::NoTimer => Error::NoTimer,
             Stop::Refused(refused) => Error::Refused(refused),
             Stop::GivenUp => Error::GivenUp,
+            Stop::ElectAnew => unreachable!("a call that creates elects anew itself"),
         }
+    }
+}
+
+/// Who creates, if this call is elected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The call itself.
+    Creates,
+    /// A job that the call has started elsewhere. The call takes what it has, or waits for the job.
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    Starts,
+    /// The caller, who is given the lease. The call never waits.
+    Attempts,
+    /// Nobody: the call waits for another's creation, and stops where it would be elected.
+    Waits,
+}
+
+/// What a look under the lock finds.
+pub(crate) enum Found<'a, T, A> {
+    Value(A),
+    Lease(Lease<'a, T>),
+    Busy(Arc<Waiters<T>>),
+}
+
+/// The number that a value must exceed to be an answer, once it is known.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NewerThan(Option<u64>);
+
+impl NewerThan {
+    pub(crate) fn fix(&mut self, number: impl FnOnce() -> u64) -> u64 {
+        *self.0.get_or_insert_with(number)
+    }
+
+    fn number(self) -> u64 {
+        self.0.unwrap_or(0)
     }
 }
 
@@ -71,72 +109,75 @@ pub(crate) trait Source<'a, T, P> {
 
     fn with(found: Self::Found, pass: P) -> Self::Answer;
 
-    /// A look without the lock, once the call is inside.
-    fn look<D: Door>(&mut self, call: &Call<'a, T, D>) -> Option<Self::Found>;
+    /// Whether there is something to be looked up before the lock is taken.
+    fn is_to_look_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> bool;
 
     /// Notes what was looked up.
-    fn found<D: Door>(&mut self, call: &Call<'a, T, D>, lookup: Lookup<T>);
+    fn looked_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>);
 
-    /// Whether there is something to be looked up before the lock is taken.
-    fn is_to_look_up<D: Door>(&mut self, call: &Call<'a, T, D>) -> bool;
+    /// A look without the lock, once the call is inside the door.
+    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Self::Found>;
 
-    /// A look under the lock. `newer_than` is fixed by the first: what counts is what had happened when
-    /// the call began, however long it takes.
-    fn attempt<D: Door>(
+    /// A look under the lock.
+    fn attempt<D: Door, W>(
         &mut self,
-        call: &Call<'a, T, D>,
+        call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-    ) -> Attempted<'a, T, Self::Found>;
+    ) -> Found<'a, T, Self::Found>;
 
-    /// Whether the value at hand would do while somebody else creates.
-    fn would_do<D: Door>(
-        &self,
-        call: &Call<'a, T, D>,
-        lease: &Lease<'a, T>,
-        newer_than: u64,
-    ) -> bool;
+    /// Whether the value at hand would do while another caller creates.
+    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool;
 
-    /// The call goes out: what was looked up inside counts no more.
-    fn goes_out(&mut self);
+    /// The call leaves the door: what was looked up inside counts no more.
+    fn leaves(&mut self);
 
-    /// Whether a value that another made, and a writer has replaced, still starts the call anew.
+    /// Whether a value that another caller made, and a writer has replaced, starts the call anew.
     const LOOKS_AGAIN: bool;
 }
 
 /// How far a call has come.
 enum At<'a, T, F> {
-    /// Outside.
+    /// Outside the door, or inside with nothing done yet.
     Start,
     /// Inside, and something was looked up.
     LookedUp,
-    /// Waiting for somebody else's creation.
+    /// Waiting for another caller's creation.
     Waiting(Arc<Waiters<T>>),
-    /// The creation that this call was granted was started elsewhere, and there is something to go
-    /// on with.
+    /// The creation that this call was elected for runs elsewhere, and this is what the call goes on
+    /// with.
     GoingOn(Box<F>),
-    /// Or nothing, and it waits for that.
-    Own(Arc<Waiters<T>>, Arc<Report<T>>),
+    /// The creation that this call was elected for runs elsewhere, and the call waits for it.
+    Own(Arc<Waiters<T>>, Arc<Report>),
     /// Waiting to be let in, with what was made, if that is all that is missing.
     Outside(Arc<Event>, Option<Box<Made<'a, T>>>),
 }
 
+/// A value that was made, and by whom.
 struct Made<'a, T> {
     guard: Guard<'a, T>,
-    here: bool,
+    by: Maker,
 }
 
-/// A call on its way. Its options are the [`Call`]'s, which each step is given anew: a task that
-/// waits need not hold them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// This call, or the job that it started.
+    This,
+    Another,
+    /// Another, under a lease that was superseded; with the writers that had been inside by then.
+    AnotherSuperseded(Writers),
+}
+
+/// A call on its way. Its options are the [`Call`]'s. Each step is given the call anew, so that a
+/// task that waits need not hold it.
 // No bounds and no projections here, nor in what holds it: else a future that holds it is not known
-// to be `Send` in a task that is ("implementation of `Source` is not general enough").
+// to be `Send` in a task that is spawned ("implementation of `Source` is not general enough").
 pub(crate) struct Way<'a, T, P, S, F> {
     at: At<'a, T, F>,
     newer_than: NewerThan,
     caller: Caller,
-    /// Whether somebody else's failure is an answer.
-    heeds_failures: bool,
-    /// Whether it creates elsewhere.
-    elsewhere: bool,
+    role: Role,
+    /// Whether another caller's failure or panic is an answer.
+    takes_failures: bool,
     /// Whether the caller held a pass before it came in.
     holds_pass: bool,
     pass: Option<P>,
@@ -144,306 +185,411 @@ pub(crate) struct Way<'a, T, P, S, F> {
 }
 
 impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
-    pub(crate) fn new(caller: Caller, heeds_failures: bool, source: S) -> Self {
+    pub(crate) fn new(caller: Caller, role: Role, takes_failures: bool, source: S) -> Self {
         Self {
             at: At::Start,
-            newer_than: NewerThan::UNFIXED,
+            newer_than: NewerThan::default(),
             caller,
-            heeds_failures,
-            elsewhere: false,
+            role,
+            takes_failures,
             holds_pass: false,
             pass: None,
             source,
         }
     }
 
-    /// The same, of a call that is inside, and has looked up what there is.
-    pub(crate) fn looked_up(mut self, pass: P, holds_pass: bool) -> Self {
+    /// The same, of a call that is inside and has looked up what there is.
+    pub(crate) fn inside(mut self, pass: P, holds_pass: bool) -> Self {
         self.at = At::LookedUp;
         self.pass = Some(pass);
         self.holds_pass = holds_pass;
         self
     }
 
-    /// The same, of a call whose creation runs elsewhere.
-    pub(crate) fn elsewhere(mut self) -> Self {
-        self.elsewhere = true;
-        self
-    }
-
-    /// Where a creation that runs elsewhere is to tell how it fares.
-    pub(crate) fn report(&self) -> Option<Arc<Report<T>>> {
-        match &self.at {
-            At::Own(_, report) => Some(Arc::clone(report)),
-            _ => self.elsewhere.then(|| Arc::new(Report::new())),
-        }
-    }
-
     /// What is to be waited for.
     pub(crate) fn event(&self) -> Option<&Arc<Event>> {
         match &self.at {
-            At::Waiting(creation) => Some(creation.done()),
+            At::Waiting(waiters) | At::Own(waiters, _) => Some(waiters.done()),
             At::Outside(opening, _) => Some(opening),
-            At::Own(creation, _) => Some(creation.done()),
             At::Start | At::LookedUp | At::GoingOn(_) => None,
         }
     }
 
-    /// Whether it may wait here. Asked each time: a future may be polled by one task first and by
-    /// another later.
-    pub(crate) fn may_wait<D: Door>(&self, call: &Call<'a, T, D>) -> Result<(), Stop> {
+    /// Whether the call may wait here. Asked each time: one task may poll a future first and another
+    /// later.
+    pub(crate) fn may_wait<D, W>(&self, call: &Call<'a, T, D, W>) -> Result<(), Stop> {
         match self.at {
             At::Outside(..) => Ok(()),
-            _ if is_inside(Identity::of(call.place.pile)) => Err(Stop::Reentrant),
+            _ if self.role == Role::Attempts => Ok(()),
+            _ if is_inside(Identity::of(call.site.pile)) => Err(Stop::Reentrant),
             _ => Ok(()),
+        }
+    }
+
+    /// How the job is to tell whether it began, of a call that starts one.
+    pub(crate) fn report(&self) -> Option<Arc<Report>> {
+        match &self.at {
+            At::Own(_, report) => Some(Arc::clone(report)),
+            _ => (self.role == Role::Starts).then(Arc::default),
+        }
+    }
+
+    /// Whether the call has something to go on with, whatever becomes of the job that it started.
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self.at, At::GoingOn(_))
+    }
+
+    /// From here on the call only waits. Where it was given something to go on with, it joins those
+    /// who wait.
+    pub(crate) fn only_waits<D, W>(&mut self, call: &Call<'a, T, D, W>) {
+        if self.role == Role::Waits {
+            return;
+        }
+        self.role = Role::Waits;
+        self.at = match std::mem::replace(&mut self.at, At::Start) {
+            At::Waiting(waiters) => At::Waiting(waiters),
+            At::Outside(..) => At::Start,
+            At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => {
+                call.site.pile.join().map_or(At::Start, At::Waiting)
+            }
+        };
+    }
+
+    /// From here on the call only waits, until the door is open.
+    pub(crate) fn only_waits_outside(&mut self) {
+        self.role = Role::Waits;
+        self.at = At::Start;
+    }
+
+    /// The same wait, by a task.
+    #[cfg(feature = "async")]
+    pub(crate) fn by_a_task(mut self) -> Self {
+        self.caller = Caller::Task;
+        self
+    }
+
+    /// The same wait, for what the pile itself keeps.
+    pub(crate) fn of_kept<G>(self) -> Way<'a, T, P, Kept, G> {
+        Way {
+            at: match self.at {
+                At::Waiting(waiters) => At::Waiting(waiters),
+                At::Outside(opening, made) => At::Outside(opening, made),
+                At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => At::Start,
+            },
+            newer_than: self.newer_than,
+            caller: self.caller,
+            role: self.role,
+            takes_failures: self.takes_failures,
+            holds_pass: self.holds_pass,
+            pass: self.pass,
+            source: Kept,
         }
     }
 }
 
 impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
     /// Tells what was looked up.
-    pub(crate) fn found<D: Door<Pass = P>>(&mut self, call: &Call<'a, T, D>, lookup: Lookup<T>) {
-        self.source.found(call, lookup);
+    pub(crate) fn looked_up<D, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>)
+    where
+        D: Door<Pass = P>,
+    {
+        self.source.looked_up(call, lookup);
     }
 
-    /// What to do next. As long as that is to wait, the same; so it may be asked at any time.
-    pub(crate) fn step<D: Door<Pass = P>>(
+    /// Tells what this call created. `None`: to be stepped on.
+    pub(crate) fn created<D: Door<Pass = P>, W>(
         &mut self,
-        call: &Call<'a, T, D>,
+        call: &Call<'a, T, D, W>,
+        guard: Guard<'a, T>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        let by = Maker::This;
+        self.made(call, Made { guard, by })
+    }
+
+    /// What to do next. As long as that is to wait, the answer stays the same, so it may be asked at
+    /// any time.
+    pub(crate) fn step<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
     ) -> Step<'a, T, S::Answer> {
         loop {
-            match std::mem::replace(&mut self.at, At::Start) {
-                At::Start => {
-                    if self.pass.is_none() {
-                        self.holds_pass = call.door.is_inside(self.caller);
-                        match call.door.enter(self.caller) {
-                            Entry::In(pass) => self.pass = Some(pass),
-                            Entry::Closed(opening) => {
-                                self.at = At::Outside(opening.0, None);
-                                return Step::Wait;
-                            }
-                            Entry::ClosedByCaller => return Step::Stop(Stop::HoldsWriteLock),
-                        }
+            let next = match std::mem::replace(&mut self.at, At::Start) {
+                At::Start => self.begin(call),
+                At::LookedUp => match self.source.hit(call) {
+                    Some(found) => Some(self.answer(found)),
+                    None => self.elect(call),
+                },
+                At::GoingOn(found) => Some(self.answer(*found)),
+                At::Waiting(waiters) => match waiters.outcome() {
+                    Some(ending) => self.told(call, ending, waiters.fence(), None),
+                    None => {
+                        self.at = At::Waiting(waiters);
+                        Some(self.wait(call))
                     }
-                    // The first time without the lock.
-                    if self.newer_than.is_unfixed() {
-                        if self.source.is_to_look_up(call) {
-                            self.at = At::LookedUp;
-                            return Step::LookUp;
-                        }
-                        if let Some(answer) = self.source.look(call) {
-                            return self.answer(answer);
-                        }
+                },
+                At::Own(waiters, report) => match waiters.outcome() {
+                    Some(ending) => self.told(call, ending, waiters.fence(), Some(&report)),
+                    None => {
+                        self.at = At::Own(waiters, report);
+                        Some(self.wait(call))
                     }
-                    if let Some(step) = self.elect(call) {
-                        return step;
-                    }
-                }
-                At::LookedUp => {
-                    if let Some(answer) = self.source.look(call) {
-                        return self.answer(answer);
-                    }
-                    if let Some(step) = self.elect(call) {
-                        return step;
-                    }
-                }
-                At::Waiting(creation) => {
-                    let Some(told) = creation.outcome() else {
-                        self.at = At::Waiting(creation);
-                        return self.may_wait(call).err().map_or(Step::Wait, Step::Stop);
-                    };
-                    let newer_than = self.newer_than.number();
-                    let origin = Origin::CreatedByAnother;
-                    match Outcome::of(
-                        told,
-                        creation.fence(),
-                        newer_than,
-                        origin,
-                        call.place.settings,
-                    ) {
-                        Outcome::Value(guard) => {
-                            if let Some(step) = self.made(call, guard, false) {
-                                return step;
-                            }
-                        }
-                        Outcome::Failed(failure) if self.heeds_failures => {
-                            return Step::Stop(Stop::Failed(failure));
-                        }
-                        _ => self.at = At::Start,
-                    }
-                }
-                At::GoingOn(found) => return self.answer(*found),
-                At::Own(creation, report) => {
-                    let Some(told) = creation.outcome() else {
-                        self.at = At::Own(creation, report);
-                        return self.may_wait(call).err().map_or(Step::Wait, Step::Stop);
-                    };
-                    let newer_than = self.newer_than.number();
-                    let (origin, settings) = (Origin::CreatedHere, call.place.settings);
-                    let guard =
-                        match Outcome::of(told, creation.fence(), newer_than, origin, settings) {
-                            Outcome::Value(guard) => guard,
-                            Outcome::Failed(failure) => return Step::Stop(Stop::Failed(failure)),
-                            _ => match report.end() {
-                                // Nobody else gets it.
-                                Ok(node) => {
-                                    Guard::new(node, Origin::Superseded, settings.time.now())
-                                }
-                                Err(stop) => return Step::Stop(stop),
-                            },
-                        };
-                    if let Some(step) = self.made(call, guard, true) {
-                        return step;
-                    }
-                }
-                At::Outside(opening, made) => {
-                    if !opening.is_set() {
+                },
+                At::Outside(opening, made) => match (opening.is_set(), made) {
+                    (false, made) => {
                         self.at = At::Outside(opening, made);
-                        return Step::Wait;
+                        Some(Step::Wait)
                     }
-                    if let Some(made) = made {
-                        if let Some(step) = self.made(call, made.guard, made.here) {
-                            return step;
-                        }
-                    }
-                }
+                    (true, Some(made)) => self.made(call, *made),
+                    (true, None) => None,
+                },
+            };
+            if let Some(step) = next {
+                return step;
             }
         }
     }
 
-    /// A look under the lock, from inside. `None`: to be waited for.
-    fn elect<D: Door<Pass = P>>(
-        &mut self,
-        call: &Call<'a, T, D>,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        Some(match self.source.attempt(call, &mut self.newer_than) {
-            Attempted::Hit(answer) => self.answer(answer),
-            Attempted::Lease(lease) => {
-                let newer_than = self.newer_than.number();
-                if self.holds_pass && !self.source.would_do(call, &lease, newer_than) {
-                    return Some(Step::Stop(Stop::HoldsReadGuard));
-                }
-                if self.elsewhere {
-                    self.join(call);
-                    return Some(Step::Create(lease));
-                }
-                // Not as a reader: a creator may wait for those.
-                self.pass = None;
-                Step::Create(lease)
-            }
-            Attempted::Busy(_) if self.holds_pass => Step::Stop(Stop::HoldsReadGuard),
-            Attempted::Busy(creation) => {
-                self.pass = None;
-                if D::GATED {
-                    self.source.goes_out();
-                }
-                self.at = At::Waiting(creation);
-                return None;
-            }
-        })
+    fn wait<D, W>(&self, call: &Call<'a, T, D, W>) -> Step<'a, T, S::Answer> {
+        self.may_wait(call).err().map_or(Step::Wait, Step::Stop)
     }
 
-    /// What the call does while the creation runs elsewhere that it has the lease for: what anybody
-    /// does who comes meanwhile. If it waits, then from before the creation starts, so that its end
-    /// is not missed.
-    fn join<D: Door<Pass = P>>(&mut self, call: &Call<'a, T, D>) {
-        self.at = match self.source.attempt(call, &mut self.newer_than) {
-            Attempted::Hit(found) => At::GoingOn(Box::new(found)),
-            Attempted::Busy(creation) => {
-                self.pass = None;
-                At::Own(creation, Arc::new(Report::new()))
+    fn answer(&mut self, found: S::Found) -> Step<'a, T, S::Answer> {
+        let pass = self.pass.take();
+        Step::Answer(S::with(found, pass.expect("the call is inside")))
+    }
+
+    /// Goes in, if it is not inside already. `Err` is what to do instead.
+    fn enter<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+    ) -> Result<(), Result<Arc<Event>, Stop>> {
+        if self.pass.is_some() {
+            return Ok(());
+        }
+        // An attempt is no reader while its caller creates: what the caller holds is its own matter.
+        self.holds_pass = self.role != Role::Attempts && call.door.holds_pass(self.caller);
+        match call.door.enter(self.caller) {
+            Entry::In(pass) => {
+                self.pass = Some(pass);
+                Ok(())
             }
-            Attempted::Lease(_) => unreachable!("the lease is held"),
+            Entry::Closed(opening) => Err(Ok(opening.0)),
+            Entry::ClosedByCaller => Err(Err(Stop::HoldsWriteLock)),
+        }
+    }
+
+    /// Goes in and looks. `None`: to be stepped on.
+    fn begin<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        match self.enter(call) {
+            Ok(()) => {}
+            Err(Ok(opening)) => {
+                self.at = At::Outside(opening, None);
+                return Some(Step::Wait);
+            }
+            Err(Err(stop)) => return Some(Step::Stop(stop)),
+        }
+        if self.role == Role::Waits {
+            self.pass = None;
+            return Some(Step::Stop(Stop::ElectAnew));
+        }
+        // The first time without the lock.
+        if self.newer_than.0.is_none() {
+            if self.source.is_to_look_up(call) {
+                self.at = At::LookedUp;
+                return Some(Step::LookUp);
+            }
+            if let Some(found) = self.source.hit(call) {
+                return Some(self.answer(found));
+            }
+        }
+        self.elect(call)
+    }
+
+    /// A look under the lock, from inside. `None`: to be stepped on.
+    fn elect<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        match self.source.attempt(call, &mut self.newer_than) {
+            Found::Value(found) => Some(self.answer(found)),
+            Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
+                Some(Step::Stop(Stop::HoldsReadGuard))
+            }
+            Found::Busy(_) if self.holds_pass => Some(Step::Stop(Stop::HoldsReadGuard)),
+            Found::Lease(lease) => {
+                match self.role {
+                    Role::Starts => self.join(call),
+                    // Not as a reader: a creator may wait for those.
+                    Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
+                }
+                Some(Step::Create(lease))
+            }
+            Found::Busy(waiters) => {
+                self.leave::<D>();
+                self.at = At::Waiting(waiters);
+                None
+            }
+        }
+    }
+
+    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
+        self.source.would_do(call, self.newer_than.number())
+    }
+
+    fn leave<D: Door>(&mut self) {
+        self.pass = None;
+        if D::GATED {
+            self.source.leaves();
+        }
+    }
+
+    /// What the call does while the creation runs elsewhere that it was elected for: what anybody
+    /// does who comes meanwhile. If it waits, it does so from before the creation starts, and does
+    /// not miss its end.
+    fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>) {
+        self.at = match self.source.attempt(call, &mut self.newer_than) {
+            Found::Value(found) => At::GoingOn(Box::new(found)),
+            Found::Busy(waiters) => {
+                self.leave::<D>();
+                At::Own(waiters, Arc::default())
+            }
+            Found::Lease(_) => unreachable!("the lease is held"),
         };
     }
 
-    fn answer(&mut self, answer: S::Found) -> Step<'a, T, S::Answer> {
-        let pass = self.pass.take();
-        Step::Answer(S::with(answer, pass.expect("it is inside")))
+    /// What the end of a creation means to this call. With a report, it is the creation that this
+    /// call has started. `None`: to be stepped on.
+    fn told<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        ending: Ending<T>,
+        fence: u64,
+        own: Option<&Report>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        let newer_than = self.newer_than.number();
+        let began_in_time = fence > newer_than;
+        // To tell the value's age with, which need not be exact: all who wait ask at once.
+        let now = call.site.settings.time.coarse();
+        match ending {
+            Ending::Value(node) if node.number() > newer_than => {
+                let own = own.is_some() && node.number() == fence;
+                let (origin, by) = match own {
+                    true => (Origin::CreatedHere, Maker::This),
+                    false => (Origin::CreatedByAnother, Maker::Another),
+                };
+                let guard = Guard::new(node, origin, now);
+                self.made(call, Made { guard, by })
+            }
+            Ending::Superseded(node, writers) if began_in_time => {
+                let by = match own {
+                    Some(_) => Maker::This,
+                    None => Maker::AnotherSuperseded(writers),
+                };
+                let guard = Guard::new(node, Origin::Superseded, now);
+                self.made(call, Made { guard, by })
+            }
+            Ending::Failed(failure) if began_in_time && (own.is_some() || self.takes_failures) => {
+                Some(Step::Stop(Stop::Failed(failure)))
+            }
+            Ending::Panicked(panicked)
+                if began_in_time && (own.is_some() || self.takes_failures) =>
+            {
+                Some(Step::Stop(Stop::Panicked(panicked)))
+            }
+            // No answer at all, or one that began too early for what this call asked for.
+            _ => own.map(|report| Step::Stop(report.end())),
+        }
     }
 
-    /// What was made, here or by another, is the answer, once the caller is inside. `None`: a writer
-    /// has replaced it.
-    pub(crate) fn made<D: Door<Pass = P>>(
+    /// What was made is the answer, once the caller is inside. `None`: to be stepped on.
+    fn made<D: Door<Pass = P>, W>(
         &mut self,
-        call: &Call<'a, T, D>,
-        guard: Guard<'a, T>,
-        here: bool,
+        call: &Call<'a, T, D, W>,
+        made: Made<'a, T>,
     ) -> Option<Step<'a, T, S::Answer>> {
-        self.holds_pass = call.door.is_inside(self.caller);
-        match call.door.enter(self.caller) {
-            Entry::In(pass) => self.pass = Some(pass),
-            Entry::Closed(opening) => {
-                self.at = At::Outside(opening.0, Some(Box::new(Made { guard, here })));
+        match self.enter(call) {
+            Ok(()) => {}
+            Err(Ok(opening)) => {
+                self.at = At::Outside(opening, Some(Box::new(made)));
                 return Some(Step::Wait);
             }
-            Entry::ClosedByCaller => return Some(Step::Stop(Stop::HoldsWriteLock)),
+            Err(Err(stop)) => return Some(Step::Stop(stop)),
         }
-        if D::GATED {
-            let current = call.is_current(&guard);
-            if !current && !here && S::LOOKS_AGAIN {
-                // A writer was there meanwhile: who has not created looks again.
-                self.at = At::Start;
-                self.newer_than = NewerThan::UNFIXED;
-                return None;
+        let Made { guard, by } = made;
+        if !D::GATED {
+            return Some(self.answer(S::of_guard(guard)));
+        }
+        // A writer may have been inside since the value was made, and may have replaced what the
+        // value stands for.
+        let is_consistent = match by {
+            Maker::AnotherSuperseded(writers) => {
+                Some(writers.0) == call.site.gate.map(|gate| gate.writers())
             }
-            let newest = match current {
-                true => guard,
-                false => call.peek_inside().unwrap_or_else(|| guard.superseded()),
-            };
-            return Some(self.answer(S::of_guard(newest)));
+            Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
+            Maker::This | Maker::Another => call.site.pile.is_current(guard.node().number()),
+        };
+        if is_consistent {
+            return Some(self.answer(S::of_guard(guard)));
         }
-        Some(self.answer(S::of_guard(guard)))
+        if by != Maker::This && S::LOOKS_AGAIN {
+            self.at = At::Start;
+            return None;
+        }
+        let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
+        Some(self.answer(S::of_guard(newest)))
     }
 }
 
-/// How a creation fares that runs elsewhere: for its caller, whom the pile may tell nothing.
-pub(crate) struct Report<T>(Mutex<State<T>>);
+/// What a call learns of a job that it started and that told its waiters nothing: whether the job had
+/// begun.
+#[derive(Default)]
+pub(crate) struct Report(Mutex<Job>);
 
-pub(crate) enum State<T> {
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Job {
+    #[default]
     Unrun,
-    Dropped,
     Begun,
-    Ending(Ending<T>),
+    DroppedUnrun,
 }
 
-impl<T> Report<T> {
-    fn new() -> Self {
-        Self(Mutex::new(State::Unrun))
+impl Report {
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    pub(crate) fn begin(&self) {
+        *self.0.lock() = Job::Begun;
     }
 
-    pub(crate) fn put(&self, state: State<T>) {
-        *self.0.lock() = state;
-    }
-
-    pub(crate) fn is_dropped(&self) -> bool {
-        matches!(*self.0.lock(), State::Dropped)
-    }
-
-    /// The job is gone, perhaps before it was run.
-    pub(crate) fn drop_unrun(&self) {
-        let mut state = self.0.lock();
-        if let State::Unrun = *state {
-            *state = State::Dropped;
+    /// The job is gone, perhaps before it began.
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    pub(crate) fn drop_job(&self) {
+        let mut job = self.0.lock();
+        if *job == Job::Unrun {
+            *job = Job::DroppedUnrun;
         }
     }
 
-    /// The end of a creation that told its waiters nothing.
-    fn end(&self) -> Result<NodeRef<T>, Stop> {
-        match std::mem::replace(&mut *self.0.lock(), State::Begun) {
-            State::Ending(Ending::Value(node)) => Ok(node),
-            State::Ending(Ending::Failed(failure)) => Err(Stop::Failed(failure)),
-            State::Begun | State::Ending(Ending::ElectAnew) => Err(Stop::GivenUp),
-            State::Unrun | State::Dropped => Err(Stop::Refused(dropped())),
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    pub(crate) fn is_dropped_unrun(&self) -> bool {
+        *self.0.lock() == Job::DroppedUnrun
+    }
+
+    /// Why the caller of the job gets nothing.
+    fn end(&self) -> Stop {
+        match *self.0.lock() {
+            Job::Begun => Stop::GivenUp,
+            Job::Unrun | Job::DroppedUnrun => Stop::Refused(dropped_unrun()),
         }
     }
 }
 
-pub(crate) fn dropped() -> Refused {
-    Refused::new("it dropped the creation unrun")
+pub(crate) fn dropped_unrun() -> Refused {
+    Refused::new("it dropped the creation before it began")
 }
 
-/// Values that the pile itself keeps.
+/// The pile itself, as the source of values.
 pub(crate) struct Kept;
 
 impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
@@ -455,38 +601,37 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
         guard
     }
 
-    fn with(answer: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {
-        answer.with(pass)
+    fn with(found: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {
+        found.with(pass)
     }
 
-    fn look<D: Door>(&mut self, call: &Call<'a, T, D>) -> Option<Guard<'a, T>> {
-        call.look()
-    }
-
-    fn found<D: Door>(&mut self, _call: &Call<'a, T, D>, _lookup: Lookup<T>) {
-        unreachable!("it does not look anything up")
-    }
-
-    fn is_to_look_up<D: Door>(&mut self, _call: &Call<'a, T, D>) -> bool {
+    fn is_to_look_up<D: Door, W>(&mut self, _call: &Call<'a, T, D, W>) -> bool {
         false
     }
 
-    fn attempt<D: Door>(
+    fn looked_up<D: Door, W>(&mut self, _call: &Call<'a, T, D, W>, _lookup: Lookup<T>) {
+        unreachable!("nothing is looked up")
+    }
+
+    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Guard<'a, T>> {
+        call.hit_exact()
+    }
+
+    fn attempt<D: Door, W>(
         &mut self,
-        call: &Call<'a, T, D>,
+        call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-    ) -> Attempted<'a, T, Guard<'a, T>> {
+    ) -> Found<'a, T, Guard<'a, T>> {
         call.attempt_locked(newer_than)
     }
 
-    fn would_do<D: Door>(
-        &self,
-        call: &Call<'a, T, D>,
-        lease: &Lease<'a, T>,
-        newer_than: u64,
-    ) -> bool {
-        call.would_do(lease.previous(), newer_than)
+    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {
+        let now = call.site.settings.time.now();
+        let held = call.site.pile.load();
+        held.is_some_and(|node| {
+            node.value().is_some() && call.judge(&node, newer_than, now) != Use::No
+        })
     }
 
-    fn goes_out(&mut self) {}
+    fn leaves(&mut self) {}
 }

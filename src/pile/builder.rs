@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::answer::Settings;
+use crate::answer::{Cold, Settings};
 use crate::policy::Policy;
 use crate::shim::Arc;
 use crate::time::{Clock, Time};
@@ -32,16 +32,17 @@ pub struct Builder<T> {
 
 impl<T> Builder<T> {
     pub(crate) const fn new(ttl: Duration) -> Self {
-        let policy = Policy {
-            ttl,
-            stale_while_revalidate: None,
-        };
         Self {
             settings: Settings {
-                policy,
+                cold: Cold {
+                    init: false,
+                    keep: true,
+                },
                 time: Time::SYSTEM,
-                init: false,
-                keep: true,
+                policy: Policy {
+                    stale_while_revalidate: None,
+                    ttl,
+                },
             },
             value: PhantomData,
         }
@@ -63,7 +64,7 @@ impl<T> Builder<T> {
     /// What that call finds, and cannot tell the age of, counts as fresh from then on. Without this
     /// such a value counts as none, so that the first call creates.
     pub const fn init(mut self) -> Self {
-        self.settings.init = true;
+        self.settings.cold.init = true;
         self
     }
 
@@ -73,7 +74,7 @@ impl<T> Builder<T> {
     ///
     /// Switched off, such a caller creates again.
     pub const fn keep_last(mut self, keep: bool) -> Self {
-        self.settings.keep = keep;
+        self.settings.cold.keep = keep;
         self
     }
 
@@ -102,8 +103,8 @@ impl<T> fmt::Debug for Builder<T> {
                 &self.settings.policy.stale_while_revalidate,
             )
             .field("clock", &self.settings.time)
-            .field("init", &self.settings.init)
-            .field("keep_last", &self.settings.keep)
+            .field("init", &self.settings.cold.init)
+            .field("keep_last", &self.settings.cold.keep)
             .finish()
     }
 }

@@ -5,18 +5,19 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use crate::answer::Lease;
-use crate::answer::{Acquired, Lookup};
-use crate::answer::{Anchor, HasSite, Site};
-use crate::answer::{Caller, Open};
-use crate::answer::{Created, Creating};
-use crate::answer::{Guard, Origin};
-use crate::call::Attempt;
-use crate::call::Call;
+use crate::answer::{
+    Acquired, Anchor, Caller, Created, Creating, Guard, HasSite, Lease, Lookup, Open, Settings,
+    Site,
+};
+use crate::call::{Attempt, Call};
+#[cfg(feature = "async")]
+use crate::call::{Background, KeptPile, OnExecutor};
 use crate::error::Error;
+#[cfg(feature = "async")]
+use crate::executor::Executor;
 use crate::pile::Builder;
-use crate::policy::Accept;
-use crate::raw::{Gate, NodeRef, Pile};
+use crate::policy::{Freshness, Seen};
+use crate::raw::{Pile, Ready, Was};
 use crate::shim::Arc;
 
 /// One value with a time to live, and the right to renew it, held by one caller at a time.
@@ -26,16 +27,18 @@ use crate::shim::Arc;
 /// | fresh | or not | the value, at once |
 /// | stale | no | to run its creator, and the new value |
 /// | stale | yes | the stale value, at once |
-/// | none, or dead | no | to run its creator, and the new value |
-/// | none, or dead | yes | to wait, and the new value |
+/// | none, or gone | no | to run its creator, and the new value |
+/// | none, or gone | yes | to wait, and the new value |
 ///
-/// A value is *stale* once it is older than its time to live, and *dead* once it has been stale for
+/// A value is *stale* once it is older than its time to live. It is *gone* once it has been stale for
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
 /// unless set.
 ///
+/// # Cost
+///
 /// The state of a pile takes 64 bytes. What hits read and what others write of it stand on different
 /// cache lines. A creation that succeeds allocates for its value, and twice more if anybody waits
-/// for it, however many do; tasks that wait take a place in a list besides.
+/// for it, however many do. Tasks that wait take a place in a list besides.
 ///
 /// # Example
 ///
@@ -56,9 +59,9 @@ use crate::shim::Arc;
 /// ```
 #[repr(C, align(128))]
 pub struct Dogpile<T> {
-    // What every hit reads, at the end of one pair of cache lines: these, and the address of the
-    // value, which is the first of a pile.
-    settings: Builder<T>,
+    // What every hit reads stands at the end of one pair of cache lines: the settings, and the
+    // address of the value, which comes first in a pile.
+    builder: Builder<T>,
     _gap: [u8; GAP],
     // All else of a pile, which callers without a value write, begins the next.
     pile: Pile<T>,
@@ -72,7 +75,7 @@ impl<T> Builder<T> {
     crate::shim::const_unless_loom! {
         /// The pile, without a value.
         pub const fn build(self) -> Dogpile<T> {
-            Dogpile { settings: self, _gap: [0; GAP], pile: Pile::new() }
+            Dogpile { builder: self, _gap: [0; GAP], pile: Pile::new() }
         }
     }
 }
@@ -102,40 +105,40 @@ impl<T> Dogpile<T> {
 
     /// A call with options of its own: a limit to waiting, a stricter age, which values it takes.
     pub fn call(&self) -> Call<'_, T> {
-        Call::new(self.place(), Open)
+        Call::new(self.site(), Open)
     }
 
     /// The value, or else the one that `create` makes.
     ///
-    /// Runs `create` if the value is missing, dead or stale and nobody else is creating. While
-    /// somebody else is, a stale value is returned at once, and without one the call waits. One
-    /// creation at a time, whatever happens.
+    /// Runs `create` if the value is missing, gone or stale and nobody else is creating. While
+    /// another caller is creating, a stale value is returned at once. Without one the call waits.
     ///
-    /// Waiting has no limit: [`call`](Dogpile::call) sets one. If the creation it waits for fails,
-    /// it creates itself.
+    /// Waiting has no limit: [`call`](Dogpile::call) sets one. If the creation that the call waits
+    /// for fails, it creates itself.
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates. If called from inside the
-    /// creator of the same pile with no value to be had:
+    /// If `create` does. The others go on, and the next one creates. If called from inside the
+    /// creator of the same pile while no value can be had:
     /// [`get_or_try_create`](Dogpile::get_or_try_create) returns that as an error.
     ///
     /// # Example
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use dogpile::{Dogpile, Origin};
+    /// # use dogpile::{Dogpile, Guard, Origin};
     /// let pile = Dogpile::new(Duration::from_secs(60));
     /// assert_eq!(*pile.get_or_create(|| 7), 7);
-    /// assert_eq!(pile.get_or_create(|| 8).origin(), Origin::Fresh);
+    /// assert_eq!(Guard::origin(&pile.get_or_create(|| 8)), Origin::Fresh);
     /// ```
     #[inline(always)]
     #[track_caller]
     pub fn get_or_create(&self, create: impl FnOnce() -> T) -> Guard<'_, T> {
         let call = self.call();
-        match call.hit(Caller::Thread) {
+        match call.hit_by(Caller::Thread) {
             Some(guard) => guard,
-            None => match call.create_infallibly(create) {
+            // Another caller's failure is no answer to one whose creator cannot fail.
+            None => match call.create_or_wait(false, |_| Ok(create().into())) {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("Dogpile", "", &error),
             },
@@ -144,19 +147,19 @@ impl<T> Dogpile<T> {
 
     /// The value, or else the one that `create` makes, if it can.
     ///
-    /// As [`get_or_create`](Dogpile::get_or_create), but a failure is the answer: to this caller
-    /// and to everybody with the fallible form who was waiting for that very creation. The creator
-    /// is not run again for them. Whoever has a stale value to go on with does not notice.
+    /// As [`get_or_create`](Dogpile::get_or_create), but a failure is the answer: to this caller,
+    /// and to everybody with a fallible form who was waiting for that very creation. The creator is
+    /// not run again for them. A caller with a stale value to go on with does not notice.
     ///
     /// # Errors
     ///
-    /// [`Error::Create`] or [`Error::Failed`] if the creation failed, here or where this call
-    /// waited; [`Error::Reentrant`] if called from inside the creator of the same pile with no
-    /// value to be had.
+    /// [`Error::Create`] or [`Error::Failed`] if the creation failed, here or where this call waited.
+    /// [`Error::Panicked`] if the creator that this call waited for panicked. [`Error::Reentrant`] if
+    /// called from inside the creator of the same pile while no value can be had.
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does. Those who wait with a fallible form are told, and the next caller creates.
     ///
     /// # Example
     ///
@@ -177,10 +180,10 @@ impl<T> Dogpile<T> {
         self.call().get_or_try_create(create)
     }
 
-    /// The value, or else the one that `create` makes, which may say how long this one lives, how
+    /// The value, or else the one that `create` makes, which may say how long the value lives, how
     /// old it is, or that the previous one is unchanged.
     ///
-    /// As [`get_or_try_create`](Dogpile::get_or_try_create); see [`Created`] for what can be said,
+    /// As [`get_or_try_create`](Dogpile::get_or_try_create). See [`Created`] for what can be said,
     /// and [`Creating`] for what the creator may know.
     ///
     /// # Errors
@@ -189,29 +192,30 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does, as [`get_or_try_create`](Dogpile::get_or_try_create).
     #[inline(always)]
-    pub fn get_or_create_with<E: Send + Sync + 'static>(
+    pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<Guard<'_, T>, Error<E>> {
-        self.call().get_or_create_with(create)
+        self.call().get_or_try_create_with(create)
     }
 
     /// The value where it is kept, or else the one that `create` makes and puts there.
     ///
     /// For a value that lives in a memcached, a file, a cache: `get` looks it up there, `create`
-    /// makes it and stores it, and the pile sees to it that one creates at a time. It knows when
-    /// the last creation was, so a value that `get` finds is fresh, stale or dead by that;
-    /// [`Lookup::Aged`] brings an age of its own. What `get` finds on a pile that never created,
-    /// and without an age, counts as none; see [`Builder::init`].
+    /// makes it and stores it, and the pile makes sure that one caller creates at a time. The pile
+    /// knows when the last creation was, and by that a value that `get` finds is fresh, stale or
+    /// gone. [`Lookup::Aged`] brings an age of its own. What `get` finds on a pile that never
+    /// created, and without an age, counts as none; see [`Builder::init`].
     ///
-    /// `get` is called once at most: not after a creation, not again after a wait, and not after an
+    /// `get` is called at most once: not after a creation, not again after a wait, and not after an
     /// [`invalidate`](Dogpile::invalidate) until something new was created. The pile keeps the
-    /// value of its last creation for callers who looked in vain while it was made; see
-    /// [`Builder::keep_last`].
+    /// value of its last creation for callers that looked in vain while it was made; see
+    /// [`Builder::keep_last`]. A `get` that cannot reach the store says so with
+    /// [`Lookup::Unreachable`], and the call goes by that kept value.
     ///
-    /// Both functions run one after the other, on this thread: what both need to change, such as a
+    /// Both functions run one after the other, on this thread. What both need to change, such as a
     /// connection, can be in a `RefCell`.
     ///
     /// This is the original's `dogpile.acquire(creator, value_fn)`, and
@@ -219,12 +223,12 @@ impl<T> Dogpile<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Get`] if `get` fails: that goes to this caller alone and elects nobody. The others
-    /// as for [`get_or_try_create`](Dogpile::get_or_try_create).
+    /// [`Error::Get`] if `get` fails. That goes to this caller alone and elects nobody. The others as
+    /// for [`get_or_try_create`](Dogpile::get_or_try_create).
     ///
     /// # Panics
     ///
-    /// If `create` or `get` does; the others go on.
+    /// If `create` or `get` does.
     ///
     /// # Example
     ///
@@ -260,31 +264,49 @@ impl<T> Dogpile<T> {
         self.call().acquire(create, get)
     }
 
-    /// One look: the value, or the lease, or the news that somebody else has it. Neither creates
+    /// As [`acquire`](Dogpile::acquire), with a creator that may say how long the value lives, how
+    /// old it is, and whether the pile keeps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Dogpile::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    pub fn acquire_with<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'_, T>, Error<E>> {
+        self.call().acquire_with(create, get)
+    }
+
+    /// One look: the value, or the lease, or the news that another caller has it. It neither creates
     /// nor waits.
     ///
     /// For those who embed the election in something of their own, such as a cache that keeps its
-    /// values itself. The calls that create and wait are made of the same look.
+    /// values itself. [`Call::attempt_acquire`] is the same for a value that is kept elsewhere.
     ///
     /// # Example
     ///
     /// ```
     /// use std::time::Duration;
-    /// use dogpile::{Attempt, Dogpile, Outcome};
+    /// use dogpile::{Attempt, Dogpile, Guard, Outcome};
     ///
     /// let pile = Dogpile::<u32>::new(Duration::from_secs(60));
     /// let value = loop {
     ///     match pile.attempt() {
-    ///         Attempt::Hit(guard) => break guard.to_owned(),
+    ///         Attempt::Hit(guard) => break Guard::to_owned(&guard),
     ///         Attempt::Lease(lease) => break lease.publish(7).expect("nobody interferes here"),
     ///         Attempt::Busy(busy) => match busy.into_stale() {
-    ///             Ok(stale) => break stale.to_owned(),
+    ///             Ok(stale) => break Guard::to_owned(&stale),
     ///             Err(busy) => match busy.wait() {
-    ///                 Outcome::Value(guard) => break guard.to_owned(),
+    ///                 Outcome::Value(guard) => break Guard::to_owned(&guard),
     ///                 _ => continue,
     ///             },
     ///         },
-    ///         _ => unreachable!(),
+    ///         Attempt::NotYet(_) => panic!("this pile backs off from nothing"),
     ///     }
     /// };
     /// assert_eq!(*value, 7);
@@ -293,26 +315,21 @@ impl<T> Dogpile<T> {
         self.call().attempt()
     }
 
-    /// As [`attempt`](Dogpile::attempt), with a lease that holds the pile by its `Arc`, and so can
-    /// be sent to where no borrow can go.
+    /// As [`attempt`](Dogpile::attempt), with a lease that holds the pile by its `Arc`, and so can be
+    /// kept in a struct or sent to where no borrow can go.
     pub fn attempt_owned(self: &Arc<Self>) -> Attempt<'_, T, Lease<'static, T>>
     where
         T: Send + Sync + 'static,
     {
-        match self.attempt() {
-            Attempt::Hit(guard) => Attempt::Hit(guard),
-            Attempt::Busy(busy) => Attempt::Busy(busy),
-            Attempt::Lease(lease) => {
-                Attempt::Lease(lease.held_by(Anchor::Owned(Arc::<Self>::clone(self))))
-            }
-        }
+        let hold = |lease: Lease<'_, T>| lease.held_by(Anchor::Owned(Arc::<Self>::clone(self)));
+        self.attempt().map_lease(hold)
     }
 
     /// Creates now, however fresh the value is, and returns the new one.
     ///
-    /// Under the election as any creation: the others go on with the old value meanwhile, and of
-    /// several callers at once one creates for all. A creation that runs already began too early to
-    /// count: this call waits for it to end.
+    /// It takes part in the election as any creation does. The others go on with the old value
+    /// meanwhile, and of several callers at once one creates for all. A creation that runs already
+    /// began too early to count, and this call waits for it to end.
     ///
     /// # Errors
     ///
@@ -320,7 +337,7 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on.
+    /// If `create` does, as [`get_or_try_create`](Dogpile::get_or_try_create).
     ///
     /// # Example
     ///
@@ -335,11 +352,11 @@ impl<T> Dogpile<T> {
         &self,
         create: impl FnOnce() -> Result<T, E>,
     ) -> Result<Guard<'_, T>, Error<E>> {
-        self.call().accept(Accept::New).get_or_try_create(create)
+        self.call().refresh(create)
     }
 
     /// The value, fresh or stale, without creating or waiting. `None` if there is none, or it is
-    /// dead.
+    /// gone.
     #[inline]
     pub fn peek(&self) -> Option<Guard<'_, T>> {
         self.call().peek()
@@ -347,11 +364,11 @@ impl<T> Dogpile<T> {
 
     /// Makes `value` the current one, fresh from now on.
     ///
-    /// With [`acquire`](Dogpile::acquire), put it where it is kept first: what is found there is
-    /// what callers get.
+    /// With [`acquire`](Dogpile::acquire), put the value where it is kept first: what is found there
+    /// is what callers get.
     ///
-    /// Those who wait get it at once. A creation that runs is superseded: its result goes to its
-    /// own caller only and never overwrites this value.
+    /// Those who wait get the value at once. A creation that runs is superseded: its result goes to
+    /// its own caller only and never overwrites this value.
     ///
     /// # Example
     ///
@@ -368,7 +385,7 @@ impl<T> Dogpile<T> {
 
     /// Makes a value the current one, with a time to live or an age of its own.
     ///
-    /// As [`set`](Dogpile::set). One that is not to be kept goes to those who wait.
+    /// As [`set`](Dogpile::set). A value that is not to be kept goes to those who wait.
     ///
     /// # Example
     ///
@@ -380,29 +397,71 @@ impl<T> Dogpile<T> {
     /// assert!(pile.is_fresh());
     /// ```
     pub fn set_with(&self, created: Created<T>) {
-        let settings = &self.settings.settings;
-        // The pile marks it.
-        let (node, kept) = created.into_nodes(settings.time.now(), settings.policy.ttl, 0);
-        self.raw().set(node, kept);
+        let ready = self.ready(created);
+        let _ = self.pile.set(&ready.node, ready.kept, None);
     }
 
-    /// Makes the value stale: one caller renews it, the others are served the old one meanwhile.
+    /// Makes `value` the current one, as [`set`](Dogpile::set) does, if the value seen is still the
+    /// current one, or if there is still none where none was seen.
     ///
-    /// What a creation that runs already will publish is stale as well, since it began before: one
-    /// more follows. Where no stale value may be served, with
-    /// [`stale_while_revalidate`](Builder::stale_while_revalidate) at zero, this is
-    /// [`invalidate`](Dogpile::invalidate).
+    /// # Errors
+    ///
+    /// The value itself, if something else came meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Dogpile, Guard};
+    ///
+    /// let pile = Dogpile::with_value(Duration::from_secs(60), 1);
+    /// let seen = Guard::seen(&pile.peek().unwrap());
+    /// assert_eq!(pile.set_if(seen, 2), Ok(()));
+    /// assert_eq!(pile.set_if(seen, 3), Err(3));
+    /// assert_eq!(pile.set_if(None, 4), Err(4));
+    /// ```
+    pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
+        let ready = self.ready(Created::new(value));
+        let was = seen.into().map_or(Was::Nothing, Was::Seen);
+        match self.pile.set(&ready.node, ready.kept, Some(was)) {
+            true => Ok(()),
+            false => Err(ready
+                .node
+                .into_value()
+                .expect("nobody else has a share in it")),
+        }
+    }
+
+    fn ready(&self, created: Created<T>) -> Ready<T> {
+        let settings = self.settings();
+        // The pile numbers it.
+        created.into_ready(settings.time.now(), settings.policy.ttl, 0)
+    }
+
+    /// Makes the value stale: one caller renews it, and the others are served the old one meanwhile.
+    ///
+    /// What a creation that runs already will publish is stale as well, since that creation began
+    /// before: one more follows. The value ends no sooner than it would have. `expire` asks for a
+    /// renewal and condemns nothing.
     pub fn expire(&self) {
-        self.expire_current(None);
+        self.pile.expire(None, self.settings().time.now());
     }
 
-    /// Makes the value stale, as [`expire`](Dogpile::expire) does, if it is still the one that
-    /// `guard` shows and was not expired before. Says whether it did.
+    /// Makes the value stale, as [`expire`](Dogpile::expire) does, if the value seen is still the
+    /// current one and was not expired before. Says whether it did.
     ///
-    /// For callers who find a fault in what they were given: a hundred who find the same one cause
-    /// one renewal. A creation that runs already is not that one, since it began before the fault
-    /// was found: one more follows. Who would rather have its result asks for
-    /// [`Accept::NewerThan`] alone.
+    /// For callers that find a fault in what they were given: a hundred callers that find the same
+    /// fault cause one renewal. A creation already running does not count: it began before the fault
+    /// was found, so one more follows. A caller that would rather have its result asks for
+    /// [`Accept::NewerThan`](crate::Accept::NewerThan) alone.
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
     ///
     /// # Example
     ///
@@ -412,107 +471,168 @@ impl<T> Dogpile<T> {
     ///
     /// # fn fetch() -> Vec<u32> { vec![1, 2] }
     /// let keys = Dogpile::with_value(Duration::from_secs(60), vec![1]);
-    /// let seen = keys.peek().unwrap();
-    /// if !seen.contains(&2) {
-    ///     // Perhaps the keys were rotated: whoever is first asks, the others wait for what comes.
-    ///     keys.expire_if(&seen);
-    ///     let newer = keys.call().accept(Accept::NewerThan(Guard::seen(&seen))).get_or_create(fetch).unwrap();
+    /// let known = keys.peek().unwrap();
+    /// if !known.contains(&2) {
+    ///     // Perhaps the keys were rotated: the first caller asks, the others wait for the answer.
+    ///     let seen = Guard::seen(&known);
+    ///     keys.expire_if(seen);
+    ///     let newer = keys.call().accept(Accept::NewerThan(seen)).get_or_create(fetch).unwrap();
     ///     assert!(newer.contains(&2));
     /// }
     /// ```
-    pub fn expire_if(&self, guard: &Guard<'_, T>) -> bool {
-        self.expire_current(Some(guard.node()))
+    pub fn expire_if(&self, seen: Seen) -> bool {
+        self.pile.expire(Some(seen), self.settings().time.now())
     }
 
-    pub(crate) fn expire_node(&self, node: &NodeRef<T>) -> bool {
-        self.expire_current(Some(node))
-    }
-
-    pub(crate) fn invalidate_node(&self, node: &NodeRef<T>) -> bool {
-        self.raw().invalidate(Some(node))
-    }
-
-    fn expire_current(&self, only: Option<&NodeRef<T>>) -> bool {
-        let settings = &self.settings.settings;
-        match settings.policy.stale_while_revalidate {
-            Some(Duration::ZERO) => self.raw().invalidate(only),
-            _ => self.raw().expire(only, settings.time.now()),
-        }
-    }
-
-    /// Removes the value: from here on nobody gets it, nor any whose creation began before.
+    /// Removes the value: from here on no call that starts gets it, nor any value whose creation
+    /// began before.
     ///
-    /// Guards keep showing it to those who hold them. A creation that runs is superseded: its
-    /// result goes to its own caller only, and those who waited for it create anew.
+    /// Guards keep showing the value to those who hold them. A creation that runs is superseded. Its
+    /// result goes to its own caller and to those who wait for it already. Whoever comes after waits
+    /// for the next creation.
     pub fn invalidate(&self) {
-        self.raw().invalidate(None);
+        self.pile.invalidate(None);
     }
 
-    /// Removes the value, as [`invalidate`](Dogpile::invalidate) does, if it is still the one that
-    /// `guard` shows. Says whether it did.
-    pub fn invalidate_if(&self, guard: &Guard<'_, T>) -> bool {
-        self.raw().invalidate(Some(guard.node()))
+    /// Removes the value, as [`invalidate`](Dogpile::invalidate) does, if the value seen is still the
+    /// current one. Says whether it did.
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
+    pub fn invalidate_if(&self, seen: Seen) -> bool {
+        self.pile.invalidate(Some(seen))
     }
 
-    /// Whether there is a value, fresh or stale, that a call could be given.
+    /// Whether there is a value, fresh or stale, that a call could be given. For
+    /// [`acquire`](Dogpile::acquire) that is a value kept elsewhere, too.
     pub fn has_value(&self) -> bool {
-        self.peek().is_some()
+        self.known().is_some()
     }
 
-    /// Whether there is a fresh value.
+    /// Whether there is a fresh value, here or for [`acquire`](Dogpile::acquire).
     pub fn is_fresh(&self) -> bool {
-        self.peek()
-            .is_some_and(|guard| guard.origin() == Origin::Fresh)
+        self.known()
+            .is_some_and(|(freshness, _)| freshness == Freshness::Fresh)
     }
 
     /// How old the value is, if there is one that a call could be given.
     pub fn age(&self) -> Option<Duration> {
-        self.peek().map(|guard| guard.age())
+        self.known().map(|(_, age)| age)
+    }
+
+    /// What the pile knows of its value, be it kept here or elsewhere, if the value is of use.
+    fn known(&self) -> Option<(Freshness, Duration)> {
+        let Some(node) = self.pile.load() else {
+            // What the first `acquire` finds counts as just created.
+            let init = self.settings().cold.init && !self.pile.is_emptied();
+            return init.then_some((Freshness::Fresh, Duration::ZERO));
+        };
+        let times = node.times();
+        let (freshness, now) = self.call().freshness_now(&times);
+        let is_known = node.is_of_a_value() && freshness != Freshness::Gone;
+        is_known.then(|| (freshness, times.age(now)))
     }
 
     /// Whether somebody is creating a value.
     pub fn is_creating(&self) -> bool {
-        self.raw().is_leased()
+        self.pile.is_leased()
     }
 
     /// How many callers wait for the value that is being created, or hold a [`Busy`](crate::Busy)
     /// to do so.
     pub fn waiters(&self) -> usize {
-        self.raw().waiters()
+        self.pile.waiters()
     }
 
-    /// The value, fresh, stale or dead, for changing it in place. `None` if there is none, or an
-    /// [`Owned`](crate::Owned), or perhaps a guard that was forgotten, shares it; or if it is kept
-    /// elsewhere.
+    /// The value, fresh, stale or gone, for changing it in place.
+    ///
+    /// `None` if there is none, or if it is kept elsewhere, or if an [`Owned`](crate::Owned) or
+    /// perhaps a guard that was forgotten shares it.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.pile.get_mut()
     }
 
-    /// The value, fresh, stale or dead, taken out. `None` if there is none, or an
-    /// [`Owned`](crate::Owned), or perhaps a guard that was forgotten, shares it, and keeps it.
+    /// The value, fresh, stale or gone, taken out.
+    ///
+    /// `None` if there is none, or if an [`Owned`](crate::Owned) or perhaps a guard that was
+    /// forgotten shares it, and keeps it.
     pub fn into_inner(self) -> Option<T> {
         self.pile.into_value()
     }
 
-    fn raw(&self) -> &Pile<T> {
-        &self.pile
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.builder.settings
     }
 
-    pub(crate) fn place(&self) -> Site<'_, T> {
+    pub(crate) fn site(&self) -> Site<'_, T> {
         Site {
-            settings: &self.settings.settings,
+            settings: self.settings(),
             pile: &self.pile,
+            gate: None,
         }
     }
 }
 
 impl<T> HasSite<T> for Dogpile<T> {
-    fn pile(&self) -> Site<'_, T> {
-        self.place()
+    fn site(&self) -> Site<'_, T> {
+        Dogpile::site(self)
+    }
+}
+
+/// # In the background
+#[cfg(feature = "async")]
+impl<T: Send + Sync + 'static> Dogpile<T> {
+    /// Calls whose creations run on `executor`, whatever becomes of the caller.
+    ///
+    /// A caller that finds the value stale takes it and leaves. Its own cancellation or time-out
+    /// stops no creation. Nothing is cloned or allocated unless the caller is elected.
+    ///
+    /// # Example
+    ///
+    /// A hundred callers a second that have a tenth of a second each, and a source that takes longer:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{executor::Thread, Dogpile};
+    ///
+    /// # fn fetch() -> Result<u32, std::io::Error> { Ok(7) }
+    /// let pile = Arc::new(Dogpile::new(Duration::from_secs(60)));
+    /// let rates = pile.background(&Thread).wait(Duration::from_millis(100));
+    /// match rates.get_or_try_create(fetch) {
+    ///     Ok(value) => assert_eq!(*value, 7),
+    ///     // Another caller will find it.
+    ///     Err(error) => assert!(error.is_timed_out()),
+    /// };
+    /// ```
+    pub fn background<'a, 'e>(
+        self: &'a Arc<Self>,
+        executor: &'e dyn Executor,
+    ) -> Background<'a, 'e, T> {
+        let mode = OnExecutor::new(KeptPile::Shared(self), executor);
+        self.call().by(mode)
     }
 
-    fn gate(&self) -> Option<&Gate> {
-        None
+    /// As [`background`](Dogpile::background), for a pile that is a `static`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{executor::Thread, Dogpile};
+    ///
+    /// static KEYS: Dogpile<Vec<u32>> = Dogpile::new(Duration::from_secs(60));
+    ///
+    /// let keys = KEYS.background_static(&Thread).get_or_create(|| vec![1, 2]);
+    /// assert_eq!(keys.unwrap().len(), 2);
+    /// ```
+    pub fn background_static<'e>(
+        &'static self,
+        executor: &'e dyn Executor,
+    ) -> Background<'static, 'e, T> {
+        let mode = OnExecutor::new(KeptPile::Static(self.site()), executor);
+        self.call().by(mode)
     }
 }
 
@@ -533,12 +653,11 @@ impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {
             .field("origin", &held.as_ref().map(Guard::origin))
             .field("age", &held.as_ref().map(Guard::age))
             .field("creating", &self.is_creating())
-            .field("settings", &self.settings)
+            .field("settings", &self.builder)
             .finish()
     }
 }
 
-// A panic leaves no pile in a state that could be seen: the lease of a creator that panics is given
-// up.
+// A panic leaves no pile in a state that could be seen: it ends the lease of its creator.
 impl<T: UnwindSafe + RefUnwindSafe> UnwindSafe for Dogpile<T> {}
 impl<T: RefUnwindSafe> RefUnwindSafe for Dogpile<T> {}

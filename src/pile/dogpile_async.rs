@@ -1,17 +1,15 @@
 //! The async short forms of [`Dogpile`].
 
-// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+// An `async fn` holds its arguments twice, as such and as locals; a block does not.
 #![allow(clippy::manual_async_fn)]
 
 use std::future::Future;
 
-use crate::answer::Guard;
-use crate::answer::{Acquired, Lookup};
-use crate::answer::{Created, Creating};
-use crate::call::task::answer_async;
+use crate::answer::{Acquired, Created, Creating, Guard, Lookup};
+use crate::call::task::answer_here;
 use crate::error::Error;
-use crate::pile::{Dogpile, cannot_answer};
-use crate::policy::Accept;
+use crate::pile::Dogpile;
+use crate::pile::dogpile::cannot_answer;
 
 /// # Async forms
 ///
@@ -20,20 +18,20 @@ use crate::policy::Accept;
 impl<T> Dogpile<T> {
     /// As [`get_or_create`](Dogpile::get_or_create), for tasks.
     ///
-    /// `create` is called by the elected task alone, which polls the future itself. A task that is
-    /// polled no more holds the lease until it is dropped: who has a stale value goes on meanwhile,
-    /// who has none waits.
+    /// The elected task alone calls `create` and polls the future. A task that is not polled any more
+    /// holds the lease until it is dropped. Meanwhile callers with a stale value go on, and callers
+    /// without one wait.
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates. If called from inside the
-    /// creator of the same pile, which is one poll of its future, with no value to be had:
+    /// If `create` does. The others go on, and the next one creates. If called from inside the
+    /// creator of the same pile, which is one poll of its future, while no value can be had:
     /// [`get_or_try_create_async`](Dogpile::get_or_try_create_async) returns that as an error.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped at any await point. If it was elected, its creation is dropped and the
-    /// lease given up: those who wait are woken, and the next to come creates. If it waited, nobody
+    /// It may be dropped at any await point. If it was elected, its creation is dropped and the lease
+    /// is given up: those who wait are woken, and the next caller creates. If it waited, nobody
     /// notices. To have the creation go on, see [`background`](Dogpile::background).
     ///
     /// # Example
@@ -55,8 +53,8 @@ impl<T> Dogpile<T> {
     ) -> impl Future<Output = Guard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
         async move {
-            // Somebody else's failure is no answer to a caller whose creator cannot fail.
-            match answer_async(|| self.call(), false, create).await {
+            // Another caller's failure is no answer to one whose creator cannot fail.
+            match answer_here(|| self.call(), false, create).await {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("Dogpile", "_async", &error),
             }
@@ -71,7 +69,7 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does. Those who wait with a fallible form are told, and the next caller creates.
     ///
     /// # Cancel safety
     ///
@@ -98,10 +96,10 @@ impl<T> Dogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_async(|| self.call(), true, create)
+        answer_here(|| self.call(), true, create)
     }
 
-    /// As [`get_or_create_with`](Dogpile::get_or_create_with), for tasks.
+    /// As [`get_or_try_create_with`](Dogpile::get_or_try_create_with), for tasks.
     ///
     /// # Errors
     ///
@@ -109,19 +107,19 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does. Those who wait with a fallible form are told, and the next caller creates.
     ///
     /// # Cancel safety
     ///
     /// As [`get_or_create_async`](Dogpile::get_or_create_async).
-    pub fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
+    pub fn get_or_try_create_with_async<'a, E: Send + Sync + 'static, F>(
         &'a self,
         create: impl FnOnce(Creating<'a, T>) -> F,
     ) -> impl Future<Output = Result<Guard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_async(|| self.call(), true, create)
+        answer_here(|| self.call(), true, create)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.
@@ -132,7 +130,7 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` or `get` does; the others go on.
+    /// If `create` or `get` does.
     ///
     /// # Cancel safety
     ///
@@ -150,6 +148,31 @@ impl<T> Dogpile<T> {
         self.call().acquire_async(create, get)
     }
 
+    /// As [`acquire_with`](Dogpile::acquire_with), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_with`](Dogpile::acquire_with).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire_async`](Dogpile::acquire_async).
+    pub fn acquire_with_async<'a, E: Send + Sync + 'static, F, G>(
+        &'a self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<Acquired<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        self.call().acquire_with_async(create, get)
+    }
+
     /// As [`refresh`](Dogpile::refresh), for tasks.
     ///
     /// # Errors
@@ -158,7 +181,7 @@ impl<T> Dogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on.
+    /// If `create` does.
     ///
     /// # Cancel safety
     ///
@@ -170,7 +193,6 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let call = self.call().accept(Accept::New);
-        call.get_or_try_create_async(create)
+        self.call().refresh_async(create)
     }
 }

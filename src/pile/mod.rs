@@ -7,13 +7,11 @@ mod dogpile_async;
 mod sync_reader;
 #[cfg(feature = "async")]
 mod sync_reader_async;
+#[cfg(all(test, feature = "async", not(any(dogpile_loom, dogpile_shuttle))))]
+mod third_door;
 mod write_lock;
 
 pub use self::builder::Builder;
 pub use self::dogpile::Dogpile;
-pub use self::sync_reader::{ReadAttempt, SyncReaderDogpile};
+pub use self::sync_reader::SyncReaderDogpile;
 pub use self::write_lock::WriteGuard;
-
-use self::dogpile::cannot_answer;
-#[cfg(feature = "async")]
-use self::write_lock::{deadline, refused};

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use crate::answer::Lease;
-use crate::answer::{Anchor, HasSite, Site};
-use crate::answer::{Caller, Gated};
-use crate::answer::{Created, Creating};
-use crate::answer::{Lookup, ReadAcquired};
-use crate::answer::{Pass, ReadGuard};
-use crate::call::Attempt;
-use crate::call::Call;
+use crate::answer::{
+    Anchor, Caller, Created, Creating, Gated, Guard, HasSite, Lease, Lookup, ReadAcquired,
+    ReadGuard, Site,
+};
+#[cfg(feature = "async")]
+use crate::call::{Background, KeptPile, OnExecutor};
+use crate::call::{Call, ReadAttempt};
 use crate::error::{Error, WriteLockError};
-use crate::pile::Builder;
-use crate::pile::WriteGuard;
-use crate::pile::{Dogpile, cannot_answer};
-use crate::policy::Accept;
+#[cfg(feature = "async")]
+use crate::executor::Executor;
+use crate::pile::dogpile::cannot_answer;
+use crate::pile::{Builder, Dogpile, WriteGuard};
+use crate::policy::Seen;
 use crate::raw::Gate;
 use crate::shim::Arc;
 
@@ -26,18 +26,21 @@ use crate::shim::Arc;
 /// while others read the old one, and swaps it in when nobody reads.
 ///
 /// Every answer is a reader until it is dropped. [`acquire_write_lock`] keeps new readers out, waits
-/// until the last one has left, and lets them in again when its guard is dropped. It can be called
-/// in a creator, who is no reader, and outside of one. All else is as with a [`Dogpile`], once no
-/// writer waits.
+/// until the last reader has left, and lets readers in again when its guard is dropped. It can be
+/// called in a creator, which is no reader, and outside of one. All else is as with a [`Dogpile`],
+/// once no writer waits.
 ///
 /// A thread that holds a read guard goes in again even while a writer waits, and never waits for a
-/// creation: without a value to be had it is told [`Error::HoldsReadGuard`]. A guard counts for the
-/// thread that took it, wherever it is now, and the write lock for the thread that acquired it. What
-/// cannot be noticed is a thread that waits for another one, which was sent a guard, and one with
-/// more than six guards of such piles at once; the limits of [`Call::wait`](crate::Call::wait) and
-/// [`acquire_write_lock_for`] bound that. For tasks none of it is noticed: see the
+/// creation: if no value can be had, it is told [`Error::HoldsReadGuard`]. So a thread that takes its
+/// next guard before it drops the last one is one long reader, and keeps every writer out:
+/// [`Guard::renew`] drops first. A guard counts for the thread that took it, wherever the guard is
+/// now, and the write lock for the thread that acquired it.
+///
+/// What cannot be noticed is a thread that waits for another one which was sent a guard, and a thread
+/// with more than six guards of such piles at once. The limits of [`Call::wait`] and
+/// [`acquire_write_lock_for`] bound both. For tasks none of it is noticed: see the
 /// [async forms](SyncReaderDogpile#async-forms). An [`Owned`](crate::Owned) that a creator or a lease
-/// was given is no reader: a writer does not wait for it.
+/// was given is no reader, and a writer does not wait for it.
 ///
 /// A hit writes only memory of its own thread, as that of a [`Dogpile`] does.
 ///
@@ -58,7 +61,7 @@ use crate::shim::Arc;
 /// let (current, next) = (folder.join("words"), folder.join("words.new"));
 /// let words = SyncReaderDogpile::new(Duration::from_secs(3600));
 ///
-/// let open = words.get_or_create_with(|creating| {
+/// let open = words.get_or_try_create_with(|creating| {
 ///     fs::write(&next, "some words")?; // Slow, while others read the old file ...
 ///     let write = words.acquire_write_lock().map_err(io::Error::other)?;
 ///     fs::rename(&next, &current)?; // ... and quick, while nobody does.
@@ -79,30 +82,6 @@ impl<T> Builder<T> {
         /// The pile, without a value, as one whose creators can wait for the readers.
         pub const fn build_sync_reader(self) -> SyncReaderDogpile<T> {
             SyncReaderDogpile { gate: CachePadded::new(Gate::new()), pile: self.build() }
-        }
-    }
-}
-
-/// One look at a [`SyncReaderDogpile`]; see [`SyncReaderDogpile::attempt`].
-#[non_exhaustive]
-pub enum ReadAttempt<'a, T, L = Lease<'a, T>> {
-    /// The value.
-    Hit(ReadGuard<'a, T>),
-    /// The value is missing, dead or stale, and this caller is to create it.
-    Lease(L),
-    /// Somebody else is creating it, and there is nothing to go on with.
-    Busy,
-    /// A writer waits for the readers, or is at work.
-    Closed,
-}
-
-impl<T, L: fmt::Debug> fmt::Debug for ReadAttempt<'_, T, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReadAttempt::Hit(guard) => f.debug_tuple("Hit").field(&guard.origin()).finish(),
-            ReadAttempt::Lease(lease) => f.debug_tuple("Lease").field(lease).finish(),
-            ReadAttempt::Busy => f.write_str("Busy"),
-            ReadAttempt::Closed => f.write_str("Closed"),
         }
     }
 }
@@ -131,12 +110,17 @@ impl<T> SyncReaderDogpile<T> {
     /// A call with options of its own: a limit to waiting, a stricter age, which values it takes.
     #[inline]
     pub fn call(&self) -> Call<'_, T, Gated<'_>> {
-        Call::new(self.pile.place(), Gated(&self.gate))
+        Call::new(self.site(), Gated(&self.gate))
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn parts(&self) -> (&Dogpile<T>, &Gate) {
-        (&self.pile, &self.gate)
+    pub(crate) fn pile(&self) -> &Dogpile<T> {
+        &self.pile
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The value, or else the one that `create` makes: as [`Dogpile::get_or_create`].
@@ -149,9 +133,10 @@ impl<T> SyncReaderDogpile<T> {
     #[track_caller]
     pub fn get_or_create(&self, create: impl FnOnce() -> T) -> ReadGuard<'_, T> {
         let call = self.call();
-        match call.hit(Caller::Thread) {
+        match call.hit_by(Caller::Thread) {
             Some(guard) => guard,
-            None => match call.create_infallibly(create) {
+            // Another caller's failure is no answer to one whose creator cannot fail.
+            None => match call.create_or_wait(false, |_| Ok(create().into())) {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("SyncReaderDogpile", "", &error),
             },
@@ -163,13 +148,13 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Errors
     ///
-    /// As [`Dogpile::get_or_try_create`]; [`Error::HoldsReadGuard`] if the thread holds a read guard
-    /// of this pile and there is no value to be had without waiting; [`Error::HoldsWriteLock`] if it
+    /// As [`Dogpile::get_or_try_create`]. [`Error::HoldsReadGuard`] if the thread holds a read guard
+    /// of this pile and no value can be had without waiting. [`Error::HoldsWriteLock`] if the thread
     /// holds the write lock.
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does, as [`Dogpile::get_or_try_create`].
     #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         &self,
@@ -179,7 +164,7 @@ impl<T> SyncReaderDogpile<T> {
     }
 
     /// The value, or else the one that `create` makes, which may say more about it: as
-    /// [`Dogpile::get_or_create_with`].
+    /// [`Dogpile::get_or_try_create_with`].
     ///
     /// The creator may take the [write lock](SyncReaderDogpile::acquire_write_lock), and keep it
     /// [until the value is published](WriteGuard::until_published).
@@ -190,20 +175,20 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does, as [`Dogpile::get_or_try_create`].
     #[inline(always)]
-    pub fn get_or_create_with<E: Send + Sync + 'static>(
+    pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<ReadGuard<'_, T>, Error<E>> {
-        self.call().get_or_create_with(create)
+        self.call().get_or_try_create_with(create)
     }
 
     /// The value where it is kept, or else the one that `create` makes and puts there: as
     /// [`Dogpile::acquire`].
     ///
-    /// `get` runs as a reader, and the answer is one: writers wait until it is dropped. `create`
-    /// does not, so it may take the write lock.
+    /// `get` runs as a reader, and the answer is a reader: writers wait until it is dropped. `create`
+    /// does not run as a reader, so it may take the write lock.
     ///
     /// # Errors
     ///
@@ -211,7 +196,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` or `get` does; the others go on.
+    /// If `create` or `get` does.
     pub fn acquire<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -220,10 +205,28 @@ impl<T> SyncReaderDogpile<T> {
         self.call().acquire(create, get)
     }
 
+    /// As [`acquire`](SyncReaderDogpile::acquire), with a creator that may say more about its value:
+    /// as [`Dogpile::acquire_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](SyncReaderDogpile::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    pub fn acquire_with<E: Send + Sync + 'static>(
+        &self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<ReadAcquired<'_, T>, Error<E>> {
+        self.call().acquire_with(create, get)
+    }
+
     /// Waits until no reader is left and keeps new ones out, until the guard is dropped.
     ///
     /// Readers that come while it waits wait behind it, except those whose thread holds a read guard
-    /// already. In a creator it can be kept until the new value is there:
+    /// already. In a creator the lock can be kept until the new value is there:
     /// [`WriteGuard::until_published`].
     ///
     /// # Errors
@@ -256,23 +259,15 @@ impl<T> SyncReaderDogpile<T> {
         self.acquire_write_lock_for(Duration::ZERO)
     }
 
-    /// One look: the value, fresh, or stale while somebody else creates; or the lease; or the news
-    /// that there is nothing to be had at once. As [`Dogpile::attempt`].
+    /// One look: the value, fresh, or stale while another caller creates; or the lease; or the news
+    /// that nothing can be had at once. As [`Dogpile::attempt`].
     ///
-    /// Who was given the lease is no reader: it may take the write lock, publish, and let go of the
-    /// lock, in this order, and no reader sees the old value with what the writer did.
+    /// A caller that was given the lease is no reader. It may take the write lock, publish, and
+    /// release the lock, in this order, and no reader sees the old value with what the writer did.
+    /// While a writer waits or is inside, the answer is `Busy`, and waiting ends when readers may
+    /// go in again.
     pub fn attempt(&self) -> ReadAttempt<'_, T> {
-        let Some(reading) = self.gate.try_enter() else {
-            return ReadAttempt::Closed;
-        };
-        match self.pile.attempt() {
-            Attempt::Hit(guard) => ReadAttempt::Hit(guard.with(Pass::new(reading))),
-            Attempt::Lease(lease) => ReadAttempt::Lease(lease),
-            Attempt::Busy(busy) => match busy.into_stale() {
-                Ok(stale) => ReadAttempt::Hit(stale.with(Pass::new(reading))),
-                Err(_) => ReadAttempt::Busy,
-            },
-        }
+        self.call().attempt()
     }
 
     /// As [`attempt`](SyncReaderDogpile::attempt), with a lease that holds the pile by its `Arc`.
@@ -280,14 +275,8 @@ impl<T> SyncReaderDogpile<T> {
     where
         T: Send + Sync + 'static,
     {
-        match self.attempt() {
-            ReadAttempt::Hit(guard) => ReadAttempt::Hit(guard),
-            ReadAttempt::Lease(lease) => {
-                ReadAttempt::Lease(lease.held_by(Anchor::Owned(Arc::<Self>::clone(self))))
-            }
-            ReadAttempt::Busy => ReadAttempt::Busy,
-            ReadAttempt::Closed => ReadAttempt::Closed,
-        }
+        let hold = |lease: Lease<'_, T>| lease.held_by(Anchor::Owned(Arc::<Self>::clone(self)));
+        self.attempt().map_lease(hold)
     }
 
     /// Creates now, however fresh the value is, and returns the new one: as [`Dogpile::refresh`].
@@ -298,16 +287,16 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on.
+    /// If `create` does.
     pub fn refresh<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
     ) -> Result<ReadGuard<'_, T>, Error<E>> {
-        self.call().accept(Accept::New).get_or_try_create(create)
+        self.call().refresh(create)
     }
 
     /// The value, fresh or stale, without creating or waiting. `None` if there is none, or it is
-    /// dead, or a writer is at work or waits.
+    /// gone, or a writer is at work or waits.
     pub fn peek(&self) -> Option<ReadGuard<'_, T>> {
         self.call().peek()
     }
@@ -324,14 +313,23 @@ impl<T> SyncReaderDogpile<T> {
         self.pile.set_with(created);
     }
 
+    /// Makes `value` the current one if the value seen still is: as [`Dogpile::set_if`].
+    ///
+    /// # Errors
+    ///
+    /// The value itself, if something else came meanwhile.
+    pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
+        self.pile.set_if(seen, value)
+    }
+
     /// Makes the value stale: as [`Dogpile::expire`].
     pub fn expire(&self) {
         self.pile.expire();
     }
 
-    /// Makes the value stale if it is still the one that `guard` shows: as [`Dogpile::expire_if`].
-    pub fn expire_if(&self, guard: &ReadGuard<'_, T>) -> bool {
-        self.pile.expire_node(guard.node())
+    /// Makes the value stale if the value seen is still the current one: as [`Dogpile::expire_if`].
+    pub fn expire_if(&self, seen: Seen) -> bool {
+        self.pile.expire_if(seen)
     }
 
     /// Removes the value: as [`Dogpile::invalidate`].
@@ -339,9 +337,9 @@ impl<T> SyncReaderDogpile<T> {
         self.pile.invalidate();
     }
 
-    /// Removes the value if it is still the one that `guard` shows: as [`Dogpile::invalidate_if`].
-    pub fn invalidate_if(&self, guard: &ReadGuard<'_, T>) -> bool {
-        self.pile.invalidate_node(guard.node())
+    /// Removes the value if the value seen is still the current one: as [`Dogpile::invalidate_if`].
+    pub fn invalidate_if(&self, seen: Seen) -> bool {
+        self.pile.invalidate_if(seen)
     }
 
     /// Whether there is a value, fresh or stale, that a call could be given.
@@ -369,24 +367,45 @@ impl<T> SyncReaderDogpile<T> {
         self.pile.waiters()
     }
 
-    /// The value, fresh, stale or dead, for changing it in place: as [`Dogpile::get_mut`].
+    /// The value, fresh, stale or gone, for changing it in place: as [`Dogpile::get_mut`].
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.pile.get_mut()
     }
 
-    /// The value, fresh, stale or dead, taken out: as [`Dogpile::into_inner`].
+    /// The value, fresh, stale or gone, taken out: as [`Dogpile::into_inner`].
     pub fn into_inner(self) -> Option<T> {
         self.pile.into_inner()
     }
 }
 
 impl<T> HasSite<T> for SyncReaderDogpile<T> {
-    fn pile(&self) -> Site<'_, T> {
-        self.pile.place()
+    fn site(&self) -> Site<'_, T> {
+        Site {
+            gate: Some(&self.gate),
+            ..self.pile.site()
+        }
+    }
+}
+
+/// # In the background
+#[cfg(feature = "async")]
+impl<T: Send + Sync + 'static> SyncReaderDogpile<T> {
+    /// Calls whose creations run on `executor`: as [`Dogpile::background`].
+    pub fn background<'a, 'e>(
+        self: &'a Arc<Self>,
+        executor: &'e dyn Executor,
+    ) -> Background<'a, 'e, T, Gated<'a>> {
+        let mode = OnExecutor::new(KeptPile::Shared(self), executor);
+        self.call().by(mode)
     }
 
-    fn gate(&self) -> Option<&Gate> {
-        Some(&self.gate)
+    /// As [`background`](SyncReaderDogpile::background), for a pile that is a `static`.
+    pub fn background_static<'e>(
+        &'static self,
+        executor: &'e dyn Executor,
+    ) -> Background<'static, 'e, T, Gated<'static>> {
+        let mode = OnExecutor::new(KeptPile::Static(self.site()), executor);
+        self.call().by(mode)
     }
 }
 
@@ -395,7 +414,7 @@ impl<T: fmt::Debug> fmt::Debug for SyncReaderDogpile<T> {
         let held = self.peek();
         f.debug_struct("SyncReaderDogpile")
             .field("value", &held.as_deref())
-            .field("origin", &held.as_ref().map(ReadGuard::origin))
+            .field("origin", &held.as_ref().map(Guard::origin))
             .field("creating", &self.is_creating())
             .finish_non_exhaustive()
     }

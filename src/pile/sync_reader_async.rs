@@ -1,23 +1,17 @@
 //! The async short forms of [`SyncReaderDogpile`], and its write lock for tasks.
 
-// An `async fn` holds its arguments twice over, as such and as locals; a block does not.
+// An `async fn` holds its arguments twice, as such and as locals; a block does not.
 #![allow(clippy::manual_async_fn)]
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::answer::Caller;
-use crate::answer::ReadGuard;
-use crate::answer::{Created, Creating};
-use crate::answer::{Lookup, ReadAcquired};
-use crate::call::task::Limit;
+use crate::answer::{Created, Creating, Lookup, ReadAcquired, ReadGuard};
+use crate::call::task::answer_here;
 use crate::error::{Error, WriteLockError};
 use crate::executor::Timer;
-use crate::pile::SyncReaderDogpile;
-use crate::pile::cannot_answer;
-use crate::pile::{WriteGuard, deadline, refused};
-use crate::policy::Accept;
-use crate::raw::{Closing, Refusal};
+use crate::pile::dogpile::cannot_answer;
+use crate::pile::{SyncReaderDogpile, WriteGuard};
 
 /// # Async forms
 ///
@@ -40,7 +34,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates. If called from inside the
+    /// If `create` does, as [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create). If called from inside the
     /// creator of the same pile, which is one poll of its future, with no value to be had:
     /// [`get_or_try_create_async`](SyncReaderDogpile::get_or_try_create_async) returns that as an
     /// error.
@@ -73,12 +67,10 @@ impl<T> SyncReaderDogpile<T> {
         &self,
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = ReadGuard<'_, T>> {
+        let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
         async move {
-            // A hit sets up nothing more.
-            if let Some(guard) = self.call().hit(Caller::Task) {
-                return guard;
-            }
-            match self.call().get_or_create_async(create).await {
+            // Another caller's failure is no answer to one whose creator cannot fail.
+            match answer_here(|| self.call(), false, create).await {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
             }
@@ -93,7 +85,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does, as [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create).
     ///
     /// # Cancel safety
     ///
@@ -105,16 +97,11 @@ impl<T> SyncReaderDogpile<T> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        async move {
-            // A hit sets up nothing more.
-            if let Some(guard) = self.call().hit(Caller::Task) {
-                return Ok(guard);
-            }
-            self.call().get_or_try_create_async(create).await
-        }
+        let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
+        answer_here(|| self.call(), true, create)
     }
 
-    /// As [`get_or_create_with`](SyncReaderDogpile::get_or_create_with), for tasks.
+    /// As [`get_or_try_create_with`](SyncReaderDogpile::get_or_try_create_with), for tasks.
     ///
     /// # Errors
     ///
@@ -122,7 +109,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on, and the next one creates.
+    /// If `create` does, as [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create).
     ///
     /// # Cancel safety
     ///
@@ -136,7 +123,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # futures::executor::block_on(async {
     /// let pile = SyncReaderDogpile::new(Duration::from_secs(60));
-    /// let value = pile.get_or_create_with_async(|creating| {
+    /// let value = pile.get_or_try_create_with_async(|creating| {
     ///     let pile = &pile;
     ///     async move {
     ///         let prepared = String::from("while others read");
@@ -149,14 +136,14 @@ impl<T> SyncReaderDogpile<T> {
     /// assert_eq!(*value.await.unwrap(), "while others read");
     /// # });
     /// ```
-    pub fn get_or_create_with_async<'a, E: Send + Sync + 'static, F>(
+    pub fn get_or_try_create_with_async<'a, E: Send + Sync + 'static, F>(
         &'a self,
         create: impl FnOnce(Creating<'a, T>) -> F,
     ) -> impl Future<Output = Result<ReadGuard<'a, T>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        self.call().get_or_create_with_async(create)
+        answer_here(|| self.call(), true, create)
     }
 
     /// As [`acquire`](SyncReaderDogpile::acquire), for tasks: a reader while the future of `get`
@@ -168,7 +155,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` or `get` does; the others go on.
+    /// If `create` or `get` does.
     ///
     /// # Cancel safety
     ///
@@ -194,7 +181,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does; the others go on.
+    /// If `create` does.
     ///
     /// # Cancel safety
     ///
@@ -206,8 +193,7 @@ impl<T> SyncReaderDogpile<T> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let call = self.call().accept(Accept::New);
-        call.get_or_try_create_async(create)
+        self.call().refresh_async(create)
     }
 
     /// As [`acquire_write_lock`](SyncReaderDogpile::acquire_write_lock), for tasks: the guard may
@@ -241,7 +227,7 @@ impl<T> SyncReaderDogpile<T> {
     pub fn acquire_write_lock_async(
         &self,
     ) -> impl Future<Output = Result<WriteGuard<'_, T>, WriteLockError>> {
-        self.close_async(None, None)
+        WriteGuard::acquire_async(self.pile(), self.gate(), None)
     }
 
     /// As [`acquire_write_lock_async`](SyncReaderDogpile::acquire_write_lock_async), waiting for
@@ -259,26 +245,6 @@ impl<T> SyncReaderDogpile<T> {
         limit: Duration,
         timer: &'a dyn Timer,
     ) -> impl Future<Output = Result<WriteGuard<'a, T>, WriteLockError>> {
-        self.close_async(Some(limit), Some(timer))
-    }
-
-    async fn close_async<'a>(
-        &'a self,
-        limit: Option<Duration>,
-        timer: Option<&'a dyn Timer>,
-    ) -> Result<WriteGuard<'a, T>, WriteLockError> {
-        let refused = |refusal: Refusal| refused(refusal, limit);
-        let (pile, gate) = self.parts();
-        let time = &pile.place().settings.time;
-        let mut patience = Limit::new(deadline(time, limit), timer);
-        let mut closing = Closing::new(gate, None);
-        while let Some(awaited) = closing.look().map_err(refused)? {
-            let set = patience.wait(time, awaited).await;
-            if !set.expect("a limit comes with its timer") {
-                closing.look_last().map_err(refused)?;
-                break;
-            }
-        }
-        Ok(WriteGuard::inside(pile, gate))
+        WriteGuard::acquire_async(self.pile(), self.gate(), Some((limit, timer)))
     }
 }

@@ -4,15 +4,22 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::answer::{Created, Creating};
+#[cfg(feature = "async")]
+use crate::call::task::{Limit, NoTimer};
 use crate::error::WriteLockError;
+#[cfg(feature = "async")]
+use crate::executor::Timer;
 use crate::pile::Dogpile;
+#[cfg(feature = "async")]
+use crate::raw::Closing;
 use crate::raw::{Gate, Refusal};
 use crate::time::{Tick, Time};
 
 /// Keeps the readers of a [`SyncReaderDogpile`](crate::SyncReaderDogpile) out until it is dropped;
 /// see [`acquire_write_lock`](crate::SyncReaderDogpile::acquire_write_lock).
 ///
-/// Dropping it, by a panic too, lets them in again. One that is forgotten keeps them out for ever.
+/// Dropping it, also by a panic, lets the readers in again. A write guard that is forgotten keeps them
+/// out for ever.
 #[must_use = "the write lock is let go when this is dropped"]
 pub struct WriteGuard<'a, T> {
     pile: &'a Dogpile<T>,
@@ -25,15 +32,40 @@ impl<'a, T> WriteGuard<'a, T> {
         gate: &'a Gate,
         limit: Option<Duration>,
     ) -> Result<Self, WriteLockError> {
-        let time = &pile.place().settings.time;
+        let time = &pile.settings().time;
         let deadline = deadline(time, limit);
         gate.close(time, deadline)
             .map(|()| Self::inside(pile, gate))
             .map_err(|refusal| refused(refusal, limit))
     }
 
-    /// That of a writer who has gone in.
-    pub(crate) fn inside(pile: &'a Dogpile<T>, gate: &'a Gate) -> Self {
+    /// As [`acquire`](WriteGuard::acquire), for a task, within a limit that a timer keeps.
+    #[cfg(feature = "async")]
+    pub(crate) async fn acquire_async(
+        pile: &'a Dogpile<T>,
+        gate: &'a Gate,
+        limited: Option<(Duration, &dyn Timer)>,
+    ) -> Result<Self, WriteLockError> {
+        let (limit, timer) = limited.unzip();
+        let refused = |refusal: Refusal| refused(refusal, limit);
+        let time = &pile.settings().time;
+        let mut waiting = Limit::new(deadline(time, limit), timer);
+        let mut closing = Closing::new(gate, None);
+        while let Some(awaited) = closing.look().map_err(refused)? {
+            match waiting.wait(time, awaited).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    closing.look_last().map_err(refused)?;
+                    break;
+                }
+                Err(NoTimer) => return Err(WriteLockError::NoTimer),
+            }
+        }
+        Ok(Self::inside(pile, gate))
+    }
+
+    /// That of a writer that has gone in.
+    fn inside(pile: &'a Dogpile<T>, gate: &'a Gate) -> Self {
         Self { pile, gate }
     }
 
@@ -50,7 +82,8 @@ impl<'a, T> WriteGuard<'a, T> {
     }
 
     /// Keeps the readers out until the creation in whose creator this is called has ended: then the
-    /// first reader who gets in sees the new value. If it ends otherwise, they get in all the same.
+    /// first reader that gets in sees the new value. If the creation fails or is given up, the readers
+    /// get in all the same. If it has ended already, this releases the lock at once.
     ///
     /// # Panics
     ///
@@ -64,7 +97,7 @@ impl<'a, T> WriteGuard<'a, T> {
     /// use dogpile::{Created, SyncReaderDogpile};
     ///
     /// let pile = SyncReaderDogpile::new(Duration::from_secs(60));
-    /// let value = pile.get_or_create_with(|creating| {
+    /// let value = pile.get_or_try_create_with(|creating| {
     ///     let prepared = String::from("while others read");
     ///     let write = pile.acquire_write_lock().expect("holds no guard");
     ///     // Nobody reads. A file could be renamed over another here.
@@ -76,7 +109,7 @@ impl<'a, T> WriteGuard<'a, T> {
     /// ```
     pub fn until_published(self, creating: &Creating<'_, T>) {
         assert!(
-            creating.is_of(self.pile.place()),
+            creating.is_of(self.pile.site().pile),
             "WriteGuard::until_published: the creation is one of another pile"
         );
         self.gate.leave_to(creating.fence());
@@ -85,14 +118,14 @@ impl<'a, T> WriteGuard<'a, T> {
 }
 
 /// When a writer gives up.
-pub(crate) fn deadline(time: &Time, limit: Option<Duration>) -> Option<Tick> {
+fn deadline(time: &Time, limit: Option<Duration>) -> Option<Tick> {
     limit.map(|limit| match limit {
         Duration::ZERO => Tick::ZERO,
         limit => time.now().saturating_add(limit),
     })
 }
 
-pub(crate) fn refused(refusal: Refusal, limit: Option<Duration>) -> WriteLockError {
+fn refused(refusal: Refusal, limit: Option<Duration>) -> WriteLockError {
     match refusal {
         Refusal::IsReader => WriteLockError::HoldsReadGuard,
         Refusal::IsWriter => WriteLockError::HoldsWriteLock,

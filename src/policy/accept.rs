@@ -14,8 +14,7 @@ pub enum Accept {
     /// A value that is newer than the one seen, and was not expired since.
     ///
     /// For a caller that found a fault in the value it was given. While there is no newer value, the
-    /// call creates one or waits for one. A creation that runs already does not count if it began
-    /// before the value that was seen was published or set.
+    /// call creates one or waits for one.
     NewerThan(Seen),
     /// A value whose creation begins after this call.
     New,
@@ -34,6 +33,36 @@ pub enum Accept {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Seen {
     pub(crate) number: u64,
+    /// Zero where it is not known.
+    #[cfg(debug_assertions)]
+    pile: u64,
+}
+
+impl Seen {
+    /// The value with this number, of the pile that is known by `pile` in debug builds.
+    #[inline]
+    pub(crate) fn new(number: u64, pile: u64) -> Self {
+        let _ = pile;
+        Self {
+            number,
+            #[cfg(debug_assertions)]
+            pile,
+        }
+    }
+
+    /// # Panics
+    ///
+    /// In debug builds, if it was seen in another pile than `pile`.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn assert_of(self, pile: u64) {
+        #[cfg(debug_assertions)]
+        assert!(
+            self.pile == pile || self.pile == 0 || pile == 0,
+            "a value was named as seen that belongs to another pile; name what was seen in this one"
+        );
+        let _ = pile;
+    }
 }
 
 /// What has happened to a pile, for calls that do not take every value.

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use crate::time::Tick;
-use crate::time::Times;
+use crate::time::{Tick, Times};
 
 /// The limits a pile was built with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// How long a value is fresh.
-    pub(crate) ttl: Duration,
     /// How long a stale value may still be served while another is created; `None` is without
     /// limit.
     pub(crate) stale_while_revalidate: Option<Duration>,
+    /// How long a value is fresh.
+    pub(crate) ttl: Duration,
 }
 
 /// What a value is good for. Together with the lease it decides what a caller gets:
@@ -22,24 +21,29 @@ pub(crate) struct Policy {
 /// | `Fresh` | the value | the value |
 /// | `Stale` | the lease | the value |
 /// | `Gone`, or none | the lease | it waits |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Its age is at most its time to live, and it was not expired.
     Fresh,
+    /// Older than its time to live or expired, and within its stale limit.
     Stale,
+    /// Beyond its stale limit: as good as no value.
     Gone,
 }
 
-/// The instants at which the freshness on a value gets worse. It never gets better.
+/// The instants at which a value becomes less good. It never becomes better.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Horizon {
     /// The first instant at which the value is not fresh any more.
-    pub(crate) fresh_until: Tick,
-    /// The first instant at which it is dead.
+    fresh_until: Tick,
+    /// The first instant at which the value is gone.
     usable_until: Tick,
 }
 
 impl Horizon {
-    pub(crate) fn freshness(self, now: Tick) -> Freshness {
+    /// What the value is good for at `now`.
+    pub(crate) fn at(self, now: Tick) -> Freshness {
         if now < self.fresh_until {
             Freshness::Fresh
         } else if now < self.usable_until {
@@ -51,25 +55,19 @@ impl Horizon {
 }
 
 impl Policy {
-    /// The limits of a value to a caller who calls it stale beyond `max_age`.
-    pub(crate) fn limits(&self, value: &Times, max_age: Option<Duration>) -> Horizon {
+    /// The horizon of a value for a call that takes it for stale beyond `max_age`.
+    pub(crate) fn horizon(&self, value: &Times, max_age: Option<Duration>) -> Horizon {
         let stale = value.stale_from();
+        let ttl = max_age.map_or(value.ttl, |max_age| max_age.min(value.ttl));
+        // It counts from the end of the time to live, whatever `expire` said: an `expire` asks for a
+        // renewal and condemns nothing.
+        let usable_until = self.stale_while_revalidate.map_or(Tick::MAX, |limit| {
+            value.older_from(ttl.saturating_add(limit))
+        });
         Horizon {
             fresh_until: max_age.map_or(stale, |limit| stale.min(value.older_from(limit))),
-            usable_until: self.usable_until(value, max_age),
+            usable_until,
         }
-    }
-
-    fn usable_until(&self, value: &Times, max_age: Option<Duration>) -> Tick {
-        let Some(limit) = self.stale_while_revalidate else {
-            return Tick::MAX;
-        };
-        let fresh_for = max_age.map_or(value.ttl, |max_age| max_age.min(value.ttl));
-        let aged = value.older_from(fresh_for.saturating_add(limit));
-        // Stale for exactly the limit is not dead yet; a limit of zero serves nothing stale.
-        let grace = limit.saturating_add(Duration::from_nanos(u64::from(!limit.is_zero())));
-        let expired = value.expired.map(|expired| expired.saturating_add(grace));
-        expired.map_or(aged, |expired| expired.min(aged))
     }
 }
 
@@ -88,8 +86,8 @@ mod tests {
             ttl,
             stale_while_revalidate: limit,
         }
-        .limits(&value, None)
-        .freshness(now)
+        .horizon(&value, None)
+        .at(now)
     }
 
     #[test]
@@ -155,22 +153,28 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_value_is_stale_from_then_on() {
+    fn an_expired_value_is_stale_from_then_on_and_ends_when_it_would_have() {
         let value = Times {
             expired: Some(at(7)),
             ..Times::new(at(0), Duration::ZERO, SECOND)
         };
-        assert_eq!(decide(SECOND, Some(SECOND), value, at(7)), Freshness::Stale);
+        let limit = Some(SECOND);
+        assert_eq!(decide(SECOND, limit, value, at(7)), Freshness::Stale);
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(1_000_000_007)),
+            decide(SECOND, limit, value, at(2_000_000_000)),
             Freshness::Stale
         );
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(1_000_000_008)),
+            decide(SECOND, limit, value, at(2_000_000_001)),
             Freshness::Gone
         );
+        let none = Some(Duration::ZERO);
         assert_eq!(
-            decide(SECOND, Some(Duration::ZERO), value, at(7)),
+            decide(SECOND, none, value, at(1_000_000_000)),
+            Freshness::Stale
+        );
+        assert_eq!(
+            decide(SECOND, none, value, at(1_000_000_001)),
             Freshness::Gone
         );
     }
@@ -227,9 +231,7 @@ mod tests {
         };
         let value = Times::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            policy
-                .limits(&value, Some(SECOND / 2))
-                .freshness(at(500_000_001)),
+            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_001)),
             Freshness::Gone
         );
     }
@@ -256,25 +258,21 @@ mod tests {
         };
         let value = Times::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            policy
-                .limits(&value, Some(SECOND / 2))
-                .freshness(at(500_000_000)),
+            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_000)),
             Freshness::Fresh
         );
         assert_eq!(
-            policy
-                .limits(&value, Some(SECOND / 2))
-                .freshness(at(500_000_001)),
+            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_001)),
             Freshness::Stale
         );
         assert_eq!(
             policy
-                .limits(&value, Some(SECOND * 9))
-                .freshness(at(1_000_000_001)),
+                .horizon(&value, Some(SECOND * 9))
+                .at(at(1_000_000_001)),
             Freshness::Stale
         );
         assert_eq!(
-            policy.limits(&value, Some(Duration::ZERO)).freshness(at(0)),
+            policy.horizon(&value, Some(Duration::ZERO)).at(at(0)),
             Freshness::Stale
         );
     }

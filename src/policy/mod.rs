@@ -5,4 +5,5 @@ mod freshness;
 
 pub use self::accept::{Accept, Seen};
 pub(crate) use self::accept::{Marks, Use};
-pub(crate) use self::freshness::{Freshness, Horizon, Policy};
+pub use self::freshness::Freshness;
+pub(crate) use self::freshness::Policy;

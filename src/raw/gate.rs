@@ -42,6 +42,8 @@ struct State {
     entered_again: bool,
     /// The fence of the lease whose end opens it; zero if the writer does.
     lease: u64,
+    /// How many writers have gone in.
+    writers: u64,
 }
 
 /// Why a writer does not get in.
@@ -75,6 +77,7 @@ impl Gate {
                     writer_inside: false,
                     entered_again: false,
                     lease: 0,
+                    writers: 0,
                 }),
             }
         }
@@ -171,30 +174,6 @@ impl Gate {
         self.state.lock().writer == Some(current_thread())
     }
 
-    /// Goes in, as soon as it is open.
-    pub(crate) fn enter(
-        &self,
-        time: &Time,
-        deadline: Option<Tick>,
-    ) -> Result<Reading<'_>, Refusal> {
-        loop {
-            if let Some(reading) = self.try_enter() {
-                return Ok(reading);
-            }
-            if self.is_closed_by_me() {
-                return Err(Refusal::IsWriter);
-            }
-            self.wait_for_opening(time, deadline)?;
-        }
-    }
-
-    fn wait_for_opening(&self, time: &Time, deadline: Option<Tick>) -> Result<(), Refusal> {
-        match self.opening() {
-            Some(opening) if !opening.wait(time, deadline) => Err(Refusal::TimedOut),
-            _ => Ok(()),
-        }
-    }
-
     /// What is set when the gate opens; nothing if it is open.
     pub(crate) fn opening(&self) -> Option<Arc<Event>> {
         self.state.lock().opening.clone()
@@ -229,6 +208,7 @@ impl Gate {
         }
         state.leaving = None;
         state.writer_inside = true;
+        state.writers += 1;
         true
     }
 
@@ -263,6 +243,11 @@ impl Gate {
         if let Some(opening) = opening {
             opening.set();
         }
+    }
+
+    /// How many writers have gone in so far.
+    pub(crate) fn writers(&self) -> u64 {
+        self.state.lock().writers
     }
 
     /// Keeps it closed until the end of a lease.

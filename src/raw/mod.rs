@@ -1,11 +1,10 @@
-//! A pile without time and policy: the value cell, the lease and the waiters joined behind a safe
-//! face.
+//! A pile without time and policy: the value cell, the lease and the waiters behind a safe face.
 //!
-//! All `unsafe` and all memory orderings of the crate are in this folder.
+//! All `unsafe` code and all memory orderings of the crate are in this folder.
 //!
 //! One short lock orders everything that changes a pile: grants, publishes, `set`, `invalidate`,
-//! `expire`. No user code runs under it. Old values are dropped, and waiters woken, after it was
-//! let go; a waiter finds its outcome without it.
+//! `expire`. No user code runs under the lock. Old values are dropped and waiters are woken after
+//! the lock was released. A waiter reads its outcome without the lock.
 #![allow(unsafe_code)]
 
 mod gate;
@@ -17,17 +16,17 @@ mod wait;
 
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
-pub(crate) use self::wait::{Ending, Event, Waiters};
+pub(crate) use self::wait::{Ending, Event, Waiters, Writers};
 #[cfg(feature = "async")]
 pub(crate) use self::{
     gate::Closing,
-    wait::{Rest, Seat, Waiting},
+    wait::{Rest, Seat},
 };
 
 use self::state::State;
 use self::value::Cell;
-use crate::error::Failure;
-use crate::policy::{Marks, Use};
+use crate::error::{Failure, Panicked};
+use crate::policy::{Marks, Seen, Use};
 use crate::shim::Arc;
 use crate::time::{Tick, Times};
 
@@ -44,17 +43,30 @@ type Locked<'a, T> = value::Locked<'a, T, State<T>>;
 type Replaced<'a, T> = value::Replaced<'a, T, State<T>>;
 
 // One pile a key has to be affordable: the documentation promises it.
-#[cfg(all(not(any(dogpile_loom, dogpile_shuttle)), target_pointer_width = "64"))]
+#[cfg(all(
+    not(any(dogpile_loom, dogpile_shuttle, debug_assertions)),
+    target_pointer_width = "64"
+))]
 const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
 
-/// What a caller gets who has looked under the lock.
+/// What a look under the lock finds.
 pub(crate) enum Found<T> {
     /// The current value.
     Value(NodeRef<T>, Use),
-    /// The lease with this fence. To be ended by exactly one of `publish`, `fail` and `give_up`.
+    /// The lease with this fence. To be ended by exactly one of `publish`, `fail`, `panicked` and
+    /// `give_up`.
     Lease(u64),
-    /// Somebody else's creation, to wait for.
+    /// Another caller's lease, to wait for.
     Busy(Arc<Waiters<T>>),
+}
+
+/// A created value, complete and not published yet.
+pub(crate) struct Ready<T> {
+    /// For those who are given the value.
+    pub(crate) node: NodeRef<T>,
+    /// For the pile to keep: the node itself, or its times alone.
+    pub(crate) kept: NodeRef<T>,
+    pub(crate) now: Tick,
 }
 
 impl<T> Pile<T> {
@@ -100,44 +112,40 @@ impl<T> Pile<T> {
         }
     }
 
-    /// Ends the lease with a value. Says whether it became the current one; if not, the lease was
-    /// superseded.
-    ///
-    /// What is kept here from then on is `kept`: the node itself, or its times alone.
-    pub(crate) fn publish(
-        &self,
-        fence: u64,
-        node: &NodeRef<T>,
-        kept: NodeRef<T>,
-        now: Tick,
-    ) -> bool {
+    /// Ends the lease with a value. Says whether the value became the current one. If it did not,
+    /// the lease was superseded.
+    pub(crate) fn publish(&self, fence: u64, ready: Ready<T>, writers: Writers) -> bool {
+        let Ready { node, kept, now } = ready;
         let mut state = self.cell.lock();
-        let current = state.generation < fence;
-        let creation = state.end(fence);
-        let old = if current {
+        let pile = state.pile();
+        node.belongs_to(pile);
+        kept.belongs_to(pile);
+        let superseded = state.supersedes(fence);
+        let waiters = state.end(fence);
+        let (ending, old) = if superseded {
+            Self::nobody_renews(&state);
+            (Ending::Superseded(node, writers), None)
+        } else {
             if state.expiry_mark > fence {
                 node.expire(now);
                 kept.expire(now);
             }
-            Some(Self::place(&mut state, kept))
-        } else {
-            Self::renewed_by_nobody(&state);
-            None
+            (Ending::Value(node), Some(Self::install(&mut state, kept)))
         };
         drop(state);
-        if current {
-            tell(creation, Ending::Value(node.clone()));
-        } else {
-            tell(creation, Ending::ElectAnew);
-        }
+        tell(waiters, superseded, ending);
         drop(old);
-        current
+        !superseded
     }
 
-    /// Ends the lease with an error, which goes to everybody who waits, unless the lease was
-    /// superseded.
+    /// Ends the lease with an error, which goes to everybody who waits.
     pub(crate) fn fail(&self, fence: u64, failure: Failure) {
         self.end(fence, Ending::Failed(failure));
+    }
+
+    /// Ends the lease with a panic, of which everybody who waits is told.
+    pub(crate) fn panicked(&self, fence: u64, panicked: Panicked) {
+        self.end(fence, Ending::Panicked(panicked));
     }
 
     /// Ends the lease with nothing.
@@ -145,57 +153,62 @@ impl<T> Pile<T> {
         self.end(fence, Ending::ElectAnew);
     }
 
-    fn end(&self, fence: u64, outcome: Ending<T>) {
+    fn end(&self, fence: u64, ending: Ending<T>) {
         let mut state = self.cell.lock();
-        Self::renewed_by_nobody(&state);
-        let superseded = state.generation > fence;
-        let creation = state.end(fence);
+        Self::nobody_renews(&state);
+        let superseded = state.supersedes(fence);
+        let waiters = state.end(fence);
         drop(state);
-        if superseded {
-            tell(creation, Ending::ElectAnew);
-        } else {
-            tell(creation, outcome);
-        }
+        tell(waiters, superseded, ending);
     }
 
-    /// Makes `node` the current one. The old one is to be dropped when the lock was let go.
+    /// Makes `node` the current one. The old one is to be dropped when the lock was released.
     #[must_use = "the old value must be dropped outside the lock"]
-    fn place<'a>(state: &mut Locked<'a, T>, node: NodeRef<T>) -> Replaced<'a, T> {
-        Self::renewed_by_nobody(state);
+    fn install<'a>(state: &mut Locked<'a, T>, node: NodeRef<T>) -> Replaced<'a, T> {
+        Self::nobody_renews(state);
         node.installed_as(state.next());
         node.set_renewing(state.is_leased());
         state.swap(Some(node))
     }
 
-    /// Tells who finds the current value stale, or has it still in hand later, that nobody is
+    /// Tells callers that find the current value stale, or still hold it later, that nobody is
     /// renewing it.
-    fn renewed_by_nobody(state: &Locked<'_, T>) {
+    fn nobody_renews(state: &Locked<'_, T>) {
         if let Some(node) = state.current() {
             node.set_renewing(false);
         }
     }
 
-    /// Makes `node` the current value and hands it to everybody who waits; a lease that is held is
-    /// superseded.
+    /// Makes `node` the current value and hands it to everybody who waits. A lease that is held is
+    /// superseded. With `seen`, only if that is still the current value. Says whether it did.
     ///
-    /// What is kept here from then on is `kept`: the node itself, or its times alone.
-    pub(crate) fn set(&self, node: NodeRef<T>, kept: NodeRef<T>) {
+    /// What the pile keeps from then on is `kept`: the node itself, or its times alone.
+    pub(crate) fn set(&self, node: &NodeRef<T>, kept: NodeRef<T>, seen: Option<Was>) -> bool {
         let mut state = self.cell.lock();
+        let pile = state.pile();
+        if seen.is_some_and(|seen| !Self::is(&state, seen)) {
+            drop(state);
+            return false;
+        }
         let number = state.next();
         state.generation = number;
         node.number_as(number);
         kept.number_as(number);
-        let old = Self::place(&mut state, kept);
-        let creation = state.release_waiters();
+        node.belongs_to(pile);
+        kept.belongs_to(pile);
+        let old = Self::install(&mut state, kept);
+        let waiters = state.release_waiters();
         drop(state);
-        tell(creation, Ending::Value(node));
+        tell(waiters, false, Ending::Value(node.clone()));
         drop(old);
+        true
     }
 
-    /// Notes the times of a value that was made elsewhere, if the current one is still `seen`, and
+    /// Notes the times of a value that was made elsewhere, if the current node is still `seen`, and
     /// was not expired since: that mark would be lost.
     pub(crate) fn note(&self, times: Times, seen: Option<(&NodeRef<T>, Times)>) {
         let mut state = self.cell.lock();
+        let pile = state.pile();
         let noted = match (state.current(), seen) {
             (Some(current), Some((seen, then))) if current.is(seen) && current.times() == then => {
                 current.overtaken(times)
@@ -203,57 +216,73 @@ impl<T> Pile<T> {
             (None, None) if state.generation == 0 => NodeRef::elsewhere(times, 0),
             _ => return,
         };
-        let old = Self::place(&mut state, noted);
+        noted.belongs_to(pile);
+        let old = Self::install(&mut state, noted);
         drop(state);
         drop(old);
     }
 
-    /// Removes the current value, if it is `only` or that is none; a lease that is held is
-    /// superseded. Says whether.
-    pub(crate) fn invalidate(&self, only: Option<&NodeRef<T>>) -> bool {
+    /// Removes the current value, with `seen` only if that is still it. A lease that is held is
+    /// superseded. Says whether it did.
+    pub(crate) fn invalidate(&self, seen: Option<Seen>) -> bool {
         let mut state = self.cell.lock();
-        if !Self::is_current(&state, only) {
+        if !Self::is_seen(&state, seen) {
             return false;
         }
         state.generation = state.next();
-        Self::renewed_by_nobody(&state);
+        Self::nobody_renews(&state);
         let old = state.swap(None);
         drop(state);
         drop(old);
         true
     }
 
-    /// Marks the current value stale, if it is `only` or that is none, and what a running creation
-    /// will publish. Says whether it did; `only` having been marked before, it does not.
-    pub(crate) fn expire(&self, only: Option<&NodeRef<T>>, now: Tick) -> bool {
+    /// Marks the current value stale, with `seen` only if that is still it, and what a running
+    /// creation will publish. Says whether it did. A value seen that was marked before is not marked
+    /// again.
+    pub(crate) fn expire(&self, seen: Option<Seen>, now: Tick) -> bool {
         let mut state = self.cell.lock();
-        if !Self::is_current(&state, only)
-            || only.is_some_and(|node| node.times().expired.is_some())
-        {
+        if !Self::is_seen(&state, seen) {
+            return false;
+        }
+        let marked = |node: &NodeRef<T>| node.times().expired.is_some();
+        if seen.is_some() && state.current().is_some_and(|node| marked(&node)) {
             return false;
         }
         state.expiry_mark = state.next();
         let current = state.current().map(|node| node.expire(now));
-        // Who looks for a value elsewhere has to know of it. In a pile that was emptied nobody looks
-        // until there is something new.
+        // A caller that looks for a value elsewhere has to know of the mark. In a pile that was
+        // emptied nobody looks until there is something new.
         let none = (current.is_none() && state.generation == 0)
-            .then(|| Self::place(&mut state, NodeRef::nothing(now)));
+            .then(|| Self::install(&mut state, NodeRef::nothing(now)));
         drop(state);
         drop(none);
         true
     }
 
-    /// Whether `only` is the current value, or none was named.
-    fn is_current(state: &Locked<'_, T>, only: Option<&NodeRef<T>>) -> bool {
-        match only {
-            None => true,
-            Some(node) => state.current().is_some_and(|current| current.is(node)),
+    /// Whether the value seen is the current one, or none was named.
+    fn is_seen(state: &Locked<'_, T>, seen: Option<Seen>) -> bool {
+        seen.is_none_or(|seen| Self::is(state, Was::Seen(seen)))
+    }
+
+    fn is(state: &Locked<'_, T>, was: Was) -> bool {
+        match (was, state.current()) {
+            (Was::Seen(seen), Some(current)) => {
+                seen.assert_of(current.pile());
+                seen.number == current.number()
+            }
+            (Was::Nothing, Some(current)) => current.value().is_none(),
+            (Was::Seen(_), None) => false,
+            (Was::Nothing, None) => true,
         }
     }
 
-    /// Whether `node` is the current one.
-    pub(crate) fn shows(&self, node: &NodeRef<T>) -> bool {
-        Self::is_current(&self.cell.lock(), Some(node))
+    /// Whether the value with this number is the current one.
+    pub(crate) fn is_current(&self, number: u64) -> bool {
+        let state = self.cell.lock();
+        state
+            .current()
+            .is_some_and(|current| current.number() == number)
     }
 
     /// Whether the pile was emptied, and nothing was published or set since.
@@ -264,10 +293,10 @@ impl<T> Pile<T> {
 
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
-        self.cell.lock().generation > fence
+        self.cell.lock().supersedes(fence)
     }
 
-    /// The running creation, to wait for, if one runs.
+    /// Joins those who wait for the lease that is held, if one is.
     pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
         state.is_leased().then(|| state.join())
@@ -278,7 +307,7 @@ impl<T> Pile<T> {
         self.cell.lock().is_leased()
     }
 
-    /// How many wait for the running creation.
+    /// How many wait for the lease that is held.
     pub(crate) fn waiters(&self) -> usize {
         self.cell.lock().waiters()
     }
@@ -294,9 +323,24 @@ impl<T> Pile<T> {
     }
 }
 
-/// Hands the outcome to those who wait for the creation, if anybody does. Not under the lock.
-fn tell<T>(creation: Option<Arc<Waiters<T>>>, outcome: Ending<T>) {
-    if let Some(creation) = creation {
-        creation.complete(outcome);
+/// What a caller saw in a pile before it changes the value.
+#[derive(Clone, Copy)]
+pub(crate) enum Was {
+    Seen(Seen),
+    Nothing,
+}
+
+/// Hands the ending to those who wait, if anybody does. Not under the lock.
+fn tell<T>(waiters: Option<Arc<Waiters<T>>>, superseded: bool, ending: Ending<T>) {
+    let Some(group) = waiters else {
+        return;
+    };
+    if let Some(earlier) = group.earlier() {
+        earlier.complete(ending.clone());
     }
+    group.complete(match superseded && group.came_late() {
+        // Their calls began after the `set` or the `invalidate`, and the creation before it.
+        true => Ending::ElectAnew,
+        false => ending,
+    });
 }

@@ -6,23 +6,26 @@ use crate::shim::Arc;
 
 /// The state of a pile, under its lock.
 ///
-/// One counter marks everything that happens. A lease is identified by the number of its grant,
-/// its *fence*, and what has happened since is told by comparing marks:
+/// One counter numbers every event. A lease is identified by the number of its grant, its *fence*.
+/// Comparing numbers tells what has happened since the grant:
 ///
-/// | field | moved to a new number by | compared with a fence it says |
+/// | field | moved to a new number by | higher than a fence, it says |
 /// |---|---|---|
-/// | `generation` | `set`, `invalidate` | higher: the lease is superseded, it must not publish |
-/// | `expiry_mark` | `expire` | higher: what the lease publishes is stale already |
+/// | `generation` | `set`, `invalidate` | the lease is superseded: it must not publish |
+/// | `expiry_mark` | `expire` | what the lease publishes is stale already |
 ///
 /// A normal publish moves neither.
 pub(crate) struct State<T> {
     last: u64,
     pub(super) generation: u64,
     pub(super) expiry_mark: u64,
-    /// The fence of the lease that is held; zero if it is free.
+    /// The fence of the lease that is held; zero if the lease is free.
     lease: u64,
-    /// The creation under that lease, once somebody waits for it.
-    waited_for: Option<Arc<Waiters<T>>>,
+    /// Those who wait for the lease that is held, once there are any.
+    waiters: Option<Arc<Waiters<T>>>,
+    /// Tells the values of this pile from those of others; zero until the first value.
+    #[cfg(debug_assertions)]
+    pile: u64,
 }
 
 impl<T> State<T> {
@@ -32,23 +35,43 @@ impl<T> State<T> {
             generation: 0,
             expiry_mark: 0,
             lease: 0,
-            waited_for: None,
+            waiters: None,
+            #[cfg(debug_assertions)]
+            pile: 0,
         }
     }
 
-    /// The number of the last thing that happened.
+    /// The number of the last event.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// A number for what happens now.
+    /// The number of a new event.
     pub(super) fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
+    /// The number by which values of this pile are known; always zero without debug assertions.
+    pub(super) fn pile(&mut self) -> u64 {
+        #[cfg(debug_assertions)]
+        {
+            if self.pile == 0 {
+                self.pile = crate::shim::next_pile();
+            }
+            self.pile
+        }
+        #[cfg(not(debug_assertions))]
+        0
+    }
+
     pub(super) fn is_leased(&self) -> bool {
         self.lease != 0
+    }
+
+    /// Whether a `set` or an `invalidate` came since the lease with this fence was granted.
+    pub(super) fn supersedes(&self, fence: u64) -> bool {
+        self.generation > fence
     }
 
     /// Grants the lease, which must be free.
@@ -58,35 +81,41 @@ impl<T> State<T> {
         self.lease
     }
 
-    /// Takes the lease back, and the creation if somebody waits for it.
+    /// Takes the lease back, and those who wait for it.
     #[must_use = "whoever waits must be told"]
     pub(super) fn end(&mut self, fence: u64) -> Option<Arc<Waiters<T>>> {
         debug_assert_eq!(self.lease, fence, "the lease is ended by its holder");
         self.lease = 0;
-        self.waited_for.take()
+        self.waiters.take()
     }
 
-    /// Takes the creation out, the lease going on, so that those who wait can be told something
-    /// else.
+    /// Takes those who wait out, so that they can be told of something else than the end of the
+    /// lease, which goes on.
     #[must_use = "whoever waits must be told"]
     pub(super) fn release_waiters(&mut self) -> Option<Arc<Waiters<T>>> {
-        self.waited_for.take()
+        self.waiters.take()
     }
 
-    /// Waits for the creation under the lease that is held.
+    /// Joins those who wait for the lease that is held.
+    ///
+    /// Whoever comes after the lease was superseded joins a group of its own, since the result of
+    /// that lease is no answer to a call that began later.
     pub(super) fn join(&mut self) -> Arc<Waiters<T>> {
-        debug_assert!(self.is_leased(), "there is a creation to wait for");
-        Arc::clone(
-            self.waited_for
-                .get_or_insert_with(|| Arc::new(Waiters::new(self.lease))),
-        )
+        debug_assert!(self.is_leased(), "there is a lease to wait for");
+        let came_late = self.supersedes(self.lease);
+        match self.waiters.take() {
+            Some(group) if group.came_late() == came_late => Arc::clone(self.waiters.insert(group)),
+            earlier => {
+                let group = Waiters::new(self.lease, came_late, earlier);
+                Arc::clone(self.waiters.insert(Arc::new(group)))
+            }
+        }
     }
 
     /// How many wait.
     pub(super) fn waiters(&self) -> usize {
-        // Every waiter holds a share, and so does this field.
-        self.waited_for
-            .as_ref()
-            .map_or(0, |creation| Arc::strong_count(creation) - 1)
+        let groups = std::iter::successors(self.waiters.as_ref(), |group| group.earlier());
+        // Each waiter holds a share in its group. So does the field or the group that leads to it.
+        groups.map(|group| Arc::strong_count(group) - 1).sum()
     }
 }

@@ -22,3 +22,14 @@ pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::OnceLock;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
+
+/// A number that no other pile has. Not under test in any model, so it is the real thing in all.
+#[cfg(debug_assertions)]
+pub(crate) fn next_pile() -> u64 {
+    static LAST: std::sync::Mutex<u64> = std::sync::Mutex::new(0);
+    let mut last = LAST
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    *last += 1;
+    *last
+}

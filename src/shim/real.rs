@@ -10,10 +10,9 @@ pub(crate) fn current_thread() -> ThreadId {
     std::thread::current().id()
 }
 
-/// Runs a creator, whose panic unwinds.
-#[inline]
+/// Runs a creator. Its panic is held up until those who wait have been told of it.
 pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {
-    Ok(creator())
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(creator))
 }
 
 /// Starts a thread.

@@ -28,6 +28,35 @@ impl Times {
         }
     }
 
+    /// The same value at `now` with another age, and with every instant of its end where it was.
+    ///
+    /// A value that is past its time to live is older than that time at least.
+    pub(crate) fn with_age(&self, now: Tick, age: Duration) -> Self {
+        let age_now = self.age(now);
+        if self.ttl >= Duration::from_nanos(u64::MAX) {
+            return Self::new(now, age, self.ttl); // It never ends.
+        }
+        // The end is as far from `now` as it was.
+        let (age, ttl) = match self.ttl.checked_sub(age_now) {
+            Some(left) => (age, age.saturating_add(left)),
+            None => {
+                let past = age_now - self.ttl;
+                let age = age.max(past);
+                (age, age - past)
+            }
+        };
+        Self::new(now, age, ttl)
+    }
+
+    /// How long it is still fresh at `now`.
+    pub(crate) fn left(&self, now: Tick) -> Duration {
+        match self.expired {
+            Some(_) => Duration::ZERO,
+            None if self.ttl >= Duration::from_nanos(u64::MAX) => Duration::MAX,
+            None => self.ttl.saturating_sub(self.age(now)),
+        }
+    }
+
     pub(crate) fn age(&self, now: Tick) -> Duration {
         now.saturating_since(self.created)
             .saturating_add(self.age_then)

@@ -16,6 +16,7 @@ use dogpile::{
     WriteLockError,
 };
 
+use crate::support::Keeps as _;
 use crate::support::{HOUR, MINUTE};
 
 macro_rules! assert_impl {
@@ -66,7 +67,7 @@ assert_impl! {
     Lease<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Lease<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Busy<'static, String>: Send, Sync, Unpin;
-    Outcome<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    Outcome<Guard<'static, String>>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Superseded<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Creating<'static, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
     Created<String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
@@ -109,7 +110,7 @@ assert_not_impl! {
     Lease<'static, SendNotSync>: Send;
     Lease<'static, SyncNotSend>: Send;
     Busy<'static, SendNotSync>: Send;
-    Outcome<'static, SendNotSync>: Send;
+    Outcome<Guard<'static, SendNotSync>>: Send;
     Superseded<SendNotSync>: Send;
     Superseded<SyncNotSend>: Send;
     Creating<'static, SendNotSync>: Send;
@@ -147,7 +148,7 @@ assert_impl! {
     Attempt<'static, String>: Debug;
     Lease<'static, Rc<u8>>: Debug;
     Busy<'static, Rc<u8>>: Debug;
-    Outcome<'static, String>: Debug;
+    Outcome<Guard<'static, String>>: Debug;
     Superseded<Rc<u8>>: StdError;
     Creating<'static, Rc<u8>>: Debug;
     Created<Rc<u8>>: Debug, From<Rc<u8>>;
@@ -262,8 +263,13 @@ fn a_guard_outlives_its_call() {
 
 #[test]
 fn errors_say_what_went_wrong() {
-    let timed_out = Error::<std::fmt::Error>::TimedOut { limit: MINUTE };
-    assert!(timed_out.to_string().contains("60s"));
+    let pile = Dogpile::new(MINUTE);
+    let _lease = pile.attempt();
+    let call = pile.call().wait(Duration::ZERO);
+    let timed_out = call
+        .get_or_try_create(|| Err::<u8, _>(std::fmt::Error))
+        .unwrap_err();
+    assert!(timed_out.to_string().contains("limit of 0ns"));
     assert!(timed_out.source().is_none());
     let reentrant = Error::<std::fmt::Error>::Reentrant;
     assert!(reentrant.to_string().contains("inside the creator"));
@@ -273,7 +279,7 @@ fn errors_say_what_went_wrong() {
     let holds = Error::<std::fmt::Error>::HoldsWriteLock;
     assert!(holds.to_string().contains("drop the lock") && holds.source().is_none());
     assert!(
-        Error::<&str>::HoldsReadGuard
+        Error::<Box<dyn StdError + Send + Sync>>::HoldsReadGuard
             .into_boxed()
             .to_string()
             .contains("read guard")
@@ -287,7 +293,9 @@ fn errors_say_what_went_wrong() {
     );
     assert_eq!(created.created(), Some(&std::fmt::Error));
     assert_eq!(
-        Error::Create(Arc::new("text")).into_boxed().to_string(),
+        Error::Create(Arc::new(Box::<dyn StdError + Send + Sync>::from("text")))
+            .into_boxed()
+            .to_string(),
         "text"
     );
 }
@@ -295,7 +303,7 @@ fn errors_say_what_went_wrong() {
 #[test]
 fn outcomes_say_what_they_are() {
     let pile = Dogpile::with_value(HOUR, 7);
-    let shown = |outcome: Outcome<'_, u32>| format!("{outcome:?}");
+    let shown = |outcome: Outcome<Guard<'_, u32>>| format!("{outcome:?}");
     assert_eq!(shown(Outcome::Value(pile.peek().unwrap())), "Value(Fresh)");
     assert_eq!(shown(Outcome::ElectAnew), "ElectAnew");
     assert_eq!(shown(Outcome::TimedOut), "TimedOut");
@@ -320,7 +328,7 @@ fn sizes() {
     assert_eq!(size_of::<Superseded<[u64; 99]>>(), 8);
     assert!(size_of::<Busy<'_, [u64; 99]>>() <= 80);
     assert!(size_of::<Attempt<'_, [u64; 99]>>() <= 88);
-    assert!(size_of::<Outcome<'_, [u64; 99]>>() <= 48);
+    assert!(size_of::<Outcome<Guard<'_, [u64; 99]>>>() <= 48);
     assert!(size_of::<Acquired<'_, u64>>() <= 48);
     // A guard and where its thread shows that it is inside.
     assert_eq!(size_of::<ReadGuard<'_, [u64; 99]>>(), 56);
@@ -352,7 +360,7 @@ mod asynchronous {
     use super::*;
 
     assert_impl! {
-        Background<'static, String>: Send, Sync, Unpin, Copy, Debug;
+        Background<'static, 'static, String>: Send, Sync, Unpin, Copy, Debug;
         Wait<'static, String>: Send, Sync, Unpin, Debug;
         Job: Send, Unpin, Debug, std::future::Future;
         Refused: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe, StdError;
@@ -391,7 +399,7 @@ mod asynchronous {
         assert_eq!(refused.source().unwrap().to_string(), "full");
         let given_up = Error::<std::fmt::Error>::GivenUp;
         assert!(given_up.to_string().contains("given up"));
-        let no_timer = Error::<&str>::NoTimer.into_boxed();
+        let no_timer = Error::<Box<dyn StdError + Send + Sync>>::NoTimer.into_boxed();
         assert!(no_timer.to_string().contains("Call::timer"));
         assert_eq!(format!("{:?}", Error::<u8>::NoTimer), "NoTimer");
     }

@@ -14,6 +14,7 @@ use dogpile::{
     Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
 };
 
+use crate::support::Shows as _;
 use crate::support::{Census, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
 use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
@@ -40,7 +41,7 @@ mod the_types {
         drop(is_send(pile.get_or_try_create_async(try_make)));
         drop(is_send(pile.refresh_async(try_make)));
         drop(is_send(pile.acquire_async(try_make, look)));
-        drop(is_send(pile.get_or_create_with_async(
+        drop(is_send(pile.get_or_try_create_with_async(
             |creating| async move {
                 let previous = creating.previous();
                 steps(1).await;
@@ -807,7 +808,7 @@ mod wait_timeout {
         let Poll::Ready(Err(error)) = poll(waiter) else {
             panic!()
         };
-        assert!(matches!(error, Error::TimedOut { limit: SECOND }));
+        assert!(matches!(error, Error::TimedOut { limit: SECOND, .. }));
         assert_eq!(pile.waiters(), 0);
         drop(lease.publish(1));
         assert_eq!(*block_on(call.get_or_create_async(never)).unwrap(), 1);
@@ -1066,7 +1067,7 @@ mod the_rest_of_the_calls {
         let new = block_on(pile.refresh_async(|| async { Ok::<_, ()>(2) })).unwrap();
         assert_eq!((*new, new.origin()), (2, Origin::CreatedHere));
         pile.expire();
-        let renewed = block_on(pile.get_or_create_with_async(|creating| async move {
+        let renewed = block_on(pile.get_or_try_create_with_async(|creating| async move {
             steps(2).await;
             Ok::<_, ()>(Created::unchanged(creating.previous().unwrap()))
         }));

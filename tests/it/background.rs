@@ -16,6 +16,7 @@ use dogpile::{
     Origin, Refused,
 };
 
+use crate::support::{Keeps as _, Shows as _};
 use crate::support::{MINUTE, NANO, Runs, SECOND, burst, manual, until, within};
 use crate::tasks::{Alarm, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
@@ -561,7 +562,7 @@ fn what_a_creator_knows_and_says() {
         let (clock, builder) = manual(MINUTE);
         let pile = Arc::new(builder.build());
         let call = pile.background(&Thread);
-        let value = call.get_or_create_with(|creating| {
+        let value = call.get_or_try_create_with(|creating| {
             assert!(creating.previous().is_none() && !creating.is_superseded());
             Ok::<_, Infallible>(Created::new(1).ttl(2 * MINUTE).age(SECOND))
         });
@@ -573,7 +574,7 @@ fn what_a_creator_knows_and_says() {
         clock.advance(NANO);
         assert!(!pile.is_fresh());
         let call = call.accept(Accept::New);
-        let same = block_on(call.get_or_create_with_async(|creating| async move {
+        let same = block_on(call.get_or_try_create_with_async(|creating| async move {
             steps(1).await;
             let previous = creating.previous().unwrap();
             assert_eq!(*previous, 1);
@@ -581,14 +582,15 @@ fn what_a_creator_knows_and_says() {
         }));
         assert!(std::ptr::eq(&*same.unwrap(), &*value));
         assert!(pile.is_fresh());
-        let gone = call.get_or_create_with(|_| Ok::<_, Infallible>(Created::new(2).keep(false)));
+        let gone =
+            call.get_or_try_create_with(|_| Ok::<_, Infallible>(Created::new(2).keep(false)));
         assert_eq!(*gone.unwrap(), 2);
         assert!(!pile.has_value());
-        let failed = call.get_or_create_with(|_| Err::<Created<u32>, _>("down"));
+        let failed = call.get_or_try_create_with(|_| Err::<Created<u32>, _>("down"));
         assert_eq!(failed.unwrap_err().created(), Some(&"down"));
         // It learns that nobody waits for its value any more.
         let shared = Arc::clone(&pile);
-        let superseded = call.get_or_create_with(move |creating| {
+        let superseded = call.get_or_try_create_with(move |creating| {
             shared.invalidate();
             assert!(creating.is_superseded());
             Ok::<_, Infallible>(Created::new(3))
@@ -608,7 +610,7 @@ fn what_a_creator_knows_holds_the_pile() {
             assert!(creating.fence() > 0);
             Ok::<_, Infallible>(Created::new(1))
         };
-        let answer = call.wait(Duration::ZERO).get_or_create_with(create);
+        let answer = call.wait(Duration::ZERO).get_or_try_create_with(create);
         assert!(answer.unwrap_err().is_timed_out());
         assert!(Arc::strong_count(&pile) > 1);
         if run {
@@ -661,7 +663,7 @@ mod kept_elsewhere {
             Ok(Some(found).filter(|&found| found > 0).into())
         }
 
-        fn call(&self) -> Background<'_, u32> {
+        fn call(&self) -> Background<'_, '_, u32> {
             self.pile.background(&self.shelf)
         }
 
@@ -835,7 +837,7 @@ fn herds_of_which_most_are_dropped() {
                                 drop(creating);
                                 value.map(Created::new)
                             };
-                            let call = calls.get_or_create_with_async(create);
+                            let call = calls.get_or_try_create_with_async(create);
                             polled(number, async { *call.await.unwrap() }).await
                         };
                         assert!(value.map_or(true, |value| value == round));

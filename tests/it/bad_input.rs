@@ -9,6 +9,7 @@ use std::time::Duration;
 use dogpile::{Accept, Clock, Dogpile, Error, ManualClock, Origin, Owned, Tick};
 
 use crate::support::{Census, HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
+use crate::support::{Keeps as _, Shows as _};
 
 mod a_ttl_of_zero {
     use super::*;

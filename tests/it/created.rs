@@ -9,6 +9,7 @@ use dogpile::{Accept, Created, Creating, Dogpile, Error, Guard, Origin, Owned, T
 use crate::support::{
     Census, Counted, HOUR, MINUTE, NANO, SECOND, burst, bursts, manual, until, within,
 };
+use crate::support::{Keeps as _, Shows as _};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -21,7 +22,7 @@ fn renew<'a, T>(
     create: impl FnOnce(Creating<'_, T>) -> Made<T>,
 ) -> Guard<'a, T> {
     let call = pile.call().accept(Accept::New);
-    let guard = call.get_or_create_with(create).unwrap();
+    let guard = call.get_or_try_create_with(create).unwrap();
     assert_eq!(guard.origin(), Origin::CreatedHere);
     guard
 }
@@ -34,18 +35,18 @@ fn unchanged<T>(creating: Creating<'_, T>) -> Made<T> {
 fn a_rich_creator_is_a_creator() {
     within(|| {
         let pile = Dogpile::<u32>::new(MINUTE);
-        let answer = pile.get_or_create_with(|_| Err(Down(1)));
+        let answer = pile.get_or_try_create_with(|_| Err(Down(1)));
         assert_eq!(answer.unwrap_err().created(), Some(&Down(1)));
         assert!(bursts(|| drop(
-            pile.get_or_create_with(|_| -> Made<u32> { burst() })
+            pile.get_or_try_create_with(|_| -> Made<u32> { burst() })
         )));
         assert!(!pile.is_creating());
         thread::scope(|threads| {
-            let mine = pile.get_or_create_with(|_| {
-                let inner = pile.get_or_create_with(|_| Err(Down(3)));
+            let mine = pile.get_or_try_create_with(|_| {
+                let inner = pile.get_or_try_create_with(|_| Err(Down(3)));
                 assert!(inner.unwrap_err().is_reentrant());
                 threads.spawn(|| {
-                    let guard = pile.get_or_create_with(|_| Err(Down(2))).unwrap();
+                    let guard = pile.get_or_try_create_with(|_| Err(Down(2))).unwrap();
                     assert_eq!((*guard, guard.origin()), (1, Origin::CreatedByAnother));
                 });
                 until(|| pile.waiters() == 1);
@@ -53,7 +54,7 @@ fn a_rich_creator_is_a_creator() {
             });
             assert_eq!(mine.unwrap().origin(), Origin::CreatedHere);
         });
-        let hit = pile.get_or_create_with(|_| Err(Down(4))).unwrap();
+        let hit = pile.get_or_try_create_with(|_| Err(Down(4))).unwrap();
         assert_eq!((*hit, hit.origin()), (1, Origin::Fresh));
     });
 }
@@ -63,10 +64,11 @@ fn error_reaches_everyone_once() {
     within(|| {
         let pile = Dogpile::<u32>::new(MINUTE);
         thread::scope(|threads| {
-            let mine = pile.get_or_create_with(|_| {
+            let mine = pile.get_or_try_create_with(|_| {
                 for _ in 0..5 {
                     threads.spawn(|| {
-                        let answer = pile.get_or_create_with(|_| -> Made<u32> { panic!("twice") });
+                        let answer =
+                            pile.get_or_try_create_with(|_| -> Made<u32> { panic!("twice") });
                         assert_eq!(answer.unwrap_err().created(), Some(&Down(1)));
                     });
                 }
@@ -176,7 +178,7 @@ mod age {
         assert!(!pile.has_value());
         // The next one creates.
         let next = pile
-            .get_or_create_with(|_| Ok::<_, Down>(2.into()))
+            .get_or_try_create_with(|_| Ok::<_, Down>(2.into()))
             .unwrap();
         assert_eq!((*next, next.origin()), (2, Origin::CreatedHere));
     }
@@ -320,7 +322,7 @@ mod keep {
             let pile = Dogpile::with_value(MINUTE, 1);
             pile.invalidate();
             thread::scope(|threads| {
-                let mine = pile.get_or_create_with(|_| {
+                let mine = pile.get_or_try_create_with(|_| {
                     threads.spawn(|| {
                         let guard = pile.get_or_create(|| 9);
                         assert_eq!((*guard, guard.origin()), (5, Origin::CreatedByAnother));
@@ -356,7 +358,7 @@ mod unchanged {
         let first = pile.peek().unwrap();
         for _ in 0..5 {
             clock.advance(MINUTE + NANO);
-            let again = pile.get_or_create_with(unchanged).unwrap();
+            let again = pile.get_or_try_create_with(unchanged).unwrap();
             assert_eq!(again.origin(), Origin::CreatedHere);
             assert_eq!(again.age(), Duration::ZERO);
             assert!(std::ptr::eq(&*first, &*again));
@@ -428,7 +430,7 @@ mod unchanged {
     fn of_an_expired_one_it_is_fresh() {
         let pile = Dogpile::with_value(MINUTE, 1);
         pile.expire();
-        assert_eq!(*pile.get_or_create_with(unchanged).unwrap(), 1);
+        assert_eq!(*pile.get_or_try_create_with(unchanged).unwrap(), 1);
         assert!(pile.is_fresh());
         // Expired while it was asked for, it is not.
         drop(renew(&pile, |creating| {
@@ -444,12 +446,12 @@ mod unchanged {
         let pile = Dogpile::with_value(MINUTE, 1);
         let seen = pile.peek().unwrap();
         drop(renew(&pile, unchanged));
-        assert!(!pile.expire_if(&seen));
-        assert!(!pile.invalidate_if(&seen));
+        assert!(!pile.expire_if(seen.seen()));
+        assert!(!pile.invalidate_if(seen.seen()));
         let call = pile
             .call()
             .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
-        let newer = call.get_or_create_with(|_| Err(Down(1))).unwrap();
+        let newer = call.get_or_try_create_with(|_| Err(Down(1))).unwrap();
         assert_eq!(newer.origin(), Origin::Fresh);
     }
 
@@ -458,7 +460,7 @@ mod unchanged {
         let census = Census::default();
         let pile = Dogpile::with_value(MINUTE, census.value(1));
         pile.expire();
-        let mine = pile.get_or_create_with(|creating| {
+        let mine = pile.get_or_try_create_with(|creating| {
             let previous = creating.previous().unwrap();
             pile.invalidate();
             Ok::<_, Down>(Created::unchanged(previous))
@@ -501,7 +503,7 @@ mod unchanged {
         let other = Dogpile::with_value(MINUTE, census.value(1));
         let lent: Owned<Counted> = other.peek().unwrap().to_owned();
         let pile = Dogpile::new(MINUTE);
-        let mine = pile.get_or_create_with(|creating| {
+        let mine = pile.get_or_try_create_with(|creating| {
             assert!(creating.previous().is_none());
             Ok::<_, Down>(Created::unchanged(lent.clone()))
         });
@@ -569,7 +571,7 @@ mod creating {
             let answer = pile
                 .call()
                 .accept(Accept::New)
-                .get_or_create_with(|creating| {
+                .get_or_try_create_with(|creating| {
                     fences.push(creating.fence());
                     match number % 2 {
                         0 => Ok(Created::new(number)),
@@ -598,7 +600,7 @@ mod creating {
         ] {
             let pile = Dogpile::with_value(MINUTE, 1);
             pile.expire();
-            let answer = pile.get_or_create_with(|creating| {
+            let answer = pile.get_or_try_create_with(|creating| {
                 pile.expire();
                 assert!(!creating.is_superseded());
                 superseding(&pile);
@@ -631,7 +633,7 @@ mod set_with {
     #[test]
     fn set_wins() {
         let pile = Dogpile::new(MINUTE);
-        let mine = pile.get_or_create_with(|_| {
+        let mine = pile.get_or_try_create_with(|_| {
             pile.set_with(Created::new(5).age(SECOND));
             Ok::<_, Down>(1.into())
         });

@@ -10,6 +10,7 @@ use dogpile::{Accept, Dogpile, Error, Origin};
 use crate::support::{
     Gate, HookedClock, MINUTE, NANO, READINGS, Runs, burst, bursts, hooked, manual, until, within,
 };
+use crate::support::{Keeps as _, Shows as _};
 
 mod one_creator {
     use super::*;
@@ -65,7 +66,7 @@ mod one_creator {
     fn after_invalidate_if() {
         undisturbed_by(|pile| {
             pile.set(9);
-            assert!(pile.invalidate_if(&pile.peek().unwrap()));
+            assert!(pile.invalidate_if(pile.peek().unwrap().seen()));
         });
     }
 

@@ -31,6 +31,7 @@ use dogpile::{
 use crate::support::{
     Census, HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within,
 };
+use crate::support::{Keeps as _, Shows as _};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -277,7 +278,8 @@ mod get_once {
         assert!(std::error::Error::source(&error).is_some());
         assert!(error.to_string().contains("looking the value up"));
         assert!(format!("{error:?}").starts_with("Get("));
-        let error = pile.acquire(|| Ok(1), || Err("lost")).unwrap_err();
+        let lost = || Err(Box::<dyn std::error::Error + Send + Sync>::from("lost"));
+        let error = pile.acquire(|| Ok(1), lost).unwrap_err();
         assert_eq!(error.into_boxed().to_string(), "lost");
     }
 
@@ -491,8 +493,8 @@ mod get_once {
         let (made, found) = (made.unwrap(), found.unwrap());
         assert_eq!((made.number, found.number), (1, 2));
         assert_eq!(census.live(), 2);
-        let found = found.into_owned();
-        let made = made.into_owned();
+        let found = Acquired::into_owned(found);
+        let made = Acquired::into_owned(made);
         drop(pile);
         assert_eq!((made.number, found.number), (1, 2));
         drop((made, found));
@@ -512,7 +514,7 @@ mod get_once {
         let shown: [&String; 2] = [made.as_ref(), found.as_ref()];
         assert_eq!(shown, ["made", "found"]);
         assert_eq!(
-            (made.into_value(), found.into_value()),
+            (Acquired::into_value(made), Acquired::into_value(found)),
             ("made".into(), "found".into())
         );
         assert_eq!(*pile.peek().unwrap(), "made");
@@ -1087,7 +1089,7 @@ mod invalidate_wins {
     fn if_it_is_still_that_one() {
         let pile = Dogpile::new(MINUTE);
         create(&pile, 1);
-        assert!(pile.invalidate_if(&pile.peek().unwrap()));
+        assert!(pile.invalidate_if(pile.peek().unwrap().seen()));
         let answer = pile.acquire(|| Ok(2), no_look);
         assert_eq!(show(answer), (2, Origin::CreatedHere));
     }
@@ -1240,7 +1242,7 @@ mod wishes {
         let _creation = lease(&pile);
         let call = pile.call().wait(Duration::ZERO);
         let limit = call.acquire(never, missing).unwrap_err();
-        assert!(matches!(limit, Error::TimedOut { limit } if limit.is_zero()));
+        assert!(matches!(limit, Error::TimedOut { limit, .. } if limit.is_zero()));
         assert_eq!(pile.waiters(), 0);
     }
 }

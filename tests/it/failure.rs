@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use dogpile::{Accept, Clock, Dogpile, Error, ManualClock, Origin, Tick};
 
+use crate::support::Shows as _;
 use crate::support::{
     Gate, HOUR, HookedClock, MINUTE, NANO, Runs, SECOND, burst, bursts, hooked, manual, until,
     within,
@@ -377,7 +378,7 @@ mod wait_timeout {
                     });
                     let hasty = threads.spawn(|| {
                         let call = pile.call().wait(SECOND);
-                        let Err(Error::TimedOut { limit }) = call.get_or_create(|| 2) else {
+                        let Err(Error::TimedOut { limit, .. }) = call.get_or_create(|| 2) else {
                             panic!("waited on")
                         };
                         assert_eq!(limit, SECOND);
@@ -467,7 +468,7 @@ mod wait_timeout {
                         let call = pile.call().wait(Duration::ZERO);
                         let answer = call.get_or_try_create(|| Err("second"));
                         assert!(
-                            matches!(answer, Err(Error::TimedOut { limit }) if limit.is_zero())
+                            matches!(answer, Err(Error::TimedOut { limit, .. }) if limit.is_zero())
                         );
                     });
                 });

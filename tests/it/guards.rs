@@ -19,6 +19,7 @@ use std::time::Duration;
 use dogpile::{Accept, Dogpile, Error, Guard, Origin, Owned};
 
 use crate::support::{Census, HOUR, MINUTE, OnDrop, burst, bursts, manual, until, within};
+use crate::support::{Keeps as _, Shows as _};
 
 mod guard_keeps_value {
     use super::*;
@@ -229,7 +230,7 @@ mod dropped_once_and_soon {
             pile.invalidate();
             assert_eq!(census.live(), 0);
             pile.set(census.value(3));
-            assert!(pile.invalidate_if(&pile.peek().unwrap()));
+            assert!(pile.invalidate_if(pile.peek().unwrap().seen()));
             assert_eq!(census.live(), 0);
             pile.set(census.value(4));
             pile.expire();
@@ -544,12 +545,12 @@ mod user_code_outside_locks {
         let _ = format!("{pile:?}");
         pile.expire();
         if let Some(guard) = pile.peek() {
-            pile.expire_if(&guard);
+            pile.expire_if(guard.seen());
         }
         let call = pile.call().wait(Duration::ZERO);
         let _ = call.get_or_try_create(|| Err("asked only"));
         if let Some(guard) = pile.peek() {
-            pile.invalidate_if(&guard);
+            pile.invalidate_if(guard.seen());
         }
         pile.invalidate();
     }
@@ -630,7 +631,7 @@ mod user_code_outside_locks {
     fn drop_of_a_value_in_invalidate_if() {
         drops(|pile| {
             let owned = pile.peek().unwrap().to_owned();
-            assert!(pile.invalidate_if(&pile.peek().unwrap()));
+            assert!(pile.invalidate_if(pile.peek().unwrap().seen()));
             drop(owned);
         });
     }

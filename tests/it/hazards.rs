@@ -10,6 +10,7 @@ use std::thread;
 use dogpile::{Attempt, Dogpile, Guard, Origin, Owned};
 
 use crate::support::{Census, Counted, MINUTE, OnDrop, burst, bursts, within};
+use crate::support::{Keeps as _, Shows as _};
 
 /// More than a thread can show at once without counting.
 const MANY: u32 = 20;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dogpile::{Accept, Attempt, Busy, Created, Dogpile, Error, Lease, Origin, Outcome};
 
 use crate::support::{Census, HOUR, MINUTE, NANO, SECOND, manual, until, within};
+use crate::support::{Keeps as _, Shows as _};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -41,7 +42,7 @@ fn lease<T>(pile: &Dogpile<T>) -> Lease<'_, T> {
     leased(pile.attempt())
 }
 
-fn value(outcome: Outcome<'_, u32>) -> (u32, Origin) {
+fn value(outcome: Outcome<dogpile::Guard<'_, u32>>) -> (u32, Origin) {
     match outcome {
         Outcome::Value(guard) => (*guard, guard.origin()),
         other => panic!("{other:?}"),
@@ -358,7 +359,7 @@ mod kept_for_ever {
                 until(|| pile.waiters() == 2);
                 clock.advance(SECOND);
                 let late = late.join().unwrap();
-                assert!(matches!(late, Error::TimedOut { limit } if limit == SECOND));
+                assert!(matches!(late, Error::TimedOut { limit, .. } if limit == SECOND));
                 // Its limit counts from `wait_for` on, which may come after it is counted as waiting.
                 until(|| {
                     clock.advance(SECOND);

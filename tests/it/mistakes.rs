@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Origin};
 
+use crate::support::Shows as _;
 use crate::support::{MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
 
 /// 1: a time stamp taken at the end decides invalidation. Whatever the clock does meanwhile, what
@@ -253,7 +254,7 @@ fn m12_the_dead_stay_dead() {
             pile.invalidate();
             for _ in 0..3 {
                 pile.expire();
-                assert!(!pile.expire_if(&seen));
+                assert!(!pile.expire_if(seen.seen()));
                 clock.advance(NANO);
                 assert!(pile.peek().is_none());
             }
@@ -276,7 +277,7 @@ fn m14_sixty_four_callers_one_renewal() {
                     let seen = keys.peek().unwrap();
                     assert!(!seen.contains(&2));
                     seen_by_all.wait();
-                    keys.expire_if(&seen);
+                    keys.expire_if(seen.seen());
                     let call = keys
                         .call()
                         .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));

@@ -23,7 +23,7 @@ macro_rules! forms {
         drop($call.get_or_try_create_async(try_make).await);
         drop(
             $call
-                .get_or_create_with_async(|creating| async move {
+                .get_or_try_create_with_async(|creating| async move {
                     tokio::task::yield_now().await;
                     let _ = creating.previous();
                     try_make().await.map(Created::new)
@@ -95,7 +95,7 @@ mod shapes {
     fn c<'s>(c: Call<'static, u8, Gated<'static>>) -> Call<'s, u8, Gated<'s>> {
         c
     }
-    fn d<'s>(c: Background<'static, u8>) -> Background<'s, u8> {
+    fn d<'s>(c: Background<'static, 'static, u8>) -> Background<'s, 's, u8> {
         c
     }
     fn e<'s>(l: Lease<'static, u8>) -> Lease<'s, u8> {

@@ -16,7 +16,11 @@ fn probe() {
     );
     println!(
         "plain short with {}",
-        s(&p.get_or_create_with_async(|_| pending::<Result<dogpile::Created<[u64; 99]>, u8>>()))
+        s(
+            &p.get_or_try_create_with_async(
+                |_| pending::<Result<dogpile::Created<[u64; 99]>, u8>>()
+            )
+        )
     );
     println!(
         "plain call get_or_create {}",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Error, Origin};
 
+use crate::support::Shows as _;
 use crate::support::{MINUTE, burst, bursts, within};
 
 /// What is said of a pile: how many creators are at it, and what was invalidated when.
@@ -100,7 +101,7 @@ fn step(pile: &Dogpile<u64>, witness: &Witness, dice: u64) {
         2 => {
             let seen = pile.peek();
             if let Some(seen) = seen {
-                pile.expire_if(&seen);
+                pile.expire_if(seen.seen());
                 let call = pile
                     .call()
                     .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));

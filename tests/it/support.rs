@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dogpile::{Clock, ManualClock, Tick};
+use dogpile::{Acquired, Clock, Guard, ManualClock, Origin, Owned, Seen, Tick};
 
 pub(crate) const NANO: Duration = Duration::from_nanos(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -208,5 +208,49 @@ impl Gate {
     pub(crate) fn hook(&self) -> impl FnMut(usize) + Send + Clone + 'static {
         let closed = Arc::clone(&self.0);
         move |_| until(|| !closed.load(Ordering::SeqCst))
+    }
+}
+
+/// The associated functions of guards and their likes as methods: a test says less of how it asks.
+pub(crate) trait Shows {
+    /// How the answer came about.
+    fn origin(&self) -> Origin;
+    /// The number of the value.
+    fn seen(&self) -> Seen;
+}
+
+impl<T, P> Shows for Guard<'_, T, P> {
+    fn origin(&self) -> Origin {
+        Guard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Guard::seen(self)
+    }
+}
+
+impl<T, P> Shows for Acquired<'_, T, P> {
+    fn origin(&self) -> Origin {
+        Acquired::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Acquired::seen(self)
+    }
+}
+
+/// What a guard knows besides, as methods.
+pub(crate) trait Keeps<T> {
+    fn age(&self) -> std::time::Duration;
+    fn to_owned(&self) -> Owned<T>;
+}
+
+impl<T> Keeps<T> for Guard<'_, T> {
+    fn age(&self) -> std::time::Duration {
+        Guard::age(self)
+    }
+
+    fn to_owned(&self) -> Owned<T> {
+        Guard::to_owned(self)
     }
 }

@@ -17,6 +17,7 @@ use crate::support::{
     Census, HOUR, HookedClock, MINUTE, OnDrop, READINGS, SECOND, burst, bursts, hooked, manual,
     until, within,
 };
+use crate::support::{Keeps as _, Shows as _};
 
 type Pile = SyncReaderDogpile<u32>;
 
@@ -111,7 +112,7 @@ mod write_lock_excludes_readers {
             let write = pile.acquire_write_lock().unwrap();
             elsewhere(|| {
                 assert!(pile.peek().is_none());
-                assert!(matches!(pile.attempt(), ReadAttempt::Closed));
+                assert!(matches!(pile.attempt(), ReadAttempt::Busy(_)));
                 let call = pile.call().wait(Duration::ZERO);
                 assert!(call.get_or_create(|| 2).unwrap_err().is_timed_out());
                 let looked = call.acquire(|| Ok::<_, u8>(2), || Ok(Lookup::Here(3)));
@@ -582,7 +583,7 @@ mod write_lock_in_creator {
                 let (in_hand, is_read) = mpsc::channel();
                 let (go, gone) = mpsc::channel::<()>();
                 let created = threads.spawn(move || {
-                    let guard = pile.get_or_create_with(|creating| {
+                    let guard = pile.get_or_try_create_with(|creating| {
                         threads.spawn(move || {
                             let old = pile.get_or_create(|| 3);
                             in_hand.send(*old).unwrap();
@@ -645,7 +646,7 @@ mod write_lock_in_creator {
         within(|| {
             let pile = &Pile::new(MINUTE);
             thread::scope(|threads| {
-                let created = pile.get_or_create_with(|creating| {
+                let created = pile.get_or_try_create_with(|creating| {
                     for _ in 0..3 {
                         threads.spawn(|| assert_eq!(*pile.get_or_create(|| 2), 1));
                     }
@@ -668,7 +669,7 @@ mod write_lock_in_creator {
                 for panics in [true, false] {
                     pile.expire();
                     let call = || {
-                        let answer = pile.get_or_create_with(|creating| {
+                        let answer = pile.get_or_try_create_with(|creating| {
                             let write = pile.acquire_write_lock().unwrap();
                             let kept = if until_published {
                                 write.until_published(&creating);
@@ -699,7 +700,7 @@ mod write_lock_in_creator {
         within(|| {
             let pile = &pile();
             let call = pile.call().accept(Accept::New);
-            let guard = call.get_or_create_with(|creating| {
+            let guard = call.get_or_try_create_with(|creating| {
                 let write = pile.acquire_write_lock().unwrap();
                 write.set(3);
                 write.until_published(&creating);
@@ -845,7 +846,7 @@ mod write_lock_in_creator {
             if at_once {
                 call = call.wait(Duration::ZERO);
             }
-            call.get_or_create_with(|creating| {
+            call.get_or_try_create_with(|creating| {
                 let write = if at_once {
                     self.pile.try_acquire_write_lock()?
                 } else {
@@ -877,7 +878,7 @@ mod reader_never_waits_for_creation {
             pile.acquire(create, || Ok(Lookup::NeedRegeneration))
         ));
         assert!(holds_read_guard(
-            pile.get_or_create_with(|_| create().map(Created::new))
+            pile.get_or_try_create_with(|_| create().map(Created::new))
         ));
         let panic = catch_unwind(AssertUnwindSafe(|| {
             drop(pile.get_or_create(|| create().unwrap()));
@@ -908,7 +909,7 @@ mod reader_never_waits_for_creation {
             pile.invalidate();
             thread::scope(|threads| {
                 threads.spawn(|| {
-                    let created = pile.get_or_create_with(|creating| {
+                    let created = pile.get_or_try_create_with(|creating| {
                         let write = pile.acquire_write_lock().unwrap();
                         write.until_published(&creating);
                         Ok::<_, Infallible>(Created::new(2))
@@ -1033,7 +1034,7 @@ mod write_lock_self_deadlock_is_an_error {
                 pile.acquire(|| Ok(2), || Ok(Lookup::Here(1)))
             ));
             assert!(pile.peek().is_none());
-            assert!(matches!(pile.attempt(), ReadAttempt::Closed));
+            assert!(matches!(pile.attempt(), ReadAttempt::Busy(_)));
             // And nothing of that let go of it.
             assert!(is_closed(pile));
             drop(write);
@@ -1046,7 +1047,7 @@ mod write_lock_self_deadlock_is_an_error {
         within(|| {
             let pile = &pile();
             pile.expire();
-            let created = pile.get_or_create_with(|creating| {
+            let created = pile.get_or_try_create_with(|creating| {
                 let write = pile.acquire_write_lock().unwrap();
                 write.until_published(&creating);
                 refused(pile, WriteLockError::HoldsWriteLock);
@@ -1094,7 +1095,7 @@ mod write_lock_self_deadlock_is_an_error {
             drop(write);
             // By a creator's publish, before it is open.
             let call = pile.call().accept(Accept::New);
-            let created = call.get_or_create_with(|creating| {
+            let created = call.get_or_try_create_with(|creating| {
                 let write = pile.acquire_write_lock().unwrap();
                 write.until_published(&creating);
                 Ok::<_, Infallible>(Created::new(OnDrop::quiet()))
@@ -1133,7 +1134,7 @@ mod wait_timeout {
 
     fn limit_of<T>(answer: Result<T, Error<Infallible>>) -> Option<Duration> {
         match answer {
-            Err(Error::TimedOut { limit }) => Some(limit),
+            Err(Error::TimedOut { limit, .. }) => Some(limit),
             _ => None,
         }
     }
@@ -1222,7 +1223,7 @@ fn until_published_is_for_a_creation_of_the_same_pile() {
         let (pile, other) = (pile(), pile());
         other.invalidate();
         let created = catch_unwind(AssertUnwindSafe(|| {
-            let _ = other.get_or_create_with(|creating| {
+            let _ = other.get_or_try_create_with(|creating| {
                 let write = pile.acquire_write_lock().unwrap();
                 write.until_published(&creating);
                 Ok::<_, Infallible>(Created::new(2))
@@ -1326,7 +1327,7 @@ mod as_any_pile {
             assert!(is_in_use(pile));
             drop(stale);
             pile.invalidate();
-            assert!(matches!(pile.attempt(), ReadAttempt::Busy));
+            assert!(matches!(pile.attempt(), ReadAttempt::Busy(_)));
             assert!(!is_in_use(pile));
             drop(lease);
             let ReadAttempt::Lease(lease) = pile.attempt() else {
@@ -1334,7 +1335,7 @@ mod as_any_pile {
             };
             assert_eq!(*lease.publish(2).unwrap(), 2);
             let write = pile.acquire_write_lock().unwrap();
-            assert!(matches!(pile.attempt_owned(), ReadAttempt::Closed));
+            assert!(matches!(pile.attempt_owned(), ReadAttempt::Busy(_)));
             drop(write);
         });
     }
@@ -1362,11 +1363,11 @@ mod as_any_pile {
         within(|| {
             let pile = &pile();
             let seen = pile.peek().unwrap();
-            assert!(pile.expire_if(&seen) && !pile.expire_if(&seen));
+            assert!(pile.expire_if(seen.seen()) && !pile.expire_if(seen.seen()));
             assert!(!pile.is_fresh() && pile.has_value());
-            assert!(pile.invalidate_if(&seen) && !pile.invalidate_if(&seen));
+            assert!(pile.invalidate_if(seen.seen()) && !pile.invalidate_if(seen.seen()));
             pile.set_with(Created::new(2).ttl(HOUR));
-            assert!(!pile.expire_if(&seen) && !pile.invalidate_if(&seen));
+            assert!(!pile.expire_if(seen.seen()) && !pile.invalidate_if(seen.seen()));
         });
     }
 
@@ -1394,7 +1395,10 @@ mod as_any_pile {
             let pile = &pile();
             let guard = pile.peek().unwrap();
             assert_eq!(format!("{guard} {guard:?}"), "1 1");
-            assert_eq!((guard.as_ref(), guard.age() < MINUTE), (&1, true));
+            assert_eq!(
+                (guard.as_ref(), dogpile::Guard::age(&guard) < MINUTE),
+                (&1, true)
+            );
             let found = pile.acquire(|| Ok::<_, u8>(3), || Ok(Lookup::Here(2)));
             let found = found.unwrap();
             assert_eq!(format!("{found} {found:?} {}", found.as_ref()), "2 2 2");

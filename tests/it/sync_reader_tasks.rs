@@ -14,6 +14,7 @@ use dogpile::{
     Accept, Created, Error, Lookup, Origin, ReadGuard, SyncReaderDogpile, WriteLockError,
 };
 
+use crate::support::Shows as _;
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
@@ -93,7 +94,7 @@ fn futures_may_be_sent() {
         pile.acquire_write_lock_for_async(SECOND, &Bell::default()),
     ));
     let shared = &pile;
-    drop(is_send(pile.get_or_create_with_async(
+    drop(is_send(pile.get_or_try_create_with_async(
         |creating| async move {
             let write = shared.acquire_write_lock_async().await?;
             steps(1).await;
@@ -146,9 +147,9 @@ fn as_the_blocking_forms() {
         assert_eq!(failed.unwrap_err().created(), Some(&7));
         let value = block_on(pile.refresh_async(|| async { Ok::<_, u8>(3) })).unwrap();
         assert_eq!(*value, 3);
-        pile.expire_if(&value);
+        pile.expire_if(value.seen());
         drop(value);
-        let value = block_on(pile.get_or_create_with_async(|creating| async move {
+        let value = block_on(pile.get_or_try_create_with_async(|creating| async move {
             let previous = creating.previous().unwrap();
             assert_eq!(*previous, 3);
             Ok::<_, u8>(Created::unchanged(previous).ttl(HOUR))
@@ -394,7 +395,7 @@ mod write_lock_in_creator {
                 steps(1).await;
                 Ok(Created::new(version))
             };
-            call.get_or_create_with_async(create).await
+            call.get_or_try_create_with_async(create).await
         }
     }
 
@@ -453,7 +454,7 @@ mod write_lock_in_creator {
     fn while_others_read_the_old_value() {
         let pile = pile();
         pile.expire();
-        let mut creator = pin!(pile.get_or_create_with_async(|creating| {
+        let mut creator = pin!(pile.get_or_try_create_with_async(|creating| {
             let pile = &pile;
             async move {
                 steps(1).await;
@@ -594,7 +595,7 @@ mod cancel_is_safe {
                 let pile = pile();
                 pile.expire();
                 let guard = Mutex::new(Some(guard_of_another(&pile)));
-                let mut leader = Box::pin(pile.get_or_create_with_async(|creating| {
+                let mut leader = Box::pin(pile.get_or_try_create_with_async(|creating| {
                     let (pile, guard) = (&pile, &guard);
                     async move {
                         steps(1).await;
@@ -689,7 +690,7 @@ mod cancel_is_safe {
                                             Ok::<_, WriteLockError>(Created::new(round))
                                         }
                                     };
-                                    let value = pile.get_or_create_with_async(create).await;
+                                    let value = pile.get_or_try_create_with_async(create).await;
                                     steps(number % 4).await;
                                     drop(value.unwrap());
                                 });
@@ -725,7 +726,7 @@ mod wait_timeout {
 
     fn limit_of<T>(answer: Poll<Result<T, Error<Infallible>>>) -> Option<Duration> {
         match answer {
-            Poll::Ready(Err(Error::TimedOut { limit })) => Some(limit),
+            Poll::Ready(Err(Error::TimedOut { limit, .. })) => Some(limit),
             _ => None,
         }
     }

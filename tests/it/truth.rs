@@ -30,6 +30,7 @@ use std::time::Duration;
 use dogpile::{Accept, Clock, Dogpile, ManualClock, Origin, SystemClock, Tick};
 
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
+use crate::support::{Keeps as _, Shows as _};
 
 /// The table of what a caller gets, row by row.
 mod table {
@@ -560,8 +561,8 @@ mod expire_keeps_serving {
             let pile = builder.stale_while_revalidate(Duration::ZERO).build();
             pile.set(0);
             let seen = pile.peek().unwrap();
-            assert!(pile.expire_if(&seen));
-            assert!(!pile.expire_if(&seen));
+            assert!(pile.expire_if(seen.seen()));
+            assert!(!pile.expire_if(seen.seen()));
             assert!(!pile.has_value());
             // Not by its age alone: also to a call that waits, and to the running creation.
             thread::scope(|threads| {
@@ -589,7 +590,7 @@ mod what_i_saw {
         seen: &dogpile::Guard<'_, u32>,
         create: impl FnOnce() -> u32,
     ) -> u32 {
-        pile.expire_if(seen);
+        pile.expire_if(seen.seen());
         let call = pile
             .call()
             .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
@@ -657,15 +658,15 @@ mod what_i_saw {
             let pile = Dogpile::with_value(MINUTE, 1);
             let seen = pile.peek().unwrap();
             pile.set(2);
-            assert!(!pile.expire_if(&seen));
-            assert!(!pile.invalidate_if(&seen));
+            assert!(!pile.expire_if(seen.seen()));
+            assert!(!pile.invalidate_if(seen.seen()));
             assert_eq!(*pile.peek().unwrap(), 2);
             assert!(pile.is_fresh());
             // Nor once there is none.
             let seen = pile.peek().unwrap();
             pile.invalidate();
-            assert!(!pile.expire_if(&seen));
-            assert!(!pile.invalidate_if(&seen));
+            assert!(!pile.expire_if(seen.seen()));
+            assert!(!pile.invalidate_if(seen.seen()));
         });
     }
 
@@ -676,8 +677,8 @@ mod what_i_saw {
             let seen = pile.peek().unwrap();
             pile.invalidate();
             let guard = pile.get_or_create(|| {
-                assert!(!pile.expire_if(&seen));
-                assert!(!pile.invalidate_if(&seen));
+                assert!(!pile.expire_if(seen.seen()));
+                assert!(!pile.invalidate_if(seen.seen()));
                 2
             });
             assert_eq!(guard.origin(), Origin::CreatedHere);
@@ -690,11 +691,11 @@ mod what_i_saw {
         within(|| {
             let pile = Dogpile::with_value(MINUTE, 1);
             let seen = pile.peek().unwrap();
-            assert!(pile.expire_if(&seen));
-            assert!(!pile.expire_if(&seen));
+            assert!(pile.expire_if(seen.seen()));
+            assert!(!pile.expire_if(seen.seen()));
             assert!(pile.has_value());
-            assert!(pile.invalidate_if(&seen));
-            assert!(!pile.invalidate_if(&seen));
+            assert!(pile.invalidate_if(seen.seen()));
+            assert!(!pile.invalidate_if(seen.seen()));
             assert!(!pile.has_value());
         });
     }
@@ -708,8 +709,8 @@ mod what_i_saw {
                 1
             });
             assert_eq!(mine.origin(), Origin::Superseded);
-            assert!(!pile.expire_if(&mine));
-            assert!(!pile.invalidate_if(&mine));
+            assert!(!pile.expire_if(mine.seen()));
+            assert!(!pile.invalidate_if(mine.seen()));
             assert!(pile.is_fresh());
         });
     }
@@ -725,7 +726,7 @@ mod what_i_saw {
                 let early = pile.refresh(|| {
                     runs.run(|| {
                         threads.spawn(|| {
-                            assert!(pile.expire_if(&seen));
+                            assert!(pile.expire_if(seen.seen()));
                             let call = pile
                                 .call()
                                 .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
@@ -920,7 +921,7 @@ mod no_resurrection {
             let seen = pile.peek().unwrap();
             pile.invalidate();
             pile.expire();
-            pile.expire_if(&seen);
+            pile.expire_if(seen.seen());
             assert!(pile.peek().is_none());
             let guard = pile.get_or_create(|| 2);
             assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));

@@ -381,7 +381,7 @@ impl<'a> Pair<'a> {
             }
         };
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            call.get_or_create_with(|_| create(self))
+            call.get_or_try_create_with(|_| create(self))
         }));
         let real = match answer {
             Ok(Ok(guard)) => {

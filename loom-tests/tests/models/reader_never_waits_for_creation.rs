@@ -44,7 +44,7 @@ fn while_a_creator_waits_for_readers(ask: fn(&Pile) -> Result<(), Error<u8>>) {
             })
         };
         pile.invalidate();
-        let created = pile.get_or_create_with(|creating| {
+        let created = pile.get_or_try_create_with(|creating| {
             let write = pile.acquire_write_lock().unwrap();
             write.until_published(&creating);
             Ok::<_, u8>(Created::new(2))

@@ -90,7 +90,7 @@ impl Shared {
     fn create(&self, version: usize) {
         let call = self.pile.call().accept(Accept::New);
         let guard = call
-            .get_or_create_with(|creating| {
+            .get_or_try_create_with(|creating| {
                 self.swap(&creating, version);
                 Ok::<_, u8>(Created::new(version))
             })
@@ -179,7 +179,7 @@ fn ends_otherwise(end: fn(&Shared, &Creating<'_, usize>) -> Result<Created<usize
             );
         });
         let call = shared.pile.call().accept(Accept::New);
-        let answer = call.get_or_create_with(|creating| {
+        let answer = call.get_or_try_create_with(|creating| {
             shared.swap(&creating, 2);
             end(&shared, &creating)
         });

@@ -29,6 +29,9 @@ pub(crate) struct Node<T> {
     /// Whether somebody holds the lease while this is the current value: who finds it stale and
     /// sees this, need not ask.
     renewing: AtomicBool,
+    /// The pile that it is a value of; zero if it is none's yet.
+    #[cfg(debug_assertions)]
+    pile: AtomicU64,
 }
 
 enum Content<T> {
@@ -63,6 +66,23 @@ impl<T> Node<T> {
     pub(crate) fn number(&self) -> u64 {
         // ORDERING: relaxed: written before the node is shared.
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// By what its pile is known in debug builds; zero in others.
+    pub(crate) fn pile(&self) -> u64 {
+        #[cfg(debug_assertions)]
+        // ORDERING: relaxed: as in `number`.
+        return self.pile.load(Ordering::Relaxed);
+        #[cfg(not(debug_assertions))]
+        0
+    }
+
+    /// Under the pile's lock, before it is shared.
+    pub(in crate::raw) fn belongs_to(&self, pile: u64) {
+        let _ = pile;
+        #[cfg(debug_assertions)]
+        // ORDERING: relaxed: as in `number`.
+        self.pile.store(pile, Ordering::Relaxed);
     }
 
     pub(crate) fn installed_at(&self) -> u64 {
@@ -194,6 +214,8 @@ impl<T> NodeRef<T> {
             stale_from: AtomicU64::new(times.stale_from().as_nanos()),
             expired: AtomicU64::new(NEVER),
             renewing: AtomicBool::new(false),
+            #[cfg(debug_assertions)]
+            pile: AtomicU64::new(0),
         }))
     }
 

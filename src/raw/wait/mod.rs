@@ -8,9 +8,6 @@ mod waiters;
 mod wakers;
 
 pub(crate) use self::event::Event;
-pub(crate) use self::waiters::{Ending, Waiters};
+pub(crate) use self::waiters::{Ending, Waiters, Writers};
 #[cfg(feature = "async")]
-pub(crate) use self::{
-    event::Rest,
-    task_wait::{Seat, Waiting},
-};
+pub(crate) use self::{event::Rest, task_wait::Seat};

@@ -1,66 +1,90 @@
-//! One creation as its waiters see it: an event, and the outcome that is there once the event is
-//! set.
+//! Those who wait for one lease: an event, and the outcome that is there once the event is set.
 
 use std::panic::RefUnwindSafe;
 
-use crate::error::Failure;
+use crate::error::{Failure, Panicked};
 use crate::raw::value::NodeRef;
 use crate::raw::wait::event::Event;
 use crate::shim::{Arc, UnsafeCell};
-use crate::time::{Tick, Time};
 
-/// What those who waited for a creation are told.
+/// What the end of a lease means to those who waited for it.
 pub(crate) enum Ending<T> {
     /// A value: the created one, or one that was `set` meanwhile.
     Value(NodeRef<T>),
+    /// The created value, though the lease was superseded: it did not become the current one.
+    Superseded(NodeRef<T>, Writers),
     /// The creator failed.
     Failed(Failure),
-    /// The lease was given up or superseded: whoever still wants a value looks at the pile again.
+    /// The creator panicked.
+    Panicked(Panicked),
+    /// Nothing. Whoever still wants a value looks at the pile again.
     ElectAnew,
 }
+
+/// How many writers had been inside the gate of the pile when the lease ended; zero without a gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Writers(pub(crate) u64);
 
 impl<T> Clone for Ending<T> {
     fn clone(&self) -> Self {
         match self {
             Ending::Value(node) => Ending::Value(node.clone()),
+            Ending::Superseded(node, writers) => Ending::Superseded(node.clone(), *writers),
             Ending::Failed(failure) => Ending::Failed(failure.clone()),
+            Ending::Panicked(panicked) => Ending::Panicked(panicked.clone()),
             Ending::ElectAnew => Ending::ElectAnew,
         }
     }
 }
 
-/// A creation that somebody waits for.
+/// A group of callers that wait for the end of one lease.
 ///
-/// Made by the first waiter, under the pile's lock; completed by whoever takes it out of the pile,
-/// under the same lock, so once. From then on every waiter reads the outcome without a lock.
+/// The first of them makes it, under the pile's lock. Whoever takes it out of the pile, under the
+/// same lock, completes it, so it is completed once. From then on each of them reads the outcome
+/// without a lock.
 pub(crate) struct Waiters<T> {
     fence: u64,
+    came_late: bool,
+    /// The group that joined before the lease was superseded, if this one joined after.
+    earlier: Option<Arc<Waiters<T>>>,
     // An allocation of its own: a clock wakes it, and a waker must not know `T`.
     done: Arc<Event>,
     outcome: UnsafeCell<Option<Ending<T>>>,
 }
 
-// SAFETY: `outcome` is written by the one `complete` before `done` is set, and only read by anyone
-// else after `done` was seen set, so no access races with the write. The readers share
-// `&Ending<T>` and the last owner of the creation drops it, on whatever thread: that asks for `T:
-// Send + Sync`, as an `Arc<T>` would. (`Failure` is both already.)
+// SAFETY: `complete` alone writes `outcome`, once and before it sets `done`. Everybody else reads
+// `outcome` only after having seen `done` set. So no read races with the write. Were `outcome` read
+// before, it could be half written. The readers share `&Ending<T>`, and the last owner of the group
+// drops it on whatever thread: that asks for `T: Send + Sync`, as an `Arc<T>` would. (`Failure` and
+// `Panicked` are both already.)
 unsafe impl<T: Send + Sync> Sync for Waiters<T> {}
 
 // Read-only once it is complete, as an `Arc<T>` is.
 impl<T: RefUnwindSafe> RefUnwindSafe for Waiters<T> {}
 
 impl<T> Waiters<T> {
-    /// The creation under the lease with this fence.
-    pub(in crate::raw) fn new(fence: u64) -> Self {
+    pub(in crate::raw) fn new(fence: u64, came_late: bool, earlier: Option<Arc<Self>>) -> Self {
         Self {
             fence,
+            came_late,
+            earlier,
             done: Arc::new(Event::new()),
             outcome: UnsafeCell::new(None),
         }
     }
 
+    /// The fence of the lease that they wait for.
     pub(crate) fn fence(&self) -> u64 {
         self.fence
+    }
+
+    /// Whether they joined after the lease was superseded.
+    pub(in crate::raw) fn came_late(&self) -> bool {
+        self.came_late
+    }
+
+    pub(in crate::raw) fn earlier(&self) -> Option<&Arc<Self>> {
+        self.earlier.as_ref()
     }
 
     /// Set when the outcome is there.
@@ -68,24 +92,14 @@ impl<T> Waiters<T> {
         &self.done
     }
 
-    /// Hands the outcome to everybody who waits. Called once, by who took the creation out of the
-    /// pile.
+    /// Hands the outcome to all of the group. Called once, by whoever took it out of the pile.
     pub(in crate::raw) fn complete(&self, outcome: Ending<T>) {
         self.outcome.with_mut(|slot| {
-            // SAFETY: the one call of `complete`, and nobody reads before `done` is set below: the
-            // access is exclusive.
+            // SAFETY: this is the one call of `complete`, and nobody reads before `done` is set
+            // below, so the access is exclusive. A second call would race with the readers.
             unsafe { *slot = Some(outcome) }
         });
         self.done.set();
-    }
-
-    /// Sleeps until the outcome is there, or until `deadline`.
-    pub(crate) fn wait(&self, time: &Time, deadline: Option<Tick>) -> Option<Ending<T>> {
-        if !self.done.wait(time, deadline) {
-            return None;
-        }
-        // SAFETY: the event was just seen set.
-        unsafe { self.told() }
     }
 
     /// The outcome, if it is there.
@@ -93,19 +107,9 @@ impl<T> Waiters<T> {
         if !self.done.is_set() {
             return None;
         }
-        // SAFETY: the event was just seen set.
-        unsafe { self.told() }
-    }
-
-    /// The outcome.
-    ///
-    /// # Safety
-    ///
-    /// The event was seen set, by this thread or by one that it happens after.
-    pub(in crate::raw) unsafe fn told(&self) -> Option<Ending<T>> {
         self.outcome.with(|slot| {
-            // SAFETY: `done` was seen set, so `complete` has written the slot, and nobody writes it
-            // again.
+            // SAFETY: `done` was just seen set, so `complete` has written the slot, and nobody
+            // writes it again. Without that look this could read while `complete` writes.
             unsafe { (*slot).clone() }
         })
     }

@@ -523,7 +523,7 @@ fn readers_and_writers(round: u64) {
             thread::yield_now();
             if number.is_multiple_of(3) {
                 let answer = pile.call().accept(dogpile::Accept::New);
-                let answer = answer.get_or_create_with(|creating| {
+                let answer = answer.get_or_try_create_with(|creating| {
                     let write = pile.acquire_write_lock().expect("it holds no guard");
                     with_value.write(number);
                     write.until_published(&creating);

@@ -239,13 +239,13 @@ impl World {
             }
             5 => {
                 let limited = pile.call().wait(LIMIT);
-                self.check(&call, limited.get_or_create_with(|c| self.create(&c)));
+                self.check(&call, limited.get_or_try_create_with(|c| self.create(&c)));
             }
             6 => {
                 let newer = pile.call().accept(Accept::New);
-                self.check(&call, newer.get_or_create_with(|c| self.create(&c)));
+                self.check(&call, newer.get_or_try_create_with(|c| self.create(&c)));
             }
-            _ => self.check(&call, pile.get_or_create_with(|c| self.create(&c))),
+            _ => self.check(&call, pile.get_or_try_create_with(|c| self.create(&c))),
         }
     }
 

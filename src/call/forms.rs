@@ -1,0 +1,111 @@
+//! The forms of a call for threads.
+
+use std::convert::Infallible;
+
+use crate::answer::{Caller, Created, Creating, Door, Guard};
+use crate::call::Call;
+use crate::call::thread::{here, no_look_up};
+use crate::call::way::{Kept, Role, Way};
+use crate::error::Error;
+use crate::policy::Accept;
+
+impl<'a, T, D: Door> Call<'a, T, D> {
+    /// The value, or else the one that `create` makes: as
+    /// [`Dogpile::get_or_create`](crate::Dogpile::get_or_create), with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit.
+    /// [`Error::Reentrant`] if called from inside the creator of the same pile while no value can be
+    /// had.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline(always)]
+    pub fn get_or_create(
+        self,
+        create: impl FnOnce() -> T,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
+        match self.hit_by(Caller::Thread) {
+            Some(guard) => Ok(guard),
+            // Another caller's failure is no answer to one whose creator cannot fail.
+            None => self.create_or_wait(false, |_| Ok(create().into())),
+        }
+    }
+
+    /// The value, or else the one that `create` makes: as
+    /// [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), with the options of this
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dogpile::get_or_try_create`](crate::Dogpile::get_or_try_create), and
+    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline(always)]
+    pub fn get_or_try_create<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
+        match self.hit_by(Caller::Thread) {
+            Some(guard) => Ok(guard),
+            None => self.create_or_wait(true, |_| create().map(Created::new)),
+        }
+    }
+
+    /// The value, or else the one that `create` makes, which may say how long the value lives, how
+    /// old it is, and more: as
+    /// [`Dogpile::get_or_try_create_with`](crate::Dogpile::get_or_try_create_with), with the options
+    /// of this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Call::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    #[inline(always)]
+    pub fn get_or_try_create_with<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
+        match self.hit_by(Caller::Thread) {
+            Some(guard) => Ok(guard),
+            None => self.create_or_wait(true, create),
+        }
+    }
+
+    /// Creates now, however fresh the value is, and returns the new value: as
+    /// [`Dogpile::refresh`](crate::Dogpile::refresh), with the options of this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_create`](Call::get_or_try_create).
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn refresh<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
+        self.accept(Accept::New).get_or_try_create(create)
+    }
+
+    /// The long way of a call for a value that the pile keeps.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
+        self,
+        takes_failures: bool,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
+        let way = Way::new(Caller::Thread, Role::Creates, takes_failures, Kept);
+        self.drive(way, here(create), no_look_up)
+    }
+}

@@ -1,0 +1,187 @@
+//! Looks at the value that a pile holds: without its lock where that is enough, else under it.
+
+use crate::answer::{Caller, Door, Guard, Lease, Origin};
+use crate::call::Call;
+use crate::call::way::{Found, NewerThan};
+use crate::policy::{Accept, Freshness, Use};
+use crate::raw::{self, Node, NodeRef, ValueRef};
+use crate::time::{Tick, Times};
+
+impl<'a, T, D: Door> Call<'a, T, D> {
+    /// The answer of a call that neither creates, nor waits, nor takes a lock.
+    ///
+    /// It is what almost every call comes to: the value while it is fresh, or the stale value while
+    /// another caller is creating the next. `None` is no refusal: then make the call, or
+    /// [`attempt`](Call::attempt) it. It is inlined, for wrappers that have something else to do
+    /// before they create.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// assert!(pile.call().hit().is_none());
+    /// pile.set(7);
+    /// assert_eq!(*pile.call().hit().unwrap(), 7);
+    /// ```
+    #[inline(always)]
+    pub fn hit(self) -> Option<Guard<'a, T, D::Pass>> {
+        self.hit_by(Caller::Thread)
+    }
+}
+
+impl<'a, T, D: Door, W> Call<'a, T, D, W> {
+    #[inline(always)]
+    pub(crate) fn hit_by(&self, caller: Caller) -> Option<Guard<'a, T, D::Pass>> {
+        let pass = self.door.try_enter(caller)?;
+        Some(self.hit_inside()?.with(pass))
+    }
+
+    /// The value that is held, without creating or waiting.
+    #[inline(always)]
+    pub(crate) fn peek(self) -> Option<Guard<'a, T, D::Pass>> {
+        match self.hit_by(Caller::Thread) {
+            Some(guard) => Some(guard),
+            None => self.peek_exact(),
+        }
+    }
+
+    /// As [`peek`](Call::peek), for values that are not plainly fresh.
+    // By value: a reference would keep the call in memory on the way of a hit.
+    #[cold]
+    #[inline(never)]
+    fn peek_exact(self) -> Option<Guard<'a, T, D::Pass>> {
+        let pass = self.door.try_enter(Caller::Thread)?;
+        Some(self.peek_inside()?.with(pass))
+    }
+}
+
+impl<'a, T, D, W> Call<'a, T, D, W> {
+    /// As [`peek`](Call::peek), for a caller that is inside the door.
+    pub(crate) fn peek_inside(&self) -> Option<Guard<'a, T>> {
+        let node = self.site.pile.load()?;
+        node.value()?;
+        let (freshness, now) = self.freshness_now(&node.times());
+        let origin = match freshness {
+            Freshness::Fresh => Origin::Fresh,
+            Freshness::Stale => Origin::Stale,
+            Freshness::Gone => return None,
+        };
+        Some(Guard::new(node, origin, now))
+    }
+
+    /// What a value with these times is good for at `now`.
+    pub(crate) fn freshness(&self, times: &Times, now: Tick) -> Freshness {
+        let policy = &self.site.settings.policy;
+        policy.horizon(times, self.max_age).at(now)
+    }
+
+    /// What a value with these times is good for now, and a time at which that holds.
+    pub(crate) fn freshness_now(&self, times: &Times) -> (Freshness, Tick) {
+        let horizon = self.site.settings.policy.horizon(times, self.max_age);
+        let time = &self.site.settings.time;
+        let (earliest, latest) = time.bounds();
+        let freshness = horizon.at(earliest);
+        // If it is the same at both bounds, so it is between them.
+        if horizon.at(latest) == freshness {
+            return (freshness, earliest);
+        }
+        let now = time.now();
+        (horizon.at(now), now)
+    }
+
+    /// A hit, for a caller that is inside the door. `None` is no refusal: the value has to be looked
+    /// at again.
+    // Inlined for good. While it holds the node it calls nothing that could panic, such as a clock:
+    // else the guard is moved about in memory, which costs as much as all the rest.
+    #[inline(always)]
+    pub(crate) fn hit_inside(&self) -> Option<Guard<'a, T>> {
+        if !matches!(self.accept, Accept::Stale | Accept::Fresh) {
+            return None;
+        }
+        let settings = self.site.settings;
+        let (earliest, latest) = settings.time.bounds();
+        let node = self.site.pile.load()?;
+        let stale_from = match self.max_age {
+            Some(limit) => node.older_from(limit).min(node.stale_from()),
+            None => node.stale_from(),
+        };
+        let renewing = node.is_renewing();
+        let node = ValueRef::new(node)?;
+        if latest < stale_from {
+            return Some(Guard::of(node, Origin::Fresh, earliest));
+        }
+        let stale_will_do =
+            self.accept == Accept::Stale && settings.policy.stale_while_revalidate.is_none();
+        if stale_will_do && earliest >= stale_from && renewing {
+            return Some(Guard::of(node, Origin::Stale, earliest));
+        }
+        None
+    }
+
+    /// As [`hit_inside`](Call::hit_inside), for values that are not plainly fresh and calls that are
+    /// not plain. `None`: the value has to be looked at under the lock.
+    pub(crate) fn hit_exact(&self) -> Option<Guard<'a, T>> {
+        let node = self.site.pile.load()?;
+        node.value()?;
+        let newer_than = match self.accept {
+            Accept::Stale | Accept::Fresh => 0,
+            Accept::NewerThan(seen) => {
+                seen.assert_of(node.pile());
+                // An expired value is no answer: the last `expire` came after its creation began.
+                if node.times().expired.is_some() {
+                    return None;
+                }
+                seen.number
+            }
+            Accept::New => return None,
+        };
+        let (freshness, now) = self.freshness_now(&node.times());
+        match self.accept.judge(newer_than, node.number(), freshness) {
+            Use::Now => Some(Guard::new(node, Origin::Fresh, now)),
+            Use::IfLeased if node.is_renewing() => Some(Guard::new(node, Origin::Stale, now)),
+            Use::IfLeased | Use::No => None,
+        }
+    }
+
+    /// What a value is good for to this call.
+    pub(crate) fn judge(&self, node: &Node<T>, newer_than: u64, now: Tick) -> Use {
+        let freshness = self.freshness(&node.times(), now);
+        self.accept.judge(newer_than, node.number(), freshness)
+    }
+
+    /// A look under the lock. The first one fixes `newer_than`: what counts is what had happened
+    /// when the call began, however long the call takes.
+    pub(crate) fn attempt_locked(&self, newer_than: &mut NewerThan) -> Found<'a, T, Guard<'a, T>> {
+        let now = self.site.settings.time.now();
+        let found = self.site.pile.attempt(|marks, node| {
+            let newer_than = newer_than.fix(|| self.accept.newer_than(marks));
+            match node {
+                Some(node) if node.value().is_some() => self.judge(node, newer_than, now),
+                _ => Use::No,
+            }
+        });
+        self.found(found, |node, usable| {
+            let origin = match usable {
+                Use::Now => Origin::Fresh,
+                Use::IfLeased | Use::No => Origin::Stale,
+            };
+            Guard::new(node, origin, now)
+        })
+    }
+
+    /// What a look under the lock found, to this call.
+    pub(crate) fn found<A>(
+        &self,
+        found: raw::Found<T>,
+        answer: impl FnOnce(NodeRef<T>, Use) -> A,
+    ) -> Found<'a, T, A> {
+        match found {
+            raw::Found::Value(node, usable) => Found::Value(answer(node, usable)),
+            raw::Found::Lease(fence) => Found::Lease(Lease::new(self.site, fence)),
+            raw::Found::Busy(waiters) => Found::Busy(waiters),
+        }
+    }
+}
