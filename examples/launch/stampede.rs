@@ -1,1 +1,6 @@
-include!("../launch.rs");
+#[path = "../launch.rs"]
+mod launch;
+
+fn main() -> std::process::ExitCode {
+    launch::run()
+}
