@@ -28,9 +28,6 @@
 //!
 //! [`SyncReaderDogpile`]: dogpile::SyncReaderDogpile
 
-// The library supports older compilers than this example, which is built with the newest.
-#![allow(clippy::incompatible_msrv)]
-
 mod reader;
 mod records;
 mod store;

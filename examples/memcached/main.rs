@@ -48,9 +48,6 @@
 //!
 //! If a check fails the exit code is 1.
 
-// The library supports older compilers than this example, which is built with the newest.
-#![allow(clippy::incompatible_msrv)]
-
 mod client;
 mod herd;
 mod origin;

@@ -40,9 +40,6 @@
 //! The time line, an SVG file, has a row for each thread: who fetched (red), who waited (blue), who
 //! went on with old keys (amber).
 
-// The library supports older compilers than this example, which is built with the newest.
-#![allow(clippy::incompatible_msrv)]
-
 mod herd;
 mod keys;
 mod options;

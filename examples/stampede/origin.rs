@@ -21,7 +21,7 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn read() -> Result<Self, String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/stampede");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("stampede");
         let read = |name: &str| {
             let path = folder.join(name);
             fs::read_to_string(&path)

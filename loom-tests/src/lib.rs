@@ -4,6 +4,23 @@
 //! shuttle; without, this crate is empty. `.ci/loom` and `.ci/shuttle` run them, `.ci/breakages`
 //! shows that they can fail.
 //!
+//! The package has the name of the first that came. What is where:
+//!
+//! | | |
+//! |---|---|
+//! | `tests/models/` | the models of the promises, a file a promise: for loom and for shuttle |
+//! | `tests/models/many/` | larger ones, for shuttle alone |
+//! | `tests/canary.rs` | fails where models are asked for and the crate is built without either |
+//! | `src/loom.rs`, `src/shuttle.rs` | threads and cells of the one and the other, and how a model is run |
+//! | `src/depth_first.rs` | shuttle's schedules one after the other, as far as there is time |
+//! | `src/witness.rs` | what the larger models look at |
+//! | `loom/` | the edits of loom that `.ci/loom --complete` makes |
+//! | `tests/histories/` | what real threads saw, against the contract as a machine: neither loom nor shuttle |
+//! | `src/bin/breakages/` | the program of `.ci/breakages` |
+//! | `unbroken.md` | orderings that no breakage weakens, and why |
+//!
+//! Models of the crate's parts stand beside them, in `src/raw/` of the crate.
+//!
 //! A model names threads, locks and atomics by this crate, which takes them from the one or the
 //! other.
 #![cfg(any(dogpile_loom, dogpile_shuttle))]

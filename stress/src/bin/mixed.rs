@@ -11,6 +11,42 @@
 //! locks of parking_lot, joins every thread, and returns nothing from it.
 //!
 //! Ends with 1 if it finds anything wrong by itself, such as a value that was not dropped.
+//!
+//! What `.ci/sanitizers` makes to see that the sanitizers report it, with what they must say:
+//!
+//! ```breakages
+//! race-on-an-outcome | src/raw/event.rs | ThreadSanitizer: data race
+//! - self.word.fetch_or(SET, Ordering::Release)
+//! + self.word.fetch_or(SET, Ordering::Relaxed)
+//!
+//! race-on-a-value | src/raw/cell.rs | ThreadSanitizer: data race
+//! - current.swap(new, Ordering::Release)
+//! + current.swap(new, Ordering::Relaxed)
+//!
+//! race-on-a-slot | src/raw/slot.rs | ThreadSanitizer: data race
+//! - store(ptr::null_mut(), Ordering::Release)
+//! + store(ptr::null_mut(), Ordering::Relaxed)
+//!
+//! race-on-a-gate | src/raw/gate.rs | ThreadSanitizer: data race
+//! - closed.store(false, Ordering::Release)
+//! + closed.store(false, Ordering::Relaxed)
+//!
+//! race-on-a-count | src/raw/gate.rs | ThreadSanitizer: data race
+//! - counted.fetch_sub(1, Ordering::Release)
+//! + counted.fetch_sub(1, Ordering::Relaxed)
+//!
+//! dropped-while-it-is-read | src/raw/cell.rs | AddressSanitizer: heap-use-after-free
+//! - is_some_and(nobody_reads)
+//! + is_some_and(|node| nobody_reads(node) || true)
+//!
+//! shared-without-being-counted | src/raw/node.rs | AddressSanitizer: heap-use-after-free
+//! - Self(Counted::clone(&self.0))
+//! + Self(unsafe { std::ptr::read(&self.0) })
+//!
+//! never-dropped | src/raw/cell.rs | LeakSanitizer: detected memory leaks
+//! - drop(unread);
+//! + std::mem::forget(unread);
+//! ```
 
 use std::cell::UnsafeCell;
 use std::env;

@@ -87,6 +87,16 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Makes a copy of the project with the breakage made. A copy that is there already is brought up to
+/// date, with another breakage perhaps.
+pub(crate) fn copy_with(project: &Path, breakage: &Breakage, copy: &Path) -> Result<()> {
+    let original = fs::read_to_string(project.join(&breakage.file))?;
+    let edited = breakage.apply(&original)?;
+    copy_project(project, copy)?;
+    fs::write(copy.join(&breakage.file), edited)?;
+    Ok(())
+}
+
 /// A copy of the project, and where it is built.
 pub(crate) struct Bench {
     copy: PathBuf,
@@ -129,8 +139,8 @@ impl Bench {
         };
         // A file or two of models are built in no time.
         let models = match (by, breakage.home) {
-            (By::Own, Home::Promises) => format!("mod {};\n", breakage.module),
-            (By::Shuttle, Home::Promises) => format!("mod {};\nmod many;\n", breakage.module),
+            (By::Own, Home::Promises) => format!("mod {};\n", breakage.top()),
+            (By::Shuttle, Home::Promises) => format!("mod {};\nmod many;\n", breakage.top()),
             (By::Own, Home::Many) | (By::Shuttle, _) => "mod many;\n".to_owned(),
             _ => String::new(),
         };
@@ -181,6 +191,7 @@ impl Bench {
                 "--cfg dogpile_shuttle -C debug-assertions",
                 &["--release", "-p", "loom-tests", "--test", "models"],
             ),
+            (By::Own, Home::Stress) => unreachable!("left to .ci/sanitizers"),
             // Without debug assertions, so that it is they that notice.
             (By::Own, Home::Histories) | (By::Histories, _) => (
                 "",

@@ -1,21 +1,25 @@
-//! An edit of the crate that a model or a test must catch.
+//! An edit of the crate that a model, a test or a sanitizer must catch.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
+use crate::edit::Edit;
 
 pub(crate) struct Breakage {
     pub(crate) name: String,
     /// Where it is listed, and what must catch it stands.
     pub(crate) home: Home,
-    /// The file that lists it, without its ending.
-    pub(crate) module: String,
-    /// The test that must catch it; empty if any of that file will do.
+    /// The file that lists it.
+    pub(crate) listed: PathBuf,
+    /// The module that this file is, as the names of its tests begin.
+    module: String,
+    /// The test that must catch it, empty if any of that file will do; of a sanitizer, what it
+    /// says.
     pub(crate) test: String,
     pub(crate) file: PathBuf,
-    pub(crate) before: Vec<String>,
-    after: Vec<String>,
+    pub(crate) edit: Edit,
 }
 
 /// A target of cargo's.
@@ -33,129 +37,160 @@ pub(crate) enum Home {
     Histories,
     /// Of what a hit costs.
     Exact,
+    /// Programs for `.ci/sanitizers`, which alone can tell what they show.
+    Stress,
 }
 
 impl Home {
-    const FOLDERS: [(Home, &'static str); 6] = [
-        (Home::Promises, "loom-tests/tests/models"),
-        (Home::Many, "loom-tests/tests/models/many"),
-        (Home::Parts, "src/raw"),
-        (Home::Tests, "tests/it"),
-        (Home::Histories, "loom-tests/tests/histories"),
-        (Home::Exact, "tests/exact"),
+    /// Each with the folder from which its modules are named. A folder within another comes first.
+    const FOLDERS: [(Home, &'static str, &'static str); 7] = [
+        (
+            Home::Many,
+            "loom-tests/tests/models/many",
+            "loom-tests/tests/models",
+        ),
+        (
+            Home::Promises,
+            "loom-tests/tests/models",
+            "loom-tests/tests/models",
+        ),
+        (Home::Parts, "src/raw", "src"),
+        (Home::Tests, "tests/it", "tests/it"),
+        (
+            Home::Histories,
+            "loom-tests/tests/histories",
+            "loom-tests/tests/histories",
+        ),
+        (Home::Exact, "tests/exact", "tests/exact"),
+        (Home::Stress, "stress/src", "stress/src"),
     ];
 }
 
-/// The breakages that models and tests list.
+/// The breakages that models, tests and programs list.
 pub(crate) fn all_in(project: &Path) -> Result<Vec<Breakage>> {
-    let mut files = Vec::new();
-    for (home, folder) in Home::FOLDERS {
-        for entry in fs::read_dir(project.join(folder))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == "rs") {
-                files.push((path, home));
+    let mut files: Vec<(PathBuf, Home, &str)> = Vec::new();
+    for (home, folder, root) in Home::FOLDERS {
+        for file in sources(project, Path::new(folder))? {
+            if files.iter().all(|(other, ..)| *other != file) {
+                files.push((file, home, root));
             }
         }
     }
     files.sort_by(|one, other| one.0.cmp(&other.0));
-    let mut breakages = Vec::new();
-    for (file, home) in files {
-        read(&file, home, &mut breakages)?;
+    let mut breakages: Vec<Breakage> = Vec::new();
+    for (file, home, root) in files {
+        let module = module(file.strip_prefix(root)?);
+        let text = fs::read_to_string(project.join(&file))?;
+        for breakage in read(&file, home, &module, &text)? {
+            if let Some(other) = breakages.iter().find(|b| b.name == breakage.name) {
+                let (name, one, two) = (&other.name, other.listed.display(), file.display());
+                return Err(format!("two breakages are named {name}: in {one} and {two}").into());
+            }
+            breakages.push(breakage);
+        }
     }
     Ok(breakages)
 }
 
-/// Adds what a file lists.
-fn read(file: &Path, home: Home, found: &mut Vec<Breakage>) -> Result<()> {
-    let text = fs::read_to_string(file)?;
-    let module = file.file_stem().ok_or("a test without a name")?;
+/// The files of Rust in a folder of the project and in its folders.
+pub(crate) fn sources(project: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(project.join(folder))? {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            found.extend(sources(project, &path)?);
+        } else if path.extension() == Some(OsStr::new("rs")) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn module(file: &Path) -> String {
+    let parts = file.with_extension("");
+    let mut parts: Vec<_> = parts.iter().map(OsStr::to_string_lossy).collect();
+    parts.retain(|part| part != "mod");
+    parts.join("::")
+}
+
+/// What a file lists.
+fn read(file: &Path, home: Home, module: &str, text: &str) -> Result<Vec<Breakage>> {
     let head = text.lines().map_while(|line| line.strip_prefix("//!"));
     let block = head
         .skip_while(|line| line.trim() != "```breakages")
         .skip(1);
-    let before = found.len();
+    let mut found: Vec<Breakage> = Vec::new();
     for line in block.take_while(|line| line.trim() != "```") {
-        let current = found[before..].last_mut();
-        match (line.get(..2), line.get(3..).unwrap_or("").trim(), current) {
-            (None | Some(""), ..) => {}
-            (Some("  "), text, Some(breakage)) => {
-                breakage.before.push(text.to_owned());
-                breakage.after.push(text.to_owned());
-            }
-            (Some(" -"), text, Some(breakage)) => breakage.before.push(text.to_owned()),
-            (Some(" +"), text, Some(breakage)) => breakage.after.push(text.to_owned()),
-            (_, _, _) => {
-                let fields: Vec<_> = line.split('|').map(str::trim).collect();
-                let (name, place, test) = match fields[..] {
-                    [name, place] => (name, place, ""),
-                    [name, place, test] => (name, place, test),
-                    _ => {
-                        let path = file.display();
-                        let told = "neither an edit nor `name | file | test`";
-                        return Err(format!("{path}: {told}: {line}").into());
-                    }
-                };
-                found.push(Breakage {
-                    name: name.to_owned(),
-                    home,
-                    module: module.to_string_lossy().into_owned(),
-                    test: test.to_owned(),
-                    file: PathBuf::from(place),
-                    before: Vec::new(),
-                    after: Vec::new(),
-                });
-            }
+        let edits = |breakage: &mut Breakage| breakage.edit.add(line);
+        if line.trim().is_empty() || found.last_mut().is_some_and(edits) {
+            continue;
         }
+        let fields: Vec<_> = line.split('|').map(str::trim).collect();
+        let (name, place, test) = match fields[..] {
+            [name, place] => (name, place, ""),
+            [name, place, test] => (name, place, test),
+            _ => {
+                let path = file.display();
+                let told = "neither an edit nor `name | file | test`";
+                return Err(format!("{path}: {told}: {line}").into());
+            }
+        };
+        found.push(Breakage {
+            name: name.to_owned(),
+            home,
+            listed: file.to_owned(),
+            module: module.to_owned(),
+            test: test.to_owned(),
+            file: PathBuf::from(place),
+            edit: Edit::new(),
+        });
     }
-    Ok(())
+    Ok(found)
 }
 
 impl Breakage {
     /// What must catch it, by the beginning of the paths.
     pub(crate) fn tests(&self) -> String {
-        let Self { module, test, .. } = self;
-        match self.home {
-            Home::Parts => format!("raw::{module}::{test}"),
-            Home::Many => format!("many::{module}::{test}"),
-            Home::Promises | Home::Tests | Home::Histories | Home::Exact => {
-                format!("{module}::{test}")
-            }
-        }
+        format!("{}::{}", self.module, self.test)
     }
 
-    /// `text` with the edit made.
+    /// The module of its target that has them.
+    pub(crate) fn top(&self) -> &str {
+        self.module.split("::").next().unwrap_or_default()
+    }
+
+    /// `text`, that of the file, with the edit made.
     pub(crate) fn apply(&self, text: &str) -> Result<String> {
-        let lines: Vec<_> = text.lines().collect();
-        let places = self.places(&lines);
-        let [at] = places[..] else {
-            return Err(format!(
-                "what it changes stands in {} {} times, not once: bring it up to date",
-                self.file.display(),
-                places.len()
-            )
-            .into());
+        let edited = self.edit.apply(text);
+        edited.map_err(|why| format!("{}: {why}", self.file.display()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_read() {
+        let text = "//! Head.\n//!\n//! ```breakages\n//! one | src/a.rs\n//! - x\n//!\n\
+                    //! two | src/b.rs | it_fails\n//! @ fn f\n//!   y\n//! + z\n//! ```\n//! - no";
+        let found = read(Path::new("m/n.rs"), Home::Parts, "m::n", text).unwrap();
+        let [one, two] = &found[..] else {
+            panic!("{} breakages", found.len())
         };
-        let after = self.after.iter().map(String::as_str);
-        let edited = lines[..at].iter().copied().chain(after);
-        let edited = edited.chain(lines[at + self.before.len()..].iter().copied());
-        Ok(edited.collect::<Vec<_>>().join("\n") + "\n")
+        assert_eq!((&*one.name, &*one.tests()), ("one", "m::n::"));
+        assert_eq!((&*two.name, &*two.tests()), ("two", "m::n::it_fails"));
+        assert_eq!(one.apply("a x b").unwrap(), "a  b");
+        assert_eq!(two.apply("fn f() { y }").unwrap(), "fn f() { y\nz }");
+        let strange = text.replace("//! - x", "//! x");
+        assert!(read(Path::new("m.rs"), Home::Parts, "m", &strange).is_err());
     }
 
-    /// The numbers of the lines at which stands what it changes.
-    fn places(&self, lines: &[&str]) -> Vec<usize> {
-        let stands = |at: &usize| {
-            let window = lines.get(*at..*at + self.before.len());
-            window.is_some_and(|window| window.iter().map(|l| l.trim()).eq(&self.before))
-        };
-        (0..lines.len()).filter(stands).collect()
-    }
-
-    /// The numbers of the lines that are not there any more once it is made.
-    pub(crate) fn changes(&self, lines: &[&str]) -> Vec<usize> {
-        let places = self.places(lines);
-        let gone = |line: &String| !self.after.contains(line);
-        let gone = (0..self.before.len()).filter(|&at| gone(&self.before[at]));
-        gone.flat_map(|at| places.iter().map(move |place| place + at))
-            .collect()
+    #[test]
+    fn modules_are_named_as_tests_are() {
+        assert_eq!(module(Path::new("raw/models/cell.rs")), "raw::models::cell");
+        assert_eq!(module(Path::new("raw/mod.rs")), "raw");
     }
 }

@@ -12,21 +12,31 @@
 //! //! ```
 //! ```
 //!
-//! The lines that stay and go must stand in that file exactly once, white space aside. Each edit is
-//! made in a copy of the project, one at a time, and the models or tests of the file that lists it
-//! are run there, or the one that is named: one of them must fail. (That all pass without a
-//! breakage, `.ci/test` shows first.)
+//! What stays and what goes must stand in that file, next to each other and once. It need not be
+//! whole lines: the fewest words that tell the place do. White space, line ends and lines that are
+//! comments do not matter; words are whole. Where the words stand elsewhere too, lines `@ words`
+//! before them say where to look, such as `@ fn is_free`: these words must stand in the file once,
+//! and the edit is made at the first place after them, within the braces that they stand before. A
+//! second such line looks for its words within the first, as in `@ impl Drop for Pass`, `@ fn drop`.
 //!
-//! - `--fit` runs nothing. It looks whether the lines stand there, and whether every ordering that
+//! Each edit is made in a copy of the project, one at a time, and the models or tests of the file
+//! that lists it are run there, or the one that is named: one of them must fail. (That all pass
+//! without a breakage, `.ci/test` shows first.) Those that programs of the package `stress` list are
+//! for `.ci/sanitizers`, and name what the sanitizer must say.
+//!
+//! - `--fit` runs nothing. It looks whether the words stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
-//!   are not, with the reason.
+//!   are not, with the reason. For an edit that does not fit it prints what is most like it.
 //! - `--by tests` runs all tests instead of what lists them, `--by histories` the histories, `--by
 //!   shuttle` the same models under shuttle and the larger ones; `--by own,tests` one after the other.
 //!   Not all of these need to notice everything.
 //! - `--table FILE` also writes what came out into a table.
+//! - `--list` prints the name of each, the file that lists it and what must catch it, with tabs.
+//! - `--copy NAME DIR` makes a copy of the project with that one made, to be built by others.
 
 mod bench;
 mod breakage;
+mod edit;
 mod orderings;
 
 use std::collections::BTreeMap;
@@ -39,7 +49,7 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use bench::{Bench, By, Verdict};
-use breakage::Breakage;
+use breakage::{Breakage, Home};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -47,6 +57,8 @@ struct Options {
     fit: bool,
     by: Vec<By>,
     table: Option<PathBuf>,
+    list: bool,
+    copy: Option<PathBuf>,
     names: Vec<String>,
 }
 
@@ -63,11 +75,13 @@ fn main() -> ExitCode {
 
 fn options() -> Result<Options> {
     let usage = "usage: breakages [--fit] [--by own,tests,shuttle,histories] [--table FILE] \
-                 [NAME ...]";
+                 [NAME ...] | --list | --copy NAME DIR";
     let mut options = Options {
         fit: false,
         by: vec![By::Own],
         table: None,
+        list: false,
+        copy: None,
         names: Vec::new(),
     };
     let mut args = env::args().skip(1);
@@ -82,6 +96,11 @@ fn options() -> Result<Options> {
                     .collect::<Result<_, _>>()?
             }
             "--table" => options.table = Some(operand()?.into()),
+            "--list" => options.list = true,
+            "--copy" => {
+                options.names.push(operand()?);
+                options.copy = Some(operand()?.into());
+            }
             flag if flag.starts_with('-') => return Err(usage.into()),
             name => options.names.push(name.to_owned()),
         }
@@ -98,12 +117,32 @@ fn run(options: Options) -> Result<bool> {
     if options.fit {
         return Ok(do_all_fit(project, &breakages)? & orderings::are_covered(project, &breakages)?);
     }
+    if options.list {
+        for Breakage {
+            name, listed, test, ..
+        } in &breakages
+        {
+            println!("{name}\t{}\t{test}", listed.display());
+        }
+        return Ok(true);
+    }
     let unknown = |name: &&String| breakages.iter().all(|breakage| breakage.name != **name);
     if let Some(unknown) = options.names.iter().find(unknown) {
         return Err(format!("nobody lists a breakage named {unknown}").into());
     }
     if !options.names.is_empty() {
         breakages.retain(|breakage| options.names.contains(&breakage.name));
+    }
+    if let Some(copy) = options.copy {
+        let [breakage] = &breakages[..] else {
+            return Err("one breakage a copy".into());
+        };
+        bench::copy_with(project, breakage, &copy)?;
+        return Ok(true);
+    }
+    breakages.retain(|breakage| breakage.home != Home::Stress);
+    if breakages.is_empty() {
+        return Err("those are for .ci/sanitizers".into());
     }
     let mut all_noticed = true;
     let mut columns = Vec::new();
@@ -123,12 +162,49 @@ fn run(options: Options) -> Result<bool> {
 }
 
 fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
+    let mut sources = BTreeMap::new();
+    for file in breakage::sources(project, Path::new("src"))? {
+        let text = fs::read_to_string(project.join(&file))?;
+        sources.insert(file, text);
+    }
     let mut fit = true;
-    for breakage in breakages {
-        let text = fs::read_to_string(project.join(&breakage.file))?;
-        if let Err(why) = breakage.apply(&text) {
-            println!("{}: {why}", breakage.name);
-            fit = false;
+    for Breakage {
+        name,
+        listed,
+        file,
+        edit,
+        ..
+    } in breakages
+    {
+        let why = match sources.get(file) {
+            None => "there is no such file".to_owned(),
+            Some(text) => match edit.apply(text) {
+                Ok(_) => continue,
+                Err(why) => why,
+            },
+        };
+        fit = false;
+        println!(
+            "{name} (in {}): {}: {why}",
+            listed.display(),
+            file.display()
+        );
+        for (other, text) in &sources {
+            if other != file && edit.apply(text).is_ok() {
+                println!("  it fits {}", other.display());
+            }
+        }
+        // Of all files, if it is in none of that name.
+        let like = sources
+            .iter()
+            .filter(|(other, _)| *other == file || !sources.contains_key(file));
+        let like = like.filter_map(|(file, text)| Some((file, edit.nearest(text)?)));
+        let nearest = like.max_by(|(_, one), (_, other)| one.alike.total_cmp(&other.alike));
+        if let Some((file, nearest)) = nearest {
+            println!("  nearest: {}:{}", file.display(), nearest.line);
+            for line in nearest.code.lines() {
+                println!("    {line}");
+            }
         }
     }
     Ok(fit)

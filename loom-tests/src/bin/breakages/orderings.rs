@@ -1,10 +1,11 @@
 //! Whether every ordering and every barrier of the crate is in a breakage.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::Result;
-use crate::breakage::Breakage;
+use crate::breakage::{self, Breakage};
 
 /// What must be in a breakage. (Relaxed is as weak as it gets.)
 const STRONG: [&str; 6] = [
@@ -25,30 +26,35 @@ pub(crate) fn are_covered(project: &Path, breakages: &[Breakage]) -> Result<bool
     let unbroken = fs::read_to_string(project.join(UNBROKEN))?;
     let mut unbroken: Vec<_> = unbroken.lines().filter_map(row).collect();
     let mut covered = true;
-    let mut files: Vec<_> = fs::read_dir(project.join("src/raw"))?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_>>()?;
-    files.retain(|file| !file.ends_with("models.rs"));
-    files.sort();
-    for file in files {
-        let file = format!("src/raw/{file}");
-        let text = fs::read_to_string(project.join(&file))?;
-        let lines: Vec<_> = text.lines().collect();
-        let here = breakages.iter().filter(|b| b.file == Path::new(&file));
-        let broken: Vec<_> = here.flat_map(|breakage| breakage.changes(&lines)).collect();
-        for (at, line) in lines.iter().map(|line| line.trim()).enumerate() {
-            let strong = STRONG.iter().any(|strong| line.contains(strong));
-            if !strong || line.starts_with("//") || broken.contains(&at) {
+    for path in breakage::sources(project, Path::new("src/raw"))? {
+        if path
+            .iter()
+            .any(|part| part.to_string_lossy().contains("models"))
+        {
+            continue;
+        }
+        let text = fs::read_to_string(project.join(&path))?;
+        let here = breakages.iter().filter(|breakage| breakage.file == path);
+        let broken: Vec<_> = here.flat_map(|b| b.edit.changes(&text)).collect();
+        let file = path.to_string_lossy();
+        let mut start = 0;
+        for (number, whole) in text.split_inclusive('\n').enumerate() {
+            let line = whole.trim();
+            let strong = strong(whole, start);
+            start += whole.len();
+            let is_broken = strong.iter().any(|strong| {
+                let mut broken = broken.iter();
+                broken.any(|gone| gone.start < strong.end && strong.start < gone.end)
+            });
+            if strong.is_empty() || line.starts_with("//") || is_broken {
                 continue;
             }
             let listed = unbroken.iter().position(|row| *row == (&*file, line));
             match listed {
                 Some(row) => drop(unbroken.remove(row)),
                 None => {
-                    println!(
-                        "{file}:{}: in no breakage, nor in {UNBROKEN}: {line}",
-                        at + 1
-                    );
+                    let number = number + 1;
+                    println!("{file}:{number}: in no breakage, nor in {UNBROKEN}: {line}");
                     covered = false;
                 }
             }
@@ -65,4 +71,12 @@ pub(crate) fn are_covered(project: &Path, breakages: &[Breakage]) -> Result<bool
 fn row(line: &str) -> Option<(&str, &str)> {
     let mut columns = line.strip_prefix("| `")?.split("` | ");
     Some((columns.next()?, columns.next()?.strip_prefix('`')?))
+}
+
+/// Where in the text, in which the line begins at `start`, something strong stands.
+fn strong(line: &str, start: usize) -> Vec<Range<usize>> {
+    let found = STRONG.iter().flat_map(|strong| line.match_indices(strong));
+    found
+        .map(|(at, strong)| start + at..start + at + strong.len())
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! An axum service whose handlers share one pile for a slow upstream, and a load loop against it.
 //!
 //! ```text
-//! cargo run --release --example axum --features tokio
+//! cargo run --release --example axum
 //! ```
 //!
 //! Three things run in this process, on one tokio runtime, and speak HTTP over loopback: an
@@ -23,9 +23,6 @@
 //! connections, and the time from request to answer. Then a line for each thing that should hold,
 //! with PASS or FAIL; if one fails the exit code is 1. The only bound on a time is a loose one: with
 //! the pile 99 of 100 answers come in less than the upstream takes for one.
-
-// The library supports older compilers than this example, which is built with the newest.
-#![allow(clippy::incompatible_msrv)]
 
 use std::error::Error as StdError;
 use std::io;

@@ -24,9 +24,6 @@
 //! each other by channels. Only moka's time to idle runs by the real clock, which takes three
 //! seconds.
 
-// The library supports older compilers than this example, which is built with the newest.
-#![allow(clippy::incompatible_msrv)]
-
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic;
