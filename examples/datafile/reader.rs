@@ -60,7 +60,7 @@ pub(crate) fn run(store: &Store, reader: u64, end: Instant) -> Result<Tally> {
         let data = store.data()?;
         let answered = Instant::now();
         let generation = data.generation as usize;
-        if data.origin() == Origin::CreatedHere {
+        if Guard::origin(&data) == Origin::CreatedHere {
             tally.writer_wait = tally.writer_wait.max(data.waited);
             // Not when the time was up: nobody else may have been there to read meanwhile.
             if answered < end {
@@ -69,7 +69,7 @@ pub(crate) fn run(store: &Store, reader: u64, end: Instant) -> Result<Tally> {
         } else {
             tally.reader_wait = tally.reader_wait.max(answered - asked);
         }
-        if data.origin() == Origin::Stale {
+        if Guard::origin(&data) == Origin::Stale {
             tally.count_stale(generation, 1);
         }
 

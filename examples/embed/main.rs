@@ -201,7 +201,7 @@ fn settle(attempt: Attempt<'_, Page, dogpile::Lease<'_, Page>>) -> Result<Option
         },
         _ => return Ok(None),
     };
-    let origin = guard.origin();
+    let origin = Guard::origin(&guard);
     let page = guard.into();
     Ok(Some(Answer { page, origin }))
 }

@@ -36,7 +36,10 @@ impl Reader<'_> {
                 })
             },
         );
-        (page.map(|page| (*page, page.origin())), gets.get())
+        (
+            page.map(|page| (*page, Acquired::origin(&page))),
+            gets.get(),
+        )
     }
 }
 

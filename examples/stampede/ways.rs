@@ -213,13 +213,13 @@ impl OnePile {
             self.source.fetch()
         });
         let keys = answer.map_err(|_: Error<minreq::Error>| NoKeys)?;
-        let how = match keys.origin() {
+        let how = match Guard::origin(&keys) {
             Origin::Fresh => How::Fresh,
             Origin::Stale => How::Old,
             Origin::CreatedByAnother => How::Waited,
             _ => How::Fetched,
         };
-        if keys.origin() == Origin::CreatedHere {
+        if Guard::origin(&keys) == Origin::CreatedHere {
             self.created_here.fetch_add(1, Ordering::SeqCst);
         }
         Ok((keys, how))
@@ -239,8 +239,8 @@ impl Way for OnePile {
     fn newer_than(&self, seen: &Guard<'_, KeySet>) -> Result<(Guard<'_, KeySet>, How), NoKeys> {
         // Keys past their time are being fetched anew already, by a request young enough to judge
         // by; to expire them as well would have that one done over.
-        if seen.age() <= TTL {
-            self.pile.expire_if(seen);
+        if Guard::age(seen) <= TTL {
+            self.pile.expire_if(Guard::seen(seen));
         }
         self.take(Accept::NewerThan(Guard::seen(seen)))
     }

@@ -10,7 +10,7 @@ use crate::answer::{
 use crate::call::acquire::Acquiring;
 use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, no_look_up};
-use crate::call::way::{Kept, Report, Role, Way, dropped_unrun};
+use crate::call::way::{Found, Kept, NewerThan, Report, Role, Way, dropped_unrun};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::{Executor, Job};
@@ -280,8 +280,8 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let call = self.accept(Accept::New);
-        let crate::call::way::Found::Lease(lease) = call.attempt_locked(&mut Default::default())
-        else {
+        let mut newer_than = NewerThan::UNKNOWN;
+        let Found::Lease(lease) = call.attempt_locked(&mut newer_than) else {
             return Ok(false);
         };
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };

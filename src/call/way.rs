@@ -84,17 +84,27 @@ pub(crate) enum Found<'a, T, A> {
     Busy(Arc<Waiters<T>>),
 }
 
-/// The number that a value must exceed to be an answer, once it is known.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct NewerThan(Option<u64>);
+/// The number that a value must exceed to be an answer, once it is known. (In one word, since a task
+/// that waits holds it.)
+#[derive(Clone, Copy)]
+pub(crate) struct NewerThan(u64);
 
 impl NewerThan {
+    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
+
+    fn is_known(self) -> bool {
+        self.0 != u64::MAX
+    }
+
     pub(crate) fn fix(&mut self, number: impl FnOnce() -> u64) -> u64 {
-        *self.0.get_or_insert_with(number)
+        if !self.is_known() {
+            self.0 = number();
+        }
+        self.0
     }
 
     fn number(self) -> u64 {
-        self.0.unwrap_or(0)
+        if self.is_known() { self.0 } else { 0 }
     }
 }
 
@@ -188,7 +198,7 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
     pub(crate) fn new(caller: Caller, role: Role, takes_failures: bool, source: S) -> Self {
         Self {
             at: At::Start,
-            newer_than: NewerThan::default(),
+            newer_than: NewerThan::UNKNOWN,
             caller,
             role,
             takes_failures,
@@ -396,7 +406,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
             return Some(Step::Stop(Stop::ElectAnew));
         }
         // The first time without the lock.
-        if self.newer_than.0.is_none() {
+        if !self.newer_than.is_known() {
             if self.source.is_to_look_up(call) {
                 self.at = At::LookedUp;
                 return Some(Step::LookUp);

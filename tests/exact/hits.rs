@@ -1,9 +1,12 @@
 //! The kinds of hits, and a pile for each.
 
+use std::future::{pending, ready};
 use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup};
+use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup, SyncReaderDogpile};
 
 /// A way to be given a value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,10 +26,23 @@ pub(crate) enum Kind {
     Acquire,
     /// Eight guards at once, as many as are to be had for so little.
     Nested,
+    /// By a task.
+    Task,
+    TaskTry,
+    TaskCall,
+    TaskAcquire,
+    /// By a reader.
+    Read,
+    ReadTry,
+    ReadPeek,
+    ReadAcquire,
+    /// By a task that is a reader.
+    ReadTask,
+    ReadTaskTry,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 9] = [
+    pub(crate) const ALL: [Kind; 19] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
@@ -36,10 +52,38 @@ impl Kind {
         Kind::MaxAge,
         Kind::Acquire,
         Kind::Nested,
+        Kind::Task,
+        Kind::TaskTry,
+        Kind::TaskCall,
+        Kind::TaskAcquire,
+        Kind::Read,
+        Kind::ReadTry,
+        Kind::ReadPeek,
+        Kind::ReadAcquire,
+        Kind::ReadTask,
+        Kind::ReadTaskTry,
     ];
+
+    /// Whether it is one of a plain pile.
+    pub(crate) fn is_plain(self) -> bool {
+        !matches!(
+            self,
+            Kind::Read
+                | Kind::ReadTry
+                | Kind::ReadPeek
+                | Kind::ReadAcquire
+                | Kind::ReadTask
+                | Kind::ReadTaskTry
+        )
+    }
 
     /// That many of them, after one to warm up. What is done with it is up to `around`.
     pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
+        if !self.is_plain() {
+            let pile = SyncReaderDogpile::with_value(Duration::MAX, 7_u32);
+            self.reads(&pile, 1);
+            return around(&|| self.reads(&pile, hits));
+        }
         self.run_on(&Dogpile::with_value(Duration::MAX, 7_u32), hits, around);
     }
 
@@ -79,7 +123,71 @@ impl Kind {
                 assert_eq!(got.ok().map(|got| got.number()), Some(7));
             }),
             Kind::Nested => repeat(hits, || nested(pile, 8)),
+            Kind::Task => repeat(hits, || {
+                let guard = at_once(black_box(pile).get_or_create_async(pending));
+                black_box(guard.number());
+            }),
+            Kind::TaskTry => repeat(hits, || {
+                let hit = pile.get_or_try_create_async(pending::<Result<T, NotToBeCreated>>);
+                show(at_once(hit).ok());
+            }),
+            Kind::TaskCall => repeat(hits, || {
+                let call = pile.call().max_age(Duration::from_secs(3600));
+                let hit = call.get_or_try_create_async(pending::<Result<T, NotToBeCreated>>);
+                show(at_once(hit).ok());
+            }),
+            Kind::TaskAcquire => repeat(hits, || {
+                let get = || ready(Ok(Lookup::Here(T::from(black_box(7)))));
+                let hit = pile.acquire_async(pending::<Result<T, NotToBeCreated>>, get);
+                assert_eq!(at_once(hit).ok().map(|got| got.number()), Some(7));
+            }),
+            _ => unreachable!("it is not one of a plain pile"),
         }
+    }
+
+    #[inline(never)]
+    fn reads<T: Number>(self, pile: &SyncReaderDogpile<T>, hits: u32) {
+        match self {
+            Kind::Read => repeat(hits, || {
+                let guard = black_box(pile).get_or_create(|| unreachable!());
+                black_box(guard.number());
+            }),
+            Kind::ReadTry => repeat(hits, || {
+                let guard = pile.get_or_try_create(|| Err(NotToBeCreated)).ok();
+                assert_eq!(guard.map(|guard| black_box(&*guard).number()), Some(7));
+            }),
+            Kind::ReadPeek => repeat(hits, || {
+                assert_eq!(
+                    pile.peek().map(|guard| black_box(&*guard).number()),
+                    Some(7)
+                );
+            }),
+            Kind::ReadAcquire => repeat(hits, || {
+                let get = || Ok(Lookup::Here(T::from(black_box(7))));
+                let got = pile.acquire(|| Err(NotToBeCreated), get);
+                assert_eq!(got.ok().map(|got| got.number()), Some(7));
+            }),
+            Kind::ReadTask => repeat(hits, || {
+                let guard = at_once(black_box(pile).get_or_create_async(pending));
+                black_box(guard.number());
+            }),
+            Kind::ReadTaskTry => repeat(hits, || {
+                let hit = pile.get_or_try_create_async(pending::<Result<T, NotToBeCreated>>);
+                let guard = at_once(hit).ok();
+                assert_eq!(guard.map(|guard| black_box(&*guard).number()), Some(7));
+            }),
+            _ => unreachable!("it is one of a plain pile"),
+        }
+    }
+}
+
+/// What a future answers to its first poll.
+#[inline(always)]
+fn at_once<F: Future>(future: F) -> F::Output {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("it is there"),
     }
 }
 

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dogpile::Dogpile;
+use dogpile::{Dogpile, Guard};
 
 use crate::allocation::{PAGE, last_pages};
 use crate::hits::{Kind, Number};
@@ -102,7 +102,7 @@ fn none_by_a_hit() {
     assert!(ends_without_writing_to(&globals, || ()));
     assert!(!ends_without_writing_to(&globals, || GLOBAL.store(1, Ordering::Relaxed)));
 
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_plain()) {
         let pile = Dogpile::with_value(Duration::MAX, Paged(7));
         let value = last_pages();
         let pile = Box::new(Paged(pile));
@@ -112,7 +112,7 @@ fn none_by_a_hit() {
         assert!(of_value.contains(&(std::ptr::from_ref(&*pile.0.peek().unwrap()) as usize)));
         // What is counted is noticed there.
         assert!(!ends_without_writing_to(&places[1..], || drop(
-            pile.0.peek().unwrap().to_owned()
+            Guard::to_owned(&pile.0.peek().unwrap())
         )));
         kind.run_on(&pile.0, HITS, |hits| {
             assert!(ends_without_writing_to(&places, hits), "{kind:?}");

@@ -270,7 +270,7 @@ impl<'a, 'p> Caller<'a, 'p> {
             14 => {
                 let seen = pile.peek()?;
                 if number.is_multiple_of(2) {
-                    pile.expire_if(&seen);
+                    pile.expire_if(Guard::seen(&seen));
                 } else {
                     pile.invalidate_if(&seen);
                 }
@@ -329,7 +329,7 @@ impl<'a, 'p> Caller<'a, 'p> {
             2 => {
                 let mut handles = self.parcels.handles.lock();
                 let at = self.random.below(32) as usize;
-                let handle = guard.to_owned();
+                let handle = Guard::to_owned(&guard);
                 let old = match handles.get_mut(at) {
                     Some(old) => Some(std::mem::replace(old, handle)),
                     None => {
