@@ -49,7 +49,7 @@ fn creating_pile() -> &'static Dogpile<Value> {
             }
         }
         let guard = pile.get_or_create(creator);
-        assert_eq!(guard.origin(), Origin::Stale);
+        assert_eq!(Guard::origin(&guard), Origin::Stale);
         return pile;
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn hits() -> Vec<Row> {
     rows.push(Row::new("... to_owned", {
         let pile = pile();
         move || {
-            black_box(pile.get_or_create(creator).to_owned().first());
+            black_box(Guard::to_owned(&pile.get_or_create(creator)).first());
         }
     }));
     rows.push(Row::new("Dogpile get_or_try_create", {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dogpile::Origin;
+use dogpile::{Guard, Origin};
 
 use crate::Result;
 use crate::records::{self, entry};

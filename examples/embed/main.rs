@@ -34,7 +34,7 @@ use std::sync::mpsc::{self, Receiver, RecvError, SyncSender, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dogpile::{Attempt, Builder, Dogpile, Lease, ManualClock, Origin, Outcome, Owned};
+use dogpile::{Attempt, Builder, Dogpile, Guard, Lease, ManualClock, Origin, Outcome, Owned};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 

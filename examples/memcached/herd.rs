@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dogpile::{Dogpile, Error, Lookup, Origin as Came};
+use dogpile::{Acquired, Dogpile, Error, Lookup, Origin as Came};
 
 use crate::client::Client;
 use crate::origin::{KEY, Origin, Page};

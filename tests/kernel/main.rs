@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use dogpile::{Dogpile, Origin};
+use dogpile::{Dogpile, Guard, Origin};
 use seccompiler::{SeccompAction, SeccompFilter};
 
 use crate::support::{Census, Counted, MINUTE, burst, bursts, within};
@@ -288,7 +288,7 @@ mod a_child_process {
             in_a_fork(|| {
                 assert_eq!((guard.number, pile.peek().unwrap().number), (0, 0));
                 assert_eq!(
-                    pile.get_or_create(|| unreachable!()).origin(),
+                    Guard::origin(&pile.get_or_create(|| unreachable!())),
                     Origin::Fresh
                 );
                 for number in 1..100 {

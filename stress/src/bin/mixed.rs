@@ -272,7 +272,7 @@ impl<'a, 'p> Caller<'a, 'p> {
                 if number.is_multiple_of(2) {
                     pile.expire_if(Guard::seen(&seen));
                 } else {
-                    pile.invalidate_if(&seen);
+                    pile.invalidate_if(Guard::seen(&seen));
                 }
                 return Some(seen);
             }
