@@ -2,7 +2,6 @@
 //! the value.
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -325,13 +324,13 @@ impl<T: PartialEq> PartialEq for Owned<T> {
 impl<T: Eq> Eq for Owned<T> {}
 
 impl<T: PartialOrd> PartialOrd for Owned<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         T::partial_cmp(self, other)
     }
 }
 
 impl<T: Ord> Ord for Owned<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         T::cmp(self, other)
     }
 }

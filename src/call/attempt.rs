@@ -95,6 +95,7 @@ impl<'a, T, A, D: Door> Busy<'a, T, A, D> {
     /// # Errors
     ///
     /// Itself, if there is none: then [wait](Busy::wait), or attempt again later.
+    #[allow(clippy::result_large_err)] // It is the same thing again, moved.
     pub fn into_stale(self) -> Result<A, Self> {
         match self.stale {
             Some(stale) => Ok(stale),
@@ -289,9 +290,12 @@ impl<'a, T, D: Door> Call<'a, T, D> {
 #[cfg(feature = "async")]
 #[must_use = "a future does nothing until it is polled"]
 pub struct Wait<'a, T, A = Guard<'a, T>, D: Door = Open> {
-    task: Task<'a, 'a, T, D::Pass, Kept, Guard<'a, T>, Call<'a, T, D, Here<'a>>>,
+    task: Waiting<'a, T, D, D::Pass>,
     answer: std::marker::PhantomData<fn() -> A>,
 }
+
+#[cfg(feature = "async")]
+type Waiting<'a, T, D, P> = Task<'a, 'a, T, P, Kept, Guard<'a, T>, Call<'a, T, D, Here<'a>>>;
 
 /// As [`Busy::wait`], for tasks.
 #[cfg(feature = "async")]

@@ -56,6 +56,7 @@ use crate::policy::Accept;
 /// ```
 #[must_use = "a call does nothing until it is made"]
 pub struct Call<'a, T, D = Open, W = Here<'a>> {
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) mode: W,
     pub(crate) site: Site<'a, T>,
     pub(crate) door: D,

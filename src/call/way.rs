@@ -69,7 +69,7 @@ pub(crate) enum Role {
     /// The call itself.
     Creates,
     /// A job that the call has started elsewhere. The call takes what it has, or waits for the job.
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    #[cfg_attr(not(feature = "async"), allow(dead_code))]
     Starts,
     /// The caller, who is given the lease. The call never waits.
     Attempts,

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 
+use crate::answer::Lookup;
 use crate::answer::{Caller, Door, Entry, Opening, Sealed};
+use crate::call::Attempt;
 use crate::call::Call;
+use crate::error::Error;
+use crate::executor;
+use crate::pile::Dogpile;
+use crate::policy::Accept;
 use crate::raw::Event;
 use crate::shim::{Arc, Mutex};
-use crate::{Accept, Dogpile, Error, Lookup, executor};
 
 /// How many may come in yet, and what is set when one has left.
 #[derive(Clone, Copy)]
@@ -76,7 +81,7 @@ fn it_has_all_forms() {
         .timer(&Never)
         .get_or_try_create_async(|| async { Ok(8) });
     assert!(block_on(task).is_err_and(timed_out));
-    assert!(matches!(call().attempt(), crate::Attempt::Busy(_)));
+    assert!(matches!(call().attempt(), Attempt::Busy(_)));
     drop(guard);
 
     assert_eq!(*call().acquire(|| Ok(8), hit).unwrap(), 9);
