@@ -7,6 +7,7 @@ use crate::answer::{Created, Creating};
 use crate::error::WriteLockError;
 use crate::pile::Dogpile;
 use crate::raw::{Gate, Refusal};
+use crate::reentrancy::Identity;
 use crate::time::{Tick, Time};
 
 /// Keeps the readers of a [`SyncReaderDogpile`](crate::SyncReaderDogpile) out until it is dropped;
@@ -79,7 +80,7 @@ impl<'a, T> WriteGuard<'a, T> {
             creating.is_of(self.pile.place()),
             "WriteGuard::until_published: the creation is one of another pile"
         );
-        self.gate.leave_to(creating.fence());
+        (self.gate).leave_to(creating.fence(), Identity::of(self.pile.place().pile));
         std::mem::forget(self);
     }
 }

@@ -17,6 +17,8 @@ mod created;
 mod election;
 mod elsewhere;
 mod failure;
+#[cfg(feature = "async")]
+mod gates;
 mod guards;
 mod hazards;
 mod lease;
