@@ -26,7 +26,7 @@ use crate::call::way::{Kept, Report, Source, Step, Stop, Way};
 use crate::call::{Busy, Outcome};
 use crate::error::Error;
 use crate::executor::{Sleep, Timer};
-use crate::raw::{Event, Rest, Seat, Waiters, Waiting};
+use crate::raw::{Event, Polled, Seat, Waiters, Waiting};
 use crate::reentrancy::{Identity, is_inside};
 use crate::shim::Arc;
 use crate::time::{Tick, Time};
@@ -48,15 +48,15 @@ pub struct Wait<'a, T> {
 impl<'a, T> Wait<'a, T> {
     /// A look for the outcome.
     #[inline]
-    fn look(&mut self, deadline: Option<Tick>, waker: &Waker) -> Rest<Outcome<'a, T>> {
+    fn look(&mut self, deadline: Option<Tick>, waker: &Waker) -> Polled<Outcome<'a, T>> {
         let Site { settings, pile } = self.place;
         let Some(waiting) = &mut self.waiting else {
-            return Rest::Set(Outcome::ElectAnew);
+            return Polled::Set(Outcome::ElectAnew);
         };
         match waiting.poll_told(&settings.time, deadline, waker) {
             // At each poll: a future may be polled by one task first and by another later.
-            Rest::Asleep(_) | Rest::Over if is_inside(Identity::of(pile)) => {
-                Rest::Set(Outcome::Reentrant)
+            Polled::Asleep(_) | Polled::Over if is_inside(Identity::of(pile)) => {
+                Polled::Set(Outcome::Reentrant)
             }
             rest => rest.map(|told| {
                 Outcome::of(
@@ -77,9 +77,9 @@ impl<'a, T> Future for Wait<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<'a, T>> {
         match self.look(None, cx.waker()) {
-            Rest::Set(outcome) => Poll::Ready(outcome),
-            Rest::Over => Poll::Ready(Outcome::TimedOut),
-            Rest::Asleep(_) => Poll::Pending,
+            Polled::Set(outcome) => Poll::Ready(outcome),
+            Polled::Over => Poll::Ready(Outcome::TimedOut),
+            Polled::Asleep(_) => Poll::Pending,
         }
     }
 }
@@ -137,14 +137,14 @@ impl<'a> Limit<'a> {
     fn poll_within<O>(
         this: Option<&mut Self>,
         cx: &mut Context<'_>,
-        mut look: impl FnMut(Option<Tick>, &Waker) -> Rest<O>,
+        mut look: impl FnMut(Option<Tick>, &Waker) -> Polled<O>,
     ) -> Poll<Result<Option<O>, NoTimer>> {
         match this {
             Some(limit) => limit.poll(cx, look),
             None => match look(None, cx.waker()) {
-                Rest::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
-                Rest::Over => Poll::Ready(Ok(None)),
-                Rest::Asleep(_) => Poll::Pending,
+                Polled::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
+                Polled::Over => Poll::Ready(Ok(None)),
+                Polled::Asleep(_) => Poll::Pending,
             },
         }
     }
@@ -153,14 +153,14 @@ impl<'a> Limit<'a> {
     fn poll<O>(
         &mut self,
         cx: &mut Context<'_>,
-        mut look: impl FnMut(Option<Tick>, &Waker) -> Rest<O>,
+        mut look: impl FnMut(Option<Tick>, &Waker) -> Polled<O>,
     ) -> Poll<Result<Option<O>, NoTimer>> {
         loop {
             let rest = match look(self.deadline, cx.waker()) {
-                Rest::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
-                Rest::Over => return Poll::Ready(Ok(None)),
-                Rest::Asleep(None) => return Poll::Pending,
-                Rest::Asleep(Some(rest)) => rest,
+                Polled::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
+                Polled::Over => return Poll::Ready(Ok(None)),
+                Polled::Asleep(None) => return Poll::Pending,
+                Polled::Asleep(Some(rest)) => rest,
             };
             let Some(timer) = self.timer else {
                 return Poll::Ready(Err(NoTimer));
@@ -216,10 +216,10 @@ impl<'c, 'a, T, P, S, F, C> Task<'c, 'a, T, P, S, F, C> {
             if let Some(event) = self.way.event() {
                 let (way, seat) = (&self.way, &mut self.seat);
                 let look = |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
-                    Rest::Set(()) => Rest::Set(Ok(())),
+                    Polled::Set(()) => Polled::Set(Ok(())),
                     rest => match way.may_wait(&call) {
                         Ok(()) => rest.map(Ok),
-                        Err(stop) => Rest::Set(Err(stop)),
+                        Err(stop) => Polled::Set(Err(stop)),
                     },
                 };
                 match Limit::poll_within(self.limit.as_deref_mut(), cx, look) {

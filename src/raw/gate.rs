@@ -211,31 +211,7 @@ impl Gate {
         self.state.lock().is_closed_by(Some(current_thread()))
     }
 
-    /// Goes in, as soon as it is open.
-    pub(crate) fn enter(
-        &self,
-        time: &Time,
-        deadline: Option<Tick>,
-    ) -> Result<Reading<'_>, Refusal> {
-        loop {
-            if let Some(reading) = self.try_enter() {
-                return Ok(reading);
-            }
-            if self.is_closed_by_me() {
-                return Err(Refusal::IsWriter);
-            }
-            self.wait_for_opening(time, deadline)?;
-        }
-    }
-
-    fn wait_for_opening(&self, time: &Time, deadline: Option<Tick>) -> Result<(), Refusal> {
-        match self.opening() {
-            Some(opening) if !opening.wait(time, deadline) => Err(Refusal::TimedOut),
-            _ => Ok(()),
-        }
-    }
-
-    /// What is set when the gate opens; nothing if it is open.
+    /// What is set when the gate opens. None if the gate is open.
     pub(crate) fn opening(&self) -> Option<Arc<Event>> {
         self.state.lock().opening.clone()
     }
@@ -383,7 +359,8 @@ impl<'a> Closing<'a> {
                 return Ok(Some(opening));
             }
             self.has_shut = true;
-            if !barrier::heavy() {
+            // The gate has no mark by which a reader is known to be fenced.
+            if !barrier::heavy(false) {
                 return Err(Refusal::NoBarrier);
             }
         }

@@ -21,7 +21,7 @@ pub(crate) use self::wait::{Ending, Event, Waiters};
 #[cfg(feature = "async")]
 pub(crate) use self::{
     gate::Closing,
-    wait::{Rest, Seat, Waiting},
+    wait::{Polled, Seat, Waiting},
 };
 
 use self::state::State;

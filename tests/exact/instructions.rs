@@ -193,7 +193,7 @@ impl Count {
     /// The locked ones among those that hits execute, be it one hit in ten.
     fn locked<'a>(&self, code: &HashMap<u64, &'a str>) -> Vec<&'a str> {
         let program = env::current_exe().unwrap();
-        let often = self.0.iter().filter(|(_, &count)| count >= MANY / 10);
+        let often = self.0.iter().filter(|&(_, &count)| count >= MANY / 10);
         let ours = often.filter(|((object, _), _)| Path::new(object) == program);
         let ours: Vec<_> = ours.map(|((_, address), _)| code[address]).collect();
         assert!(ours.len() > 3, "nothing was counted");

@@ -13,6 +13,8 @@ mod asynchronous;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod background;
 mod bad_input;
+#[cfg(feature = "async")]
+mod clocks;
 mod created;
 mod election;
 mod elsewhere;

@@ -11,6 +11,6 @@ pub(crate) use self::event::Event;
 pub(crate) use self::waiters::{Ending, Waiters};
 #[cfg(feature = "async")]
 pub(crate) use self::{
-    event::Rest,
+    event::Polled,
     task_wait::{Seat, Waiting},
 };

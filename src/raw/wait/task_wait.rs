@@ -2,9 +2,9 @@
 
 use std::task::Waker;
 
-use crate::raw::wait::event::{Event, Rest};
+use crate::raw::wait::event::{Event, Polled};
 use crate::raw::wait::waiters::{Ending, Waiters};
-use crate::raw::wait::wakers::Place;
+use crate::raw::wait::wakers::WakerKey;
 use crate::shim::Arc;
 use crate::time::{Tick, Time};
 
@@ -29,7 +29,7 @@ impl<T> Awaited for Arc<Waiters<T>> {
 /// A task that waits; its place among those who wait is given back by dropping this.
 pub(crate) struct Waiting<A: Awaited> {
     awaited: A,
-    place: Option<Place>,
+    place: Option<WakerKey>,
 }
 
 impl<A: Awaited> Waiting<A> {
@@ -41,11 +41,16 @@ impl<A: Awaited> Waiting<A> {
     }
 
     /// Looks for the end, and has the task woken when it is there or the clock is moved.
-    pub(crate) fn poll(&mut self, time: &Time, deadline: Option<Tick>, waker: &Waker) -> Rest<()> {
+    pub(crate) fn poll(
+        &mut self,
+        time: &Time,
+        deadline: Option<Tick>,
+        waker: &Waker,
+    ) -> Polled<()> {
         let end = self.awaited.end();
         if end.is_set() {
             self.place = None; // Nobody's any more.
-            return Rest::Set(());
+            return Polled::Set(());
         }
         end.poll(&mut self.place, time, deadline, waker)
     }
@@ -63,7 +68,7 @@ impl<T> Waiting<Arc<Waiters<T>>> {
         time: &Time,
         deadline: Option<Tick>,
         waker: &Waker,
-    ) -> Rest<Ending<T>> {
+    ) -> Polled<Ending<T>> {
         self.poll(time, deadline, waker).map(|()| {
             // SAFETY: the event was just seen set.
             let told = unsafe { self.awaited.told() };
@@ -82,7 +87,7 @@ impl<A: Awaited> Drop for Waiting<A> {
 
 /// A task's seat among those who wait for an event. To be left, unless the event is set.
 #[derive(Default)]
-pub(crate) struct Seat(Option<Place>);
+pub(crate) struct Seat(Option<WakerKey>);
 
 impl Seat {
     /// Looks for the end, and has the task woken when it is there or the clock is moved.
@@ -92,9 +97,9 @@ impl Seat {
         time: &Time,
         deadline: Option<Tick>,
         waker: &Waker,
-    ) -> Rest<()> {
+    ) -> Polled<()> {
         let rest = end.poll(&mut self.0, time, deadline, waker);
-        if let Rest::Set(()) = rest {
+        if let Polled::Set(()) = rest {
             self.0 = None; // Nobody's any more.
         }
         rest
