@@ -140,6 +140,13 @@
 //! `--cfg dogpile_loom` or `--cfg dogpile_shuttle`.
 #![warn(missing_docs)]
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!(
+    "dogpile needs 64-bit atomics, which this target does not have: its values and leases are numbered \
+     by counters that must never wrap around. Build for a target that has them, such as the ARMv7 \
+     one instead of the ARMv5 one, or x86-64"
+);
+
 mod answer;
 mod call;
 mod compile_fail;

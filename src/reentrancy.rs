@@ -16,7 +16,17 @@ use crate::shim::{Ran, run};
 thread_local! {
     // LOOM: its `thread_local!` knows no const initialisers.
     #[allow(clippy::missing_const_for_thread_local)]
-    static INSIDE: RefCell<Vec<usize>> = RefCell::new(Vec::new());
+    static INSIDE: RefCell<Vec<(Identity, Form)>> = RefCell::new(Vec::new());
+}
+
+/// How the thread runs a creator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As a closure, to its end.
+    Closure,
+    /// As a future, of which this is one poll.
+    #[cfg(feature = "async")]
+    Poll,
 }
 
 /// A pile, for the time it stays where it is.
@@ -33,11 +43,21 @@ impl Identity {
 pub(crate) struct Inside(Identity);
 
 impl Inside {
+    /// For the length of a creator that is a closure.
     pub(crate) fn enter(pile: Identity) -> Self {
+        Self::enter_as(pile, Form::Closure)
+    }
+
+    fn enter_as(pile: Identity, form: Form) -> Self {
         // Where the thread is past its thread-locals nothing is recorded, and a nested call waits
         // as any other.
-        let _ = with(|inside| inside.push(pile.0));
+        let _ = with(|inside| inside.push((pile, form)));
         Inside(pile)
+    }
+
+    #[cfg(feature = "async")]
+    fn enter_poll(pile: Identity) -> Self {
+        Self::enter_as(pile, Form::Poll)
     }
 }
 
@@ -54,7 +74,7 @@ pub(crate) fn inside<F: Future>(
         // dropped, left.
         let _leave = Inside(pile);
         let mut future = pin!({
-            let _inside = Inside::enter(pile);
+            let _inside = Inside::enter_poll(pile);
             match run(create) {
                 Ok(future) => future,
                 Err(panic) => return Err(panic),
@@ -62,7 +82,7 @@ pub(crate) fn inside<F: Future>(
         });
         let _enter = EnterOnDrop(pile);
         poll_fn(|cx| {
-            let _inside = Inside::enter(pile);
+            let _inside = Inside::enter_poll(pile);
             match run(|| future.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -79,14 +99,14 @@ struct EnterOnDrop(Identity);
 #[cfg(feature = "async")]
 impl Drop for EnterOnDrop {
     fn drop(&mut self) {
-        std::mem::forget(Inside::enter(self.0));
+        std::mem::forget(Inside::enter_poll(self.0));
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
         let _ = with(|inside| {
-            if let Some(at) = inside.iter().rposition(|&pile| pile == self.0.0) {
+            if let Some(at) = inside.iter().rposition(|&(pile, _)| pile == self.0) {
                 inside.remove(at);
             }
         });
@@ -95,9 +115,15 @@ impl Drop for Inside {
 
 /// Whether the current thread is inside the creator of this pile.
 pub(crate) fn is_inside(pile: Identity) -> bool {
-    with(|inside| inside.contains(&pile.0)).unwrap_or(false)
+    with(|inside| inside.iter().any(|&(of, _)| of == pile)).unwrap_or(false)
 }
 
-fn with<R>(f: impl FnOnce(&mut Vec<usize>) -> R) -> Option<R> {
+/// Whether the current thread runs the creator of this pile as a closure: then it is the thread on
+/// which that creation ends.
+pub(crate) fn runs_closure_of(pile: Identity) -> bool {
+    with(|inside| inside.contains(&(pile, Form::Closure))).unwrap_or(false)
+}
+
+fn with<R>(f: impl FnOnce(&mut Vec<(Identity, Form)>) -> R) -> Option<R> {
     INSIDE.try_with(|inside| f(&mut inside.borrow_mut())).ok()
 }

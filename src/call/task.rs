@@ -16,7 +16,7 @@ use crate::call::way::{Kept, Report, Role, Source, Step, Stop, Way};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::{Sleep, Timer};
-use crate::raw::{Event, Rest, Seat};
+use crate::raw::{Event, Polled, Seat};
 use crate::shim::{Arc, Mutex};
 use crate::time::{Tick, Time};
 
@@ -77,14 +77,14 @@ impl<'t> Limit<'t> {
     fn poll<O>(
         &mut self,
         cx: &mut Context<'_>,
-        mut look: impl FnMut(Option<Tick>, &Waker) -> Rest<O>,
+        mut look: impl FnMut(Option<Tick>, &Waker) -> Polled<O>,
     ) -> Poll<Result<Option<O>, NoTimer>> {
         loop {
             let rest = match look(self.deadline, cx.waker()) {
-                Rest::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
-                Rest::Over => return Poll::Ready(Ok(None)),
-                Rest::Asleep(None) => return Poll::Pending,
-                Rest::Asleep(Some(rest)) => rest,
+                Polled::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
+                Polled::Over => return Poll::Ready(Ok(None)),
+                Polled::Asleep(None) => return Poll::Pending,
+                Polled::Asleep(Some(rest)) => rest,
             };
             let Some(timer) = self.timer else {
                 return Poll::Ready(Err(NoTimer));
@@ -161,17 +161,17 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                 let (way, seat) = (&self.way, &mut self.seat);
                 let mut look =
                     |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
-                        Rest::Set(()) => Rest::Set(Ok(())),
+                        Polled::Set(()) => Polled::Set(Ok(())),
                         rest => match way.may_wait(&call) {
                             Ok(()) => rest.map(Ok),
-                            Err(stop) => Rest::Set(Err(stop)),
+                            Err(stop) => Polled::Set(Err(stop)),
                         },
                     };
                 let looked = match &mut self.limit {
                     Some(limit) => limit.poll(cx, look),
                     None => match look(None, cx.waker()) {
-                        Rest::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
-                        Rest::Over | Rest::Asleep(_) => Poll::Pending,
+                        Polled::Set(outcome) => Poll::Ready(Ok(Some(outcome))),
+                        Polled::Over | Polled::Asleep(_) => Poll::Pending,
                     },
                 };
                 let stop = match looked {

@@ -13,6 +13,7 @@ use crate::pile::Dogpile;
 #[cfg(feature = "async")]
 use crate::raw::Closing;
 use crate::raw::{Gate, Refusal};
+use crate::reentrancy::Identity;
 use crate::time::{Tick, Time};
 
 /// Keeps the readers of a [`SyncReaderDogpile`](crate::SyncReaderDogpile) out until it is dropped;
@@ -112,7 +113,7 @@ impl<'a, T> WriteGuard<'a, T> {
             creating.is_of(self.pile.site().pile),
             "WriteGuard::until_published: the creation is one of another pile"
         );
-        self.gate.leave_to(creating.fence());
+        (self.gate).leave_to(creating.fence(), Identity::of(self.pile.site().pile));
         std::mem::forget(self);
     }
 }

@@ -1,20 +1,35 @@
-//! A gate that readers pass without a trace for others, and that a writer can close, and wait until
-//! nobody is inside.
+//! A gate: readers pass it without a write that other threads see, and a writer can close it and wait
+//! until no reader is inside.
 //!
-//! A reader shows the number of the gate in a slot of its own thread, passes the light half of the
-//! [barrier](super::barrier), and looks whether the gate is closed. A writer closes it, passes the
-//! heavy half, and looks at all slots. Of the two at least one sees the other: the reader turns back
-//! and waits for the opening, or the writer waits for the reader to leave. A reader that leaves
-//! clears its slot, passes the light half and looks again, so that a writer who waits is woken.
-//! (Where the kernel has no membarrier(2), each pass costs two fences.)
+//! A **reader** shows the number of the gate in a slot of its own thread. Then it passes the light
+//! half of the [barrier](super::value::barrier) and looks whether the gate is closed. A **writer**
+//! closes the gate, passes the heavy half, and looks at all slots. At least one of the two sees the
+//! other: either the reader turns back and waits for the opening, or the writer waits for the reader.
+//! A reader that leaves clears its slot, passes the light half and looks at the gate again, so that it
+//! wakes a waiting writer. (Without membarrier(2) a pass costs two fences.)
 //!
-//! The slots also tell whether the calling thread is inside itself. A thread that has none to spare
-//! is counted at the gate, and is not told apart.
+//! The slots also tell whether the calling thread is inside. A reader whose thread has no free slot is
+//! counted at the gate instead. The gate cannot tell whose such a reader is.
+//!
+//! # A gate that is left to a creation
+//!
+//! A creator that is the writer may leave the gate closed until its creation ends. From then on the
+//! closed gate belongs to the creation, and no longer to the thread that closed it: that may be a
+//! thread of a pool, whose next job has nothing to do with the creation. There are two exceptions,
+//! for code that the creation waits for: a thread that runs the creator as a closure runs it to the
+//! end of the creation, and so it stays the writer; and a thread that polls the creator's future
+//! counts as the writer for as long as that poll lasts.
+//!
+//! A creation may be over when a writer leaves the gate to it: a caller was cancelled while its
+//! creator worked on another thread. Its end has been told by then and is not told again. So the gate
+//! remembers the highest fence of which it was told the end, and opens at once. The highest one is
+//! enough. The leases of a pile follow each other, so all lower ones are over as well.
 
 use crate::raw::value::{Slot, barrier, registry};
 use crate::raw::wait::Event;
+use crate::reentrancy::{Identity, is_inside, runs_closure_of};
 use crate::shim::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::shim::{Arc, Mutex, ThreadId, current_thread};
+use crate::shim::{Arc, Mutex, MutexGuard, ThreadId, current_thread};
 use crate::time::{Tick, Time};
 
 /// Where readers go in and out, and a writer keeps them out.
@@ -30,20 +45,40 @@ pub(crate) struct Gate {
 }
 
 struct State {
-    /// Set when the gate opens; there while it is closed.
+    /// Set when the gate opens. There is one while the gate is closed.
     opening: Option<Arc<Event>>,
-    /// Set when a reader leaves; there while a writer waits for that.
+    /// Set when a reader leaves. There is one while a writer waits for that.
     leaving: Option<Arc<Event>>,
-    /// The thread that closed it; nobody, if a task did.
+    /// The thread that counts as the writer. None if a task is the writer, or a creation to which the
+    /// gate was left.
     writer: Option<ThreadId>,
-    /// Whether that one is inside, and no reader is.
+    /// Whether the writer is inside, so that no reader is.
     writer_inside: bool,
-    /// Whether a reader came in again since the writer began to look.
+    /// Whether a reader went in again since the writer began to look at the slots.
     entered_again: bool,
-    /// The fence of the lease whose end opens it; zero if the writer does.
-    lease: u64,
+    /// The creation whose end opens the gate. None if the writer opens it.
+    left_to: Option<Creation>,
+    /// The highest fence among the leases that have ended.
+    ended: u64,
     /// How many writers have gone in.
     writers: u64,
+}
+
+/// A creation that may keep the gate closed.
+#[derive(Clone, Copy)]
+struct Creation {
+    fence: u64,
+    pile: Identity,
+}
+
+impl State {
+    /// Whether the opening waits for `writer`, which is the calling thread or the task that it runs.
+    fn is_closed_by(&self, writer: Option<ThreadId>) -> bool {
+        (writer.is_some() && self.writer == writer)
+            || self
+                .left_to
+                .is_some_and(|creation| is_inside(creation.pile))
+    }
 }
 
 /// Why a writer does not get in.
@@ -76,7 +111,8 @@ impl Gate {
                     writer: None,
                     writer_inside: false,
                     entered_again: false,
-                    lease: 0,
+                    left_to: None,
+                    ended: 0,
                     writers: 0,
                 }),
             }
@@ -169,12 +205,13 @@ impl Gate {
         registry::own_gate_slots(self.number() as *const ()) > 0
     }
 
-    /// Whether the thread is inside as the writer, or about to be.
+    /// Whether the calling thread is the writer, inside or on its way in. If so, waiting for the
+    /// opening would be waiting for itself.
     pub(crate) fn is_closed_by_me(&self) -> bool {
-        self.state.lock().writer == Some(current_thread())
+        self.state.lock().is_closed_by(Some(current_thread()))
     }
 
-    /// What is set when the gate opens; nothing if it is open.
+    /// What is set when the gate opens. None if the gate is open.
     pub(crate) fn opening(&self) -> Option<Arc<Event>> {
         self.state.lock().opening.clone()
     }
@@ -216,7 +253,7 @@ impl Gate {
     fn shut(&self, writer: Option<ThreadId>) -> Result<Option<Arc<Event>>, Refusal> {
         let mut state = self.state.lock();
         if let Some(opening) = &state.opening {
-            return if writer.is_some() && state.writer == writer {
+            return if state.is_closed_by(writer) {
                 Err(Refusal::IsWriter)
             } else {
                 Ok(Some(Arc::clone(opening)))
@@ -231,13 +268,17 @@ impl Gate {
 
     /// Lets everybody in again.
     pub(crate) fn open(&self) {
-        let mut state = self.state.lock();
+        self.open_locked(self.state.lock());
+    }
+
+    fn open_locked(&self, mut state: MutexGuard<'_, State>) {
         let opening = state.opening.take();
         state.leaving = None;
         state.writer = None;
         state.writer_inside = false;
-        state.lease = 0;
-        // ORDERING: pairs with the acquire in `try_enter`.
+        state.left_to = None;
+        // ORDERING: pairs with the acquire in `try_enter`: a reader that sees the gate open sees what
+        // the writer did.
         self.closed.store(false, Ordering::Release);
         drop(state);
         if let Some(opening) = opening {
@@ -245,21 +286,37 @@ impl Gate {
         }
     }
 
-    /// How many writers have gone in so far.
+    /// Leaves the gate closed until the lease with this fence ends, or opens it if that lease has
+    /// ended already. The caller is the writer, and is not to call [`open`](Gate::open) after this.
+    pub(crate) fn leave_to(&self, fence: u64, pile: Identity) {
+        let mut state = self.state.lock();
+        if fence <= state.ended {
+            return self.open_locked(state);
+        }
+        state.left_to = Some(Creation { fence, pile });
+        if !runs_closure_of(pile) {
+            state.writer = None;
+        }
+    }
+
+    /// Notes that the lease with this fence has ended, and opens the gate if it was left to that
+    /// lease. To be told of each lease whose creator can be the writer, however the lease ends. It is
+    /// told of a lease that was taken over when that happens.
+    pub(crate) fn end_of(&self, fence: u64) {
+        let mut state = self.state.lock();
+        state.ended = state.ended.max(fence);
+        // A lower fence is over too.
+        if (state.left_to).is_some_and(|creation| creation.fence <= state.ended) {
+            self.open_locked(state);
+        }
+    }
+
+    /// How many writers have gone in since the gate was made. If it is the same at two times, nobody
+    /// was the writer in between, unless one was inside at the first.
+    // For the caller who decides whether a superseded value may still be shown.
+    #[allow(dead_code)]
     pub(crate) fn writers(&self) -> u64 {
         self.state.lock().writers
-    }
-
-    /// Keeps it closed until the end of a lease.
-    pub(crate) fn leave_to(&self, lease: u64) {
-        self.state.lock().lease = lease;
-    }
-
-    /// Opens it if it was left to the lease with this fence.
-    pub(crate) fn end_of(&self, lease: u64) {
-        if lease != 0 && self.state.lock().lease == lease {
-            self.open();
-        }
     }
 
     /// Whether anybody is inside as a reader. Behind the heavy half of the barrier.
@@ -302,7 +359,8 @@ impl<'a> Closing<'a> {
                 return Ok(Some(opening));
             }
             self.has_shut = true;
-            if !barrier::heavy() {
+            // The gate has no mark by which a reader is known to be fenced.
+            if !barrier::heavy(false) {
                 return Err(Refusal::NoBarrier);
             }
         }

@@ -20,7 +20,7 @@ pub(crate) use self::wait::{Ending, Event, Waiters, Writers};
 #[cfg(feature = "async")]
 pub(crate) use self::{
     gate::Closing,
-    wait::{Rest, Seat},
+    wait::{Polled, Seat},
 };
 
 use self::state::State;

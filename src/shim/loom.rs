@@ -109,6 +109,26 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
+// LOOM: a thread may end when the statics of its execution are gone already.
+macro_rules! lasting_static {
+    ($(#[$attr:meta])* fn $name:ident() -> $type:ty { $init:expr }) => {
+        $(#[$attr])*
+        fn $name() -> crate::shim::Lasting<$type> {
+            crate::shim::statics! {
+                static IT: crate::shim::Lasting<$type> = crate::shim::Arc::new($init);
+            }
+            crate::shim::Arc::clone(&IT)
+        }
+    };
+}
+pub(crate) use lasting_static;
+
+pub(crate) type Lasting<T> = super::Arc<T>;
+
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    Some(mutex.lock())
+}
+
 // LOOM: knows no thread-local that is there from the start.
 macro_rules! thread_local_const {
     ($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;) => {
@@ -146,11 +166,13 @@ pub(crate) mod model {
         pub(crate) barrier: Barrier,
         /// How many slots a thread has.
         pub(crate) slots: usize,
+        /// Whether the heavy half of the barrier may come to be refused.
+        pub(crate) may_be_refused: bool,
     }
 
     std::thread_local! {
         static SETTING: Cell<Setting> = const {
-            Cell::new(Setting { barrier: Barrier::Fences, slots: 1 })
+            Cell::new(Setting::DEFAULT)
         };
         /// Whether the heavy half of the barrier is refused now.
         static REFUSED: Cell<bool> = const { Cell::new(false) };
@@ -177,6 +199,12 @@ pub(crate) mod model {
     }
 
     impl Setting {
+        pub(crate) const DEFAULT: Setting = Setting {
+            barrier: Barrier::Fences,
+            slots: 1,
+            may_be_refused: false,
+        };
+
         /// For the executions to come.
         #[cfg(test)]
         pub(crate) fn apply(self) {
@@ -205,6 +233,10 @@ pub(crate) mod model {
     #[cfg(test)]
     pub(crate) fn thread() -> usize {
         THREAD.with(|thread| *thread)
+    }
+
+    pub(crate) fn may_be_refused() -> bool {
+        setting().may_be_refused
     }
 
     pub(crate) fn is_barrier_refused() -> bool {

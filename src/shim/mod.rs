@@ -16,10 +16,17 @@ mod imp;
 #[path = "real.rs"]
 mod imp;
 
+#[cfg(target_os = "linux")]
+mod estimate;
+
+#[cfg(target_os = "linux")]
+pub(crate) use self::estimate::Estimate;
 pub(crate) use self::imp::*;
 pub(crate) use std::sync::Arc;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use std::sync::OnceLock;
+/// A share in an [`Arc`] that does not keep the value alive.
+pub(crate) use std::sync::Weak as ArcWeak;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
 

@@ -46,10 +46,19 @@ pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
     }
 }
 
-/// Runs a waker, which is somebody else's code. Its panic, which the panic hook has reported,
-/// neither keeps the others from being woken nor comes over who wakes them.
-pub(crate) fn contain(wake: impl FnOnce()) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wake));
+/// Runs somebody else's code, a waker as a rule, and keeps its panic from the caller. So the caller
+/// goes on, to wake the others. The panic hook has reported the panic.
+pub(crate) fn contain(foreign: impl FnOnce()) {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let Err(payload) = catch_unwind(AssertUnwindSafe(foreign)) else {
+        return;
+    };
+    // What a panic carries is somebody else's too, and its `Drop` can panic. What that panic carries
+    // is leaked: to drop it could go on like this for ever.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
 }
 
 /// What is counted, to the last who has a share in it.
@@ -125,6 +134,33 @@ macro_rules! statics {
     };
 }
 pub(crate) use statics;
+
+/// A static that threads may still use when they end.
+macro_rules! lasting_static {
+    ($(#[$attr:meta])* fn $name:ident() -> $type:ty { $init:expr }) => {
+        $(#[$attr])*
+        fn $name() -> crate::shim::Lasting<$type> {
+            static IT: $type = $init;
+            &IT
+        }
+    };
+}
+pub(crate) use lasting_static;
+
+pub(crate) type Lasting<T> = &'static T;
+
+/// Locks what is never locked for long. None if it stays locked: the thread that locked it may not be
+/// there, in a child process that was forked.
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    const TRIES: usize = 1000;
+    for _ in 0..TRIES {
+        if let Some(locked) = mutex.try_lock() {
+            return Some(locked);
+        }
+        std::thread::yield_now();
+    }
+    None
+}
 
 /// A thread-local that is there from the start, without a look whether it is.
 macro_rules! thread_local_const {

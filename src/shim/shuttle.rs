@@ -156,6 +156,26 @@ macro_rules! statics {
 }
 pub(crate) use statics;
 
+/// A static that threads may still use when they end, when the others may be gone.
+macro_rules! lasting_static {
+    ($(#[$attr:meta])* fn $name:ident() -> $type:ty { $init:expr }) => {
+        $(#[$attr])*
+        fn $name() -> crate::shim::Lasting<$type> {
+            crate::shim::statics! {
+                static IT: crate::shim::Lasting<$type> = crate::shim::Arc::new($init);
+            }
+            crate::shim::Arc::clone(&IT)
+        }
+    };
+}
+pub(crate) use lasting_static;
+
+pub(crate) type Lasting<T> = super::Arc<T>;
+
+pub(crate) fn lock_soon<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    Some(mutex.lock())
+}
+
 /// A thread-local that is there from the start, without a look whether it is.
 macro_rules! thread_local_const {
     ($(#[$attr:meta])* static $name:ident: $type:ty = $init:expr;) => {

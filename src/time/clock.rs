@@ -1,6 +1,7 @@
-//! Where "now" comes from: [`Clock`], [`Tick`], [`SystemClock`] and [`ManualClock`]. The only file
-//! that asks the time.
+//! Where "now" comes from: [`Clock`], [`Tick`], [`SystemClock`] and [`ManualClock`]. No other file
+//! asks the time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
@@ -50,38 +51,47 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A source of time that a pile can be given instead of the system's.
+/// A source of time that a pile can be given instead of the system's clock.
 ///
-/// Given with [`Builder::clock`](crate::Builder::clock), for tests ([`ManualClock`]) or for a
-/// notion of time of your own, such as a clock that goes on while the machine is suspended.
+/// [`Builder::clock`](crate::Builder::clock) takes one: a [`ManualClock`] in tests, or a clock of
+/// your own, such as one that goes on while the machine is suspended.
 ///
-/// A clock may be asked by many threads at once and should be quick. One that steps back does no
-/// harm: an age is never less than zero.
+/// Many threads may ask a clock at once, so it should be quick. A clock that steps back is safe: an
+/// age is never less than zero.
 pub trait Clock: Send + Sync + 'static {
-    /// The exact time, which never gets to [`Tick::MAX`]: that stands for "never".
+    /// The exact time. It never reaches [`Tick::MAX`], which stands for "never".
     fn now(&self) -> Tick;
 
-    /// The time, cheaply: never ahead of [`now`](Clock::now), behind it by at most
+    /// The time, read cheaply: never ahead of [`now`](Clock::now), and behind it by at most
     /// [`lag`](Clock::lag).
     ///
-    /// Hits ask this one, and the exact one only where the lag could matter.
+    /// Hits ask for this time. They ask for the exact one only where the lag could matter.
     fn coarse(&self) -> Tick {
         self.now()
     }
 
-    /// How far [`coarse`](Clock::coarse) may be behind.
+    /// How far [`coarse`](Clock::coarse) may be behind. If it is further behind than this, a value may
+    /// be taken for fresh for that much longer than its time to live.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Asks to have `sleeper` woken, once, when the time has been changed by hand; says whether it
-    /// will be.
+    /// Asks to have `sleeper` woken, once, when the time has been changed by hand. The answer says
+    /// whether the clock will do so.
     ///
-    /// `false`, the default, says that time runs by itself, at the system's pace: then sleepers use
+    /// `false`, the default, says that time runs by itself, at the system's pace. Then sleepers use
     /// the system's time-outs.
     fn on_advance(&self, sleeper: &Waker) -> bool {
         let _ = sleeper;
         false
+    }
+
+    /// Says that `sleeper`, which [`on_advance`](Clock::on_advance) took, need not be woken any more.
+    ///
+    /// A clock that keeps wakers can drop this one; it finds it by [`Waker::will_wake`]. The default
+    /// does nothing: waking a sleeper that is gone does nothing.
+    fn forget(&self, sleeper: &Waker) {
+        let _ = sleeper;
     }
 }
 
@@ -91,21 +101,55 @@ pub trait Clock: Send + Sync + 'static {
 /// after eight hours of sleep a token with an hour to live looks fresh. Where that matters, inject
 /// a [`Clock`] over `CLOCK_BOOTTIME`.
 ///
-/// On Linux the coarse time is `CLOCK_MONOTONIC_COARSE`, about a fifth of the cost of the exact
-/// one; elsewhere it is the exact one.
+/// On Linux the coarse time is `CLOCK_MONOTONIC_COARSE`, which costs about a fifth of the exact one.
+/// Elsewhere it is the exact one.
+///
+/// # How far behind the coarse time can be
+///
+/// The kernel moves the coarse time on at each tick of its timer, at least 100 times a second. A tick
+/// comes late where the host takes the processor away from a virtual machine, or where the kernel
+/// itself is held up. So the kernel promises no bound, and [`lag`](Clock::lag) is an estimate: 30
+/// milliseconds at first. Each reading of the exact time, which piles do whenever they create or set a
+/// value, compares the two. If the coarse time was found further behind than half of the estimate, the
+/// estimate becomes twice what was found, up to one second. It never becomes less.
+///
+/// What is left is a tick that comes later than ever before in the process: meanwhile a hit can take a
+/// value for fresh whose time to live ended up to that much earlier. Where that must not happen,
+/// inject a [`Clock`] that only has [`now`](Clock::now): its coarse time is the exact one.
+///
+/// # Where there is no clock
+///
+/// `wasm32-unknown-unknown` has none: there, asking this one panics and says so. Give the pile a clock
+/// of your own with [`Builder::clock`](crate::Builder::clock), for example one over the
+/// `performance.now()` of the browser.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+/// What hits allow the coarse time to be behind, from what was found.
+#[cfg(any(target_os = "linux", test))]
+mod lag {
+    /// Three periods of the slowest tick, in nanoseconds: 100 a second, of which one may come late.
+    pub(super) const LEAST: u64 = 30_000_000;
+    /// Hits on values that are this near their end ask for the exact time, so there has to be an end
+    /// to it: a machine that was stopped for a minute is found to be a minute behind, once.
+    pub(super) const MOST: u64 = 1_000_000_000;
+
+    /// The estimate to go by from now on, if `found` changes it.
+    #[inline]
+    pub(super) fn raised(estimate: u64, found: u64) -> Option<u64> {
+        let raised = found.saturating_mul(2).min(MOST);
+        (raised > estimate).then_some(raised)
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod system {
-    use super::Tick;
+    use super::{Tick, lag};
+    use crate::shim::Estimate;
     use rustix::time::{ClockId, clock_gettime};
-    use std::time::Duration;
 
-    /// The coarse clock moves on with the kernel's tick, at the slowest 100 times a second, and a
-    /// tick may come late: three periods cover it. Near its end a value pays for the exact clock,
-    /// nothing else depends on this figure.
-    pub(super) const LAG: Duration = Duration::from_millis(30);
+    /// How far behind the coarse time may be, in nanoseconds.
+    static LAG: Estimate = Estimate::new(lag::LEAST);
 
     #[inline]
     fn read(id: ClockId) -> Tick {
@@ -121,22 +165,35 @@ mod system {
 
     #[cold]
     pub(super) fn now() -> Tick {
-        read(ClockId::Monotonic)
+        let now = read(ClockId::Monotonic);
+        // Read second: if this thread is stopped in between, it finds less, and nothing that was not
+        // so.
+        let found = now.0.saturating_sub(coarse().0);
+        if let Some(raised) = lag::raised(LAG.get(), found) {
+            LAG.raise_to(raised);
+        }
+        now
     }
 
     #[inline]
     pub(super) fn coarse() -> Tick {
         read(ClockId::MonotonicCoarse)
     }
+
+    #[inline]
+    pub(super) fn lag() -> u64 {
+        LAG.get()
+    }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(
+    not(target_os = "linux"),
+    not(all(target_family = "wasm", target_os = "unknown"))
+))]
 mod system {
     use super::{Tick, nanos};
     use crate::shim::OnceLock;
-    use std::time::{Duration, Instant};
-
-    pub(super) const LAG: Duration = Duration::ZERO;
+    use std::time::Instant;
 
     pub(super) fn now() -> Tick {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
@@ -145,6 +202,33 @@ mod system {
 
     pub(super) fn coarse() -> Tick {
         now()
+    }
+
+    pub(super) fn lag() -> u64 {
+        0
+    }
+}
+
+// The standard library's clock compiles there, and panics without naming a remedy.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+mod system {
+    use super::Tick;
+
+    #[track_caller]
+    pub(super) fn now() -> Tick {
+        panic!(
+            "dogpile: this target has no clock. Give the pile one with `Builder::clock`: a type of your \
+             own that implements `dogpile::Clock`"
+        );
+    }
+
+    #[track_caller]
+    pub(super) fn coarse() -> Tick {
+        now()
+    }
+
+    pub(super) fn lag() -> u64 {
+        0
     }
 }
 
@@ -161,14 +245,14 @@ impl Clock for SystemClock {
 
     #[inline]
     fn lag(&self) -> Duration {
-        system::LAG
+        Duration::from_nanos(system::lag())
     }
 }
 
 /// A clock that moves when told to, for tests that see time pass without sleeping.
 ///
-/// It starts at [`Tick::ZERO`]. Moving it wakes every caller that sleeps with a wait limit, who
-/// then looks again.
+/// It starts at [`Tick::ZERO`]. Moving it wakes every caller that sleeps with a wait limit. Those
+/// callers then look at it again.
 ///
 /// # Example
 ///
@@ -189,26 +273,45 @@ pub struct ManualClock {
     state: Mutex<ManualState>,
 }
 
-#[derive(Default)]
+/// The sleepers are kept in the order in which they came, and are found by their identity, so that
+/// each one is kept once, and can be taken out.
 struct ManualState {
     now: Tick,
-    sleepers: Vec<Waker>,
+    /// The number of the sleeper that comes next.
+    next: u64,
+    sleepers: BTreeMap<u64, Waker>,
+    numbers: BTreeMap<Identity, u64>,
+}
+
+/// Two wakers of which one [will wake](Waker::will_wake) the other's task have the same.
+type Identity = (usize, usize);
+
+fn identity(waker: &Waker) -> Identity {
+    let vtable: *const _ = waker.vtable();
+    (waker.data().addr(), vtable.addr())
 }
 
 impl ManualClock {
-    /// A clock that stands at [`Tick::ZERO`].
-    pub fn new() -> Self {
-        Self {
-            state: Mutex::new(ManualState::default()),
+    crate::shim::const_unless_loom! {
+        /// A clock that stands at [`Tick::ZERO`]. It can be a `static`.
+        pub const fn new() -> Self {
+            Self {
+                state: Mutex::new(ManualState {
+                    now: Tick::ZERO,
+                    next: 0,
+                    sleepers: BTreeMap::new(),
+                    numbers: BTreeMap::new(),
+                }),
+            }
         }
     }
 
-    /// Moves the clock on by `span` and wakes who sleeps by it.
+    /// Moves the clock on by `span` and wakes those who sleep by it.
     pub fn advance(&self, span: Duration) {
         self.change(|now| now.saturating_add(span));
     }
 
-    /// Puts the clock to `time`, which may be in the past, and wakes who sleeps by it.
+    /// Puts the clock to `time`, which may be in the past, and wakes those who sleep by it.
     pub fn set(&self, time: Tick) {
         self.change(|_| time);
     }
@@ -217,9 +320,10 @@ impl ManualClock {
         let sleepers = {
             let mut state = self.state.lock();
             state.now = step(state.now);
+            state.numbers.clear();
             std::mem::take(&mut state.sleepers)
         };
-        for sleeper in sleepers {
+        for sleeper in sleepers.into_values() {
             contain(|| sleeper.wake());
         }
     }
@@ -237,9 +341,29 @@ impl Clock for ManualClock {
     }
 
     fn on_advance(&self, sleeper: &Waker) -> bool {
+        // Cloned and dropped outside the lock: a waker is somebody else's code.
         let sleeper = sleeper.clone();
-        self.state.lock().sleepers.push(sleeper);
+        let mut state = self.state.lock();
+        // By the clone's identity, and not the original's: what is kept here keeps its identity from
+        // being used again, so that nobody is taken for a sleeper that is gone.
+        let (number, identity) = (state.next, identity(&sleeper));
+        if state.numbers.contains_key(&identity) {
+            drop(state);
+            drop(sleeper);
+        } else {
+            state.next += 1;
+            state.numbers.insert(identity, number);
+            state.sleepers.insert(number, sleeper);
+        }
         true
+    }
+
+    fn forget(&self, sleeper: &Waker) {
+        let mut state = self.state.lock();
+        let number = state.numbers.remove(&identity(sleeper));
+        let forgotten = number.and_then(|number| state.sleepers.remove(&number));
+        drop(state);
+        drop(forgotten);
     }
 }
 
@@ -248,15 +372,27 @@ impl RefUnwindSafe for ManualClock {}
 
 impl fmt::Debug for ManualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        let (now, sleepers) = (state.now, state.sleepers.len());
+        drop(state);
         f.debug_struct("ManualClock")
-            .field("now", &self.now())
-            .finish_non_exhaustive()
+            .field("now", &now)
+            .field("sleepers", &sleepers)
+            .finish()
     }
 }
 
 /// The clock of a pile: an injected one, or the system's without an indirect call.
 #[derive(Clone)]
-pub(crate) struct Time(Option<Arc<dyn Clock>>);
+pub(crate) struct Time(Source);
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Shared(Arc<dyn Clock>),
+    /// For piles in a `static`, which cannot hold an `Arc`.
+    Fixed(&'static dyn Clock),
+}
 
 /// How long a sleeper with a deadline may sleep.
 pub(crate) enum SleepPlan {
@@ -269,21 +405,36 @@ pub(crate) enum SleepPlan {
 }
 
 impl Time {
-    pub(crate) const SYSTEM: Time = Time(None);
+    pub(crate) const SYSTEM: Time = Time(Source::System);
 
     pub(crate) fn injected(clock: Arc<dyn Clock>) -> Self {
-        Time(Some(clock))
+        Time(Source::Shared(clock))
+    }
+
+    /// For the builder, which has to be usable in a `static`.
+    #[allow(dead_code)]
+    pub(crate) const fn fixed(clock: &'static dyn Clock) -> Self {
+        Time(Source::Fixed(clock))
+    }
+
+    #[inline]
+    fn clock(&self) -> Option<&dyn Clock> {
+        match &self.0 {
+            Source::System => None,
+            Source::Shared(clock) => Some(&**clock),
+            Source::Fixed(clock) => Some(*clock),
+        }
     }
 
     /// Whether it runs at the system's pace for certain, and so wakes nobody.
     #[cfg(feature = "async")]
     pub(crate) fn is_system(&self) -> bool {
-        self.0.is_none()
+        matches!(self.0, Source::System)
     }
 
     #[inline]
     pub(crate) fn now(&self) -> Tick {
-        match &self.0 {
+        match self.clock() {
             None => SystemClock.now(),
             Some(clock) => clock.now(),
         }
@@ -291,7 +442,7 @@ impl Time {
 
     /// The time to within the clock's lag.
     pub(crate) fn coarse(&self) -> Tick {
-        match &self.0 {
+        match self.clock() {
             None => SystemClock.coarse(),
             Some(clock) => clock.coarse(),
         }
@@ -300,20 +451,37 @@ impl Time {
     /// Bounds of the time, cheaply: it is no earlier than the first and no later than the second.
     #[inline]
     pub(crate) fn bounds(&self) -> (Tick, Tick) {
-        match &self.0 {
-            None => bounds(&SystemClock),
-            Some(clock) => injected_bounds(&**clock),
+        if let Source::System = self.0 {
+            let coarse = system::coarse();
+            return (coarse, Tick(coarse.0.saturating_add(system::lag())));
+        }
+        self.injected_bounds()
+    }
+
+    // A function of its own, to keep it out of the way of the other.
+    #[inline(never)]
+    fn injected_bounds(&self) -> (Tick, Tick) {
+        let clock = self.clock().unwrap_or(&SystemClock);
+        let coarse = clock.coarse();
+        (coarse, coarse.saturating_add(clock.lag()))
+    }
+
+    /// Says that a sleeper is gone which the clock was asked to wake.
+    pub(crate) fn forget(&self, sleeper: &Waker) {
+        if let Some(clock) = self.clock() {
+            clock.forget(sleeper);
         }
     }
 
-    /// What a sleeper that gives up at `deadline` should do now; `waker` makes it look again.
-    pub(crate) fn sleep_plan(&self, deadline: Tick, waker: impl FnOnce() -> Waker) -> SleepPlan {
-        // Registered before the clock is read: a move in between is then seen by the one or the
-        // other.
-        let woken = match &self.0 {
-            None => false,
-            Some(clock) => clock.on_advance(&waker()),
-        };
+    /// What a sleeper that gives up at `deadline` should do now. `register` asks an injected clock to
+    /// wake it, and says whether the clock will.
+    pub(crate) fn sleep_plan(
+        &self,
+        deadline: Tick,
+        register: impl FnOnce(&dyn Clock) -> bool,
+    ) -> SleepPlan {
+        // Registered before the clock is read: a move in between is seen by the one or the other.
+        let woken = self.clock().is_some_and(register);
         let now = self.now();
         if now >= deadline {
             SleepPlan::Over
@@ -325,18 +493,6 @@ impl Time {
     }
 }
 
-#[inline(always)]
-fn bounds(clock: &(impl Clock + ?Sized)) -> (Tick, Tick) {
-    let coarse = clock.coarse();
-    (coarse, coarse.saturating_add(clock.lag()))
-}
-
-// A function of its own, to keep it out of the way of the other.
-#[inline(never)]
-fn injected_bounds(clock: &dyn Clock) -> (Tick, Tick) {
-    bounds(clock)
-}
-
 // The pile asks a clock and relies on nothing that it said before.
 impl UnwindSafe for Time {}
 impl RefUnwindSafe for Time {}
@@ -344,8 +500,25 @@ impl RefUnwindSafe for Time {}
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            None => "system",
-            Some(_) => "injected",
+            Source::System => "system",
+            Source::Shared(_) | Source::Fixed(_) => "injected",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lag::{LEAST, MOST, raised};
+
+    #[test]
+    fn the_lag_is_twice_what_was_found_and_never_less_than_it_was() {
+        assert_eq!(raised(LEAST, 0), None);
+        assert_eq!(raised(LEAST, LEAST / 2), None);
+        assert_eq!(raised(LEAST, LEAST / 2 + 1), Some(LEAST + 2));
+        assert_eq!(raised(LEAST, 40_000_000), Some(80_000_000));
+        assert_eq!(raised(80_000_000, 30_000_000), None);
+        // A machine that was stopped for a day.
+        assert_eq!(raised(80_000_000, 86_400 * MOST), Some(MOST));
+        assert_eq!(raised(MOST, u64::MAX), None);
     }
 }

@@ -13,10 +13,14 @@ mod asynchronous;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod background;
 mod bad_input;
+#[cfg(feature = "async")]
+mod clocks;
 mod created;
 mod election;
 mod elsewhere;
 mod failure;
+#[cfg(feature = "async")]
+mod gates;
 mod guards;
 mod hazards;
 mod lease;

@@ -12,13 +12,15 @@
 #[path = "../it/support.rs"]
 mod support;
 
+use std::cell::RefCell;
 use std::env;
 use std::mem;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use dogpile::{Dogpile, Guard, Origin};
+use dogpile::{Attempt, Dogpile, Guard, Origin, SyncReaderDogpile, WriteLockError};
 use seccompiler::{SeccompAction, SeccompFilter};
 
 use crate::support::{Census, Counted, MINUTE, burst, bursts, within};
@@ -82,81 +84,91 @@ fn piles_go_by_the_barrier() -> bool {
 mod the_barrier_forbidden_later {
     use super::*;
 
-    /// Nothing is dropped early, and nothing is lost.
+    /// Nothing is dropped early, and nothing is lost. What is kept are the value that was current at
+    /// the refusal and the one that replaced it; later ones are dropped as usual.
     #[test]
-    fn keeps_old_values_until_it_is_passed_again() {
-        within(|| {
-            if !piles_go_by_the_barrier() {
-                return;
-            }
-            let census = Census::default();
-            let pile = Dogpile::with_value(MINUTE, census.value(0));
-            let (first, second) = (pile.peek().unwrap(), pile.peek().unwrap());
-            let last = thread::scope(|threads| {
-                let filtered = threads.spawn(|| {
-                    forbid_membarrier();
-                    for number in 1..=10 {
-                        pile.set(census.value(number));
-                        // A hit goes on, and its guard keeps what it shows.
-                        assert_eq!(pile.get_or_create(|| unreachable!()).number, number);
-                        assert_eq!(census.live(), number as isize + 1);
-                        if number == 6 {
-                            mem::forget(pile.peek());
+    fn keeps_two_old_values_until_it_is_passed_again() {
+        alone(
+            "the_barrier_forbidden_later::keeps_two_old_values_until_it_is_passed_again",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
+                }
+                let census = Census::default();
+                let pile = Dogpile::with_value(MINUTE, census.value(0));
+                let (first, second) = (pile.peek().unwrap(), pile.peek().unwrap());
+                let last = thread::scope(|threads| {
+                    let filtered = threads.spawn(|| {
+                        forbid_membarrier();
+                        for number in 1..=10 {
+                            pile.set(census.value(number));
+                            // A hit goes on, and its guard keeps what it shows.
+                            assert_eq!(pile.get_or_create(|| unreachable!()).number, number);
+                            // And one that is forgotten, below.
+                            let kept = number.min(2) + u32::from(number > 6);
+                            assert_eq!(census.live(), kept as isize + 1);
+                            if number == 6 {
+                                mem::forget(pile.peek());
+                            }
                         }
-                    }
-                    drop(pile.refresh(|| Ok::<_, ()>(census.value(11))));
-                    pile.invalidate();
-                    pile.set(census.value(12));
-                    pile.peek().unwrap()
+                        drop(pile.refresh(|| Ok::<_, ()>(census.value(11))));
+                        pile.invalidate();
+                        pile.set(census.value(12));
+                        pile.peek().unwrap()
+                    });
+                    filtered.join().unwrap()
                 });
-                filtered.join().unwrap()
-            });
-            // The twelve before it, and itself.
-            assert_eq!((last.number, census.live()), (12, 13));
-            // To drop a guard is not to pass the barrier.
-            drop(second);
-            assert_eq!(census.live(), 13);
-            pile.set(census.value(13));
-            // All that are not read: the first has a reader, the seventh a forgetful one, and the
-            // last but one has one.
-            assert_eq!((first.number, census.live()), (0, 4));
-            drop((first, last));
-            assert_eq!(census.live(), 2);
-            drop(pile);
-            assert_eq!(census.live(), 0);
-        });
+                // The two that are kept, the forgotten one, and itself.
+                assert_eq!((last.number, census.live()), (12, 4));
+                // To drop a guard is not to pass the barrier.
+                drop(second);
+                assert_eq!(census.live(), 4);
+                pile.set(census.value(13));
+                // All that are not read: the first has a reader, the seventh a forgetful one, and the
+                // last but one has one.
+                assert_eq!((first.number, census.live()), (0, 4));
+                drop((first, last));
+                assert_eq!(census.live(), 2);
+                drop(pile);
+                assert_eq!(census.live(), 0);
+            },
+        );
     }
 
     /// Also if nothing is replaced by then, but removed.
     #[test]
     fn or_until_the_pile_goes() {
-        within(|| {
-            if !piles_go_by_the_barrier() {
-                return;
-            }
-            let census = Census::default();
-            for leave_it in [true, false] {
-                let pile = Dogpile::with_value(MINUTE, census.value(0));
-                let filtered = || {
-                    forbid_membarrier();
-                    (1..5).for_each(|number| pile.set(census.value(number)));
-                    pile.invalidate();
-                };
-                thread::scope(|threads| drop(threads.spawn(filtered)));
-                assert_eq!(census.live(), 5);
-                if leave_it {
-                    drop(pile);
-                } else {
-                    pile.set(census.value(6));
-                    assert_eq!(census.live(), 1);
-                    drop(pile);
+        alone(
+            "the_barrier_forbidden_later::or_until_the_pile_goes",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
                 }
+                let census = Census::default();
+                let piles = [(); 2].map(|()| Dogpile::with_value(MINUTE, census.value(0)));
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        forbid_membarrier();
+                        for pile in &piles {
+                            (1..5).for_each(|number| pile.set(census.value(number)));
+                            pile.invalidate();
+                        }
+                    });
+                });
+                // Two of the pile that found out, and one of the other.
+                assert_eq!(census.live(), 3);
+                let [one, other] = piles;
+                drop(one);
+                assert_eq!(census.live(), 1);
+                other.set(census.value(6));
+                assert_eq!(census.live(), 1);
+                drop(other);
                 assert_eq!(census.live(), 0);
-            }
-        });
+            },
+        );
     }
 
-    /// Many are dropped at once then; one that panics keeps none of the others.
+    /// Both are dropped at once then. One that panics does not keep the other.
     #[test]
     fn and_one_of_them_panics_when_dropped() {
         struct Fragile(bool, #[allow(dead_code)] Counted);
@@ -168,56 +180,60 @@ mod the_barrier_forbidden_later {
                 }
             }
         }
-        within(|| {
-            if !piles_go_by_the_barrier() {
-                return;
-            }
-            for fragile in 0..5 {
+        alone(
+            "the_barrier_forbidden_later::and_one_of_them_panics_when_dropped",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
+                }
                 let census = Census::default();
-                let value = |number| Fragile(number == fragile, census.value(number));
+                let value = |number| Fragile(number == 0, census.value(number));
                 let pile = Dogpile::with_value(MINUTE, value(0));
                 let filtered = || {
                     forbid_membarrier();
                     (1..6).for_each(|number| pile.set(value(number)));
                 };
                 thread::scope(|threads| drop(threads.spawn(filtered)));
-                assert_eq!(census.live(), 6);
+                assert_eq!(census.live(), 3);
                 assert!(bursts(|| pile.set(value(6))));
                 assert_eq!(census.live(), 1);
-            }
-        });
+            },
+        );
     }
 
     /// A filtered writer, others, and readers, all at a time.
     #[test]
     fn while_others_read_and_write() {
-        within(|| {
-            if !piles_go_by_the_barrier() {
-                return;
-            }
-            let census = Census::default();
-            let pile = Dogpile::with_value(MINUTE, census.value(0));
-            let over = AtomicBool::new(false);
-            thread::scope(|threads| {
-                for _ in 0..2 {
-                    threads.spawn(|| {
-                        while !over.load(Ordering::SeqCst) {
-                            let guards = [(); 3].map(|()| pile.peek().unwrap());
-                            assert!(guards.iter().all(|guard| guard.number < 2000));
-                        }
-                    });
+        alone(
+            "the_barrier_forbidden_later::while_others_read_and_write",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
                 }
-                let filtered = threads.spawn(|| {
-                    forbid_membarrier();
+                let census = Census::default();
+                let pile = Dogpile::with_value(MINUTE, census.value(0));
+                let over = AtomicBool::new(false);
+                thread::scope(|threads| {
+                    for _ in 0..2 {
+                        threads.spawn(|| {
+                            while !over.load(Ordering::SeqCst) {
+                                let guards = [(); 3].map(|()| pile.peek().unwrap());
+                                assert!(guards.iter().all(|guard| guard.number < 2000));
+                            }
+                        });
+                    }
+                    let filtered = threads.spawn(|| {
+                        forbid_membarrier();
+                        (0..2000).for_each(|number| pile.set(census.value(number)));
+                    });
                     (0..2000).for_each(|number| pile.set(census.value(number)));
+                    filtered.join().unwrap();
+                    over.store(true, Ordering::SeqCst);
                 });
-                (0..2000).for_each(|number| pile.set(census.value(number)));
-                filtered.join().unwrap();
-                over.store(true, Ordering::SeqCst);
-            });
-            pile.set(census.value(0));
-            assert_eq!(census.live(), 1);
-        });
+                pile.set(census.value(0));
+                assert_eq!(census.live(), 1);
+            },
+        );
     }
 }
 
@@ -256,6 +272,57 @@ fn the_barrier_forbidden_from_the_start() {
         });
         assert_eq!(census.live(), 1);
     });
+}
+
+/// A thread-local that is dropped after the one that gives the thread's record back, and that uses a
+/// pile while another thread has that record already.
+#[test]
+fn a_thread_that_ends_shares_no_slot_with_its_successor() {
+    static PILE: SyncReaderDogpile<u8> = SyncReaderDogpile::new(MINUTE);
+    struct Late(SyncSender<()>, Receiver<()>);
+    impl Late {
+        fn next_stage(&self) {
+            self.0.send(()).unwrap();
+            self.1.recv().unwrap();
+        }
+    }
+    impl Drop for Late {
+        fn drop(&mut self) {
+            self.next_stage();
+            let guard = PILE.peek().unwrap();
+            self.next_stage();
+            drop(guard);
+        }
+    }
+    thread_local! {
+        // Made before the thread's first hit, so it is dropped after the record was given back.
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+    alone(
+        "a_thread_that_ends_shares_no_slot_with_its_successor",
+        || {
+            PILE.set(1);
+            let (tell, told) = mpsc::sync_channel(0);
+            let (answer, answered) = mpsc::sync_channel(0);
+            let ending = thread::spawn(move || {
+                LATE.set(Some(Late(tell, answered)));
+                drop(PILE.peek());
+            });
+            told.recv().unwrap();
+            let successor = thread::spawn(move || {
+                drop(PILE.peek());
+                answer.send(()).unwrap();
+                told.recv().unwrap();
+                let write = PILE.try_acquire_write_lock().map(drop);
+                answer.send(()).unwrap();
+                write
+            });
+            // The reader is another thread, and not the one that asks.
+            let write = successor.join().unwrap();
+            ending.join().unwrap();
+            assert!(matches!(write, Err(WriteLockError::TimedOut { .. })));
+        },
+    );
 }
 
 mod a_child_process {
@@ -369,6 +436,60 @@ mod a_child_process {
                 });
                 pile.set(census.value(1));
                 assert_eq!(census.live(), 1);
+            },
+        );
+    }
+
+    /// Whatever another thread of the parent held is held for ever in the child: that thread is not
+    /// there. What is left is to read values, to set one, and to make new piles.
+    #[test]
+    fn does_not_have_the_threads_that_hold_something() {
+        alone(
+            "a_child_process::does_not_have_the_threads_that_hold_something",
+            || {
+                let leased = Dogpile::with_value(MINUTE, 1);
+                leased.expire();
+                let [read, closed] =
+                    [1, 2].map(|value| SyncReaderDogpile::with_value(MINUTE, value));
+                let stage = AtomicU32::new(0);
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        let held = (
+                            leased.attempt(),
+                            read.peek().unwrap(),
+                            closed.acquire_write_lock().unwrap(),
+                        );
+                        stage.store(1, Ordering::SeqCst);
+                        support::until(|| stage.load(Ordering::SeqCst) == 2);
+                        drop(held);
+                    });
+                    support::until(|| stage.load(Ordering::SeqCst) == 1);
+                    in_a_fork(|| {
+                        // The lease: nobody else is granted it, and stale values are served. A value
+                        // that is set supersedes it.
+                        let busy = || matches!(leased.attempt(), Attempt::Busy(_));
+                        assert!(busy() && *leased.peek().unwrap() == 1);
+                        leased.set(2);
+                        assert!(leased.is_fresh() && *leased.peek().unwrap() == 2);
+                        leased.invalidate();
+                        assert!(busy());
+                        // The read guard: no writer gets in, readers do.
+                        assert!(read.try_acquire_write_lock().is_err());
+                        assert_eq!(*read.get_or_create(|| unreachable!()), 1);
+                        // The write lock: nobody gets in.
+                        assert!(closed.peek().is_none());
+                        assert!(closed.try_acquire_write_lock().is_err());
+                        // New ones know nothing of all that.
+                        let new = SyncReaderDogpile::new(MINUTE);
+                        assert_eq!(*new.get_or_create(|| 3), 3);
+                        assert!(new.try_acquire_write_lock().is_ok());
+                    });
+                    stage.store(2, Ordering::SeqCst);
+                });
+                // The parent knows nothing of it.
+                assert_eq!(*leased.get_or_create(|| 4), 4);
+                assert!(read.try_acquire_write_lock().is_ok());
+                assert_eq!(*closed.peek().unwrap(), 2);
             },
         );
     }

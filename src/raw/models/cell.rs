@@ -5,66 +5,67 @@
 //! that loom reports. The number of values alive says whether one is kept for too long.
 //!
 //! ```breakages
-//! probe-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
+//! probe-relaxed | src/raw/value/slot.rs | a_slot_that_another_cleared_is_used_again
 //! - self.0.load(Ordering::Acquire).is_null()
 //! + self.0.load(Ordering::Relaxed).is_null()
-//! show-relaxed | src/raw/slot.rs | a_slot_that_another_cleared_is_used_again
+//! show-relaxed | src/raw/value/slot.rs | a_slot_that_another_cleared_is_used_again
 //! - self.0.store(address.cast_mut(), Ordering::Release);
 //! + self.0.store(address.cast_mut(), Ordering::Relaxed);
-//! clear-relaxed | src/raw/slot.rs | two_readers_read_while_one_is_published
+//! clear-relaxed | src/raw/value/slot.rs | two_readers_read_while_one_is_published
 //! - self.0.store(ptr::null_mut(), Ordering::Release);
 //! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
-//! scan-relaxed | src/raw/slot.rs | two_readers_read_while_one_is_published
+//! scan-relaxed | src/raw/value/slot.rs | two_readers_read_while_one_is_published
 //! - self.0.load(Ordering::Acquire)
 //! + self.0.load(Ordering::Relaxed)
-//! registry-load-relaxed | src/raw/registry.rs | two_readers_read_while_one_is_published
+//! registry-load-relaxed | src/raw/value/registry.rs | two_readers_read_while_one_is_published
 //! - let head = HEAD.load(Ordering::Acquire);
 //! + let head = HEAD.load(Ordering::Relaxed);
-//! registry-add-relaxed | src/raw/registry.rs | two_readers_read_while_one_is_published
+//! registry-add-relaxed | src/raw/value/registry.rs | two_readers_read_while_one_is_published
 //! - match HEAD.compare_exchange(head, record, Ordering::Release, Ordering::Acquire) {
 //! + match HEAD.compare_exchange(head, record, Ordering::Relaxed, Ordering::Acquire) {
-//! take-over-relaxed | src/raw/registry.rs | a_record_is_taken_over_with_a_guard_in_it
-//! - (self.taken).compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-//! + (self.taken).compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed);
-//! give-back-relaxed | src/raw/registry.rs | a_record_is_taken_over_with_a_guard_in_it
-//! - self.taken.store(false, Ordering::Release);
-//! + self.taken.store(false, Ordering::Relaxed);
-//! second-look-relaxed | src/raw/cell.rs | two_readers_read_while_one_is_published
-//! - let again = self.current.load(Ordering::Acquire);
-//! + let again = self.current.load(Ordering::Relaxed);
-//! swap-relaxed | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! take-over-relaxed | src/raw/value/registry.rs | a_record_is_taken_over_with_a_guard_in_it
+//! - let first = self.given_back.swap(ptr::null_mut(), Ordering::Acquire);
+//! + let first = self.given_back.swap(ptr::null_mut(), Ordering::Relaxed);
+//! give-back-relaxed | src/raw/value/registry.rs | a_record_is_taken_over_with_a_guard_in_it
+//!   address,
+//! - Ordering::Release,
+//! + Ordering::Relaxed,
+//! second-look-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
+//! - self.current.load(Ordering::Acquire)
+//! + self.current.load(Ordering::Relaxed)
+//! swap-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let old = self.cell.current.swap(new, Ordering::Release);
 //! + let old = self.cell.current.swap(new, Ordering::Relaxed);
-//! no-second-look | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! no-second-look | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - if again != node {
 //! + let again = node;
 //! + if false {
-//! no-light-barrier-on-load | src/raw/cell.rs | two_readers_read_while_one_is_published
-//!   slot.show(node.cast());
-//! - barrier::light();
-//! no-light-barrier-on-drop | src/raw/cell.rs | two_readers_read_while_one_is_published
+//! no-light-barrier-on-load | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
+//! - light_half();
+//!   let seen = look();
+//! no-light-barrier-on-drop | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //!   slot.clear();
 //! - barrier::light();
-//! no-heavy-barrier | src/raw/cell.rs | two_readers_read_while_one_is_published
-//! - let passed = barrier::heavy();
+//! no-heavy-barrier | src/raw/value/cell.rs | two_readers_read_while_one_is_published
+//! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let passed = true;
-//! light-fence-acquire-release | src/raw/barrier.rs | two_readers_read_while_one_is_published
+//! light-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
 //!   // ORDERING: pairs with the fence in `heavy`.
 //! - Barrier::Fences => fence(Ordering::SeqCst),
 //! + Barrier::Fences => fence(Ordering::AcqRel),
-//! heavy-fence-acquire-release | src/raw/barrier.rs | two_readers_read_while_one_is_published
+//! heavy-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
 //!   // ORDERING: pairs with the fence in `light`.
 //! - Barrier::Fences => fence(Ordering::SeqCst),
 //! + Barrier::Fences => fence(Ordering::AcqRel),
-//! on-the-list-before-the-barrier | src/raw/cell.rs | two_writers_and_a_reader
-//! - let passed = barrier::heavy();
-//! - let mut locked = self.cell.lock();
-//! + let mut locked = self.cell.lock();
-//! + locked.inner.retired.get_or_insert_with(Box::default).behind.extend(self.node.take());
-//! + drop(locked);
-//! + let passed = barrier::heavy();
-//! + let mut locked = self.cell.lock();
-//! clear-after-the-look | src/raw/cell.rs | one_reader_reads_twice_while_two_are_published
+//! searched-before-the-barrier | src/raw/value/cell.rs | two_readers_read_while_one_is_published
+//! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
+//! + if let Some(node) = self.node.take() {
+//! + let retired = Retired { node, search: Search::begin() };
+//! + let address = retired.node.address().addr();
+//! + self.cell.lock().inner.cold().retired.insert(address, retired);
+//! + }
+//! + let passed = barrier::heavy(self.fenced && self.refused.is_empty());
+//! clear-after-the-look | src/raw/value/cell.rs | one_reader_reads_twice_while_two_are_published
 //! - slot.clear();
 //! - barrier::light();
 //! - // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
@@ -73,42 +74,57 @@
 //! + slot.clear();
 //! + barrier::light();
 //! + if current != address {
-//! no-sweep-on-drop | src/raw/cell.rs | one_reader_reads_twice_while_two_are_published
-//! - cell.sweep();
+//! no-sweep-on-drop | src/raw/value/cell.rs | one_reader_reads_twice_while_two_are_published
+//! - cell.left(address);
 //! + let _ = cell;
-//! an-empty-cell-taken-for-the-same | src/raw/cell.rs | nothing_is_left_when_it_is_removed
+//! an-empty-cell-taken-for-the-same | src/raw/value/cell.rs | nothing_is_left_when_it_is_removed
 //! - if cell.current.load(Ordering::Relaxed).cast_const().cast() != address {
 //! + let current: *const () = cell.current.load(Ordering::Relaxed).cast_const().cast();
 //! + if current != address && !current.is_null() {
-//! no-sweep-after-a-deceiving-look | src/raw/cell.rs | a_guard_keeps_its_own_value_only
-//! - return self.share(true).map(Protected::from);
-//! + return self.share(false).map(Protected::from);
-//! slot-kept-after-a-deceiving-look | src/raw/cell.rs | a_guard_keeps_its_own_value_only
+//! no-sweep-after-a-deceiving-look | src/raw/value/cell.rs | a_guard_keeps_its_own_value_only
+//! - return self.share(node.cast()).map(Protected::from);
+//! + return self.share(ptr::null()).map(Protected::from);
+//! slot-kept-after-a-deceiving-look | src/raw/value/cell.rs | a_guard_keeps_its_own_value_only
 //! - slot.clear();
-//! - // A scan may have taken the slot seriously.
-//! + // A scan may have taken the slot seriously.
-//! takes-a-share-without-counting | src/raw/cell.rs | readers_without_slots
+//! - // A search may have stopped at the slot.
+//! + // A search may have stopped at the slot.
+//! takes-a-share-without-counting | src/raw/value/cell.rs | readers_without_slots
 //! - let share = locked.current().map(|node| node.clone());
 //! + let share = locked.current().map(|node| unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) });
-//! takes-a-share-after-the-lock | src/raw/cell.rs | readers_without_slots
+//! takes-a-share-after-the-lock | src/raw/value/cell.rs | readers_without_slots
 //! - let share = locked.current().map(|node| node.clone());
 //! + let node = locked.current().map(|node| node.address());
 //! + drop(locked);
-//! + let locked = self.lock();
+//! + let mut locked = self.lock();
 //! + let share = node.map(|node| NodeRef::clone(&*unsafe { NodeRef::borrowed(node.cast::<Node<T>>().cast_mut()) }));
-//! refused-taken-for-passed | src/raw/cell.rs | a_barrier_that_is_refused_for_a_while
-//! - let passed = barrier::heavy();
-//! + let _ = barrier::heavy();
+//! refused-taken-for-passed | src/raw/value/cell.rs | a_barrier_that_is_refused_for_a_while
+//! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
+//! + let _ = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let passed = true;
-//! refused-kept-for-ever | src/raw/cell.rs | a_barrier_that_is_refused_for_a_while
-//! - refused: retired.map_or(Vec::new(), |retired| std::mem::take(&mut retired.refused)),
-//! + refused: retired.map_or(Vec::new(), |_| Vec::new()),
-//! all-slots-looked-at-but-the-last | src/raw/registry.rs | nested_guards_with_a_slot_each
-//! - for slot in &record.slots {
-//! + for slot in &record.slots[1..] {
-//! the-newest-record-only | src/raw/registry.rs | two_readers_read_while_one_is_published
-//! - for record in records() {
-//! + for record in records().take(1) {
+//! refused-kept-for-ever | src/raw/value/cell.rs | a_barrier_that_is_refused_for_a_while
+//! - refused = std::mem::take(&mut cold.refused);
+//! + refused = Vec::new();
+//! all-slots-looked-at-but-the-last | src/raw/value/registry.rs | nested_guards_with_a_slot_each
+//! - while let Some(slot) = record.slots.get(self.slot) {
+//! + while let Some(slot) = record.slots[1..].get(self.slot) {
+//! the-newest-record-only | src/raw/value/registry.rs | two_readers_read_while_one_is_published
+//! - self.record = record.next;
+//! + self.record = None;
+//! the-search-leaves-its-slot | src/raw/value/registry.rs | two_guards_on_one_old_value
+//! - return true;
+//! + self.slot += 1;
+//! + return true;
+//! all-taken-for-fenced | src/raw/value/cell.rs | a_barrier_that_is_refused_while_one_reads
+//! - let fenced = barrier::are_fences() && !new.is_null();
+//! + let fenced = !new.is_null();
+//! the-mark-outlives-its-node | src/raw/value/cell.rs | a_barrier_that_is_refused_while_one_reads
+//! - fenced: was_fenced,
+//! + fenced: was_fenced || fenced,
+//! no-second-look-behind-the-fence | src/raw/value/barrier.rs | what_is_published_after_a_refusal_is_freed
+//!   // ORDERING: pairs with the fence in `heavy`, where a barrier was refused.
+//! - fence(Ordering::SeqCst);
+//! - look()
+//! + seen
 //! ```
 
 use std::rc::Rc;
@@ -131,7 +147,12 @@ type Protected<'a> = cell::Protected<'a, Value, ()>;
 /// Runs a model in both forms of the barrier.
 fn explore(slots: usize, fences: usize, words: usize, body: fn(&Model)) {
     for (barrier, preemptions) in [(Barrier::Fences, fences), (Barrier::Words, words)] {
-        explore_one(Setting { barrier, slots }, preemptions, body);
+        let setting = Setting {
+            barrier,
+            slots,
+            ..Setting::DEFAULT
+        };
+        explore_one(setting, preemptions, body);
     }
 }
 
@@ -497,11 +518,35 @@ fn a_record_is_taken_over_with_a_guard_in_it() {
     });
 }
 
+/// Two threads have a guard on the value that is replaced, and drop them.
+#[test]
+fn two_guards_on_one_old_value() {
+    explore(1, 3, 3, |model| {
+        let guard = model.hold();
+        let other = model.spawn(|model| drop(model.cell.load().as_ref().map(number)));
+        model.publish(2);
+        let last = model.spawn(move |_| drop(guard.as_ref().map(number)));
+        join([other, last]);
+    });
+}
+
+/// As [`explore`], with a barrier that may come to be refused.
+fn explore_refusing(fences: usize, words: usize, body: fn(&Model)) {
+    for (barrier, preemptions) in [(Barrier::Fences, fences), (Barrier::Words, words)] {
+        let setting = Setting {
+            barrier,
+            may_be_refused: true,
+            ..Setting::DEFAULT
+        };
+        explore_one(setting, preemptions, body);
+    }
+}
+
 /// The kernel refuses the barrier for a while: what is replaced meanwhile is kept, and freed with
 /// what is replaced afterwards.
 #[test]
 fn a_barrier_that_is_refused_for_a_while() {
-    explore(1, 3, 3, |model| {
+    explore_refusing(3, 3, |model| {
         let reader = model.spawn(|model| model.read(2));
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
@@ -509,5 +554,38 @@ fn a_barrier_that_is_refused_for_a_while() {
         crate::shim::model::refuse_barriers(false);
         model.publish(3);
         reader.join().unwrap();
+    });
+}
+
+/// A reader that knows of no refusal yet reads what was there before it.
+#[test]
+fn a_barrier_that_is_refused_while_one_reads() {
+    explore_refusing(2, 3, |model| {
+        let reader = model.spawn(|model| model.read(1));
+        crate::shim::model::refuse_barriers(true);
+        model.publish(2);
+        model.publish(3);
+        model.publish(4);
+        reader.join().unwrap();
+        // The one that was current, and the one that was replacing it.
+        model.assert_alive(3);
+        crate::shim::model::refuse_barriers(false);
+        model.publish(5);
+    });
+}
+
+/// What comes after a refusal is freed as soon as ever.
+#[test]
+fn what_is_published_after_a_refusal_is_freed() {
+    explore_refusing(3, 3, |model| {
+        crate::shim::model::refuse_barriers(true);
+        model.publish(2);
+        model.publish(3);
+        let reader = model.spawn(|model| model.read(2));
+        model.publish(4);
+        reader.join().unwrap();
+        model.assert_alive(3);
+        crate::shim::model::refuse_barriers(false);
+        model.publish(5);
     });
 }

@@ -13,7 +13,7 @@
 //!   }
 //! - barrier::light();
 //! no-heavy-barrier-at-the-gate | src/raw/gate.rs | a_reader_and_a_writer
-//! - if !barrier::heavy() {
+//! - if !barrier::heavy(false) {
 //! + if false {
 //! opened-relaxed | src/raw/gate.rs | a_reader_and_a_writer
 //! - self.closed.store(false, Ordering::Release);
@@ -24,10 +24,10 @@
 //! closed-looked-at-relaxed-by-a-task | src/raw/gate.rs | a_task_and_a_writer
 //! - let closed = self.closed.load(Ordering::Acquire);
 //! + let closed = self.closed.load(Ordering::Relaxed);
-//! slot-cleared-relaxed | src/raw/slot.rs | a_reader_and_a_writer
+//! slot-cleared-relaxed | src/raw/value/slot.rs | a_reader_and_a_writer
 //! - self.0.store(ptr::null_mut(), Ordering::Release);
 //! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
-//! slot-scanned-relaxed | src/raw/slot.rs | a_reader_and_a_writer
+//! slot-scanned-relaxed | src/raw/value/slot.rs | a_reader_and_a_writer
 //! - self.0.load(Ordering::Acquire)
 //! + self.0.load(Ordering::Relaxed)
 //! uncounted-relaxed | src/raw/gate.rs | a_reader_without_a_slot
@@ -36,6 +36,18 @@
 //! counted-scanned-relaxed | src/raw/gate.rs | a_reader_without_a_slot
 //! - self.counted.load(Ordering::Acquire) > 0
 //! + self.counted.load(Ordering::Relaxed) > 0
+//! reader-in-with-the-writer | src/raw/gate.rs | a_guard_is_dropped_elsewhere_while_its_thread_enters_again
+//! - !state.writer_inside
+//! + true
+//! a-move-unnoticed | src/raw/gate.rs | a_reader_moves_from_slot_to_slot
+//! - if state.entered_again {
+//! + if false {
+//! the-end-forgotten | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends
+//! - state.ended = state.ended.max(fence);
+//! + let _ = fence;
+//! closed-for-ever | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends
+//! - if fence <= state.ended {
+//! + if false {
 //! ```
 
 use loom::cell::UnsafeCell;
@@ -43,6 +55,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::raw::gate::{Gate, Reading};
+use crate::reentrancy::Identity;
 use crate::shim::model::{Barrier, Setting};
 use crate::time::Time;
 
@@ -66,9 +79,13 @@ impl Anchor {
     }
 
     fn enter(&self) -> Reading<'_> {
-        match self.gate.enter(&Time::SYSTEM, None) {
-            Ok(reading) => reading,
-            Err(refusal) => panic!("a reader is refused: {refusal:?}"),
+        loop {
+            if let Some(reading) = self.gate.try_enter() {
+                return reading;
+            }
+            if let Some(opening) = self.gate.opening() {
+                assert!(opening.wait(&Time::SYSTEM, None));
+            }
         }
     }
 
@@ -87,12 +104,20 @@ fn explore(
     reader: impl Fn(&Anchor) + Copy + Send + Sync + 'static,
 ) {
     for barrier in [Barrier::Fences, Barrier::Words] {
-        explore_one(Setting { barrier, slots }, preemptions, move |site| {
-            let other = Arc::clone(site);
-            let reader = thread::spawn(move || reader(&other));
-            site.write();
-            reader.join().unwrap();
-        });
+        explore_one(
+            Setting {
+                barrier,
+                slots,
+                ..Setting::DEFAULT
+            },
+            preemptions,
+            move |site| {
+                let other = Arc::clone(site);
+                let reader = thread::spawn(move || reader(&other));
+                site.write();
+                reader.join().unwrap();
+            },
+        );
     }
 }
 
@@ -157,4 +182,66 @@ fn a_reader_moves_from_slot_to_slot() {
         site.read();
         drop(third);
     });
+}
+
+/// A reader that enters again is let in for the sake of its other guard. That guard may be gone by
+/// then, dropped by another thread, and the writer inside.
+#[test]
+fn a_guard_is_dropped_elsewhere_while_its_thread_enters_again() {
+    for barrier in [Barrier::Fences, Barrier::Words] {
+        explore_one(
+            Setting {
+                barrier,
+                ..Setting::DEFAULT
+            },
+            3,
+            |site| {
+                let first = site.enter();
+                // SAFETY: the thread that drops it has a share in the site.
+                let first: Reading<'static> = unsafe { std::mem::transmute(first) };
+                let other = Arc::clone(site);
+                let elsewhere = thread::spawn(move || {
+                    drop(first);
+                    drop(other);
+                });
+                let other = Arc::clone(site);
+                let writer = thread::spawn(move || other.write());
+                site.glimpse();
+                elsewhere.join().unwrap();
+                writer.join().unwrap();
+            },
+        );
+    }
+}
+
+/// A creation ends on one thread, however it ends, while a writer on another leaves the gate to it.
+#[test]
+fn a_gate_left_to_a_creation_that_ends() {
+    let pile = Identity::of(&0_u8);
+    for barrier in [Barrier::Fences, Barrier::Words] {
+        explore_one(
+            Setting {
+                barrier,
+                ..Setting::DEFAULT
+            },
+            3,
+            move |site| {
+                let other = Arc::clone(site);
+                let writer = thread::spawn(move || {
+                    assert_eq!(other.gate.close(&Time::SYSTEM, None), Ok(()));
+                    // SAFETY: as in `read`.
+                    other.file.with_mut(|file| unsafe { *file += 1 });
+                    other.gate.leave_to(7, pile);
+                });
+                site.gate.end_of(7);
+                // An older one, whose end is told late, changes nothing.
+                site.gate.end_of(5);
+                drop(site.enter());
+                writer.join().unwrap();
+                drop(site.enter());
+                assert_eq!(site.gate.writers(), 1);
+                site.read();
+            },
+        );
+    }
 }

@@ -1,113 +1,184 @@
-//! The value cell: a lock, and beside it one value that is read without it.
+//! The value cell: a lock, and beside it one value that is read without the lock.
 //!
 //! # How a value is read, replaced and freed
 //!
-//! The cell owns one share in its current node, and its address stands in `current`.
+//! The cell owns one share in its current node. The address of that node stands in `current`.
 //!
 //! A **reader** shows the address in a [slot](super::slot) of its own thread, passes the light half
-//! of the [barrier](super::barrier) and looks whether the address is still in its place. If so it
-//! has a guard, for which it has changed nothing but its slot. If not, or if it has no slot to
-//! spare, it takes the lock, and a counted share of what is current by then.
+//! of the [barrier](super::barrier) and looks whether the address is still in `current`. If it is, the
+//! reader has a guard, for which it has changed nothing but its slot. If it is not, or if the thread
+//! has no free slot, the reader takes the lock, and a counted share of what is current by then.
 //!
 //! A **writer** puts another address in place, under the lock, and lets go of the lock. Then it
-//! passes the heavy half of the barrier, takes the lock again, puts the old node on the list of
-//! those that are *retired*, and *sweeps*: it looks at all slots of the process once and takes off
-//! the list what none of them shows. That is dropped when the lock was let go.
+//! passes the heavy half of the barrier and takes the lock again. It [searches](super::registry::Search)
+//! all slots of the process for the old address. If no slot shows it, the old node is dropped once the
+//! lock was let go. If a slot does, the node is *retired*: it is kept, and the search with it, which
+//! stands at that slot.
 //!
-//! Who **drops a guard** clears the slot, passes the light half, and looks whether what it showed is
-//! still current. If not it takes the lock and sweeps.
+//! A thread that **drops a guard** clears the slot, passes the light half, and looks whether the
+//! address that it showed is still current. If not, it takes the lock and *goes on with the search*
+//! for that address: while the slot at which the search stands shows the address, there is nothing to
+//! do; else the search goes on from there, and if it comes to its end the node is dropped.
 //!
 //! *Nothing is freed too early.* A retired node is not current, and a barrier has been passed since
-//! it was. So a reader with a guard has shown it before that barrier, and the scan finds it; and one
-//! that shows it later finds another one in its place, and does not read. What is taken off the
-//! list is not read and will not be. (It cannot become current again: a node does so once.) In the
-//! slot of a guard that was cleared, the scan finds nothing or something newer, and with it that all
-//! reading is over.
+//! it was. So a reader with a guard has shown it before that barrier, and the search finds it. A
+//! reader that shows it later finds another address in `current`, and does not read. Therefore the
+//! slots that show it for good only become fewer, and the search need not look at a slot again that it
+//! has passed. (The node cannot become current again: a node does so once.) If a guard's slot is
+//! already cleared, the search sees null or a newer address there, and its acquiring load proves that
+//! the reading has ended.
 //!
-//! *Nothing is kept too long.* Of a writer that scans and a reader that drops its guard, at least
-//! one sees what the other did, thanks to the barrier: the scan finds the slot cleared, or the
-//! reader finds something else in place of what it showed, and sweeps, after the scan if not
-//! before, as both hold the lock for it. A reader that shows an address in vain may have deceived a
-//! scan, so it always sweeps. That the address which a reader has just given up may already belong
-//! to another node is no harm: the one it knew was freed then.
+//! *Nothing is kept too long.* Of a writer that searches and a reader that drops its guard, at least
+//! one sees what the other did, thanks to the barrier: the search finds the slot cleared, or the
+//! reader finds something else in `current` and goes on with the search, after the writer has begun it
+//! if not before, as both hold the lock for it. A reader that shows an address in vain may stop a
+//! search at its slot, so it goes on with the search for that address too. (The address may belong to
+//! another node by then. That is safe, because the old node was freed.)
 //!
-//! Nobody waits for a reader. Only those who have held an old value ever sweep. No node is dropped
+//! *Nothing grows faster than it must.* A drop of a guard takes the lock and looks at one slot. All
+//! that the search for one node looks at besides is each slot once, however many guards there were.
+//!
+//! Nobody waits for a reader. Only those who have shown an old value ever search. No node is dropped
 //! under the lock.
 //!
 //! # What it does not promise
 //!
-//! If the kernel refuses the barrier, what was replaced is kept until something is replaced after it
-//! allows one again, or until the cell goes. A guard that was forgotten takes its slot for good, and
-//! the value is kept until the cell goes; for ever, if the guard was counted. A reader of *another* cell that is stopped between showing an address and looking
-//! again may deceive a scan, if the node there was freed and its memory given to a node of this cell:
-//! that one is freed by the next sweep. The memory, not the value, of what a forgotten guard shows is
-//! never freed.
+//! If the kernel comes to refuse the barrier, the value that was current then, and the one that
+//! replaced it, are kept until something is replaced after the kernel allows a barrier again, or until
+//! the cell goes; see the barrier. Everything that comes later is freed as usual. A
+//! guard that was forgotten takes its slot for good, and its value is kept until the cell goes. If
+//! that guard was counted, its value is kept for ever. A reader of *another* cell that is stopped
+//! between showing an address and looking again may stop a search, if the node there was freed and its
+//! memory given to a node of this cell. Each writer goes on with the search for one of the retired
+//! nodes, each time for another one, so that node is freed at the latest when as many values were
+//! replaced as are retired. The memory, not the value, of what a forgotten guard shows is never freed.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::{Deref, DerefMut};
-use std::{ptr, slice};
+use std::ops::{Bound, Deref, DerefMut};
+use std::ptr;
 
 use crate::raw::value::barrier;
 use crate::raw::value::node::{AsNode, Node, NodeRef};
-use crate::raw::value::registry;
+use crate::raw::value::registry::{self, Search};
 use crate::raw::value::slot::Slot;
 use crate::shim::atomic::{AtomicPtr, Ordering};
 use crate::shim::{Mutex, MutexGuard};
 
-/// A lock around `S`, and a current node that is read without it and replaced under it.
+/// A lock around `S`, and a current node that is read without it and replaced under it. `C` is what
+/// only some states need: see [`Locked::extra`].
 ///
 /// Its first eight bytes are all that a reader looks at.
 #[repr(C)]
-pub(in crate::raw) struct Cell<T, S> {
+pub(in crate::raw) struct Cell<T, S, C = ()> {
     /// An address of which the cell owns a share, or null.
     current: AtomicPtr<Node<T>>,
-    inner: Mutex<Inner<T, S>>,
+    inner: Mutex<Inner<T, S, C>>,
 }
 
-struct Inner<T, S> {
+struct Inner<T, S, C> {
     state: S,
-    // In a box, since it is mostly empty and a cell has to be small.
-    retired: Option<Box<Retired<T>>>,
+    // In a box, since most cells never need it and a cell has to be small.
+    cold: Option<Box<Cold<T, C>>>,
 }
 
-/// Nodes that were replaced.
-struct Retired<T> {
-    /// Since when a barrier was passed: as soon as no slot shows one, it can be dropped.
-    behind: Vec<NodeRef<T>>,
-    /// Since when none was, as it was refused.
+/// What a cell needs rarely. Allocated when something is put there, and freed when nothing is left.
+struct Cold<T, C> {
+    /// The nodes that were replaced and are read still, by their addresses.
+    retired: BTreeMap<usize, Retired<T>>,
+    /// The retired node that a writer has looked at last.
+    looked_at: usize,
+    /// The nodes that were replaced when the barrier was refused.
     refused: Vec<NodeRef<T>>,
+    /// Whether the current node is marked as fenced; see the barrier.
+    fenced: bool,
+    extra: Option<C>,
 }
 
-impl<T, S> Cell<T, S> {
+/// A node that was replaced. A barrier has been passed since.
+struct Retired<T> {
+    node: NodeRef<T>,
+    /// Stands at a slot that showed the node when somebody looked last.
+    search: Search,
+}
+
+impl<T, C> Cold<T, C> {
+    fn new() -> Self {
+        Self {
+            retired: BTreeMap::new(),
+            looked_at: 0,
+            refused: Vec::new(),
+            fenced: false,
+            extra: None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.retired.is_empty() && self.refused.is_empty() && !self.fenced && self.extra.is_none()
+    }
+}
+
+impl<T, S, C> Inner<T, S, C> {
+    fn cold(&mut self) -> &mut Cold<T, C> {
+        self.cold.get_or_insert_with(|| Box::new(Cold::new()))
+    }
+
+    /// Takes a retired node out if no slot shows it any more. To be dropped when the lock was let go.
+    fn unread(&mut self, address: *const ()) -> Option<NodeRef<T>> {
+        let cold = self.cold.as_deref_mut()?;
+        if cold.retired.get_mut(&address.addr())?.search.finds(address) {
+            return None;
+        }
+        let retired = cold.retired.remove(&address.addr());
+        if cold.is_empty() {
+            self.cold = None;
+        }
+        retired.map(|retired| retired.node)
+    }
+
+    /// As [`unread`](Inner::unread), for the next of the retired nodes in turn.
+    fn unread_in_turn(&mut self) -> Option<NodeRef<T>> {
+        let cold = self.cold.as_deref_mut()?;
+        let behind = (Bound::Excluded(cold.looked_at), Bound::Unbounded);
+        let next = cold.retired.range(behind).next();
+        let (&key, retired) = next.or_else(|| cold.retired.first_key_value())?;
+        cold.looked_at = key;
+        let address = retired.node.address();
+        self.unread(address)
+    }
+}
+
+impl<T, S, C> Cell<T, S, C> {
     crate::shim::const_unless_loom! {
         pub(in crate::raw) const fn new(state: S) -> Self {
             Self {
                 current: AtomicPtr::new(ptr::null_mut()),
-                inner: Mutex::new(Inner { state, retired: None }),
+                inner: Mutex::new(Inner { state, cold: None }),
             }
         }
     }
 
     /// The current node.
     #[inline]
-    pub(in crate::raw) fn load(&self) -> Option<Protected<'_, T, S>> {
+    pub(in crate::raw) fn load(&self) -> Option<Protected<'_, T, S, C>> {
         // ORDERING: relaxed: only compared with what is there below.
         let node = self.current.load(Ordering::Relaxed);
         if node.is_null() {
             return None;
         }
         let Some(slot) = registry::free_slot() else {
-            return self.share(false).map(Protected::from);
+            return self.share(ptr::null()).map(Protected::from);
         };
         slot.show(node.cast());
-        barrier::light();
-        // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
-        let again = self.current.load(Ordering::Acquire);
+        let again = barrier::look_behind(|| {
+            // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
+            self.current.load(Ordering::Acquire)
+        });
         if again != node {
             slot.clear();
-            // A scan may have taken the slot seriously.
-            return self.share(true).map(Protected::from);
+            // A search may have stopped at the slot.
+            return self.share(node.cast()).map(Protected::from);
         }
         Some(Protected {
             // SAFETY: it is the address of a node of which the cell owned a share when it was shown
@@ -120,28 +191,29 @@ impl<T, S> Cell<T, S> {
         })
     }
 
-    /// The current node, counted.
+    /// The current node, counted. An address that was shown in vain is given up.
     #[cold]
-    fn share(&self, sweep: bool) -> Option<NodeRef<T>> {
-        let locked = self.lock();
+    fn share(&self, shown: *const ()) -> Option<NodeRef<T>> {
+        let mut locked = self.lock();
         let share = locked.current().map(|node| node.clone());
-        if sweep {
-            locked.sweep();
-        }
+        let unread = locked.inner.unread(shown);
+        drop(locked);
+        drop(unread);
         share
     }
 
-    pub(in crate::raw) fn lock(&self) -> Locked<'_, T, S> {
+    /// The guard of a node that is not current any more has been dropped.
+    #[cold]
+    fn left(&self, address: *const ()) {
+        let unread = self.inner.lock().unread(address);
+        drop(unread);
+    }
+
+    pub(in crate::raw) fn lock(&self) -> Locked<'_, T, S, C> {
         Locked {
             cell: self,
             inner: self.inner.lock(),
         }
-    }
-
-    /// Drops what is retired and not read any more.
-    #[cold]
-    fn sweep(&self) {
-        self.lock().sweep();
     }
 
     /// The current node, if nobody else has a share in it.
@@ -168,46 +240,65 @@ impl<T, S> Cell<T, S> {
         // ORDERING: relaxed: nobody else has access.
         let node = self.current.swap(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: the cell owned a share in what stood there, and now it does not any more.
-        let mut node = (!node.is_null()).then(|| unsafe { NodeRef::from_raw(node) });
-        let retired = self.inner.get_mut().retired.as_deref_mut();
+        let node = (!node.is_null()).then(|| unsafe { NodeRef::from_raw(node) });
         // What is shown now, is so by guards that were forgotten, and for ever: a node of another
         // cell at that address would look as if it were read.
-        node.as_mut().map(slice::from_mut).map(keep_addresses);
-        if let Some(retired) = retired {
-            keep_addresses(&mut retired.behind);
-            keep_addresses(&mut retired.refused);
+        // LOOM: keeps no memory, and must not be asked for its statics once a model has ended, which
+        // a thread of the background may outlast.
+        if cfg!(dogpile_loom) {
+            return node;
+        }
+        let shown = registry::all_shown();
+        let cold = self.inner.get_mut().cold.as_deref();
+        let retired = cold.into_iter().flat_map(|cold| cold.retired.values());
+        let refused = cold.into_iter().flat_map(|cold| &cold.refused);
+        for node in (retired.map(|retired| &retired.node))
+            .chain(refused)
+            .chain(&node)
+        {
+            if shown.binary_search(&node.address()).is_ok() {
+                node.keep_address();
+            }
         }
         node
     }
 }
 
-/// Sees to it that no node comes to stand where one of these is shown.
-fn keep_addresses<T>(nodes: &mut [NodeRef<T>]) {
-    // LOOM: keeps no memory, and must not be asked for its statics once a model has ended, which a
-    // thread of the background may outlast.
-    if cfg!(dogpile_loom) {
-        return;
-    }
-    let read = count_read(nodes);
-    for node in &nodes[..read] {
-        node.keep_address();
-    }
-}
-
 // The retired nodes are dropped after it, each on its own, even if one of them panics.
-impl<T, S> Drop for Cell<T, S> {
+impl<T, S, C> Drop for Cell<T, S, C> {
     fn drop(&mut self) {
         drop(self.end());
     }
 }
 
 /// The cell, locked.
-pub(in crate::raw) struct Locked<'a, T, S> {
-    cell: &'a Cell<T, S>,
-    inner: MutexGuard<'a, Inner<T, S>>,
+pub(in crate::raw) struct Locked<'a, T, S, C = ()> {
+    cell: &'a Cell<T, S, C>,
+    inner: MutexGuard<'a, Inner<T, S, C>>,
 }
 
-impl<'a, T, S> Locked<'a, T, S> {
+impl<'a, T, S, C> Locked<'a, T, S, C> {
+    /// What only some states need. It takes no memory while it is `None`, apart from the box that a
+    /// cell has while something was put there, or while an old value is read.
+    #[allow(dead_code)]
+    pub(in crate::raw) fn extra(&self) -> Option<&C> {
+        self.inner.cold.as_ref()?.extra.as_ref()
+    }
+
+    /// Changes what only some states need.
+    #[allow(dead_code)]
+    pub(in crate::raw) fn change_extra<R>(
+        &mut self,
+        change: impl FnOnce(&mut Option<C>) -> R,
+    ) -> R {
+        let cold = self.inner.cold();
+        let result = change(&mut cold.extra);
+        if cold.is_empty() {
+            self.inner.cold = None;
+        }
+        result
+    }
+
     /// The current node, which cannot be replaced meanwhile.
     pub(in crate::raw) fn current(&self) -> Option<Current<'_, T>> {
         let node = self.cell.current_under_lock();
@@ -217,51 +308,35 @@ impl<'a, T, S> Locked<'a, T, S> {
     }
 
     /// Puts `new` in place of the current node, which is dropped with the result, or when its last
-    /// reader has gone. Not to be dropped under the lock.
+    /// reader has gone. The result must not be dropped under the lock.
     #[must_use = "what is replaced must be dropped when the lock was let go"]
-    pub(in crate::raw) fn swap(&mut self, new: Option<NodeRef<T>>) -> Replaced<'a, T, S> {
+    pub(in crate::raw) fn swap(&mut self, new: Option<NodeRef<T>>) -> Replaced<'a, T, S, C> {
         let new = new.map_or(ptr::null_mut(), NodeRef::into_raw);
+        // Before the store that publishes it.
+        let fenced = barrier::are_fences() && !new.is_null();
         // ORDERING: release pairs with the acquire in `load`: readers see the node as it was made.
         let old = self.cell.current.swap(new, Ordering::Release);
-        let retired = self.inner.retired.as_mut();
+        let was_fenced = (self.inner.cold.as_ref()).is_some_and(|cold| cold.fenced);
+        let mut refused = Vec::new();
+        if fenced || self.inner.cold.is_some() {
+            let cold = self.inner.cold();
+            cold.fenced = fenced;
+            refused = std::mem::take(&mut cold.refused);
+            if cold.is_empty() {
+                self.inner.cold = None;
+            }
+        }
         Replaced {
             cell: self.cell,
             // SAFETY: the cell owned a share in what stood there, and now it does not any more.
             node: (!old.is_null()).then(|| unsafe { NodeRef::from_raw(old) }),
-            refused: retired.map_or(Vec::new(), |retired| std::mem::take(&mut retired.refused)),
+            fenced: was_fenced,
+            refused,
         }
-    }
-
-    /// Drops what is retired and not read any more, after letting go of the lock.
-    fn sweep(mut self) {
-        let Some(mut retired) = self.inner.retired.take() else {
-            return;
-        };
-        let read = count_read(&mut retired.behind);
-        let unread = retired.behind.split_off(read);
-        if !retired.is_empty() {
-            self.inner.retired = Some(retired);
-        }
-        drop(self);
-        drop(unread);
     }
 }
 
-/// Moves those of the nodes that are read to the front, and says how many they are.
-fn count_read<T>(nodes: &mut [NodeRef<T>]) -> usize {
-    let mut read = 0;
-    if !nodes.is_empty() {
-        registry::each_shown(|address| {
-            if let Some(at) = nodes[read..].iter().position(|n| n.address() == address) {
-                nodes.swap(read, read + at);
-                read += 1;
-            }
-        });
-    }
-    read
-}
-
-impl<T, S> Cell<T, S> {
+impl<T, S, C> Cell<T, S, C> {
     #[cfg(not(dogpile_loom))]
     fn current_under_lock(&self) -> *mut Node<T> {
         // ORDERING: relaxed: stored under the lock.
@@ -279,7 +354,7 @@ impl<T, S> Cell<T, S> {
     }
 }
 
-impl<T, S> Deref for Locked<'_, T, S> {
+impl<T, S, C> Deref for Locked<'_, T, S, C> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -287,24 +362,9 @@ impl<T, S> Deref for Locked<'_, T, S> {
     }
 }
 
-impl<T, S> DerefMut for Locked<'_, T, S> {
+impl<T, S, C> DerefMut for Locked<'_, T, S, C> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.inner.state
-    }
-}
-
-impl<T> Retired<T> {
-    fn is_empty(&self) -> bool {
-        self.behind.is_empty() && self.refused.is_empty()
-    }
-}
-
-impl<T> Default for Retired<T> {
-    fn default() -> Self {
-        Self {
-            behind: Vec::new(),
-            refused: Vec::new(),
-        }
     }
 }
 
@@ -319,51 +379,78 @@ impl<T> Deref for Current<'_, T> {
     }
 }
 
-/// What was replaced. Dropping it passes the barrier and sweeps.
-pub(in crate::raw) struct Replaced<'a, T, S> {
-    cell: &'a Cell<T, S>,
+/// What was replaced. Dropping it passes the barrier and frees what is not read any more.
+pub(in crate::raw) struct Replaced<'a, T, S, C = ()> {
+    cell: &'a Cell<T, S, C>,
     node: Option<NodeRef<T>>,
-    /// What waits for a barrier that begins later than it was replaced: this one does.
+    /// Whether the node is marked as fenced.
+    fenced: bool,
+    /// What waits for a barrier that begins after it was replaced, as this one does.
     refused: Vec<NodeRef<T>>,
 }
 
-impl<T, S> Drop for Replaced<'_, T, S> {
+impl<T, S, C> Drop for Replaced<'_, T, S, C> {
     fn drop(&mut self) {
         if self.node.is_none() && self.refused.is_empty() {
             return;
         }
         // Not under the lock: readers that drop a guard would wait for the kernel.
-        let passed = barrier::heavy();
+        let passed = barrier::heavy(self.fenced && self.refused.is_empty());
+        // For a fenced node the fence is enough that is part of a refused barrier too.
+        let node_passed = passed || self.fenced;
         let mut locked = self.cell.lock();
-        let nobody_reads = |node: &mut NodeRef<T>| count_read(slice::from_mut(node)) == 0;
-        if passed && self.node.as_mut().is_some_and(nobody_reads) && self.refused.is_empty() {
-            // The usual case: it is dropped with `self`, after the lock.
-            return locked.sweep();
+        let inner = &mut *locked.inner;
+        if let Some(node) = self.node.take() {
+            let mut search = Search::begin();
+            if !node_passed {
+                inner.cold().refused.push(node);
+            } else if search.finds(node.address()) {
+                let retired = &mut inner.cold().retired;
+                retired.insert(node.address().addr(), Retired { node, search });
+            } else {
+                // The usual case: it is dropped with `self`, after the lock.
+                self.node = Some(node);
+            }
         }
-        let nodes = self.refused.drain(..).chain(self.node.take());
-        let retired = locked.inner.retired.get_or_insert_with(Box::default);
-        if passed {
-            retired.behind.extend(nodes);
-        } else {
-            retired.refused.extend(nodes);
+        let mut unread = Vec::new();
+        if !self.refused.is_empty() {
+            if passed {
+                let shown = registry::all_shown();
+                let is_shown = |node: &NodeRef<T>| shown.binary_search(&node.address()).is_ok();
+                let (read, freed) = self.refused.drain(..).partition(is_shown);
+                unread = freed;
+                let read: Vec<NodeRef<T>> = read;
+                if !read.is_empty() {
+                    let retired = read.into_iter().map(|node| {
+                        let search = Search::begin();
+                        (node.address().addr(), Retired { node, search })
+                    });
+                    inner.cold().retired.extend(retired);
+                }
+            } else {
+                inner.cold().refused.append(&mut self.refused);
+            }
         }
-        locked.sweep();
+        let in_turn = inner.unread_in_turn();
+        drop(locked);
+        drop(in_turn);
+        drop(unread);
     }
 }
 
 /// A node that is kept alive for its reader, by a slot or by a share of its own.
-pub(crate) struct Protected<'a, T, S> {
+pub(crate) struct Protected<'a, T, S, C = ()> {
     /// Dropped with it only if it is a share of its own.
     node: ManuallyDrop<NodeRef<T>>,
-    shown: Option<InSlot<'a, T, S>>,
+    shown: Option<InSlot<'a, T, S, C>>,
 }
 
-struct InSlot<'a, T, S> {
+struct InSlot<'a, T, S, C> {
     slot: &'static Slot,
-    cell: &'a Cell<T, S>,
+    cell: &'a Cell<T, S, C>,
 }
 
-impl<T, S> From<NodeRef<T>> for Protected<'_, T, S> {
+impl<T, S, C> From<NodeRef<T>> for Protected<'_, T, S, C> {
     fn from(node: NodeRef<T>) -> Self {
         Self {
             node: ManuallyDrop::new(node),
@@ -372,7 +459,7 @@ impl<T, S> From<NodeRef<T>> for Protected<'_, T, S> {
     }
 }
 
-impl<T, S> Deref for Protected<'_, T, S> {
+impl<T, S, C> Deref for Protected<'_, T, S, C> {
     type Target = NodeRef<T>;
 
     #[inline]
@@ -381,14 +468,14 @@ impl<T, S> Deref for Protected<'_, T, S> {
     }
 }
 
-impl<T, S> AsNode<T> for Protected<'_, T, S> {
+impl<T, S, C> AsNode<T> for Protected<'_, T, S, C> {
     #[inline]
     fn node(&self) -> &NodeRef<T> {
         &self.node
     }
 }
 
-impl<T, S> Drop for Protected<'_, T, S> {
+impl<T, S, C> Drop for Protected<'_, T, S, C> {
     #[inline]
     fn drop(&mut self) {
         match self.shown {
@@ -398,7 +485,7 @@ impl<T, S> Drop for Protected<'_, T, S> {
                 barrier::light();
                 // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
                 if cell.current.load(Ordering::Relaxed).cast_const().cast() != address {
-                    cell.sweep();
+                    cell.left(address);
                 }
             }
             // SAFETY: it is a share of its own, and this is the end of it.

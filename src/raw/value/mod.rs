@@ -1,8 +1,8 @@
 //! The current value: how it is stored, read without a lock, replaced and freed.
 
 pub(in crate::raw) mod barrier;
-mod cell;
-mod node;
+pub(in crate::raw) mod cell;
+pub(in crate::raw) mod node;
 pub(in crate::raw) mod registry;
 mod slot;
 

@@ -1,31 +1,43 @@
-//! One word that threads and tasks sleep on until it is set, once and for good.
+//! An event: a word that threads and tasks sleep on until it is set, once and for good.
 
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
 #[cfg(feature = "async")]
-use crate::raw::wait::wakers::{Place, Tasks};
+use crate::raw::wait::wakers::{WakerKey, Wakers};
+#[cfg(feature = "async")]
+use crate::shim::contain;
 use crate::shim::{
-    Arc,
+    Arc, ArcWeak, Mutex,
     atomic::{AtomicU32, Ordering},
 };
-#[cfg(feature = "async")]
-use crate::shim::{Mutex, contain};
-use crate::time::{SleepPlan, Tick, Time};
+use crate::time::{Clock, SleepPlan, Tick, Time};
 
-/// Set once, waited for by many.
+/// Something that happens once, and that many can wait for.
 ///
-/// The lowest bit of the word says "set"; the rest counts nudges, which make a sleeper look at the
-/// clock again. Both change the word before anybody is woken, so a sleeper that saw the old word is
-/// not put to sleep by the new one.
+/// The lowest bit of the word says "set". The other bits count nudges: a nudge makes each sleeper look
+/// at the clock again. The word changes before anybody is woken, and a sleeper goes to sleep only
+/// while the word is as it was when the sleeper looked. So no change is slept through.
 ///
-/// A sleeper can also be woken for no reason. It looks at the word and the clock, and goes back to
+/// A sleeper can also wake up for no reason. It looks at the word and the clock, and goes back to
 /// sleep.
 pub(crate) struct Event {
     word: AtomicU32,
     parker: parker::Parker,
     #[cfg(feature = "async")]
-    tasks: Mutex<Tasks>,
+    wakers: Mutex<Wakers>,
+    /// How a clock that is moved by hand wakes the sleepers. In a box, since most events have none.
+    nudger: Mutex<Option<Box<Nudger>>>,
+}
+
+/// The waker that a clock is given. One waker serves all sleepers of an event, so a clock need keep
+/// no more than one for each event, however often the sleepers look. The event has the clock forget it
+/// when the event is dropped.
+struct Nudger {
+    waker: Waker,
+    /// Whether the clock ever took it.
+    taken: bool,
+    time: Time,
 }
 
 /// What a sleeper finds who looks at the word and the clock.
@@ -40,23 +52,24 @@ enum Look {
     },
 }
 
-/// What a task finds who looks for the end of something.
+/// What a task finds when it polls for the end of something.
 #[cfg(feature = "async")]
-pub(crate) enum Rest<O> {
+pub(crate) enum Polled<O> {
+    /// The end is there, with this outcome.
     Set(O),
     /// The deadline has passed.
     Over,
-    /// It will be woken; but for the end of this time, by a timer only.
+    /// The task will be woken at the end. If there is a time, only a timer wakes it after that time.
     Asleep(Option<Duration>),
 }
 
 #[cfg(feature = "async")]
-impl<O> Rest<O> {
-    pub(crate) fn map<P>(self, set: impl FnOnce(O) -> P) -> Rest<P> {
+impl<O> Polled<O> {
+    pub(crate) fn map<P>(self, set: impl FnOnce(O) -> P) -> Polled<P> {
         match self {
-            Rest::Set(outcome) => Rest::Set(set(outcome)),
-            Rest::Over => Rest::Over,
-            Rest::Asleep(limit) => Rest::Asleep(limit),
+            Polled::Set(outcome) => Polled::Set(set(outcome)),
+            Polled::Over => Polled::Over,
+            Polled::Asleep(limit) => Polled::Asleep(limit),
         }
     }
 }
@@ -70,18 +83,19 @@ impl Event {
             word: AtomicU32::new(0),
             parker: parker::Parker::new(),
             #[cfg(feature = "async")]
-            tasks: Mutex::new(Tasks::new()),
+            wakers: Mutex::new(Wakers::new()),
+            nudger: Mutex::new(None),
         }
     }
 
-    /// Whether it is set; what was written before [`set`](Event::set) is then visible.
+    /// Whether the event is set. If so, what was written before [`set`](Event::set) is visible.
     pub(crate) fn is_set(&self) -> bool {
         // ORDERING: pairs with the release in `set`: who sees the bit sees what was written before
         // it.
         self.word.load(Ordering::Acquire) & SET != 0
     }
 
-    /// Sets it and wakes everybody, together.
+    /// Sets the event and wakes all sleepers together.
     pub(crate) fn set(&self) {
         // ORDERING: pairs with the acquire in `is_set` and `wait`: publishes what was written
         // before.
@@ -90,8 +104,8 @@ impl Event {
         self.wake_all();
     }
 
-    /// Sleeps until it is set, or until `deadline`. Says whether it is set, which it may be at the
-    /// very deadline.
+    /// Sleeps until the event is set, or until `deadline`. Says whether it is set, which it can be at
+    /// the very deadline.
     pub(crate) fn wait(self: &Arc<Self>, time: &Time, deadline: Option<Tick>) -> bool {
         loop {
             match self.look(time, deadline) {
@@ -102,49 +116,49 @@ impl Event {
         }
     }
 
-    /// As [`wait`](Event::wait), but has a task woken instead of sleeping. `place` is the task's,
-    /// to be given back by [`leave`](Event::leave).
+    /// As [`wait`](Event::wait), for a task: instead of sleeping, it leaves its waker. `key` belongs
+    /// to the task, which gives it back by [`leave`](Event::leave).
     #[cfg(feature = "async")]
     pub(in crate::raw) fn poll(
         self: &Arc<Self>,
-        place: &mut Option<Place>,
+        key: &mut Option<WakerKey>,
         time: &Time,
         deadline: Option<Tick>,
         waker: &Waker,
-    ) -> Rest<()> {
+    ) -> Polled<()> {
         loop {
             match self.look(time, deadline) {
-                Look::Set => return Rest::Set(()),
-                Look::Over if self.is_set() => return Rest::Set(()),
-                Look::Over => return Rest::Over,
+                Look::Set => return Polled::Set(()),
+                Look::Over if self.is_set() => return Polled::Set(()),
+                Look::Over => return Polled::Over,
                 Look::Sleep { seen, limit } => {
-                    if self.register(place, seen, waker) {
-                        return Rest::Asleep(limit);
+                    if self.register(key, seen, waker) {
+                        return Polled::Asleep(limit);
                     }
                 }
             }
         }
     }
 
-    /// Forgets the task that has this place. Once the event is set there is nothing to forget, and
-    /// no lock is taken.
+    /// Forgets the waker of the task that has this key. After the event is set there is no waker left,
+    /// and no lock is taken.
     #[cfg(feature = "async")]
-    pub(in crate::raw) fn leave(&self, place: Place) {
+    pub(in crate::raw) fn leave(&self, key: WakerKey) {
         if !self.is_set() {
-            let waker = self.tasks.lock().remove(place);
+            let waker = self.wakers.lock().remove(key);
             drop(waker); // Not under the lock: it is user code.
         }
     }
 
     fn look(self: &Arc<Self>, time: &Time, deadline: Option<Tick>) -> Look {
         // ORDERING: pairs with the release in `set`, as in `is_set`, and with the one in
-        // `wake_by_ref`: who sees the nudge sees the time that it announces.
+        // `nudge`: who sees the nudge sees the time that it announces.
         let seen = self.word.load(Ordering::Acquire);
         if seen & SET != 0 {
             return Look::Set;
         }
-        let plan =
-            deadline.map(|deadline| time.sleep_plan(deadline, || Waker::from(Arc::clone(self))));
+        let plan = deadline
+            .map(|deadline| time.sleep_plan(deadline, |clock| self.is_nudged_by(clock, time)));
         let limit = match plan {
             Some(SleepPlan::Over) => return Look::Over,
             Some(SleepPlan::For(limit)) => Some(limit),
@@ -153,25 +167,52 @@ impl Event {
         Look::Sleep { seen, limit }
     }
 
-    /// Has the task woken at the next change of the word; `false` if it is not as `seen` any more.
+    /// Gives the clock the waker of this event. Says whether the clock will call it when it is moved.
+    fn is_nudged_by(self: &Arc<Self>, clock: &dyn Clock, time: &Time) -> bool {
+        let mut nudger = self.nudger.lock();
+        let known = nudger.get_or_insert_with(|| {
+            Box::new(Nudger {
+                waker: Waker::from(Arc::new(Nudge(Arc::downgrade(self)))),
+                taken: false,
+                time: time.clone(),
+            })
+        });
+        let waker = known.waker.clone();
+        drop(nudger);
+        // Not under the lock: the clock is somebody else's code.
+        let taken = clock.on_advance(&waker);
+        if let Some(known) = &mut *self.nudger.lock() {
+            known.taken |= taken;
+        }
+        taken
+    }
+
+    /// Makes all sleepers look at the clock again.
+    fn nudge(&self) {
+        // ORDERING: pairs with the acquire in `look`: publishes the new time.
+        self.word.fetch_add(NUDGE, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Has the task woken at the next change of the word. `false` if the word has changed already.
     #[cfg(feature = "async")]
-    fn register(&self, place: &mut Option<Place>, seen: u32, waker: &Waker) -> bool {
+    fn register(&self, key: &mut Option<WakerKey>, seen: u32, waker: &Waker) -> bool {
         // Whoever changes the word takes the list after that.
-        if place.is_some_and(|place| self.tasks.lock().will_wake(place, waker)) {
+        if key.is_some_and(|key| self.wakers.lock().will_wake(key, waker)) {
             return true;
         }
         // Cloned and dropped outside the lock: a waker is user code.
         let waker = waker.clone();
-        let mut tasks = self.tasks.lock();
+        let mut wakers = self.wakers.lock();
         // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_all` passes
         // through after the word has changed. Whoever acts on the word loads it again.
         if self.word.load(Ordering::Relaxed) == seen {
-            let old = tasks.put(place, waker);
-            drop(tasks);
+            let old = wakers.put(key, waker);
+            drop(wakers);
             drop(old);
             true
         } else {
-            drop(tasks);
+            drop(wakers);
             drop(waker);
             false
         }
@@ -182,24 +223,37 @@ impl Event {
         self.parker.wake_all(&self.word);
         #[cfg(feature = "async")]
         {
-            let tasks = self.tasks.lock().take();
-            for waker in tasks {
+            let wakers = self.wakers.lock().take();
+            for waker in wakers {
                 contain(|| waker.wake());
             }
         }
     }
 }
 
-/// As a waker it makes sleepers look at the clock again.
-impl Wake for Event {
+impl Drop for Event {
+    fn drop(&mut self) {
+        let Some(nudger) = self.nudger.get_mut().take() else {
+            return;
+        };
+        if nudger.taken {
+            nudger.time.forget(&nudger.waker);
+        }
+    }
+}
+
+/// An event as a waker. It does not keep the event alive: nobody sleeps on one that is gone.
+struct Nudge(ArcWeak<Event>);
+
+impl Wake for Nudge {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // ORDERING: pairs with the acquire in `wait`: publishes the new time.
-        self.word.fetch_add(NUDGE, Ordering::Release);
-        self.wake_all();
+        if let Some(event) = self.0.upgrade() {
+            event.nudge();
+        }
     }
 }
 

@@ -10,4 +10,4 @@ mod wakers;
 pub(crate) use self::event::Event;
 pub(crate) use self::waiters::{Ending, Waiters, Writers};
 #[cfg(feature = "async")]
-pub(crate) use self::{event::Rest, task_wait::Seat};
+pub(crate) use self::{event::Polled, task_wait::Seat};

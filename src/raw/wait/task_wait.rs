@@ -2,14 +2,14 @@
 
 use std::task::Waker;
 
-use crate::raw::wait::event::{Event, Rest};
-use crate::raw::wait::wakers::Place;
+use crate::raw::wait::event::{Event, Polled};
+use crate::raw::wait::wakers::WakerKey;
 use crate::shim::Arc;
 use crate::time::{Tick, Time};
 
 /// A task's seat among those who wait for an event. To be left, unless the event is set.
 #[derive(Default)]
-pub(crate) struct Seat(Option<Place>);
+pub(crate) struct Seat(Option<WakerKey>);
 
 impl Seat {
     /// Looks for the end, and has the task woken when it is there or the clock is moved.
@@ -19,9 +19,9 @@ impl Seat {
         time: &Time,
         deadline: Option<Tick>,
         waker: &Waker,
-    ) -> Rest<()> {
+    ) -> Polled<()> {
         let rest = end.poll(&mut self.0, time, deadline, waker);
-        if let Rest::Set(()) = rest {
+        if let Polled::Set(()) = rest {
             self.0 = None; // Nobody's any more.
         }
         rest

@@ -1,23 +1,23 @@
-//! The tasks that sleep on an event, by their wakers.
+//! The wakers of the tasks that sleep on an event.
 
 use std::num::NonZeroU64;
 use std::task::Waker;
 
-/// A task's place among those who sleep. It is nobody else's until it is given back, and when
-/// everybody was woken it is nobody's for good.
+/// Finds the waker of one task. No other task has the same key until the waker is removed. After all
+/// tasks were woken the key finds nothing, and is never used again.
 #[derive(Clone, Copy)]
-pub(in crate::raw) struct Place(NonZeroU64);
+pub(in crate::raw) struct WakerKey(NonZeroU64);
 
-/// The wakers of the tasks that sleep. Allocates once there is one.
-pub(in crate::raw) struct Tasks {
-    /// The number of the first place; those before it are nobody's.
+/// The wakers of the tasks that sleep. Allocates when the first one comes.
+pub(in crate::raw) struct Wakers {
+    /// The number of the first key. Lower keys find nothing.
     first: u64,
     wakers: Vec<Option<Waker>>,
-    /// The indices of those that were given back.
+    /// The indices without a waker.
     free: Vec<usize>,
 }
 
-impl Tasks {
+impl Wakers {
     pub(in crate::raw) const fn new() -> Self {
         Self {
             first: 1,
@@ -26,22 +26,26 @@ impl Tasks {
         }
     }
 
-    fn index(&self, place: Place) -> Option<usize> {
-        let index = place.0.get().checked_sub(self.first)?;
+    fn index(&self, key: WakerKey) -> Option<usize> {
+        let index = key.0.get().checked_sub(self.first)?;
         usize::try_from(index).ok()
     }
 
-    /// Whether the waker in this place wakes the same task.
-    pub(in crate::raw) fn will_wake(&self, place: Place, waker: &Waker) -> bool {
-        let known = self.index(place).and_then(|index| self.wakers.get(index));
+    /// Whether the waker with this key wakes the same task as `waker`.
+    pub(in crate::raw) fn will_wake(&self, key: WakerKey, waker: &Waker) -> bool {
+        let known = self.index(key).and_then(|index| self.wakers.get(index));
         matches!(known, Some(Some(known)) if known.will_wake(waker))
     }
 
-    /// Puts the waker into the task's place, and gives it one if it has none. What was there comes
-    /// back, to be dropped where no lock is held.
+    /// Stores the task's waker under its key, and makes a key if the task has none. Returns the waker
+    /// that was stored before, which must be dropped where no lock is held.
     #[must_use = "a waker must be dropped outside the lock"]
-    pub(in crate::raw) fn put(&mut self, place: &mut Option<Place>, waker: Waker) -> Option<Waker> {
-        if let Some(index) = place.and_then(|place| self.index(place)) {
+    pub(in crate::raw) fn put(
+        &mut self,
+        key: &mut Option<WakerKey>,
+        waker: Waker,
+    ) -> Option<Waker> {
+        if let Some(index) = key.and_then(|key| self.index(key)) {
             return self.wakers[index].replace(waker);
         }
         let index = match self.free.pop() {
@@ -54,19 +58,19 @@ impl Tasks {
                 self.wakers.len() - 1
             }
         };
-        *place = NonZeroU64::new(self.first + index as u64).map(Place);
+        *key = NonZeroU64::new(self.first + index as u64).map(WakerKey);
         None
     }
 
-    /// Gives the place back.
+    /// Removes the task's waker. The key is not to be used again.
     #[must_use = "a waker must be dropped outside the lock"]
-    pub(in crate::raw) fn remove(&mut self, place: Place) -> Option<Waker> {
-        let index = self.index(place)?;
+    pub(in crate::raw) fn remove(&mut self, key: WakerKey) -> Option<Waker> {
+        let index = self.index(key)?;
         self.free.push(index);
         self.wakers[index].take()
     }
 
-    /// All of them, to be woken where no lock is held.
+    /// Takes all wakers out. They must be called where no lock is held.
     pub(in crate::raw) fn take(&mut self) -> impl Iterator<Item = Waker> + use<> {
         self.first += self.wakers.len() as u64;
         self.free.clear();
