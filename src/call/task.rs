@@ -311,9 +311,12 @@ where
     L: Future<Output = Led<'a, T, E>>,
 {
     async move {
-        call.call().require_timer()?;
-        if let Some(guard) = call.call().hit_by(Caller::Task) {
-            return Ok(guard);
+        {
+            let call = call.call();
+            call.require_timer()?;
+            if let Some(guard) = call.hit_by(Caller::Task) {
+                return Ok(guard);
+            }
         }
         let remake = || call.call();
         Slowly(pin!(drive(Task::new(remake, way()), lead, no_look_up))).await

@@ -83,6 +83,30 @@ impl<T> Builder<T> {
         self.settings.time = Time::injected(clock);
         self
     }
+
+    /// As [`clock`](Builder::clock), for a clock and a pile that are a `static`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, ManualClock};
+    ///
+    /// static CLOCK: ManualClock = ManualClock::new();
+    /// static RATES: Dogpile<u32> = Dogpile::builder(Duration::from_secs(60))
+    ///     .clock_static(&CLOCK)
+    ///     .build();
+    ///
+    /// RATES.set(7);
+    /// CLOCK.advance(Duration::from_secs(61));
+    /// assert!(!RATES.is_fresh());
+    /// ```
+    pub const fn clock_static(mut self, clock: &'static dyn Clock) -> Self {
+        // Not dropped, as no destructor runs at compile time: an `Arc` that was given before it is
+        // never given back.
+        std::mem::forget(std::mem::replace(&mut self.settings.time, Time::fixed(clock)));
+        self
+    }
 }
 
 impl<T> Clone for Builder<T> {

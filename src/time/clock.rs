@@ -411,8 +411,7 @@ impl Time {
         Time(Source::Shared(clock))
     }
 
-    /// For the builder, which has to be usable in a `static`.
-    #[allow(dead_code)]
+    /// For a pile that is a `static`.
     pub(crate) const fn fixed(clock: &'static dyn Clock) -> Self {
         Time(Source::Fixed(clock))
     }
