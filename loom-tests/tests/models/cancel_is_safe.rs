@@ -16,18 +16,18 @@
 //! + drop(state);
 //! + drop(creation);
 //!
-//! dropped-waiter-takes-all-along | src/raw/event.rs
+//! dropped-waiter-takes-all-along | src/raw/wait/event.rs
 //! - let waker = self.tasks.lock().remove(place);
 //! + let _ = place;
 //! + let waker: Vec<_> = self.tasks.lock().take().collect();
 //!
-//! second-task-gets-the-place-of-the-first | src/raw/tasks.rs
+//! second-task-gets-the-place-of-the-first | src/raw/wait/wakers.rs
 //! - self.wakers.push(Some(waker));
 //! - self.wakers.len() - 1
 //! + self.wakers = vec![Some(waker)];
 //! + 0
 //!
-//! wakes-the-first-task-only | src/raw/event.rs
+//! wakes-the-first-task-only | src/raw/wait/event.rs
 //! - for waker in tasks {
 //! + if let Some(waker) = tasks.into_iter().next() {
 //!

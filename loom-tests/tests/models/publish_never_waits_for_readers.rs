@@ -2,7 +2,7 @@
 //! the readers of newer values.
 //!
 //! ```breakages
-//! publish-waits-for-the-last-guard | src/raw/cell.rs
+//! publish-waits-for-the-last-guard | src/raw/value/cell.rs
 //!   let nobody_reads = |node: &mut NodeRef<T>| count_read(slice::from_mut(node)) == 0;
 //! + while !self.node.as_mut().is_some_and(nobody_reads) {}
 //! ```

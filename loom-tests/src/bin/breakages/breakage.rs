@@ -39,7 +39,7 @@ impl Home {
     const FOLDERS: [(Home, &'static str); 6] = [
         (Home::Promises, "loom-tests/tests/models"),
         (Home::Many, "loom-tests/tests/models/many"),
-        (Home::Parts, "src/raw"),
+        (Home::Parts, "src/raw/models"),
         (Home::Tests, "tests/it"),
         (Home::Histories, "loom-tests/tests/histories"),
         (Home::Exact, "tests/exact"),
@@ -115,7 +115,7 @@ impl Breakage {
     pub(crate) fn tests(&self) -> String {
         let Self { module, test, .. } = self;
         match self.home {
-            Home::Parts => format!("raw::{module}::{test}"),
+            Home::Parts => format!("raw::models::{module}::{test}"),
             Home::Many => format!("many::{module}::{test}"),
             Home::Promises | Home::Tests | Home::Histories | Home::Exact => {
                 format!("{module}::{test}")

@@ -4,7 +4,7 @@
 //! `callers`.
 //!
 //! ```breakages
-//! record-taken-over-with-a-gate-in-it | src/raw/registry.rs
+//! record-taken-over-with-a-gate-in-it | src/raw/value/registry.rs
 //! - if any_free_of(&self.slots).is_none() || !self.gate_slots.iter().all(Slot::is_free) {
 //! + if any_free_of(&self.slots).is_none() {
 //! ```
