@@ -10,8 +10,7 @@
 //!
 //! locks-at-a-hit | src/raw/value/cell.rs | none_of_them_locked
 //!   slot.show(node.cast());
-//! - barrier::light();
-//! + crate::sync::atomic::fence(Ordering::SeqCst);
+//! + crate::shim::atomic::fence(Ordering::SeqCst);
 //! ```
 
 use std::collections::HashMap;

@@ -17,9 +17,9 @@
 //! + drop(creation);
 //!
 //! dropped-waiter-takes-all-along | src/raw/wait/event.rs
-//! - let waker = self.tasks.lock().remove(place);
-//! + let _ = place;
-//! + let waker: Vec<_> = self.tasks.lock().take().collect();
+//! - let waker = self.wakers.lock().remove(key);
+//! + let _ = key;
+//! + let waker: Vec<_> = self.wakers.lock().take().collect();
 //!
 //! second-task-gets-the-place-of-the-first | src/raw/wait/wakers.rs
 //! - self.wakers.push(Some(waker));
@@ -28,8 +28,8 @@
 //! + 0
 //!
 //! wakes-the-first-task-only | src/raw/wait/event.rs
-//! - for waker in tasks {
-//! + if let Some(waker) = tasks.into_iter().next() {
+//! - for waker in wakers {
+//! + if let Some(waker) = wakers.into_iter().next() {
 //!
 //! dropped-writer-leaves-it-closed | src/raw/gate.rs
 //! - if self.has_shut {

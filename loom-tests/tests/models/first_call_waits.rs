@@ -31,12 +31,12 @@
 //! + drop(waker);
 //!
 //! wakes-tasks-only | src/raw/wait/event.rs
-//! - self.bed.wake_all(&self.word);
+//! - self.parker.wake_all(&self.word);
 //!   #[cfg(feature = "async")]
 //!
 //! wakes-one-task | src/raw/wait/event.rs
-//! - for waker in tasks {
-//! + if let Some(waker) = tasks.into_iter().next() {
+//! - for waker in wakers {
+//! + if let Some(waker) = wakers.into_iter().next() {
 //! ```
 
 use dogpile::{Dogpile, Origin};

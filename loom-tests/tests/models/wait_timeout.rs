@@ -4,10 +4,7 @@
 //! ```breakages
 //! clock-read-before-registering | src/time/clock.rs
 //! + let now = self.now();
-//!   let woken = match &self.0 {
-//!   None => false,
-//!   Some(clock) => clock.on_advance(&waker()),
-//!   };
+//!   let woken = self.clock().is_some_and(register);
 //! - let now = self.now();
 //!
 //! clock-wakes-nobody | src/time/clock.rs
@@ -30,7 +27,7 @@
 //! - if self.word.load(Ordering::Relaxed) == seen {
 //! + let _ = seen;
 //! + if true {
-//!   let old = tasks.put(place, waker);
+//!   let old = wakers.put(key, waker);
 //! ```
 
 use std::time::Duration;

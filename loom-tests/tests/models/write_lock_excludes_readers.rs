@@ -8,7 +8,7 @@
 //! - barrier::light();
 //!
 //! no-heavy-barrier-on-close | src/raw/gate.rs
-//! - if !barrier::heavy() {
+//! - if !barrier::heavy(false) {
 //! + if false {
 //!
 //! closed-is-not-looked-at | src/raw/gate.rs
