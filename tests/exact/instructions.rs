@@ -8,10 +8,9 @@
 //!   let (earliest, latest) = config.time.bounds();
 //! + std::hint::black_box(config.time.bounds());
 //!
-//! locks-at-a-hit | src/raw/cell.rs | none_of_them_locked
+//! locks-at-a-hit | src/raw/value/cell.rs | none_of_them_locked
 //!   slot.show(node.cast());
-//! - barrier::light();
-//! + crate::sync::atomic::fence(Ordering::SeqCst);
+//! + crate::shim::atomic::fence(Ordering::SeqCst);
 //! ```
 
 use std::collections::HashMap;

@@ -2,13 +2,13 @@
 //! global.
 //!
 //! ```breakages
-//! writes-to-the-value-at-a-hit | src/raw/node.rs
+//! writes-to-the-value-at-a-hit | src/raw/value/node.rs
 //!   pub(crate) fn is_renewing(&self) -> bool {
-//! + self.placed_as(self.placed());
+//! + self.installed_as(self.installed_at());
 //!
-//! counts-hits | src/raw/registry.rs
-//!   pub(super) fn free_slot() -> Option<&'static Slot> {
-//! + static HITS: crate::sync::atomic::AtomicUsize = crate::sync::atomic::AtomicUsize::new(0);
+//! counts-hits | src/raw/value/registry.rs
+//!   pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
+//! + static HITS: crate::shim::atomic::AtomicUsize = crate::shim::atomic::AtomicUsize::new(0);
 //! + HITS.store(HITS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 //! ```
 

@@ -1,7 +1,7 @@
 //! What is true of the value a caller gets: when it was made, and what was said of it since.
 //!
 //! ```breakages
-//! exactly-its-ttl-is-too-old | src/stamp.rs | table
+//! exactly-its-ttl-is-too-old | src/time/times.rs | table
 //! - .saturating_add(Duration::from_nanos(1)),
 //! + .saturating_add(Duration::from_nanos(0)),
 //!
@@ -13,11 +13,11 @@
 //! - let now = config.time.now();
 //! + let now = Tick::ZERO;
 //!
-//! expired-only-from-then-on | src/stamp.rs | monotonic::a_clock_that_steps_back
+//! expired-only-from-then-on | src/time/times.rs | monotonic::a_clock_that_steps_back
 //! - Some(_) => Tick::ZERO,
 //! + Some(expired) => expired,
 //!
-//! the-coarse-clock-taken-for-exact | src/clock.rs | monotonic::a_lagging_clock
+//! the-coarse-clock-taken-for-exact | src/time/clock.rs | monotonic::a_lagging_clock
 //! - (coarse, coarse.saturating_add(clock.lag()))
 //! + (coarse, coarse)
 //! ```

@@ -5,7 +5,7 @@
 //! the pile that they create for: so the one thread sees all that several could.
 //!
 //! ```breakages
-//! fresh-at-a-ttl-of-zero | src/stamp.rs
+//! fresh-at-a-ttl-of-zero | src/time/times.rs
 //! - Some(rest) if !limit.is_zero() => self
 //! + Some(rest) if !limit.is_zero() || self.age_then.is_zero() => self
 //!

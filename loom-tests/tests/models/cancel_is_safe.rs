@@ -16,20 +16,20 @@
 //! + drop(state);
 //! + drop(creation);
 //!
-//! dropped-waiter-takes-all-along | src/raw/event.rs
-//! - let waker = self.tasks.lock().remove(place);
-//! + let _ = place;
-//! + let waker: Vec<_> = self.tasks.lock().take().collect();
+//! dropped-waiter-takes-all-along | src/raw/wait/event.rs
+//! - let waker = self.wakers.lock().remove(key);
+//! + let _ = key;
+//! + let waker: Vec<_> = self.wakers.lock().take().collect();
 //!
-//! second-task-gets-the-place-of-the-first | src/raw/tasks.rs
+//! second-task-gets-the-place-of-the-first | src/raw/wait/wakers.rs
 //! - self.wakers.push(Some(waker));
 //! - self.wakers.len() - 1
 //! + self.wakers = vec![Some(waker)];
 //! + 0
 //!
-//! wakes-the-first-task-only | src/raw/event.rs
-//! - for waker in tasks {
-//! + if let Some(waker) = tasks.into_iter().next() {
+//! wakes-the-first-task-only | src/raw/wait/event.rs
+//! - for waker in wakers {
+//! + if let Some(waker) = wakers.into_iter().next() {
 //!
 //! dropped-writer-leaves-it-closed | src/raw/gate.rs
 //! - if self.has_shut {

@@ -10,7 +10,7 @@
 //! - state.expiry_mark = state.next();
 //! + state.next();
 //!
-//! expire-leaves-the-value | src/raw/node.rs
+//! expire-leaves-the-value | src/raw/value/node.rs
 //! - self.stale_from.store(0, Ordering::Relaxed);
 //!
 //! expire-removes | src/raw/mod.rs

@@ -6,16 +6,16 @@
 //! - tell(creation, Told::Value(node.clone()));
 //! + drop(creation);
 //!
-//! sets-the-event-before-the-outcome | src/raw/creation.rs
+//! sets-the-event-before-the-outcome | src/raw/wait/waiters.rs
 //! - self.outcome.with_mut(|slot| {
 //! + self.done.set();
 //! + self.outcome.with_mut(|slot| {
 //!
-//! event-set-relaxed | src/raw/event.rs
+//! event-set-relaxed | src/raw/wait/event.rs
 //! - let before = self.word.fetch_or(SET, Ordering::Release);
 //! + let before = self.word.fetch_or(SET, Ordering::Relaxed);
 //!
-//! event-wait-relaxed | src/raw/event.rs
+//! event-wait-relaxed | src/raw/wait/event.rs
 //! - let seen = self.word.load(Ordering::Acquire);
 //! + let seen = self.word.load(Ordering::Relaxed);
 //!
@@ -23,20 +23,20 @@
 //! - tell(creation, Told::Value(node.clone()));
 //! + tell(creation, Told::ElectAnew);
 //!
-//! wakes-without-the-lock | src/raw/event.rs
+//! wakes-without-the-lock | src/raw/wait/event.rs
 //! - drop(self.lock.lock());
 //!
-//! wakes-threads-only | src/raw/event.rs
+//! wakes-threads-only | src/raw/wait/event.rs
 //! - contain(|| waker.wake());
 //! + drop(waker);
 //!
-//! wakes-tasks-only | src/raw/event.rs
-//! - self.bed.wake_all(&self.word);
+//! wakes-tasks-only | src/raw/wait/event.rs
+//! - self.parker.wake_all(&self.word);
 //!   #[cfg(feature = "async")]
 //!
-//! wakes-one-task | src/raw/event.rs
-//! - for waker in tasks {
-//! + if let Some(waker) = tasks.into_iter().next() {
+//! wakes-one-task | src/raw/wait/event.rs
+//! - for waker in wakers {
+//! + if let Some(waker) = wakers.into_iter().next() {
 //! ```
 
 use dogpile::{Dogpile, Origin};

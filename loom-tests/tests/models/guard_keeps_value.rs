@@ -2,7 +2,7 @@
 //! a publish, a `set` and an `invalidate`; an owned handle made from it outlives the pile.
 //!
 //! ```breakages
-//! shares-without-counting | src/raw/node.rs
+//! shares-without-counting | src/raw/value/node.rs
 //! - Self(Counted::clone(&self.0))
 //! + Self(unsafe { std::ptr::read(&self.0) })
 //! ```

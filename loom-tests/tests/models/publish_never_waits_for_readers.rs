@@ -2,9 +2,9 @@
 //! the readers of newer values.
 //!
 //! ```breakages
-//! publish-waits-for-the-last-guard | src/raw/cell.rs
-//!   let nobody_reads = |node: &mut NodeRef<T>| count_read(slice::from_mut(node)) == 0;
-//! + while !self.node.as_mut().is_some_and(nobody_reads) {}
+//! publish-waits-for-the-last-guard | src/raw/value/cell.rs
+//!   let mut search = Search::begin();
+//! + while search.finds(node.address()) {}
 //! ```
 
 use dogpile::Dogpile;

@@ -2,35 +2,32 @@
 //! leaving disturbs nobody, also when the value lands in that very moment.
 //!
 //! ```breakages
-//! clock-read-before-registering | src/clock.rs
+//! clock-read-before-registering | src/time/clock.rs
 //! + let now = self.now();
-//!   let woken = match &self.0 {
-//!   None => false,
-//!   Some(clock) => clock.on_advance(&waker()),
-//!   };
+//!   let woken = self.clock().is_some_and(register);
 //! - let now = self.now();
 //!
-//! clock-wakes-nobody | src/clock.rs
+//! clock-wakes-nobody | src/time/clock.rs
 //! - contain(|| sleeper.wake());
 //! + drop(sleeper);
 //!
-//! nudge-without-a-mark | src/raw/event.rs
+//! nudge-without-a-mark | src/raw/wait/event.rs
 //! - self.word.fetch_add(NUDGE, Ordering::Release);
 //!
-//! nudge-for-threads-only | src/raw/event.rs
+//! nudge-for-threads-only | src/raw/wait/event.rs
 //!   self.word.fetch_add(NUDGE, Ordering::Release);
 //! - self.wake_all();
 //! + self.bed.wake_all(&self.word);
 //!
-//! last-look-relaxed | src/raw/event.rs
+//! last-look-relaxed | src/raw/wait/event.rs
 //! - self.word.load(Ordering::Acquire) & SET != 0
 //! + self.word.load(Ordering::Relaxed) & SET != 0
 //!
-//! task-lies-down-without-a-second-look | src/raw/event.rs
+//! task-lies-down-without-a-second-look | src/raw/wait/event.rs
 //! - if self.word.load(Ordering::Relaxed) == seen {
 //! + let _ = seen;
 //! + if true {
-//!   let old = tasks.put(place, waker);
+//!   let old = wakers.put(key, waker);
 //! ```
 
 use std::time::Duration;

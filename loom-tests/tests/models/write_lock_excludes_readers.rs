@@ -8,7 +8,7 @@
 //! - barrier::light();
 //!
 //! no-heavy-barrier-on-close | src/raw/gate.rs
-//! - if !barrier::heavy() {
+//! - if !barrier::heavy(false) {
 //! + if false {
 //!
 //! closed-is-not-looked-at | src/raw/gate.rs
@@ -36,7 +36,7 @@
 //! - || registry::is_gate_shown(self.number() as *const ())
 //! + self.counted.load(Ordering::Acquire) > 0
 //!
-//! scan-of-the-newest-record-only | src/raw/registry.rs
+//! scan-of-the-newest-record-only | src/raw/value/registry.rs
 //! - records().any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
 //! + records().take(1).any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
 //!
@@ -63,7 +63,7 @@
 //! - Ok(Some(Arc::clone(opening)))
 //! + Ok(None)
 //!
-//! a-task-that-waits-is-not-woken | src/raw/event.rs
+//! a-task-that-waits-is-not-woken | src/raw/wait/event.rs
 //! - contain(|| waker.wake());
 //! + drop(waker);
 //!

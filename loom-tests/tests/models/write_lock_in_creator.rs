@@ -4,8 +4,8 @@
 //!
 //! ```breakages
 //! left-to-nobody | src/raw/gate.rs
-//! - if lease != 0 && self.state.lock().lease == lease {
-//! + if lease == 0 && self.state.lock().lease == lease {
+//! - if (state.left_to).is_some_and(|creation| creation.fence <= state.ended) {
+//! + if (state.left_to).is_some_and(|creation| creation.fence > state.ended) {
 //!
 //! opened-before-it-is-published | src/read_call.rs
 //! - create.take().expect("granted once")(creating)

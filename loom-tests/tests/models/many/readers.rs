@@ -4,9 +4,9 @@
 //! `callers`.
 //!
 //! ```breakages
-//! record-taken-over-with-a-gate-in-it | src/raw/registry.rs
-//! - if any_free_of(&self.slots).is_none() || !self.gate_slots.iter().all(Slot::is_free) {
-//! + if any_free_of(&self.slots).is_none() {
+//! record-taken-over-with-a-gate-in-it | src/raw/value/registry.rs
+//! - any_free_of(&self.slots).is_some() && self.gate_slots.iter().all(Slot::is_free)
+//! + any_free_of(&self.slots).is_some()
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
