@@ -555,12 +555,16 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
 
 /// What a call learns of a job that it started and that told its waiters nothing: whether the job had
 /// begun.
-#[derive(Default)]
 pub(crate) struct Report(Mutex<Job>);
 
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Job {
-    #[default]
+impl Default for Report {
+    fn default() -> Self {
+        Self(Mutex::new(Job::Unrun))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Job {
     Unrun,
     Begun,
     DroppedUnrun,
