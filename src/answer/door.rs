@@ -112,7 +112,11 @@ impl<'a> Door for Gated<'a> {
             if let Some(pass) = self.try_enter(caller) {
                 return Entry::In(pass);
             }
-            if caller == Caller::Thread && self.0.is_closed_by_me() {
+            let by_caller = match caller {
+                Caller::Thread => self.0.is_closed_by_me(),
+                Caller::Task => self.0.is_left_to_me(),
+            };
+            if by_caller {
                 return Entry::ClosedByCaller;
             }
             if let Some(opening) = self.0.opening() {

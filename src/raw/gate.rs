@@ -211,6 +211,12 @@ impl Gate {
         self.state.lock().is_closed_by(Some(current_thread()))
     }
 
+    /// Whether the gate was left to a creation whose creator asks here. A task cannot be the writer
+    /// otherwise, as nobody knows what it holds.
+    pub(crate) fn is_left_to_me(&self) -> bool {
+        self.state.lock().is_closed_by(None)
+    }
+
     /// What is set when the gate opens. None if the gate is open.
     pub(crate) fn opening(&self) -> Option<Arc<Event>> {
         self.state.lock().opening.clone()

@@ -39,9 +39,6 @@
 //! reader-in-with-the-writer | src/raw/gate.rs | a_guard_is_dropped_elsewhere_while_its_thread_enters_again
 //! - !state.writer_inside
 //! + true
-//! a-move-unnoticed | src/raw/gate.rs | a_reader_moves_from_slot_to_slot
-//! - if state.entered_again {
-//! + if false {
 //! the-end-forgotten | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends
 //! - state.ended = state.ended.max(fence);
 //! + let _ = fence;
