@@ -104,7 +104,10 @@ impl<T> Builder<T> {
     pub const fn clock_static(mut self, clock: &'static dyn Clock) -> Self {
         // Not dropped, as no destructor runs at compile time: an `Arc` that was given before it is
         // never given back.
-        std::mem::forget(std::mem::replace(&mut self.settings.time, Time::fixed(clock)));
+        std::mem::forget(std::mem::replace(
+            &mut self.settings.time,
+            Time::fixed(clock),
+        ));
         self
     }
 }

@@ -1090,6 +1090,12 @@ mod the_rest_of_the_calls {
             panic!()
         };
         assert_eq!((*value, value.origin()), (1, Origin::Superseded));
-        assert!(matches!(poll(waiter), Poll::Ready(value) if *value == 2));
+        // It waited already when the `invalidate` came.
+        let Poll::Ready(value) = poll(waiter) else {
+            panic!()
+        };
+        assert_eq!((*value, value.origin()), (1, Origin::Superseded));
+        let next = block_on(pile.get_or_create_async(|| async { 2 }));
+        assert_eq!((*next, next.origin()), (2, Origin::CreatedHere));
     }
 }

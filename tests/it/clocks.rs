@@ -73,7 +73,7 @@ mod keeps_a_waker_for_each_that_sleeps {
                 if turn % 2 == 0 {
                     drop(lease);
                 } else {
-                    lease.publish(7).unwrap();
+                    drop(lease.publish(7));
                     assert!(matches!(poll(waiting), Poll::Ready(Ok(value)) if *value == 7));
                 }
             }

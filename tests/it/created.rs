@@ -253,7 +253,11 @@ mod keep {
                     Ok(Created::new(1).keep(false))
                 });
                 assert_eq!(*mine, 1);
-                assert!(pile.peek().is_none() && !pile.is_fresh());
+                assert!(pile.peek().is_none());
+                assert!(
+                    pile.has_value() && pile.is_fresh(),
+                    "it is known, and kept elsewhere"
+                );
             });
             let next = pile.get_or_create(|| 2);
             assert_eq!((*next, next.origin()), (2, Origin::CreatedHere));
@@ -418,12 +422,77 @@ mod unchanged {
         assert!(pile.is_fresh());
         clock.advance(NANO);
         assert!(!pile.is_fresh());
-        // Nothing is inherited: this time it is the pile's.
+        // The value's own time to live stays with it.
         drop(renew(&pile, unchanged));
-        clock.advance(MINUTE);
+        assert_eq!(pile.age(), Some(Duration::ZERO));
+        clock.advance(SECOND * 3);
         assert!(pile.is_fresh());
         clock.advance(NANO);
         assert!(!pile.is_fresh());
+    }
+
+    /// The table in the documentation of `Created::unchanged`.
+    #[test]
+    fn its_instants_are_those_of_the_table() {
+        type Answer = fn(Option<dogpile::Previous<u32>>) -> Created<u32>;
+        let rows: [(Answer, Duration, Duration); 4] = [
+            (|_| Created::new(2), Duration::ZERO, SECOND * 130),
+            (
+                |held| Created::unchanged(held.unwrap()),
+                Duration::ZERO,
+                SECOND * 130,
+            ),
+            (
+                |held| Created::unchanged(held.unwrap()).ttl(SECOND * 10),
+                Duration::ZERO,
+                SECOND * 80,
+            ),
+            (
+                |held| Created::unchanged(held.unwrap()).age(SECOND * 70),
+                SECOND * 70,
+                SECOND * 60,
+            ),
+        ];
+        for (answer, age, fresh_until) in rows {
+            let (clock, builder) = manual(MINUTE);
+            let begin = dogpile::Clock::now(&*clock);
+            let pile = builder.stale_while_revalidate(MINUTE).build();
+            pile.set(1);
+            clock.advance(SECOND * 70);
+            let value = renew(&pile, |creating| Ok(answer(creating.previous())));
+            assert_eq!(value.age(), age);
+            // To the nanosecond: the last fresh instant, and the last of its stale limit.
+            let at = |instant: Duration| clock.set(begin.saturating_add(instant));
+            if fresh_until > SECOND * 70 {
+                at(fresh_until);
+                assert!(pile.is_fresh());
+                at(fresh_until + NANO);
+            }
+            assert!(!pile.is_fresh() && pile.has_value());
+            at(fresh_until + MINUTE);
+            assert!(pile.has_value());
+            at(fresh_until + MINUTE + NANO);
+            assert!(!pile.has_value());
+        }
+    }
+
+    /// Known mistake 20, in its other form: nothing that is called unchanged without a look lives on.
+    #[test]
+    fn by_its_true_age_it_never_outlives_its_end() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.stale_while_revalidate(MINUTE).build();
+        pile.set(1);
+        for _ in 0..100 {
+            clock.advance(SECOND);
+            drop(renew(&pile, |creating| {
+                let previous = creating.previous().unwrap();
+                let age = dogpile::Previous::age(&previous);
+                Ok(Created::unchanged(previous).age(age))
+            }));
+        }
+        assert_eq!(pile.age(), Some(SECOND * 100));
+        clock.advance(SECOND * 20 + NANO);
+        assert!(!pile.has_value());
     }
 
     #[test]
@@ -517,11 +586,10 @@ mod unchanged {
     #[test]
     fn to_those_who_wait() {
         within(|| {
-            let builder = Dogpile::builder(MINUTE).stale_while_revalidate(Duration::ZERO);
-            let pile = builder.build();
+            let pile = Dogpile::new(MINUTE);
             pile.set(1);
             let previous = pile.peek().unwrap().to_owned();
-            pile.expire();
+            pile.invalidate();
             thread::scope(|threads| {
                 drop(renew(&pile, |_| {
                     threads.spawn(|| {
@@ -619,7 +687,7 @@ mod creating {
             let created = Created::new(1).ttl(SECOND);
             let shown = format!("{created:?}");
             assert!(
-                shown.contains("1s") && shown.contains("keep: true"),
+                shown.contains("1s") && shown.contains("keep: None"),
                 "{shown}"
             );
             Ok(created)

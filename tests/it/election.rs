@@ -138,9 +138,35 @@ mod one_creator {
 
     #[test]
     fn after_a_superseded_creation() {
-        one_of_the_woken_creates(|pile| {
-            pile.invalidate();
-            Ok(1)
+        within(|| {
+            let pile = Dogpile::new(MINUTE);
+            let runs = Runs::default();
+            thread::scope(|threads| {
+                let mine = pile.get_or_create(|| {
+                    let early: Vec<_> = (0..4)
+                        .map(|_| threads.spawn(|| pile.get_or_create(|| 9)))
+                        .collect();
+                    until(|| pile.waiters() == 4);
+                    pile.invalidate();
+                    // Their calls begin after it: one of them creates, once this one has ended.
+                    for _ in 0..4 {
+                        threads.spawn(|| {
+                            let create = || runs.run(|| 2);
+                            assert_eq!(*pile.get_or_create(create), 2);
+                        });
+                    }
+                    until(|| pile.waiters() == 8);
+                    threads.spawn(move || {
+                        for waiter in early {
+                            let guard = waiter.join().unwrap();
+                            assert_eq!((*guard, guard.origin()), (1, Origin::Superseded));
+                        }
+                    });
+                    runs.run(|| 1)
+                });
+                assert_eq!((*mine, mine.origin()), (1, Origin::Superseded));
+            });
+            assert_eq!(runs.count(), 2);
         });
     }
 
@@ -689,10 +715,16 @@ mod no_starvation {
     }
 
     #[test]
-    fn n_invalidations_cost_n_creations_more() {
+    fn who_waited_already_is_given_what_an_invalidate_superseded() {
         for n in [0, 1, 5] {
-            assert_eq!(outlasts(Accept::Stale, n, |pile| pile.invalidate()), n);
+            assert_eq!(outlasts(Accept::Stale, n, |pile| pile.invalidate()), 0);
         }
+    }
+
+    /// The first creation began too early to count, and the second one counts whatever comes.
+    #[test]
+    fn invalidations_cost_one_who_asks_for_a_new_one_nothing_more() {
+        assert_eq!(outlasts(Accept::New, 5, |pile| pile.invalidate()), 1);
     }
 
     /// What was expired while it was being made still answers those who had called before.

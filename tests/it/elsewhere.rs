@@ -28,10 +28,10 @@ use dogpile::{
     Accept, Acquired, Attempt, Created, Dogpile, Error, Lease, Lookup, ManualClock, Origin, Tick,
 };
 
+use crate::support::Shows as _;
 use crate::support::{
     Census, HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within,
 };
-use crate::support::{Keeps as _, Shows as _};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -181,18 +181,16 @@ mod get_once {
             let store = Store::default();
             thread::scope(|threads| {
                 bursts(|| {
-                    drop(pile.acquire(
-                        || {
-                            threads.spawn(|| {
-                                let answer = show(pile.acquire(|| Ok(2), || store.get()));
-                                assert_eq!(answer, (2, Origin::CreatedHere));
-                            });
-                            until(|| pile.waiters() == 1);
-                            store.put(1)?;
-                            burst()
-                        },
-                        missing,
-                    ));
+                    let Attempt::Lease(lease) = pile.attempt() else {
+                        panic!()
+                    };
+                    threads.spawn(|| {
+                        let answer = show(pile.acquire(|| Ok(2), || store.get()));
+                        assert_eq!(answer, (2, Origin::CreatedHere));
+                    });
+                    until(|| pile.waiters() == 1);
+                    store.put(1).unwrap();
+                    drop(lease);
                 });
             });
             assert_eq!(store.looks(), 1);
@@ -704,7 +702,8 @@ mod age_from_store {
     fn a_new_process_does_not_make_again_what_another_made() {
         let pile = Dogpile::new(MINUTE);
         assert_eq!(find(&pile, aged(7, SECOND)), (7, Origin::Fresh));
-        assert!(!pile.has_value() && !pile.is_creating());
+        assert!(pile.peek().is_none() && !pile.is_creating());
+        assert_eq!((pile.has_value(), pile.is_fresh()), (true, true));
     }
 
     #[test]
@@ -1043,17 +1042,24 @@ mod invalidate_wins {
     }
 
     #[test]
-    fn also_by_expire_where_nothing_stale_is_served() {
+    fn but_not_by_expire_even_where_nothing_stale_is_served() {
         let builder = Dogpile::builder(MINUTE).stale_while_revalidate(Duration::ZERO);
         let pile = builder.build();
         create(&pile, 1);
         pile.expire();
-        let answer = pile.acquire(|| Ok(2), no_look);
+        let looked = AtomicUsize::new(0);
+        let look = || {
+            looked.fetch_add(1, Ordering::SeqCst);
+            here(1)
+        };
+        // It is looked up, and found stale.
+        let answer = pile.acquire(|| Ok(2), look);
         assert_eq!(show(answer), (2, Origin::CreatedHere));
+        assert_eq!(looked.load(Ordering::SeqCst), 1);
     }
 
     #[test]
-    fn waiters_elect_anew_and_do_not_look() {
+    fn later_waiters_elect_anew_and_do_not_look() {
         within(|| {
             let pile = Dogpile::new(MINUTE);
             let runs = Runs::default();
@@ -1061,6 +1067,12 @@ mod invalidate_wins {
             thread::scope(|threads| {
                 let answer = pile.acquire(
                     || {
+                        threads.spawn(|| {
+                            let early = pile.acquire(|| Ok(9), || store.get());
+                            assert_eq!(show(early), (1, Origin::Superseded));
+                        });
+                        until(|| pile.waiters() == 1);
+                        pile.invalidate();
                         for _ in 0..3 {
                             threads.spawn(|| {
                                 let create = || {
@@ -1073,15 +1085,15 @@ mod invalidate_wins {
                                 assert_eq!(show(answer).0, 2);
                             });
                         }
-                        until(|| pile.waiters() == 3);
-                        pile.invalidate();
+                        until(|| pile.waiters() == 4);
                         store.put(1)
                     },
                     missing,
                 );
                 assert_eq!(show(answer), (1, Origin::Superseded));
             });
-            assert_eq!((runs.count(), store.looks()), (1, 3));
+            // Only the early one looked: nothing is looked up from the `invalidate` on.
+            assert_eq!((runs.count(), store.looks()), (1, 1));
         });
     }
 

@@ -185,17 +185,22 @@ mod error_reaches_everyone_once {
     }
 
     #[test]
-    fn but_not_the_error_of_a_superseded_creation() {
+    fn that_of_a_superseded_creation_reaches_those_who_waited_already() {
         within(|| {
             let pile = Dogpile::new(MINUTE);
             thread::scope(|threads| {
                 let mine = pile.get_or_try_create(|| {
                     threads.spawn(|| {
-                        let guard = pile.get_or_try_create(|| Ok::<_, Down>(2)).unwrap();
-                        assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
+                        let early = pile.get_or_try_create(|| Ok::<_, Down>(9));
+                        assert_eq!(early.unwrap_err().created(), Some(&Down(1)));
                     });
                     until(|| pile.waiters() == 1);
                     pile.invalidate();
+                    threads.spawn(|| {
+                        let guard = pile.get_or_try_create(|| Ok::<_, Down>(2)).unwrap();
+                        assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
+                    });
+                    until(|| pile.waiters() == 2);
                     Err(Down(1))
                 });
                 assert_eq!(mine.unwrap_err().created(), Some(&Down(1)));
@@ -223,7 +228,7 @@ mod panic_hands_over {
     use super::*;
 
     #[test]
-    fn the_payload_reaches_its_caller_alone() {
+    fn the_payload_reaches_its_caller_alone_and_its_text_the_fallible() {
         within(|| {
             let pile = Dogpile::new(MINUTE);
             let runs = Runs::default();
@@ -235,10 +240,14 @@ mod panic_hands_over {
                             let (pile, runs) = (&pile, &runs);
                             waiters.push(threads.spawn(move || {
                                 if number % 2 == 0 {
-                                    *pile.get_or_create(|| runs.run(|| 2))
+                                    assert_eq!(*pile.get_or_create(|| runs.run(|| 2)), 2);
                                 } else {
                                     let create = || Ok::<_, ()>(runs.run(|| 2));
-                                    *pile.get_or_try_create(create).unwrap()
+                                    let answer = pile.get_or_try_create(create);
+                                    let Err(Error::Panicked(panicked)) = answer else {
+                                        panic!("it waited for a creator that panicked")
+                                    };
+                                    assert_eq!(panicked.text(), "burst");
                                 }
                             }));
                         }
@@ -248,7 +257,7 @@ mod panic_hands_over {
                 });
                 assert!(burst);
                 for waiter in waiters {
-                    assert_eq!(waiter.join().unwrap(), 2);
+                    waiter.join().unwrap();
                 }
             });
             assert_eq!(runs.count(), 2);
@@ -687,8 +696,8 @@ mod reentrancy_is_an_error {
                 assert_eq!((*inner, inner.origin()), (1, Origin::Stale));
                 let call = pile.call().accept(Accept::Fresh);
                 assert!(call.get_or_create(|| 2).unwrap_err().is_reentrant());
-                // Until it is dead.
-                clock.advance(MINUTE + NANO);
+                // Until it is gone, which `expire` has not moved.
+                clock.advance(MINUTE * 2 + NANO);
                 let inner = pile.call().get_or_create(|| 2);
                 assert!(inner.unwrap_err().is_reentrant());
                 2

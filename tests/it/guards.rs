@@ -646,13 +646,15 @@ mod user_code_outside_locks {
     }
 
     #[test]
-    fn drop_of_a_value_where_a_stale_value_is_as_good_as_none() {
+    fn drop_of_a_value_that_is_gone_by_its_age() {
         within(|| {
             let asked = Arc::new(AtomicUsize::new(0));
-            let builder = Dogpile::builder(MINUTE).stale_while_revalidate(Duration::ZERO);
-            let pile = Arc::new(builder.build());
+            let (clock, builder) = manual(MINUTE);
+            let pile = Arc::new(builder.stale_while_revalidate(Duration::ZERO).build());
             pile.set(asking(&pile, &asked));
-            pile.expire();
+            clock.advance(MINUTE + Duration::from_nanos(1));
+            let next = asking(&pile, &Arc::default());
+            drop(pile.get_or_create(|| next));
             assert_eq!(asked.load(Ordering::SeqCst), 1);
         });
     }

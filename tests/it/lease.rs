@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dogpile::{Accept, Attempt, Busy, Created, Dogpile, Error, Lease, Origin, Outcome};
 
+use crate::support::Shows as _;
 use crate::support::{Census, HOUR, MINUTE, NANO, SECOND, manual, until, within};
-use crate::support::{Keeps as _, Shows as _};
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -125,7 +125,7 @@ mod attempt {
         assert!(format!("{waiting:?}").contains("stale: true"));
         drop(renewal);
         pile.set(2);
-        assert!(format!("{:?}", pile.attempt()).starts_with("Hit("));
+        assert_eq!(format!("{:?}", pile.attempt()), "Hit");
     }
 }
 
@@ -283,17 +283,17 @@ mod fail {
     }
 
     #[test]
-    fn superseded_it_tells_nobody() {
+    fn superseded_it_tells_nobody_who_came_later() {
         within(|| {
             let pile = Dogpile::new(MINUTE);
             let creation = lease(&pile);
+            pile.invalidate();
             thread::scope(|threads| {
                 threads.spawn(|| {
                     let guard = pile.get_or_try_create(|| Ok::<_, Down>(2)).unwrap();
                     assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
                 });
                 until(|| pile.waiters() == 1);
-                pile.invalidate();
                 let mine = creation.fail(Down(1));
                 assert_eq!(mine.created(), Some(&Down(1)));
             });
@@ -594,22 +594,37 @@ mod busy {
         type End = fn(&Dogpile<u32>, Lease<'_, u32>);
         let ends: [End; 3] = [
             |_, lease| drop(lease),
-            |pile, lease| {
-                pile.invalidate();
-                drop(lease.publish(1));
-            },
-            |pile, lease| {
-                pile.invalidate();
-                drop(lease.fail(Down(1)));
-            },
+            |_, lease| drop(lease.publish(1)),
+            |_, lease| drop(lease.fail(Down(1))),
         ];
-        for end in ends {
+        for (number, end) in ends.into_iter().enumerate() {
             let pile = Dogpile::new(MINUTE);
             let creation = lease(&pile);
-            let early = busy(pile.attempt());
+            if number > 0 {
+                pile.invalidate();
+            }
+            // It comes after the `invalidate`.
+            let late = busy(pile.attempt());
             end(&pile, creation);
-            assert!(matches!(early.wait(), Outcome::ElectAnew));
+            assert!(matches!(late.wait(), Outcome::ElectAnew));
         }
+    }
+
+    #[test]
+    fn gets_what_an_invalidate_superseded_if_it_came_before() {
+        let pile = Dogpile::new(MINUTE);
+        let creation = lease(&pile);
+        let early = busy(pile.attempt());
+        pile.invalidate();
+        let late = busy(pile.attempt());
+        assert_eq!(creation.publish(1).unwrap_err().into_inner(), None);
+        assert_eq!(value(early.wait()), (1, Origin::Superseded));
+        assert!(matches!(late.wait(), Outcome::ElectAnew));
+        let creation = lease(&pile);
+        let early = busy(pile.attempt());
+        pile.invalidate();
+        drop(creation.fail(Down(1)));
+        assert!(matches!(early.wait(), Outcome::Failed(_)));
     }
 
     #[test]

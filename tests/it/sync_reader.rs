@@ -13,11 +13,11 @@ use dogpile::{
     SyncReaderDogpile, Tick, WriteLockError,
 };
 
+use crate::support::Shows as _;
 use crate::support::{
     Census, HOUR, HookedClock, MINUTE, OnDrop, READINGS, SECOND, burst, bursts, hooked, manual,
     until, within,
 };
-use crate::support::{Keeps as _, Shows as _};
 
 type Pile = SyncReaderDogpile<u32>;
 
@@ -1320,9 +1320,10 @@ mod as_any_pile {
             };
             // Who has the lease is no reader, who is served is one.
             assert!(!is_in_use(pile));
-            let ReadAttempt::Hit(stale) = pile.attempt() else {
-                panic!("there is a stale value");
+            let ReadAttempt::Busy(busy) = pile.attempt() else {
+                panic!("the lease is held");
             };
+            let stale = busy.into_stale().expect("there is a stale value");
             assert_eq!(stale.origin(), Origin::Stale);
             assert!(is_in_use(pile));
             drop(stale);
@@ -1335,8 +1336,26 @@ mod as_any_pile {
             };
             assert_eq!(*lease.publish(2).unwrap(), 2);
             let write = pile.acquire_write_lock().unwrap();
-            assert!(matches!(pile.attempt_owned(), ReadAttempt::Busy(_)));
-            drop(write);
+            let ReadAttempt::Busy(mine) = pile.attempt_owned() else {
+                panic!("the writer is inside");
+            };
+            assert!(matches!(mine.wait(), dogpile::Outcome::Reentrant));
+            thread::scope(|threads| {
+                let other = threads.spawn(|| match pile.attempt() {
+                    ReadAttempt::Busy(busy) => matches!(busy.wait(), dogpile::Outcome::ElectAnew),
+                    _ => false,
+                });
+                let waiting = threads.spawn(|| match pile.attempt() {
+                    ReadAttempt::Busy(busy) => {
+                        matches!(busy.wait_for(Duration::ZERO), dogpile::Outcome::TimedOut)
+                    }
+                    _ => false,
+                });
+                assert!(waiting.join().unwrap());
+                drop(write);
+                assert!(other.join().unwrap());
+            });
+            assert!(matches!(pile.attempt(), ReadAttempt::Hit(_)));
         });
     }
 
@@ -1405,7 +1424,10 @@ mod as_any_pile {
             drop((guard, found));
             let write = pile.acquire_write_lock().unwrap();
             assert_eq!(format!("{write:?}"), "WriteGuard { .. }");
-            assert_eq!(format!("{:?}", pile.attempt()), "Closed");
+            assert_eq!(
+                format!("{:?}", pile.attempt()),
+                "Busy(Busy { stale: false, .. })"
+            );
             assert!(format!("{:?}", pile.call()).starts_with("Call"));
         });
     }

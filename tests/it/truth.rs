@@ -259,12 +259,13 @@ mod invalidate_wins {
     }
 
     #[test]
-    fn those_who_waited_elect_anew() {
+    fn those_who_come_after_it_elect_anew() {
         within(|| {
             let pile = Dogpile::new(MINUTE);
             let runs = Runs::default();
             thread::scope(|threads| {
                 let old = pile.get_or_create(|| {
+                    pile.invalidate();
                     for _ in 0..4 {
                         threads.spawn(|| {
                             let create = || {
@@ -274,9 +275,9 @@ mod invalidate_wins {
                             assert_eq!(*pile.get_or_create(|| runs.run(create)), 2);
                         });
                     }
+                    // They wait: there can be only one creator. Another `invalidate` changes nothing.
                     until(|| pile.waiters() == 4);
                     pile.invalidate();
-                    // They wait on: there can be only one creator.
                     assert_eq!(pile.waiters(), 4);
                     runs.run(|| 1)
                 });
@@ -543,11 +544,12 @@ mod expire_keeps_serving {
             pile.set(1);
             clock.advance(SECOND);
             pile.expire();
-            clock.advance(SECOND - NANO);
-            // A second time changes nothing.
+            assert!(pile.has_value() && !pile.is_fresh());
+            clock.advance(HOUR - SECOND);
+            // A second time changes nothing either.
             pile.expire();
-            // Stale for exactly as long, as one that became so by its age.
-            clock.advance(NANO);
+            // It ends when it would have ended: an hour and a second after its creation.
+            clock.advance(SECOND);
             assert!(pile.has_value());
             clock.advance(NANO);
             assert!(!pile.has_value());
@@ -555,29 +557,29 @@ mod expire_keeps_serving {
     }
 
     #[test]
-    fn where_none_may_be_served_it_acts_as_invalidate() {
+    fn also_where_nothing_stale_may_be_served() {
         within(|| {
-            let (_, builder) = manual(MINUTE);
+            let (clock, builder) = manual(MINUTE);
             let pile = builder.stale_while_revalidate(Duration::ZERO).build();
             pile.set(0);
-            let seen = pile.peek().unwrap();
-            assert!(pile.expire_if(seen.seen()));
-            assert!(!pile.expire_if(seen.seen()));
-            assert!(!pile.has_value());
-            // Not by its age alone: also to a call that waits, and to the running creation.
+            let seen = pile.peek().unwrap().seen();
+            assert!(pile.expire_if(seen));
+            assert!(!pile.expire_if(seen));
+            // Until the end of its time to live it is served while another is created.
             thread::scope(|threads| {
-                let old = pile.get_or_create(|| {
-                    threads.spawn(|| {
-                        let guard = pile.get_or_create(|| 2);
-                        assert_eq!((*guard, guard.origin()), (2, Origin::CreatedHere));
-                    });
-                    until(|| pile.waiters() == 1);
+                let new = pile.get_or_create(|| {
+                    let other =
+                        threads.spawn(|| *pile.get_or_create(|| panic!("a second creator")));
+                    assert_eq!(other.join().unwrap(), 0);
+                    // What comes of this creation is stale already, and is published all the same.
                     pile.expire();
                     1
                 });
-                assert_eq!((*old, old.origin()), (1, Origin::Superseded));
+                assert_eq!((*new, new.origin()), (1, Origin::CreatedHere));
             });
-            assert_eq!(*pile.peek().unwrap(), 2);
+            assert!(pile.has_value() && !pile.is_fresh());
+            clock.advance(MINUTE + NANO);
+            assert!(!pile.has_value());
         });
     }
 }
