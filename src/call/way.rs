@@ -462,9 +462,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
     fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>) {
         self.at = match self.source.attempt(call, &mut self.newer_than) {
             Found::Value(found) => At::GoingOn(Box::new(found)),
-            Found::Busy(waiters) => {
+            Found::Busy(_) => {
                 self.leave::<D>();
-                At::Own(waiters, Arc::default())
+                // An `invalidate` may have come since the election. The result is the call's own all
+                // the same.
+                At::Own(call.site.pile.join_own(), Arc::default())
             }
             Found::Lease(_) => unreachable!("the lease is held"),
         };

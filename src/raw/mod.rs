@@ -302,6 +302,12 @@ impl<T> Pile<T> {
         state.is_leased().then(|| state.join())
     }
 
+    /// As [`join`](Pile::join), for the caller that was granted the lease and has somebody else
+    /// create.
+    pub(crate) fn join_own(&self) -> Arc<Waiters<T>> {
+        self.cell.lock().join_own()
+    }
+
     /// Whether somebody holds the lease.
     pub(crate) fn is_leased(&self) -> bool {
         self.cell.lock().is_leased()
@@ -335,12 +341,16 @@ fn tell<T>(waiters: Option<Arc<Waiters<T>>>, superseded: bool, ending: Ending<T>
     let Some(group) = waiters else {
         return;
     };
-    if let Some(earlier) = group.earlier() {
-        earlier.complete(ending.clone());
+    // Those who came late called after the `set` or the `invalidate`, and the creation began before.
+    let is_an_answer = |group: &Waiters<T>| !(superseded && group.came_late());
+    if let Some(other) = group.other() {
+        other.complete(match is_an_answer(other) {
+            true => ending.clone(),
+            false => Ending::ElectAnew,
+        });
     }
-    group.complete(match superseded && group.came_late() {
-        // Their calls began after the `set` or the `invalidate`, and the creation before it.
-        true => Ending::ElectAnew,
-        false => ending,
+    group.complete(match is_an_answer(&group) {
+        true => ending,
+        false => Ending::ElectAnew,
     });
 }

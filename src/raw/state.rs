@@ -101,21 +101,34 @@ impl<T> State<T> {
     /// Whoever comes after the lease was superseded joins a group of its own, since the result of
     /// that lease is no answer to a call that began later.
     pub(super) fn join(&mut self) -> Arc<Waiters<T>> {
+        self.join_group(self.supersedes(self.lease))
+    }
+
+    /// As [`join`](State::join), for the caller that was granted the lease and has somebody else
+    /// create: the result is its own, whatever came since.
+    pub(super) fn join_own(&mut self) -> Arc<Waiters<T>> {
+        self.join_group(false)
+    }
+
+    fn join_group(&mut self, came_late: bool) -> Arc<Waiters<T>> {
         debug_assert!(self.is_leased(), "there is a lease to wait for");
-        let came_late = self.supersedes(self.lease);
-        match self.waiters.take() {
-            Some(group) if group.came_late() == came_late => Arc::clone(self.waiters.insert(group)),
-            earlier => {
-                let group = Waiters::new(self.lease, came_late, earlier);
-                Arc::clone(self.waiters.insert(Arc::new(group)))
-            }
+        if let Some(group) = self.groups().find(|group| group.came_late() == came_late) {
+            return Arc::clone(group);
         }
+        let group = Waiters::new(self.lease, came_late, self.waiters.take());
+        Arc::clone(self.waiters.insert(Arc::new(group)))
+    }
+
+    /// The groups of those who wait: two at most.
+    fn groups(&self) -> impl Iterator<Item = &Arc<Waiters<T>>> {
+        std::iter::successors(self.waiters.as_ref(), |group| group.other())
     }
 
     /// How many wait.
     pub(super) fn waiters(&self) -> usize {
-        let groups = std::iter::successors(self.waiters.as_ref(), |group| group.earlier());
         // Each waiter holds a share in its group. So does the field or the group that leads to it.
-        groups.map(|group| Arc::strong_count(group) - 1).sum()
+        self.groups()
+            .map(|group| Arc::strong_count(group) - 1)
+            .sum()
     }
 }

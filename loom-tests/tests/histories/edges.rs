@@ -316,13 +316,16 @@ impl<'a> Pair<'a> {
             }
             Step::ExpireIf(back) => {
                 if let Some(guard) = self.guards.iter().nth_back(*back) {
-                    assert_eq!(self.pile.expire_if(guard), self.spec.expire_if(**guard));
+                    assert_eq!(
+                        self.pile.expire_if(dogpile::Guard::seen(guard)),
+                        self.spec.expire_if(**guard)
+                    );
                 }
             }
             Step::InvalidateIf(back) => {
                 if let Some(guard) = self.guards.iter().nth_back(*back) {
                     assert_eq!(
-                        self.pile.invalidate_if(guard),
+                        self.pile.invalidate_if(dogpile::Guard::seen(guard)),
                         self.spec.invalidate_if(**guard)
                     );
                 }
@@ -333,7 +336,9 @@ impl<'a> Pair<'a> {
             }
         }
         let held = self.pile.peek();
-        let held = held.as_ref().map(|guard| (**guard, guard.origin()));
+        let held = held
+            .as_ref()
+            .map(|guard| (**guard, dogpile::Guard::origin(guard)));
         assert_eq!(held, self.spec.peek(), "(left: the pile's)");
         assert_eq!(self.pile.is_creating(), self.spec.is_creating());
         if let Some((lease, _)) = &self.lease {
@@ -385,7 +390,7 @@ impl<'a> Pair<'a> {
         }));
         let real = match answer {
             Ok(Ok(guard)) => {
-                let answer = Answer::Value(*guard, guard.origin());
+                let answer = Answer::Value(*guard, dogpile::Guard::origin(&guard));
                 self.guards.push(guard);
                 answer
             }
@@ -436,7 +441,7 @@ impl<'a> Pair<'a> {
         let look = self.spec.look(caller, takes, asks.max_age, floor);
         match (call.attempt(), look) {
             (Attempt::Hit(guard), Look::Value(id, origin)) => {
-                assert_eq!((*guard, guard.origin()), (id, origin));
+                assert_eq!((*guard, dogpile::Guard::origin(&guard)), (id, origin));
                 self.guards.push(guard);
             }
             (Attempt::Lease(lease), Look::Granted(number)) => self.lease = Some((lease, number)),
@@ -490,7 +495,10 @@ impl<'a> Pair<'a> {
         self.spec.leave(caller);
         match (busy.wait_for(Duration::ZERO), told) {
             (Outcome::Value(guard), Some(Told::Value(id))) => {
-                assert_eq!((*guard, guard.origin()), (id, Origin::CreatedByAnother));
+                assert_eq!(
+                    (*guard, dogpile::Guard::origin(&guard)),
+                    (id, Origin::CreatedByAnother)
+                );
                 self.guards.push(guard);
             }
             (Outcome::Failed(failure), Some(Told::Failed(id))) => {

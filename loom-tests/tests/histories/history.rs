@@ -161,13 +161,15 @@ impl<'a> Thread<'a> {
                 self.pile.invalidate();
                 Answer::Done
             }
-            Op::ExpireSeen => {
-                Answer::Did(self.guard.as_ref().is_some_and(|g| self.pile.expire_if(g)))
-            }
+            Op::ExpireSeen => Answer::Did(
+                self.guard
+                    .as_ref()
+                    .is_some_and(|g| self.pile.expire_if(dogpile::Guard::seen(g))),
+            ),
             Op::InvalidateSeen => Answer::Did(
                 self.guard
                     .as_ref()
-                    .is_some_and(|g| self.pile.invalidate_if(g)),
+                    .is_some_and(|g| self.pile.invalidate_if(dogpile::Guard::seen(g))),
             ),
             Op::Advance => {
                 self.clock.advance(duration(WAIT));
@@ -187,7 +189,7 @@ impl<'a> Thread<'a> {
     }
 
     fn given(&mut self, guard: Guard<'a, u64>) -> Answer {
-        let answer = Answer::Value(*guard, guard.origin());
+        let answer = Answer::Value(*guard, dogpile::Guard::origin(&guard));
         self.guard = Some(guard);
         answer
     }

@@ -143,11 +143,11 @@ impl World {
             let Some(guard) = self.get(&mut rng) else {
                 continue;
             };
-            if guard.origin() == Origin::Fresh {
+            if dogpile::Guard::origin(&guard) == Origin::Fresh {
                 yield_now(); // So that the other thread finds something to change.
             }
             if matches!(
-                guard.origin(),
+                dogpile::Guard::origin(&guard),
                 Origin::Stale | Origin::CreatedByAnother | Origin::Superseded
             ) {
                 self.met.fetch_add(1, Ordering::SeqCst);
@@ -156,10 +156,10 @@ impl World {
                 guard.begun >= truth,
                 "{:?}: began at {}, but at {truth} a `set` or an `invalidate` did, which was over \
                  when the call began at {start}",
-                guard.origin(),
+                dogpile::Guard::origin(&guard),
                 guard.begun
             );
-            if guard.origin() == Origin::Superseded {
+            if dogpile::Guard::origin(&guard) == Origin::Superseded {
                 continue; // Which never became the current one.
             }
             let placed_before = guard.placed_before.load(Ordering::SeqCst);
@@ -167,7 +167,7 @@ impl World {
                 placed_before > newest,
                 "{:?}: current before {placed_before}, but this reader has seen a later one, from \
                  {newest}",
-                guard.origin()
+                dogpile::Guard::origin(&guard)
             );
             newest = newest.max(guard.placed_after);
         }
@@ -201,7 +201,7 @@ impl World {
         }
         let pauses = rng.u8(..4);
         let guard = self.pile.get_or_create(|| self.create(pauses));
-        if guard.origin() == Origin::CreatedHere {
+        if dogpile::Guard::origin(&guard) == Origin::CreatedHere {
             guard.placed_before.store(self.stamp(), Ordering::SeqCst);
         }
         Some(guard)

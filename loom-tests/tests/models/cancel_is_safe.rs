@@ -68,6 +68,7 @@ use std::task::Poll;
 
 use dogpile::executor::Thread;
 use dogpile::{Dogpile, Origin, SyncReaderDogpile};
+use loom_tests::Shows as _;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;

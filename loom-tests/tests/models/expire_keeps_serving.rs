@@ -28,6 +28,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use dogpile::{Dogpile, Lookup, ManualClock, Origin};
+use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;

@@ -40,6 +40,7 @@
 //! ```
 
 use dogpile::{Dogpile, Origin};
+use loom_tests::Shows as _;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;

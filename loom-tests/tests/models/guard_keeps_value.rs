@@ -10,7 +10,7 @@
 use std::sync::Arc as StdArc;
 use std::sync::atomic::AtomicUsize;
 
-use dogpile::Dogpile;
+use dogpile::{Dogpile, Guard};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
 use loom_tests::{Counted, HOUR, model};
@@ -24,10 +24,10 @@ fn meddled_with(meddle: fn(&Dogpile<Counted>, Counted)) {
             thread::spawn(move || {
                 let Some(guard) = pile.peek() else { return };
                 let seen = guard.number();
-                let age = guard.age();
+                let age = Guard::age(&guard);
                 pile.has_value();
-                assert_eq!((guard.number(), guard.age()), (seen, age));
-                let owned = guard.to_owned();
+                assert_eq!((guard.number(), Guard::age(&guard)), (seen, age));
+                let owned = Guard::to_owned(&guard);
                 drop(guard);
                 drop(pile);
                 assert_eq!(owned.number(), seen);

@@ -19,6 +19,7 @@
 use std::convert::Infallible;
 
 use dogpile::{Dogpile, Lookup, Origin};
+use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
 use loom_tests::{HOUR, Source, model};

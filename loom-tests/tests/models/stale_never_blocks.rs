@@ -12,6 +12,7 @@
 //! ```
 
 use dogpile::{Dogpile, Origin};
+use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
 use loom_tests::{HOUR, model};

@@ -1,4 +1,4 @@
-//! `what_i_saw`: `expire_if(&guard)` and `invalidate_if(&guard)` act only while that value is still
+//! `what_i_saw`: `expire_if(seen)` and `invalidate_if(seen)` act only while that value is still
 //! the current one; a call may ask for "newer than this guard's".
 //!
 //! ```breakages
@@ -44,7 +44,7 @@ fn two_who_find_the_same_fault_cause_one_renewal() {
                     if *guard != 0 {
                         return; // Renewed before this one could find the fault.
                     }
-                    pile.expire_if(&guard);
+                    pile.expire_if(dogpile::Guard::seen(&guard));
                     let newer = pile
                         .call()
                         .accept(Accept::NewerThan(dogpile::Guard::seen(&guard)))
@@ -76,7 +76,7 @@ fn newer_means_begun_after_the_fault_was_seen() {
         let (pile, truth) = &*shared;
         let seen = pile.peek().unwrap();
         truth.store(2, Ordering::Release);
-        if pile.expire_if(&seen) {
+        if pile.expire_if(dogpile::Guard::seen(&seen)) {
             let newer = pile
                 .call()
                 .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)))
@@ -96,7 +96,7 @@ fn what_was_replaced_meanwhile_is_left_alone() {
             thread::spawn(move || pile.set(1))
         };
         let seen = pile.peek().unwrap();
-        pile.invalidate_if(&seen);
+        pile.invalidate_if(dogpile::Guard::seen(&seen));
         setting.join().unwrap();
         // Either the old value was removed and the new one set, or only the new one was there.
         if *seen == 0 {
@@ -114,7 +114,7 @@ fn what_was_renewed_meanwhile_stays_fresh() {
             thread::spawn(move || pile.set(1))
         };
         let seen = pile.peek().unwrap();
-        pile.expire_if(&seen);
+        pile.expire_if(dogpile::Guard::seen(&seen));
         setting.join().unwrap();
         if *seen == 0 {
             assert!(

@@ -51,6 +51,7 @@
 //! ```
 
 use dogpile::{Accept, Created, Creating, Origin, SyncReaderDogpile};
+use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
 use loom_tests::{File, HOUR, model};

@@ -45,8 +45,9 @@ impl<T> Clone for Ending<T> {
 pub(crate) struct Waiters<T> {
     fence: u64,
     came_late: bool,
-    /// The group that joined before the lease was superseded, if this one joined after.
-    earlier: Option<Arc<Waiters<T>>>,
+    /// The group of those who came before the lease was superseded, if this is that of those who came
+    /// after, or the other way round.
+    other: Option<Arc<Waiters<T>>>,
     // An allocation of its own: a clock wakes it, and a waker must not know `T`.
     done: Arc<Event>,
     outcome: UnsafeCell<Option<Ending<T>>>,
@@ -63,11 +64,11 @@ unsafe impl<T: Send + Sync> Sync for Waiters<T> {}
 impl<T: RefUnwindSafe> RefUnwindSafe for Waiters<T> {}
 
 impl<T> Waiters<T> {
-    pub(in crate::raw) fn new(fence: u64, came_late: bool, earlier: Option<Arc<Self>>) -> Self {
+    pub(in crate::raw) fn new(fence: u64, came_late: bool, other: Option<Arc<Self>>) -> Self {
         Self {
             fence,
             came_late,
-            earlier,
+            other,
             done: Arc::new(Event::new()),
             outcome: UnsafeCell::new(None),
         }
@@ -83,8 +84,8 @@ impl<T> Waiters<T> {
         self.came_late
     }
 
-    pub(in crate::raw) fn earlier(&self) -> Option<&Arc<Self>> {
-        self.earlier.as_ref()
+    pub(in crate::raw) fn other(&self) -> Option<&Arc<Self>> {
+        self.other.as_ref()
     }
 
     /// Set when the outcome is there.

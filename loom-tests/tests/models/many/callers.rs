@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dogpile::{Accept, Attempt, Clock, Dogpile, Error, Guard, ManualClock, Origin, Outcome};
+use loom_tests::Shows as _;
 use loom_tests::{Call, Value, Witness, draw, large_model, let_others_run, thread};
 
 /// How long a caller waits who does not wait for ever, and how far the clock is moved at a time.
@@ -71,8 +72,8 @@ impl World {
                     self.check(&call, &seen);
                     let_others_run();
                     match end {
-                        4 => witness.expire(|| pile.expire_if(&seen)),
-                        _ => witness.invalidate(|| pile.invalidate_if(&seen)),
+                        4 => witness.expire(|| pile.expire_if(dogpile::Guard::seen(&seen))),
+                        _ => witness.invalidate(|| pile.invalidate_if(dogpile::Guard::seen(&seen))),
                     }
                     seen.number();
                 }
@@ -120,12 +121,12 @@ impl World {
         match guard.origin() {
             Origin::Fresh => {
                 call.saw_fresh(guard);
-                assert!(guard.age() <= TTL);
+                assert!(dogpile::Guard::age(guard) <= TTL);
             }
             Origin::Stale => {
                 call.saw(guard);
                 let limit = self.stale_while_revalidate;
-                assert!(limit.is_none_or(|limit| guard.age() <= TTL + limit));
+                assert!(limit.is_none_or(|limit| dogpile::Guard::age(guard) <= TTL + limit));
             }
             Origin::CreatedHere => call.saw_new(guard),
             Origin::Superseded => call.saw_superseded(guard),

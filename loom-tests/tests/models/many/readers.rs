@@ -18,6 +18,7 @@ use dogpile::{
     Accept, Clock, Created, Creating, Error, ManualClock, Origin, ReadGuard, SyncReaderDogpile,
     WriteGuard, WriteLockError,
 };
+use loom_tests::Shows as _;
 use loom_tests::{Call, File, Value, Witness, draw, large_model, let_others_run, thread};
 
 const LIMIT: Duration = Duration::from_secs(1);
