@@ -1,7 +1,7 @@
 //! A hit allocates nothing, and no number of threads uses up the memory.
 //!
 //! ```breakages
-//! allocates-at-a-hit | src/call.rs
+//! allocates-at-a-hit | src/call/hit.rs
 //!   let renewing = node.is_renewing();
 //! + drop(std::hint::black_box(Box::new(renewing)));
 //! ```

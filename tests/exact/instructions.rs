@@ -4,9 +4,9 @@
 //! the program, so asking the clock is counted as the few instructions of a system call.
 //!
 //! ```breakages
-//! asks-the-clock-twice | src/call.rs | no_more
-//!   let (earliest, latest) = config.time.bounds();
-//! + std::hint::black_box(config.time.bounds());
+//! asks-the-clock-twice | src/call/hit.rs | no_more
+//!   let (earliest, latest) = settings.time.bounds();
+//! + std::hint::black_box(settings.time.bounds());
 //!
 //! locks-at-a-hit | src/raw/value/cell.rs | none_of_them_locked
 //!   slot.show(node.cast());

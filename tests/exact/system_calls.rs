@@ -1,7 +1,7 @@
 //! A hit makes no system call.
 //!
 //! ```breakages
-//! yields-at-a-hit | src/call.rs
+//! yields-at-a-hit | src/call/hit.rs
 //!   let renewing = node.is_renewing();
 //! + std::thread::yield_now();
 //! ```

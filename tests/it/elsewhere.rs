@@ -2,21 +2,21 @@
 //! tells ages, fails, panics and takes its time.
 //!
 //! ```breakages
-//! error-of-get-counts-as-a-miss | src/acquire.rs | get_once
-//! - search.found(get().map_err(Error::Get)?);
-//! + search.found(get().unwrap_or(Lookup::NeedRegeneration));
+//! error-of-get-counts-as-a-miss | src/call/acquire.rs | get_once
+//! - let lookup = get().map_err(Error::Get)?;
+//! + let lookup = get().unwrap_or(Lookup::NeedRegeneration);
 //!
-//! told-age-does-not-count | src/acquire.rs | age_from_store
-//! - let mut stamp = Stamp::new(now, age, config.policy.ttl);
-//! + let mut stamp = Stamp::new(now, Duration::ZERO, config.policy.ttl);
+//! told-age-does-not-count | src/call/acquire.rs | age_from_store
+//! - Times::new(now, age, settings.policy.ttl)
+//! + Times::new(now, Duration::ZERO, settings.policy.ttl)
 //!
-//! told-age-is-not-noted | src/acquire.rs | age_from_store
-//! - if stamp.expired.is_none() && known.map_or(true, |known| age < known.age(now)) {
-//! + if false {
+//! told-age-is-not-noted | src/call/acquire.rs | age_from_store
+//! - times.expired.is_none() && known.is_none_or(|known| age < known.age(now))
+//! + false
 //!
-//! not-taken-for-just-created | src/acquire.rs | init
-//! - (None, None) if config.init => {
-//! + (None, None) if !config.init => {
+//! not-taken-for-just-created | src/call/acquire.rs | init
+//! - (None, None) if settings.cold.init
+//! + (None, None) if !settings.cold.init
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

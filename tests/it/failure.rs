@@ -1,9 +1,9 @@
 //! Creators that fail, panic, call their own pile, or take too long.
 //!
 //! ```breakages
-//! inside-is-not-noticed | src/attempt.rs | reentrancy_is_an_error
-//! - if is_inside(Identity::of(pile)) {
-//! + if false {
+//! inside-is-not-noticed | src/call/way.rs | reentrancy_is_an_error
+//! - _ if is_inside(Identity::of(call.site.pile))
+//! + _ if false
 //!
 //! outside-is-taken-for-inside | src/reentrancy.rs | reentrancy_is_an_error
 //! - inside.remove(at);

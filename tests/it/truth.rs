@@ -9,9 +9,10 @@
 //! - let old = state.swap(None);
 //! + let old = state.current().map(|node| node.expire(Tick::ZERO));
 //!
-//! fresh-since-the-clock-began | src/lease.rs | ttl_from_completion
-//! - let now = config.time.now();
-//! + let now = Tick::ZERO;
+//! fresh-since-the-clock-began | src/answer/lease.rs | ttl_from_completion
+//! @ fn publish_ready
+//! - let now = settings.time.now();
+//! + let now = crate::time::Tick::ZERO;
 //!
 //! expired-only-from-then-on | src/time/times.rs | monotonic::a_clock_that_steps_back
 //! - Some(_) => Tick::ZERO,

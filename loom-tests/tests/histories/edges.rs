@@ -9,21 +9,21 @@
 //! - Some(rest) if !limit.is_zero() => self
 //! + Some(rest) if !limit.is_zero() || self.age_then.is_zero() => self
 //!
-//! expired-values-live-longer | src/policy.rs
-//! - expired.map_or(aged, |expired| expired.min(aged))
-//! + expired.unwrap_or(aged)
+//! expired-values-live-longer | src/policy/freshness.rs
+//! - value.older_from(ttl.saturating_add(limit))
+//! + value.expired.map_or(value.older_from(ttl.saturating_add(limit)), |_| Tick::MAX)
 //!
-//! stale-values-live-for-ever | src/policy.rs
+//! stale-values-live-for-ever | src/policy/freshness.rs
+//! - now < self.usable_until
+//! + true
+//!
+//! dead-at-exactly-the-limit | src/policy/freshness.rs
 //! - } else if now < self.usable_until {
-//! + } else if true {
+//! + } else if now.saturating_add(Duration::from_nanos(1)) < self.usable_until {
 //!
-//! dead-at-exactly-the-limit | src/policy.rs
-//! - let grace = limit.saturating_add(Duration::from_nanos(u64::from(!limit.is_zero())));
-//! + let grace = limit;
-//!
-//! new-takes-what-began-before | src/call.rs
-//! - Demand::New => numbers.last,
-//! + Demand::New => 0,
+//! new-takes-what-began-before | src/policy/accept.rs
+//! - Accept::New => marks.last
+//! + Accept::New => 0
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,9 +1,9 @@
 //! Long runs at full speed, checked by intervals alone: what is cheap enough to look at every time.
 //!
 //! ```breakages
-//! an-invalidate-is-lost-in-a-long-run | src/raw/mod.rs
-//! - let current = state.generation < fence;
-//! + let current = true;
+//! an-invalidate-is-lost-in-a-long-run | src/raw/state.rs
+//! - self.generation > fence
+//! + fence == 0
 //!
 //! two-creators-in-a-long-run | src/raw/state.rs
 //! - self.lease != 0

@@ -1,17 +1,18 @@
 //! Small histories from real threads: programs at random, and all of the smallest.
 //!
 //! ```breakages
-//! fresh-takes-what-began-before | src/call.rs
-//! - Demand::Fresh => numbers.expiry_mark,
-//! + Demand::Fresh => 0,
+//! fresh-takes-what-began-before | src/policy/accept.rs
+//! - Accept::Fresh => marks.expiry
+//! + Accept::Fresh => 0
 //!
 //! grants-a-held-lease-once-begun | src/raw/mod.rs
 //! - _ if state.is_leased() => Found::Busy(state.join()),
 //! + _ if state.is_leased() && numbers.last > 1 => Found::Busy(state.join()),
 //!
-//! creates-what-another-just-made | src/call.rs
-//! - Some(node) if node.value().is_some() => {
-//! + Some(node) if node.stamp().ttl.is_zero() => {
+//! creates-what-another-just-made | src/call/hit.rs
+//! @ fn attempt_locked
+//! - if node.value().is_some()
+//! + if node.times().ttl.is_zero()
 //! ```
 
 use std::env;

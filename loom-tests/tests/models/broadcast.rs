@@ -1,9 +1,7 @@
 //! `broadcast`: waiters leave together, not one by one; none of them runs `create`.
 //!
 //! ```breakages
-//! wakes-one | src/sync/loom.rs
-//!   impl Condvar {
-//!   pub(crate) fn notify_all(&self) {
+//! wakes-one | src/shim/loom.rs
 //! - self.0.notify_all();
 //! + self.0.notify_one();
 //! ```

@@ -2,19 +2,17 @@
 //! stuck lease. A creation in the background outlives its caller.
 //!
 //! ```breakages
-//! cancelled-leader-keeps-the-lease | src/lease.rs
-//! - let created = self.run(|| create(creating)).await;
+//! cancelled-leader-keeps-the-lease | src/answer/lease.rs
+//! - let created = self.catch_async(|| create(creating)).await;
 //! - self.end(created)
 //! + let kept = std::mem::ManuallyDrop::new(self);
-//! + let created = kept.run(|| create(creating)).await;
+//! + let created = kept.catch_async(|| create(creating)).await;
 //! + std::mem::ManuallyDrop::into_inner(kept).end(created)
 //!
 //! give-up-wakes-nobody | src/raw/mod.rs
-//! - self.end(fence, Told::ElectAnew);
-//! + let mut state = self.cell.lock();
-//! + let creation = state.end(fence);
-//! + drop(state);
-//! + drop(creation);
+//! - self.end(fence, Ending::ElectAnew);
+//! + let waiters = self.cell.lock().end(fence);
+//! + drop(waiters);
 //!
 //! dropped-waiter-takes-all-along | src/raw/wait/event.rs
 //! - let waker = self.wakers.lock().remove(key);
@@ -49,14 +47,7 @@
 //! - if self.has_shut {
 //! + if true {
 //!
-//! given-up-before-told | src/background.rs
-//! - report.put(State::Told(Told::Value(NodeRef::clone(&made.node))));
-//! - lease.place(made);
-//! + let node = NodeRef::clone(&made.node);
-//! + lease.place(made);
-//! + report.put(State::Told(Told::Value(node)));
-//!
-//! background-dies-with-its-caller | src/background.rs
+//! background-dies-with-its-caller | src/call/background.rs
 //! - self.executor.spawn(job).map_err(Error::Refused)?;
 //! + drop(job);
 //! ```

@@ -3,9 +3,9 @@
 //!
 //! ```breakages
 //! publish-keeps-the-old-value | src/raw/mod.rs
-//! - Some(Self::place(&mut state, kept))
-//! + std::mem::forget(Self::place(&mut state, kept));
-//! + None::<Replaced<'_, T>>
+//! @ fn publish
+//! - Some(Self::install(&mut state, kept))
+//! + { std::mem::forget(Self::install(&mut state, kept)); None::<Replaced<'_, T>> }
 //!
 //! invalidate-keeps-the-old-value | src/raw/mod.rs
 //! - let old = state.swap(None);

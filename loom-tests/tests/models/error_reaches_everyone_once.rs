@@ -4,17 +4,19 @@
 //!
 //! ```breakages
 //! failure-elects-anew | src/raw/mod.rs
-//! - self.end(fence, Told::Failed(failure));
-//! + let _ = failure;
-//! + self.end(fence, Told::ElectAnew);
+//! - self.end(fence, Ending::Failed(failure));
+//! + drop(failure);
+//! + self.end(fence, Ending::ElectAnew);
 //!
 //! failure-wakes-nobody | src/raw/mod.rs
-//! - tell(creation, outcome);
-//! + drop(outcome);
+//! @ fn end(&self
+//! - tell(waiters, superseded, ending);
+//! + drop((waiters, superseded, ending));
 //!
-//! infallible-callers-fail | src/call.rs
-//! - self.create_or_wait(|_| Ok(create().into()), |_failure| None)
-//! + self.create_or_wait(|_| Ok(create().into()), |failure| Some(failure.into_error()))
+//! infallible-callers-fail | src/call/way.rs
+//! @ Ending::Failed(failure)
+//! - own.is_some() || self.takes_failures
+//! + true
 //! ```
 
 use dogpile::{Dogpile, Error};

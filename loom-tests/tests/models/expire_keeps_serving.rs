@@ -20,8 +20,8 @@
 //! + let current = { drop(state); drop(old); state = self.cell.lock(); current };
 //!
 //! an-age-from-the-store-undoes-it | src/raw/mod.rs
-//! - (Some(current), Some((seen, then))) if current.is(seen) && current.stamp() == then => {
-//! + (Some(current), Some((seen, _))) if current.is(seen) => {
+//! - Some((seen, then))) if current.is(seen) && current.times() == then
+//! + Some((seen, _))) if current.is(seen)
 //! ```
 
 use std::convert::Infallible;

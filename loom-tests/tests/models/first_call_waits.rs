@@ -3,8 +3,9 @@
 //!
 //! ```breakages
 //! publishes-without-waking | src/raw/mod.rs
-//! - tell(creation, Told::Value(node.clone()));
-//! + drop(creation);
+//! @ fn publish
+//! - tell(waiters, superseded, ending);
+//! + drop((waiters, ending));
 //!
 //! sets-the-event-before-the-outcome | src/raw/wait/waiters.rs
 //! - self.outcome.with_mut(|slot| {
@@ -20,8 +21,9 @@
 //! + let seen = self.word.load(Ordering::Relaxed);
 //!
 //! waiter-looks-at-the-pile-again | src/raw/mod.rs
-//! - tell(creation, Told::Value(node.clone()));
-//! + tell(creation, Told::ElectAnew);
+//! @ fn publish
+//! - (Ending::Value(node),
+//! + drop(node); (Ending::ElectAnew,
 //!
 //! wakes-without-the-lock | src/raw/wait/event.rs
 //! - drop(self.lock.lock());

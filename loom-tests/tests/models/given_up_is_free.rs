@@ -10,9 +10,10 @@
 //! - node.set_renewing(false);
 //! + let _ = node;
 //!
-//! lease-sent-away-is-not-given-up | src/lease.rs
+//! lease-sent-away-is-not-given-up | src/answer/lease.rs
+//! @ impl<T> Drop for Lease
 //! - if !self.ended {
-//! + if !self.ended && std::mem::size_of::<P>() == 0 {
+//! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

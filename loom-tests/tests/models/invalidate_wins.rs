@@ -8,18 +8,17 @@
 //! + state.next();
 //!
 //! publish-forgets-the-generation | src/raw/mod.rs
-//! - let current = state.generation < fence;
-//! + let current = true;
+//! @ fn publish
+//! - let superseded = state.supersedes(fence);
+//! + let superseded = false;
 //!
 //! superseded-value-goes-to-waiters | src/raw/mod.rs
-//!   tell(creation, Told::Value(node.clone()));
-//!   } else {
-//! - tell(creation, Told::ElectAnew);
-//! + tell(creation, Told::Value(node.clone()));
+//! - !(superseded && group.came_late())
+//! + !(superseded && group.came_late() && group.fence() == 0)
 //!
-//! store-is-asked-after-an-invalidate | src/acquire.rs
-//! - !(self.seen.is_none() && self.call.place.pile.is_emptied())
-//! + !(self.seen.is_none() && !self.call.place.pile.is_emptied())
+//! store-is-asked-after-an-invalidate | src/call/acquire.rs
+//! - self.before.is_none() && call.site
+//! + self.before.is_some() && call.site
 //! ```
 
 use std::convert::Infallible;

@@ -3,17 +3,17 @@
 //! after that creation, and missed, creates.
 //!
 //! ```breakages
-//! acquire-forgets-what-it-saw | src/acquire.rs
-//! - seen_placed: seen.as_ref().map_or(0, |node| node.placed()),
-//! + seen_placed: u64::MAX,
+//! acquire-forgets-what-it-saw | src/call/acquire.rs
+//! - self.installed_at = node.installed_at();
+//! + self.installed_at = u64::MAX;
 //!
-//! acquire-takes-what-it-saw | src/acquire.rs
-//! - seen_placed: seen.as_ref().map_or(0, |node| node.placed()),
-//! + seen_placed: 0,
+//! acquire-takes-what-it-saw | src/call/acquire.rs
+//! - self.installed_at = node.installed_at();
 //!
-//! acquire-keeps-nothing | src/acquire.rs
-//! - |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(keep));
-//! + |creating: Creating<'_, T>| create(creating).map(|v| Created::new(v).keep(!keep));
+//! acquire-keeps-nothing | src/call/acquire.rs
+//! @ fn acquire_slowly
+//! - created.kept_by_default(keep)
+//! + created.kept_by_default(!keep)
 //! ```
 
 use std::convert::Infallible;

@@ -2,10 +2,10 @@
 //! else renewed it, does not create again.
 //!
 //! ```breakages
-//! takes-the-lease-unseen | src/call.rs
+//! takes-the-lease-unseen | src/call/hit.rs
+//! @ fn attempt_locked
 //! - match node {
-//! + match node.filter(|node| node.stamp().ttl.is_zero()) {
-//!   Some(node) if node.value().is_some() => {
+//! + match node.filter(|node| node.times().ttl.is_zero()) {
 //! ```
 
 use dogpile::Dogpile;

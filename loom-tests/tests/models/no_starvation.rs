@@ -1,11 +1,6 @@
 //! `no_starvation`: a waiter outlasts at most n + 1 creations after n invalidations.
 //!
 //! ```breakages
-//! superseded-creation-is-not-reported | src/raw/mod.rs
-//!   tell(creation, Told::Value(node.clone()));
-//!   } else {
-//! - tell(creation, Told::ElectAnew);
-//! + drop(creation);
 //! ```
 
 use dogpile::Dogpile;

@@ -1,8 +1,9 @@
 //! `panic_hands_over`: a panic unwinds to the caller whose creator panicked; the lease is given up.
 //!
 //! ```breakages
-//! lease-without-drop-guard | src/lease.rs
-//! - self.place.pile().pile.give_up(self.fence);
+//! lease-without-drop-guard | src/answer/lease.rs
+//! @ impl<T> Drop for Lease
+//! - site.pile.give_up(self.fence);
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,23 +2,26 @@
 //! lease; with no usable value it gets an error that says so, whatever the timing.
 //!
 //! ```breakages
-//! not-noticed-at-all | src/read_call.rs
-//! - if holds_guard {
-//! + if false {
+//! not-noticed-at-all | src/call/way.rs
+//! - self.role != Role::Attempts && call.door.holds_pass(self.caller)
+//! + false
 //!
-//! waits-for-the-creator | src/call.rs
-//! - Err(_) if self.holds_read_guard => Err(Error::HoldsReadGuard),
+//! waits-for-the-creator | src/call/way.rs
+//! - Found::Busy(_) if self.holds_pass =>
+//! + Found::Busy(_) if false =>
 //!
-//! creates-as-a-reader-without-a-value | src/call.rs
-//! - if self.holds_read_guard && !self.would_do(lease.previous(), *floor) {
-//! + if false {
+//! creates-as-a-reader-without-a-value | src/call/way.rs
+//! - Found::Lease(_) if self.holds_pass && !self.would_do(call) =>
+//! + Found::Lease(_) if false =>
 //!
-//! looking-up-waits-for-the-creator | src/acquire.rs
-//! - Attempt::Busy(_) if self.holds_read_guard => return Err(Error::HoldsReadGuard),
+//! looking-up-waits-for-the-creator | src/call/acquire.rs
+//! - way.inside(pass, holds_pass)
+//! + way.inside(pass, false)
 //!
-//! looking-up-creates-as-a-reader | src/acquire.rs
-//! - Attempt::Lease(_) if self.holds_read_guard && !search.would_do() => {
-//! + Attempt::Lease(_) if self.holds_read_guard && search.would_do() => {
+//! looking-up-creates-as-a-reader | src/call/acquire.rs
+//! @ fn would_do
+//! - self.brought.is_some() &&
+//! + self.brought.is_none() ||
 //! ```
 
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};

@@ -6,8 +6,8 @@
 //! - state.generation = number;
 //!
 //! set-tells-no-waiter | src/raw/mod.rs
-//! - let creation = state.release_waiters();
-//! + let creation = None::<Arc<Creation<T>>>;
+//! - let waiters = state.release_waiters();
+//! + let waiters = None::<Arc<Waiters<T>>>;
 //! ```
 
 use dogpile::{Dogpile, Origin};

@@ -3,12 +3,12 @@
 //!
 //! ```breakages
 //! stale-callers-wait | src/raw/mod.rs
-//! - Some(node) if judgement == Judgement::GoodMeanwhile && state.is_leased() => {
-//! + Some(node) if judgement == Judgement::GoodMeanwhile && numbers.last == 0 => {
+//! - usable == Use::IfLeased && state.is_leased()
+//! + usable == Use::IfLeased && marks.last == 0
 //!
-//! stale-is-useless | src/call.rs
-//! - (Demand::Stale, Verdict::Stale) => Judgement::GoodMeanwhile,
-//! + (Demand::Stale, Verdict::Stale) => Judgement::Useless,
+//! stale-is-useless | src/policy/accept.rs
+//! - new_enough && self != Accept::Fresh => Use::IfLeased
+//! + new_enough && self != Accept::Fresh => Use::No
 //! ```
 
 use dogpile::{Dogpile, Origin};

@@ -3,26 +3,26 @@
 //!
 //! ```breakages
 //! expire-if-expires-anything | src/raw/mod.rs
-//! - if !Self::is_current(&state, only)
-//! - || only.is_some_and(|node| node.stamp().expired.is_some())
-//! + if only.is_some_and(|node| node.stamp().expired.is_some())
+//! @ fn expire
+//! - !Self::is_seen(&state, seen)
+//! + !Self::is_seen(&state, None)
 //!
 //! expire-if-expires-twice | src/raw/mod.rs
-//! - || only.is_some_and(|node| node.stamp().expired.is_some())
-//! - {
-//! + {
+//! - seen.is_some() && state.current()
+//! + seen.is_none() && state.current()
 //!
 //! invalidate-if-removes-anything | src/raw/mod.rs
-//! - if !Self::is_current(&state, only) {
-//! + if !Self::is_current(&state, None) {
+//! @ fn invalidate
+//! - !Self::is_seen(&state, seen)
+//! + !Self::is_seen(&state, None)
 //!
-//! newer-takes-what-began-before | src/call.rs
-//! - Demand::NewerThan(number) => number.max(numbers.expiry_mark),
-//! + Demand::NewerThan(number) => number,
+//! newer-takes-what-began-before | src/policy/accept.rs
+//! - seen.number.max(marks.expiry)
+//! + seen.number
 //!
-//! waiter-takes-what-began-too-early | src/attempt.rs
-//! - Told::Value(node) if node.number() > floor => {
-//! + Told::Value(node) => {
+//! waiter-takes-what-began-too-early | src/call/way.rs
+//! - Ending::Value(node) if node.number() > newer_than
+//! + Ending::Value(node) if node.number() > 0
 //! ```
 
 use dogpile::{Accept, Dogpile};

@@ -7,47 +7,39 @@
 //! - if (state.left_to).is_some_and(|creation| creation.fence <= state.ended) {
 //! + if (state.left_to).is_some_and(|creation| creation.fence > state.ended) {
 //!
-//! opened-before-it-is-published | src/read_call.rs
-//! - create.take().expect("granted once")(creating)
-//! + let created = create.take().expect("granted once")(creating);
-//! + drop(creator.take());
-//! + created
+//! opened-before-it-is-published | src/answer/lease.rs
+//! @ fn publish_ready
+//! - self.ended = true;
+//! + self.ended = true;
+//! + if let Some(gate) = self.anchor.site().gate { gate.end_of(self.fence); }
 //!
-//! opened-when-it-is-left-to-the-lease | src/write_guard.rs
+//! opened-when-it-is-left-to-the-lease | src/pile/write_lock.rs
 //! - std::mem::forget(self);
 //!
-//! opened-after-a-success-only | src/read_call.rs
-//! - deadline.map(|deadline| deadline.saturating_add(took))
-//! + self.gate.end_of(self.fence);
-//! + deadline.map(|deadline| deadline.saturating_add(took))
-//!   }
-//!   }
-//! -
-//! +
-//!   // Also when the creator fails, panics or is cancelled.
-//!   impl Drop for Creator<'_> {
-//!   fn drop(&mut self) {
-//! - self.gate.end_of(self.fence);
+//! opened-after-a-success-only | src/answer/lease.rs
+//! @ impl<T> Drop for Lease
+//! - if let Some(gate) = site.gate {
+//! + if let Some(gate) = site.gate.filter(|_| self.ended) {
 //!
-//! what-was-found-before-a-writer-is-kept | src/read_call.rs
-//! - found.origin() == Origin::Superseded || self.call.place.pile.shows(found.node())
-//! + true || self.call.place.pile.shows(found.node())
+//! what-was-found-before-a-writer-is-kept | src/call/way.rs
+//! - call.site.pile.is_current(guard.node().number())
+//! + true
 //!
-//! what-was-found-before-a-writer-is-kept-if-looked-up | src/read_call.rs
-//! - let newest = acquired.map_created(|guard| self.newest(guard));
-//! + let newest = acquired;
+//! what-was-found-before-a-writer-is-kept-if-looked-up | src/call/way.rs
+//! - let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
+//! + let newest = guard;
 //!
-//! the-newest-by-the-demand-of-the-call | src/read_call.rs
-//! - self.call.peek().unwrap_or_else(|| found.superseded())
-//! + self.call.look().unwrap_or_else(|| found.superseded())
+//! the-newest-by-the-demand-of-the-call | src/call/way.rs
+//! - call.peek_inside().unwrap_or_else(
+//! + call.hit_exact().unwrap_or_else(
 //!
-//! what-was-removed-goes-with-what-is-there | src/read_call.rs
-//! - self.call.peek().unwrap_or_else(|| found.superseded())
-//! + self.call.peek().unwrap_or(found)
+//! what-was-removed-goes-with-what-is-there | src/call/way.rs
+//! - call.peek_inside().unwrap_or_else(|| guard.superseded())
+//! + call.peek_inside().unwrap_or(guard)
 //!
-//! creates-as-a-reader | src/read_call.rs
-//! - drop(reading);
-//! + let _kept = reading;
+//! creates-as-a-reader | src/call/way.rs
+//! - Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
+//! + Role::Creates | Role::Attempts | Role::Waits => {}
 //! ```
 
 use dogpile::{Accept, Created, Creating, Origin, SyncReaderDogpile};

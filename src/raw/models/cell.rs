@@ -15,6 +15,7 @@
 //! - self.0.store(ptr::null_mut(), Ordering::Release);
 //! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
 //! scan-relaxed | src/raw/value/slot.rs | two_readers_read_while_one_is_published
+//! @ fn shown
 //! - self.0.load(Ordering::Acquire)
 //! + self.0.load(Ordering::Relaxed)
 //! registry-load-relaxed | src/raw/value/registry.rs | two_readers_read_while_one_is_published
@@ -50,13 +51,13 @@
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let passed = true;
 //! light-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//!   // ORDERING: pairs with the fence in `heavy`.
-//! - Barrier::Fences => fence(Ordering::SeqCst),
-//! + Barrier::Fences => fence(Ordering::AcqRel),
+//! @ fn light_half
+//! - Barrier::Fences => fence(Ordering::SeqCst)
+//! + Barrier::Fences => fence(Ordering::AcqRel)
 //! heavy-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//!   // ORDERING: pairs with the fence in `light`.
-//! - Barrier::Fences => fence(Ordering::SeqCst),
-//! + Barrier::Fences => fence(Ordering::AcqRel),
+//!   for word in WORDS.iter() { word.fetch_add(1, Ordering::AcqRel); } }
+//! - Barrier::Fences => fence(Ordering::SeqCst)
+//! + Barrier::Fences => fence(Ordering::AcqRel)
 //! searched-before-the-barrier | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + if let Some(node) = self.node.take() {
@@ -85,9 +86,8 @@
 //! - return self.share(node.cast()).map(Protected::from);
 //! + return self.share(ptr::null()).map(Protected::from);
 //! slot-kept-after-a-deceiving-look | src/raw/value/cell.rs | a_guard_keeps_its_own_value_only
-//! - slot.clear();
-//! - // A search may have stopped at the slot.
-//! + // A search may have stopped at the slot.
+//! - slot.clear(); return self.share(node.cast())
+//! + return self.share(node.cast())
 //! takes-a-share-without-counting | src/raw/value/cell.rs | readers_without_slots
 //! - let share = locked.current().map(|node| node.clone());
 //! + let share = locked.current().map(|node| unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) });
@@ -121,10 +121,8 @@
 //! - fenced: was_fenced,
 //! + fenced: was_fenced || fenced,
 //! no-second-look-behind-the-fence | src/raw/value/barrier.rs | what_is_published_after_a_refusal_is_freed
-//!   // ORDERING: pairs with the fence in `heavy`, where a barrier was refused.
-//! - fence(Ordering::SeqCst);
-//! - look()
-//! + seen
+//! - if !are_fences() { return seen; } fence(Ordering::SeqCst); look()
+//! + if !are_fences() { return seen; } seen
 //! ```
 
 use std::rc::Rc;

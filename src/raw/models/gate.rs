@@ -28,6 +28,7 @@
 //! - self.0.store(ptr::null_mut(), Ordering::Release);
 //! + self.0.store(ptr::null_mut(), Ordering::Relaxed);
 //! slot-scanned-relaxed | src/raw/value/slot.rs | a_reader_and_a_writer
+//! @ fn shown
 //! - self.0.load(Ordering::Acquire)
 //! + self.0.load(Ordering::Relaxed)
 //! uncounted-relaxed | src/raw/gate.rs | a_reader_without_a_slot

@@ -15,15 +15,15 @@
 //! What `.ci/sanitizers` makes to see that the sanitizers report it, with what they must say:
 //!
 //! ```breakages
-//! race-on-an-outcome | src/raw/event.rs | ThreadSanitizer: data race
+//! race-on-an-outcome | src/raw/wait/event.rs | ThreadSanitizer: data race
 //! - self.word.fetch_or(SET, Ordering::Release)
 //! + self.word.fetch_or(SET, Ordering::Relaxed)
 //!
-//! race-on-a-value | src/raw/cell.rs | ThreadSanitizer: data race
+//! race-on-a-value | src/raw/value/cell.rs | ThreadSanitizer: data race
 //! - current.swap(new, Ordering::Release)
 //! + current.swap(new, Ordering::Relaxed)
 //!
-//! race-on-a-slot | src/raw/slot.rs | ThreadSanitizer: data race
+//! race-on-a-slot | src/raw/value/slot.rs | ThreadSanitizer: data race
 //! - store(ptr::null_mut(), Ordering::Release)
 //! + store(ptr::null_mut(), Ordering::Relaxed)
 //!
@@ -35,15 +35,16 @@
 //! - counted.fetch_sub(1, Ordering::Release)
 //! + counted.fetch_sub(1, Ordering::Relaxed)
 //!
-//! dropped-while-it-is-read | src/raw/cell.rs | AddressSanitizer: heap-use-after-free
-//! - is_some_and(nobody_reads)
-//! + is_some_and(|node| nobody_reads(node) || true)
+//! dropped-while-it-is-read | src/raw/value/cell.rs | AddressSanitizer: heap-use-after-free
+//! - search.finds(node.address())
+//! + search.finds(node.address()) && false
 //!
-//! shared-without-being-counted | src/raw/node.rs | AddressSanitizer: heap-use-after-free
+//! shared-without-being-counted | src/raw/value/node.rs | AddressSanitizer: heap-use-after-free
 //! - Self(Counted::clone(&self.0))
 //! + Self(unsafe { std::ptr::read(&self.0) })
 //!
-//! never-dropped | src/raw/cell.rs | LeakSanitizer: detected memory leaks
+//! never-dropped | src/raw/value/cell.rs | LeakSanitizer: detected memory leaks
+//! @ fn left
 //! - drop(unread);
 //! + std::mem::forget(unread);
 //! ```

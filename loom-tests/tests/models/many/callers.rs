@@ -5,13 +5,13 @@
 //! shuttle reports.
 //!
 //! ```breakages
-//! creator-waits-for-itself | src/attempt.rs
-//! - if is_inside(Identity::of(pile)) {
-//! + if false {
+//! creator-waits-for-itself | src/call/way.rs
+//! - _ if is_inside(Identity::of(call.site.pile))
+//! + _ if false
 //!
-//! waiter-takes-a-failure-from-before | src/attempt.rs
-//! - Told::Failed(failure) if fence > floor => Outcome::Failed(failure),
-//! + Told::Failed(failure) => Outcome::Failed(failure),
+//! waiter-takes-a-failure-from-before | src/call/way.rs
+//! - Ending::Failed(failure) if began_in_time &&
+//! + Ending::Failed(failure) if
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
