@@ -1,9 +1,19 @@
-//! `panic_hands_over`: a panic unwinds to the caller whose creator panicked; the lease is given up.
+//! `panic_hands_over`: a panic unwinds to the caller whose creator panicked. Those who waited with a
+//! fallible form are told, and the creator is not run again for them. The next caller creates.
 //!
 //! ```breakages
 //! lease-without-drop-guard | src/answer/lease.rs
 //! @ impl<T> Drop for Lease
 //! - site.pile.give_up(self.fence);
+//!
+//! a-panic-tells-nobody | src/answer/lease.rs
+//! - self.anchor.site().pile.panicked(self.fence, panicked);
+//! + drop(panicked);
+//!
+//! a-panic-elects-anew | src/raw/mod.rs
+//! - self.end(fence, Ending::Panicked(panicked));
+//! + drop(panicked);
+//! + self.end(fence, Ending::ElectAnew);
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -57,5 +67,50 @@ fn with_a_stale_value() {
     callers(|pile| {
         pile.set(0);
         pile.expire();
+    });
+}
+
+/// A lease that its holder drops, by a panic or otherwise.
+#[test]
+fn a_lease_that_is_dropped_is_free() {
+    model(|| {
+        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let holder = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || drop(pile.0.attempt()))
+        };
+        assert_eq!(*pile.0.get_or_create(|| pile.1.create()), 1);
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn whoever_waited_with_a_fallible_form_is_told() {
+    model(|| {
+        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let mut waiters = Vec::new();
+        let creating = Arc::clone(&pile);
+        let burst = catch_unwind(AssertUnwindSafe(|| {
+            drop(pile.0.get_or_create(|| {
+                for _ in 0..2 {
+                    let shared = Arc::clone(&creating);
+                    waiters.push(thread::spawn(move || {
+                        let (pile, source) = &*shared;
+                        pile.get_or_try_create(|| Ok::<_, ()>(source.create()))
+                            .map(|guard| *guard)
+                            .map_err(|error| assert!(error.is_panicked()))
+                    }));
+                }
+                while creating.0.waiters() < 2 {
+                    loom_tests::thread::yield_now();
+                }
+                resume_unwind(Box::new("it panics"))
+            }));
+        }));
+        assert!(burst.is_err());
+        for waiter in waiters {
+            assert!(waiter.join().unwrap().is_err());
+        }
+        assert_eq!(pile.1.runs(), 0, "nobody ran a creator for them");
     });
 }
