@@ -141,10 +141,11 @@ impl Call<'_> {
         }
     }
 
-    /// As [`saw`](Call::saw), but nobody else will: the creation was superseded, perhaps before its
-    /// creator began.
+    /// As [`saw`](Call::saw), but no call that begins later will: the creation was superseded. That
+    /// came after this call had begun, if the creation is not its own.
     pub fn saw_superseded(&self, value: &Value) {
-        assert!(value.number() > self.began, "not its own");
+        let over = value.over.load(Relaxed);
+        assert!(over >= self.floor, "superseded before the call began");
     }
 
     /// As [`saw`](Call::saw), as a fresh one.

@@ -501,6 +501,13 @@ impl<'a> Pair<'a> {
                 );
                 self.guards.push(guard);
             }
+            (Outcome::Value(guard), Some(Told::Superseded(id))) => {
+                assert_eq!(
+                    (*guard, dogpile::Guard::origin(&guard)),
+                    (id, Origin::Superseded)
+                );
+                self.guards.push(guard);
+            }
             (Outcome::Failed(failure), Some(Told::Failed(id))) => {
                 assert_eq!(failure.downcast_ref(), Some(&Failed(id)));
             }

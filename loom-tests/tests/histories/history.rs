@@ -37,7 +37,10 @@ pub(crate) enum Answer {
     Value(Id, Origin),
     Failed(Id),
     TimedOut,
+    /// Its own creator did.
     Panicked,
+    /// The creator that it waited for did.
+    ToldOfPanic,
 }
 
 /// Runs a program so many times, each time with a pile of its own, and says what happened.
@@ -245,6 +248,7 @@ fn error(error: Error<Failed>) -> Answer {
     match error {
         Error::Create(failed) => Answer::Failed(failed.0),
         Error::TimedOut { .. } => Answer::TimedOut,
+        Error::Panicked(_) => Answer::ToldOfPanic,
         other => panic!("no answer to such a call: {other:?}"),
     }
 }

@@ -202,11 +202,18 @@ impl Point {
                         let answer = Answer::Value(id, Origin::CreatedByAnother);
                         self.without_creator(thread, call, answer, open);
                     }
-                    // A failure is no answer to who cannot fail.
+                    Some(Told::Superseded(id)) => {
+                        let answer = Answer::Value(id, Origin::Superseded);
+                        self.without_creator(thread, call, answer, open);
+                    }
+                    // A failure is no answer to a call that cannot fail.
                     Some(Told::Failed(id)) if get.form != Form::Plain => {
                         self.without_creator(thread, call, Answer::Failed(id), open);
                     }
-                    Some(Told::Failed(_) | Told::ElectAnew) => {
+                    Some(Told::Panicked) if get.form != Form::Plain => {
+                        self.without_creator(thread, call, Answer::ToldOfPanic, open);
+                    }
+                    Some(Told::Failed(_) | Told::Panicked | Told::ElectAnew) => {
                         self.threads[thread].phase = Phase::Looks;
                         open.push(self);
                     }
@@ -223,7 +230,7 @@ impl Point {
                         Answer::Failed(call.id)
                     }
                     Makes::Panic => {
-                        self.spec.give_up(number);
+                        self.spec.panicked(number);
                         Answer::Panicked
                     }
                 };

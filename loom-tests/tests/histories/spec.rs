@@ -6,8 +6,8 @@
 //! | fresh | any | the value |
 //! | stale | free | the lease |
 //! | stale | held | the stale value |
-//! | none or dead | free | the lease |
-//! | none or dead | held | it waits |
+//! | none or gone | free | the lease |
+//! | none or gone | held | it waits |
 
 use std::collections::BTreeMap;
 
@@ -65,14 +65,18 @@ struct Lease {
     superseded: bool,
     /// An `expire` came after its grant.
     expired: bool,
-    waiters: Vec<Caller>,
+    /// Those who wait, and whether they came after it was superseded.
+    waiters: Vec<(Caller, bool)>,
 }
 
 /// What a waiter is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Told {
     Value(Id),
+    /// The value of a creation that was superseded while this one waited.
+    Superseded(Id),
     Failed(Id),
+    Panicked,
     /// To look again.
     ElectAnew,
 }
@@ -166,13 +170,11 @@ impl Spec {
         if !aged && value.expired.is_none() {
             return Good::Fresh;
         }
-        // The longer of the two: it is stale since the earlier.
-        let by_age = aged.then(|| age - ttl);
-        let by_hand = value.expired.map(|at| self.now - at);
-        let stale_for = by_age.max(by_hand).unwrap_or(0);
+        // The limit counts from the end of the ttl, whatever `expire` said in between.
         match self.stale_while_revalidate {
             None => Good::Stale,
-            Some(limit) if limit > 0 && stale_for <= limit => Good::Stale,
+            Some(_) if !aged => Good::Stale,
+            Some(limit) if limit > 0 && age - ttl <= limit => Good::Stale,
             Some(_) => Good::Dead,
         }
     }
@@ -205,7 +207,7 @@ impl Spec {
             (Some((value, Origin::Fresh)), _) => Look::Value(value.id, Origin::Fresh),
             (Some((value, _)), Some(_)) => Look::Value(value.id, Origin::Stale),
             (None, Some(lease)) => {
-                lease.waiters.push(caller);
+                lease.waiters.push((caller, lease.superseded));
                 Look::Waits
             }
             (_, None) => {
@@ -248,13 +250,24 @@ impl Spec {
     pub(crate) fn leave(&mut self, caller: Caller) {
         self.told.remove(&caller);
         if let Some(lease) = &mut self.lease {
-            lease.waiters.retain(|&waiter| waiter != caller);
+            lease.waiters.retain(|&(waiter, _)| waiter != caller);
         }
     }
 
-    fn tell(&mut self, waiters: Vec<Caller>, told: Told, number: u64) {
-        let told = waiters.into_iter().map(|waiter| (waiter, (told, number)));
+    fn tell(&mut self, waiters: Vec<(Caller, bool)>, told: Told, number: u64) {
+        let told = waiters
+            .into_iter()
+            .map(|(waiter, _)| (waiter, (told, number)));
         self.told.extend(told);
+    }
+
+    /// Tells those who wait for the lease that has ended. Whoever came after it was superseded looks
+    /// again.
+    fn tell_end(&mut self, lease: Lease, told: Told) {
+        let number = lease.number;
+        let (late, early) = lease.waiters.into_iter().partition(|&(_, late)| late);
+        self.tell(late, Told::ElectAnew, number);
+        self.tell(early, told, number);
     }
 
     fn end(&mut self, number: u64) -> Lease {
@@ -280,27 +293,28 @@ impl Spec {
         let lease = self.end(number);
         let mut value = self.make(made, number);
         if lease.superseded {
-            self.tell(lease.waiters, Told::ElectAnew, number);
+            self.tell_end(lease, Told::Superseded(made.id));
             return false;
         }
         value.expired = lease.expired.then_some(self.now);
         self.value = Some(value);
-        self.tell(lease.waiters, Told::Value(made.id), number);
+        self.tell_end(lease, Told::Value(made.id));
         true
     }
 
     pub(crate) fn fail(&mut self, number: u64, id: Id) {
         let lease = self.end(number);
-        let told = match lease.superseded {
-            false => Told::Failed(id),
-            true => Told::ElectAnew,
-        };
-        self.tell(lease.waiters, told, number);
+        self.tell_end(lease, Told::Failed(id));
+    }
+
+    pub(crate) fn panicked(&mut self, number: u64) {
+        let lease = self.end(number);
+        self.tell_end(lease, Told::Panicked);
     }
 
     pub(crate) fn give_up(&mut self, number: u64) {
         let lease = self.end(number);
-        self.tell(lease.waiters, Told::ElectAnew, number);
+        self.tell_end(lease, Told::ElectAnew);
     }
 
     pub(crate) fn set(&mut self, made: Made) {
@@ -321,9 +335,6 @@ impl Spec {
     }
 
     pub(crate) fn expire(&mut self) {
-        if self.stale_while_revalidate == Some(0) {
-            return self.invalidate();
-        }
         self.expiry_mark = self.next();
         let now = self.now;
         if let Some(value) = &mut self.value {

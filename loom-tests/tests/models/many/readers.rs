@@ -210,7 +210,7 @@ impl World {
         match answer {
             Ok(guard) => self.hold(call, guard),
             Err(Error::Create(error)) => call.failed(*error),
-            Err(error) => assert!(error.is_timed_out()),
+            Err(error) => assert!(error.is_timed_out() || error.is_panicked()),
         }
     }
 
