@@ -173,6 +173,32 @@ impl<T> SyncReaderDogpile<T> {
         self.call().acquire_async(create, get)
     }
 
+    /// As [`acquire_with`](SyncReaderDogpile::acquire_with), for tasks: a reader while the future of
+    /// `get` runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dogpile::acquire`](crate::Dogpile::acquire).
+    ///
+    /// # Panics
+    ///
+    /// If `create` or `get` does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire_async`](SyncReaderDogpile::acquire_async).
+    pub fn acquire_with_async<'a, E: Send + Sync + 'static, F, G>(
+        &'a self,
+        create: impl FnOnce(Creating<'a, T>) -> F,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<ReadAcquired<'a, T>, Error<E>>>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        self.call().acquire_with_async(create, get)
+    }
+
     /// As [`refresh`](SyncReaderDogpile::refresh), for tasks.
     ///
     /// # Errors

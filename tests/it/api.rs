@@ -390,6 +390,11 @@ mod asynchronous {
         assert_eq!(std::mem::size_of_val(&large), std::mem::size_of_val(&call));
         let call = pile.call().get_or_create_async(std::future::pending);
         assert!(std::mem::size_of_val(&call) <= 208);
+        let pile = SyncReaderDogpile::<[u64; 99]>::new(MINUTE);
+        let call = pile.get_or_create_async(std::future::pending);
+        assert!(std::mem::size_of_val(&call) <= 144);
+        let call = pile.call().get_or_create_async(std::future::pending);
+        assert!(std::mem::size_of_val(&call) <= 232);
     }
 
     #[test]

@@ -26,8 +26,7 @@ mod hazards;
 mod lease;
 mod mistakes;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
-mod send_probe;
-mod sizes_probe;
+mod spawned;
 mod stress;
 mod support;
 mod sync_reader;

@@ -1,6 +1,8 @@
-//! Every async form in a task that is spawned.
+//! Every async form, and the wait of an embedder, in a task that is spawned: their futures are `Send`
+//! also in the eyes of the borrow checker, which forgets which lifetimes belong together.
+
 use dogpile::executor::Tokio;
-use dogpile::{Accept, Created, Dogpile, Lookup, SyncReaderDogpile};
+use dogpile::{Accept, Attempt, Created, Dogpile, Lookup, SyncReaderDogpile};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +33,23 @@ macro_rules! forms {
                 .await,
         );
         drop($call.acquire_async(try_make, look).await);
+        drop(
+            $call
+                .acquire_with_async(
+                    |creating| async move {
+                        tokio::task::yield_now().await;
+                        let _ = creating.fence();
+                        try_make().await.map(Created::new)
+                    },
+                    look,
+                )
+                .await,
+        );
     };
 }
 
 #[test]
-fn spawned() {
+fn every_form_runs_in_a_spawned_task() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -64,6 +78,15 @@ fn spawned() {
                 .wait(Duration::from_secs(1))
                 .accept(Accept::New)
         );
+        let lease = plain.attempt_owned();
+        if let Attempt::Busy(busy) = PLAIN.attempt() {
+            drop(busy.await);
+        }
+        if let Attempt::Lease(lease) = READER.attempt() {
+            drop(lease.run_async(|_| make()).await);
+        }
+        drop(lease);
+        drop(READER.acquire_write_lock_async().await);
         drop(PLAIN.refresh_async(try_make).await);
         drop(READER.refresh_async(try_make).await);
         // Sync forms in the background.
@@ -82,6 +105,7 @@ fn spawned() {
     runtime.block_on(async { tokio::spawn(task).await.unwrap() });
 }
 
+/// What a user can write: lifetimes shrink, doors are a parameter, a field keeps a lease.
 mod shapes {
     use dogpile::{
         Acquired, Background, Call, Door, Gated, Guard, Lease, Open, ReadAcquired, ReadGuard,
