@@ -72,11 +72,12 @@ impl Spells {
     fn note(&mut self, doing: Doing) {
         let to = self.start.elapsed();
         // Work with old keys goes on from look to look.
-        if doing == Doing::UsingOldKeys && self.unbroken {
-            if let Some(last) = self.list.last_mut().filter(|last| last.doing == doing) {
-                last.to = to;
-                return;
-            }
+        if doing == Doing::UsingOldKeys
+            && self.unbroken
+            && let Some(last) = self.list.last_mut().filter(|last| last.doing == doing)
+        {
+            last.to = to;
+            return;
         }
         self.unbroken = true;
         if self.list.len() < MOST {

@@ -849,7 +849,7 @@ fn herds_of_which_most_are_dropped() {
                             let call = calls.get_or_try_create_with_async(create);
                             polled(number, async { *call.await.unwrap() }).await
                         };
-                        assert!(value.map_or(true, |value| value == round));
+                        assert!(value.is_none_or(|value| value == round));
                     }))
                 })
                 .collect();

@@ -194,7 +194,7 @@ mod publish {
             let given_back = error.into_inner().unwrap();
             assert_eq!(given_back.number, 7);
             drop(given_back);
-            assert!(pile.peek().map_or(true, |guard| guard.number == 2));
+            assert!(pile.peek().is_none_or(|guard| guard.number == 2));
             drop(pile);
             assert_eq!(census.live(), 0);
         }

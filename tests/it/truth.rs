@@ -596,7 +596,7 @@ mod what_i_saw {
         pile.expire_if(seen.seen());
         let call = pile
             .call()
-            .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)));
+            .accept(Accept::NewerThan(dogpile::Guard::seen(seen)));
         *call.get_or_create(create).unwrap()
     }
 

@@ -521,9 +521,14 @@ fn a_record_is_taken_over_with_a_guard_in_it() {
 fn two_guards_on_one_old_value() {
     explore(1, 3, 3, |model| {
         let guard = model.hold();
-        let other = model.spawn(|model| drop(model.cell.load().as_ref().map(number)));
+        let other = model.spawn(|model| {
+            let _ = model.cell.load().as_ref().map(number);
+        });
         model.publish(2);
-        let last = model.spawn(move |_| drop(guard.as_ref().map(number)));
+        let last = model.spawn(move |_| {
+            let _ = guard.as_ref().map(number);
+            drop(guard);
+        });
         join([other, last]);
     });
 }

@@ -88,10 +88,10 @@ fn task(world: &Arc<World>) {
             }
         }
         _ => {
-            if let Attempt::Busy(busy) = pile.attempt() {
-                if let Some(Outcome::Value(guard)) = run(busy.into_future()) {
-                    world.check(&call, &guard);
-                }
+            if let Attempt::Busy(busy) = pile.attempt()
+                && let Some(Outcome::Value(guard)) = run(busy.into_future())
+            {
+                world.check(&call, &guard);
             }
         }
     }
