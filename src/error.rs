@@ -92,10 +92,12 @@ pub enum Error<E> {
     /// The calling thread holds the write lock of the same
     /// [`SyncReaderDogpile`](crate::SyncReaderDogpile), and would wait for itself.
     HoldsWriteLock,
-    /// The call has a wait limit, and nothing would wake its task at the end of the limit.
+    /// The call has a wait limit, and nothing would wake its task at the end of the limit: there is no
+    /// timer, or it does not run here.
     NoTimer,
     /// The executor did not take the creation, which was this call's to run in the background, or it
-    /// took the creation and dropped it before it began.
+    /// took the creation and dropped it before it began. Or the call would have blocked a thread
+    /// [that the executor needs](crate::executor::Blocking::Refuse).
     Refused(Refused),
     /// The creation that this call ran in the background ended with nothing: its executor dropped it
     /// while it ran.
@@ -283,8 +285,8 @@ impl<E> fmt::Display for Error<E> {
                  the lock before the call",
             ),
             Error::NoTimer => f.write_str(
-                "nothing would wake this task at the end of its wait limit: name a timer with \
-                 Call::timer, or put the time-out of the runtime around the call",
+                "nothing would wake this task at the end of its wait limit: name a timer that \
+                 runs here with Call::timer, or put the time-out of the runtime around the call",
             ),
             Error::Refused(refused) => refused.fmt(f),
             Error::GivenUp => f.write_str(

@@ -37,6 +37,12 @@ impl Identity {
     pub(crate) fn of<P>(pile: &P) -> Self {
         Self(std::ptr::from_ref(pile) as usize)
     }
+
+    /// Its address.
+    #[cfg(feature = "async")]
+    pub(crate) fn address(self) -> usize {
+        self.0
+    }
 }
 
 /// The current thread runs the creator of a pile until this is dropped.

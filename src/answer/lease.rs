@@ -92,6 +92,12 @@ impl<'a, T> Lease<'a, T> {
         Error::Create(error)
     }
 
+    /// Whose lease it is.
+    #[cfg(feature = "async")]
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::of(self.anchor.site().pile)
+    }
+
     /// Runs a creator under the lease, and leaves the end of the lease to the holder.
     ///
     /// Meanwhile the thread counts as inside the creator: a call on the same pile is answered at

@@ -3,19 +3,23 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
+use std::time::Duration;
 
 use crate::answer::{
     Acquired, Anchor, Caller, Created, Creating, Door, Guard, HasSite, Lease, Lookup, Open, Site,
 };
 use crate::call::acquire::Acquiring;
 use crate::call::task::{Task, answer, drive};
-use crate::call::thread::{Led, no_look_up};
-use crate::call::way::{Found, Kept, NewerThan, Report, Role, Way, dropped_unrun};
+use crate::call::thread::{Led, Sleeper, no_look_up};
+use crate::call::way::{Found, Kept, NewerThan, Report, Role, Stop, Way, dropped_unrun};
 use crate::call::{Call, Here};
 use crate::error::Error;
-use crate::executor::{Executor, Job};
+use crate::executor::{Blocking, Executor, Job, JobId};
 use crate::policy::Accept;
-use crate::shim::Arc;
+use crate::raw::Event;
+use crate::reentrancy::Identity;
+use crate::shim::{Arc, contain};
+use crate::time::{Tick, Time};
 
 /// Calls whose creations run on an executor; see [`Dogpile::background`](crate::Dogpile::background).
 ///
@@ -64,6 +68,46 @@ impl<'a, 'e, T: 'static> OnExecutor<'a, 'e, T> {
 }
 
 impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
+    /// Has the creation started by a thread, which may have to run it instead of waiting for it.
+    fn start_or_run<'g, E: Send + Sync + 'static, F>(
+        &self,
+        lease: Lease<'_, T>,
+        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        report: Option<Arc<Report>>,
+        wait: Option<Duration>,
+    ) -> Led<'g, T, E>
+    where
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let report = report.expect("it starts a job");
+        if report.is_awaited && wait != Some(Duration::ZERO) {
+            match self.executor.blocking_here() {
+                Blocking::RunHere => {
+                    let job = self.job(lease, create, report);
+                    contain(|| job.run());
+                    return Ok(None);
+                }
+                Blocking::Refuse(refused) => return Err(Error::Refused(refused)),
+                Blocking::Wait | Blocking::WaitIn(_) => {}
+            }
+        }
+        self.start(lease, create, Some(report))
+    }
+
+    fn job<E: Send + Sync + 'static, F>(
+        &self,
+        lease: Lease<'_, T>,
+        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        report: Arc<Report>,
+    ) -> Job
+    where
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let lease = lease.held_by(self.keep());
+        let id = job_id(lease.identity(), lease.fence());
+        Job::new(id, run(lease, create, Reporter(report)))
+    }
+
     /// Has the creation started.
     fn start<'g, E: Send + Sync + 'static, F>(
         &self,
@@ -75,15 +119,73 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         let report = report.expect("it starts a job");
-        let lease = lease.held_by(self.keep());
-        let reporter = Reporter(Arc::clone(&report));
-        let job = Job::new(run(lease, create, reporter));
+        let job = self.job(lease, create, Arc::clone(&report));
         self.executor.spawn(job).map_err(Error::Refused)?;
         // An executor that was shut down may not say so.
         if report.is_dropped_unrun() {
             return Err(Error::Refused(dropped_unrun()));
         }
         Ok(None)
+    }
+}
+
+fn job_id(pile: Identity, fence: u64) -> JobId {
+    JobId::new(pile.address(), fence)
+}
+
+impl<T: 'static> Sleeper for OnExecutor<'_, '_, T> {
+    fn sleep(
+        &self,
+        event: &Arc<Event>,
+        creation: Option<(Identity, u64)>,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> Result<bool, Stop> {
+        // A call that may not wait is in nobody's way.
+        if event.is_set() || deadline.is_some_and(|deadline| time.now() >= deadline) {
+            return Ok(event.is_set());
+        }
+        match (self.executor.blocking_here(), creation) {
+            (Blocking::WaitIn(within), _) => {
+                let mut set = false;
+                within(&mut || set = event.wait(time, deadline));
+                Ok(set)
+            }
+            (Blocking::RunHere, Some((pile, fence))) => {
+                Ok(self.run_or_sleep(event, job_id(pile, fence), time, deadline))
+            }
+            (Blocking::Refuse(refused), Some(_)) => Err(Stop::Refused(refused)),
+            // What is no creation is no job of the executor's: it waits for a writer.
+            (Blocking::Wait | Blocking::RunHere | Blocking::Refuse(_), _) => {
+                Ok(event.wait(time, deadline))
+            }
+        }
+    }
+}
+
+impl<T> OnExecutor<'_, '_, T> {
+    /// Sleeps on a thread that may be the one which the job waits for.
+    fn run_or_sleep(
+        &self,
+        event: &Arc<Event>,
+        job: JobId,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> bool {
+        // The elected call may not have got to handing the job over yet. So this call looks for it
+        // again, and the more seldom the longer it is not there: then it runs elsewhere.
+        let mut nap = Duration::from_millis(1);
+        while !self.executor.run_queued(job) {
+            let until = Time::SYSTEM.now().saturating_add(nap);
+            if event.wait(&Time::SYSTEM, Some(until)) {
+                return true;
+            }
+            if deadline.is_some_and(|deadline| time.now() >= deadline) {
+                return event.is_set();
+            }
+            nap = (nap * 2).min(Duration::from_millis(64));
+        }
+        event.wait(time, deadline)
     }
 }
 
@@ -130,7 +232,13 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     ///
     /// # Errors
     ///
-    /// Those of [`Call::get_or_try_create`]. If this call was elected and has no value to go on with:
+    /// Those of [`Call::get_or_try_create`]. [`Error::Refused`] if this call would have to wait on a
+    /// thread that the executor [needs](crate::executor::Executor::blocking_here). Other calls know
+    /// nothing of the executor: one that blocks, such as
+    /// [`Dogpile::get_or_create`](crate::Dogpile::get_or_create) in a task of a current-thread
+    /// runtime, waits for a creation of that runtime for as long as its limit lets it.
+    ///
+    /// If this call was elected and has no value to go on with:
     /// [`Error::Refused`] if the executor did not take the creation, [`Error::Panicked`] if the
     /// creator panicked, [`Error::GivenUp`] if the executor dropped it while it ran.
     pub fn get_or_try_create<E: Send + Sync + 'static>(
@@ -235,7 +343,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             create(creating).map(|created| created.kept_by_default(keep))
         };
         let way = Way::new(Caller::Thread, Role::Starts, true, Acquiring::new());
-        let lead = |lease, report| self.mode.start(lease, create, report);
+        let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
         self.drive(way, lead, get)
     }
 
@@ -285,7 +393,8 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             return Ok(false);
         };
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
-        self.mode.start(lease, create, Some(Arc::default()))?;
+        self.mode
+            .start(lease, create, Some(Arc::new(Report::new(false))))?;
         Ok(true)
     }
 
@@ -449,7 +558,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             return Ok(guard);
         }
         let way = Way::new(Caller::Thread, Role::Starts, takes_failures, Kept);
-        let lead = |lease, report| self.mode.start(lease, create, report);
+        let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
         self.drive(way, lead, no_look_up)
     }
 

@@ -89,10 +89,13 @@ impl<'t> Limit<'t> {
             let Some(timer) = self.timer else {
                 return Poll::Ready(Err(NoTimer));
             };
-            let sleep = self
-                .sleep
-                .get_mut()
-                .get_or_insert_with(|| timer.sleep(rest));
+            let sleep = self.sleep.get_mut();
+            if sleep.is_none() {
+                *sleep = timer.sleep(rest);
+            }
+            let Some(sleep) = sleep else {
+                return Poll::Ready(Err(NoTimer));
+            };
             if sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -348,10 +351,11 @@ impl<T, D> Call<'_, T, D, Here<'_>> {
     pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
         match self.wait {
             Some(limit) if !limit.is_zero() => {
-                if self.mode.timer.is_none() && self.site.settings.time.is_system() {
-                    return Err(Error::NoTimer);
+                let kept = self.mode.timer.is_some_and(Timer::is_here);
+                match kept || self.site.settings.time.wakes() {
+                    true => Ok(()),
+                    false => Err(Error::NoTimer),
                 }
-                Ok(())
             }
             _ => Ok(()),
         }

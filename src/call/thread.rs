@@ -1,11 +1,38 @@
 //! The driver for threads: a call creates, and sleeps, where it stands.
 
 use crate::answer::{Created, Creating, Door, Guard, Lease, Lookup};
-use crate::call::Call;
 use crate::call::way::{Report, Source, Step, Stop, Way};
+use crate::call::{Call, Here};
 use crate::error::Error;
+use crate::raw::Event;
+use crate::reentrancy::Identity;
 use crate::shim::Arc;
-use crate::time::Tick;
+use crate::time::{Tick, Time};
+
+/// How the thread of a call in this mode waits.
+pub(crate) trait Sleeper {
+    /// Until the event, or the deadline; says whether the event is set. It may be the end of a
+    /// creation, of this pile under this fence.
+    fn sleep(
+        &self,
+        event: &Arc<Event>,
+        creation: Option<(Identity, u64)>,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> Result<bool, Stop>;
+}
+
+impl Sleeper for Here<'_> {
+    fn sleep(
+        &self,
+        event: &Arc<Event>,
+        _creation: Option<(Identity, u64)>,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> Result<bool, Stop> {
+        Ok(event.wait(time, deadline))
+    }
+}
 
 /// What an elected call does with its lease. `Some` is what it made here. `None` says that the
 /// creation was started elsewhere.
@@ -31,7 +58,10 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
         mut way: Way<'a, T, D::Pass, S, S::Found>,
         lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> Led<'a, T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
-    ) -> Result<S::Answer, Error<E>> {
+    ) -> Result<S::Answer, Error<E>>
+    where
+        W: Sleeper,
+    {
         let mut limit = Limit::new(self);
         let (mut lead, mut get) = (Some(lead), Some(get));
         let mut step = way.step(self);
@@ -59,7 +89,11 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                 }
                 Step::Wait => {
                     let event = way.event().expect("there is something to wait for");
-                    if !event.wait(&self.site.settings.time, limit.deadline) {
+                    let pile = Identity::of(self.site.pile);
+                    let creation = way.awaited().map(|fence| (pile, fence));
+                    let time = &self.site.settings.time;
+                    let set = self.mode.sleep(event, creation, time, limit.deadline);
+                    if !set.map_err(Stop::into_error)? {
                         let limit = self.wait.unwrap_or_default();
                         return Err(Stop::TimedOut(limit).into_error());
                     }

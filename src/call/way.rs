@@ -240,7 +240,15 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
     pub(crate) fn report(&self) -> Option<Arc<Report>> {
         match &self.at {
             At::Own(_, report) => Some(Arc::clone(report)),
-            _ => (self.role == Role::Starts).then(Arc::default),
+            _ => (self.role == Role::Starts).then(|| Arc::new(Report::new(false))),
+        }
+    }
+
+    /// The fence of the creation that is waited for, if it is one.
+    pub(crate) fn awaited(&self) -> Option<u64> {
+        match &self.at {
+            At::Waiting(waiters) | At::Own(waiters, _) => Some(waiters.fence()),
+            At::Start | At::LookedUp | At::GoingOn(_) | At::Outside(..) => None,
         }
     }
 
@@ -466,7 +474,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
                 self.leave::<D>();
                 // An `invalidate` may have come since the election. The result is the call's own all
                 // the same.
-                At::Own(call.site.pile.join_own(), Arc::default())
+                At::Own(call.site.pile.join_own(), Arc::new(Report::new(true)))
             }
             Found::Lease(_) => unreachable!("the lease is held"),
         };
@@ -557,12 +565,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
 
 /// What a call learns of a job that it started and that told its waiters nothing: whether the job had
 /// begun.
-pub(crate) struct Report(Mutex<Job>);
-
-impl Default for Report {
-    fn default() -> Self {
-        Self(Mutex::new(Job::Unrun))
-    }
+pub(crate) struct Report {
+    job: Mutex<Job>,
+    /// Whether the call waits for its end.
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    pub(crate) is_awaited: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -573,15 +580,22 @@ enum Job {
 }
 
 impl Report {
+    pub(crate) fn new(is_awaited: bool) -> Self {
+        Self {
+            job: Mutex::new(Job::Unrun),
+            is_awaited,
+        }
+    }
+
     #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) fn begin(&self) {
-        *self.0.lock() = Job::Begun;
+        *self.job.lock() = Job::Begun;
     }
 
     /// The job is gone, perhaps before it began.
     #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) fn drop_job(&self) {
-        let mut job = self.0.lock();
+        let mut job = self.job.lock();
         if *job == Job::Unrun {
             *job = Job::DroppedUnrun;
         }
@@ -589,12 +603,12 @@ impl Report {
 
     #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) fn is_dropped_unrun(&self) -> bool {
-        *self.0.lock() == Job::DroppedUnrun
+        *self.job.lock() == Job::DroppedUnrun
     }
 
     /// Why the caller of the job gets nothing.
     fn end(&self) -> Stop {
-        match *self.0.lock() {
+        match *self.job.lock() {
             Job::Begun => Stop::GivenUp,
             Job::Unrun | Job::DroppedUnrun => Stop::Refused(dropped_unrun()),
         }

@@ -61,8 +61,8 @@ impl Drop for Ticket<'_> {
 struct Never;
 
 impl executor::Timer for Never {
-    fn sleep(&self, _: Duration) -> executor::Sleep {
-        Box::pin(std::future::pending())
+    fn sleep(&self, _: Duration) -> Option<executor::Sleep> {
+        Some(Box::pin(std::future::pending()))
     }
 }
 

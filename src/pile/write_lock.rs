@@ -50,6 +50,11 @@ impl<'a, T> WriteGuard<'a, T> {
         let (limit, timer) = limited.unzip();
         let refused = |refusal: Refusal| refused(refusal, limit);
         let time = &pile.settings().time;
+        // As for a call: always, and not only the first time that it would have to wait.
+        let waits = limit.is_some_and(|limit| !limit.is_zero());
+        if waits && timer.is_some_and(|timer| !timer.is_here()) && !time.wakes() {
+            return Err(WriteLockError::NoTimer);
+        }
         let mut waiting = Limit::new(deadline(time, limit), timer);
         let mut closing = Closing::new(gate, None);
         while let Some(awaited) = closing.look().map_err(refused)? {

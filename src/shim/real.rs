@@ -25,23 +25,41 @@ pub(crate) fn spawn_thread(body: impl FnOnce() + Send + 'static) -> std::io::Res
 }
 
 /// Runs a future to its end on this thread.
+///
+/// It does not sleep by the thread's own token, which belongs to everybody: a poll that parks as
+/// well would take it away, and the wake-up with it.
 #[cfg(feature = "async")]
 pub(crate) fn block_on<F: std::future::Future>(future: F) -> F::Output {
     use std::task::{Context, Poll, Wake};
-    use std::thread::{Thread, current, park};
 
-    struct Unpark(Thread);
-    impl Wake for Unpark {
+    #[derive(Default)]
+    struct Bell {
+        rung: Mutex<bool>,
+        ringing: parking_lot::Condvar,
+    }
+    impl Wake for Bell {
         fn wake(self: super::Arc<Self>) {
-            self.0.unpark();
+            self.wake_by_ref();
+        }
+
+        fn wake_by_ref(self: &super::Arc<Self>) {
+            *self.rung.lock() = true;
+            self.ringing.notify_one();
         }
     }
-    let waker = super::Arc::new(Unpark(current())).into();
+    let bell = super::Arc::new(Bell::default());
+    let waker = super::Arc::clone(&bell).into();
     let mut future = std::pin::pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => park(),
+            Poll::Pending => {
+                let mut rung = bell.rung.lock();
+                while !*rung {
+                    bell.ringing.wait(&mut rung);
+                }
+                *rung = false;
+            }
         }
     }
 }

@@ -425,10 +425,17 @@ impl Time {
         }
     }
 
-    /// Whether it runs at the system's pace for certain, and so wakes nobody.
+    /// Whether it wakes those who sleep by it, so that a task needs no timer.
     #[cfg(feature = "async")]
-    pub(crate) fn is_system(&self) -> bool {
-        matches!(self.0, Source::System)
+    pub(crate) fn wakes(&self) -> bool {
+        let Some(clock) = self.clock() else {
+            return false;
+        };
+        // A clone, as what a clock keeps is one: then it finds the same again.
+        let nobody = Waker::noop().clone();
+        let wakes = clock.on_advance(&nobody);
+        clock.forget(&nobody);
+        wakes
     }
 
     #[inline]

@@ -744,7 +744,7 @@ mod wait_timeout {
         assert!(!pile.is_creating());
     }
 
-    /// A clock that is injected, and wakes nobody: known as soon as there is something to wait for.
+    /// Nor does a clock that is injected and runs by itself: refused hit or not, too.
     #[test]
     fn by_a_clock_that_wakes_nobody_is_an_error() {
         struct Still;
@@ -754,14 +754,26 @@ mod wait_timeout {
             }
         }
         let pile = Dogpile::builder(MINUTE).clock(Arc::new(Still)).build();
-        let Attempt::Lease(_lease) = pile.attempt() else {
-            panic!()
-        };
-        let call: Call<'_, u32> = pile.call().wait(SECOND);
-        let Poll::Ready(Err(error)) = poll(pin!(call.get_or_create_async(never))) else {
-            panic!("waits for ever")
-        };
-        assert!(matches!(error, Error::NoTimer));
+        for held in [true, false] {
+            match held {
+                true => pile.set(1),
+                false => pile.invalidate(),
+            }
+            let call: Call<'_, u32> = pile.call().wait(SECOND);
+            let make = never::<Result<_, ()>>;
+            let Poll::Ready(Err(Error::NoTimer)) = poll(pin!(call.get_or_create_async(never)))
+            else {
+                panic!("a limit that nothing keeps")
+            };
+            let Poll::Ready(Err(Error::NoTimer)) = poll(pin!(call.acquire_async(make, never)))
+            else {
+                panic!("a limit that nothing keeps")
+            };
+            // Who never waits needs no timer.
+            let call = call.wait(Duration::ZERO);
+            let answer = poll(pin!(call.get_or_create_async(|| async { 1 })));
+            assert!(matches!(answer, Poll::Ready(Ok(value)) if *value == 1));
+        }
     }
 
     /// A timer that goes off when told to.
@@ -779,16 +791,16 @@ mod wait_timeout {
     struct Ring(Arc<Bell>);
 
     impl Timer for Ring {
-        fn sleep(&self, limit: Duration) -> Sleep {
+        fn sleep(&self, limit: Duration) -> Option<Sleep> {
             assert!(limit <= SECOND);
             let bell = Arc::clone(&self.0);
-            Box::pin(std::future::poll_fn(move |cx| {
+            Some(Box::pin(std::future::poll_fn(move |cx| {
                 if bell.0.load(Ordering::SeqCst) > 0 {
                     return Poll::Ready(());
                 }
                 bell.1.lock().unwrap().push(cx.waker().clone());
                 Poll::Pending
-            }))
+            })))
         }
     }
 
@@ -853,9 +865,9 @@ mod wait_timeout {
     fn by_a_timer_that_goes_off_once() {
         struct Once(Mutex<Option<Box<dyn FnOnce() + Send>>>);
         impl Timer for Once {
-            fn sleep(&self, _limit: Duration) -> Sleep {
+            fn sleep(&self, _limit: Duration) -> Option<Sleep> {
                 let at_the_end = self.0.lock().unwrap().take().expect("set once");
-                Box::pin(async { at_the_end() })
+                Some(Box::pin(async { at_the_end() }))
             }
         }
         let pile = Arc::new(Dogpile::<u32>::new(MINUTE));

@@ -18,6 +18,8 @@ mod clocks;
 mod created;
 mod election;
 mod elsewhere;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod executors;
 mod failure;
 #[cfg(feature = "async")]
 mod gates;

@@ -63,16 +63,16 @@ impl Bell {
 }
 
 impl Timer for Bell {
-    fn sleep(&self, limit: Duration) -> Sleep {
+    fn sleep(&self, limit: Duration) -> Option<Sleep> {
         assert!(limit <= SECOND);
         let bell = Arc::clone(&self.0);
-        Box::pin(std::future::poll_fn(move |cx| {
+        Some(Box::pin(std::future::poll_fn(move |cx| {
             if bell.0.load(Ordering::SeqCst) {
                 return Poll::Ready(());
             }
             bell.1.lock().unwrap().push(cx.waker().clone());
             Poll::Pending
-        }))
+        })))
     }
 }
 

@@ -1,0 +1,34 @@
+//! smol: [`Smol`].
+
+use std::time::Duration;
+
+use crate::error::Refused;
+use crate::executor::{Executor, Job, Sleep, Timer};
+
+/// The global executor of smol.
+///
+/// Which threads that needs cannot be known. So a call that blocks, in one of its tasks, may wait
+/// for a creation that only the blocked thread would run: there, use the async forms, give creations
+/// to [`Thread`](crate::executor::Thread), or set a limit with [`Call::wait`](crate::Call::wait),
+/// which holds whatever becomes of the creation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Smol;
+
+impl Executor for Smol {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        smol::spawn(job).detach();
+        Ok(())
+    }
+
+    fn timer(&self) -> Option<&dyn Timer> {
+        Some(self)
+    }
+}
+
+impl Timer for Smol {
+    fn sleep(&self, limit: Duration) -> Option<Sleep> {
+        Some(Box::pin(async move {
+            smol::Timer::after(limit).await;
+        }))
+    }
+}

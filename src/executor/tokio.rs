@@ -1,0 +1,206 @@
+//! tokio: [`Tokio`], [`TokioBlocking`], and a runtime by its handle.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::error::Refused;
+use crate::executor::{Blocking, Executor, Job, Sleep, Timer};
+use crate::shim::{Arc, Mutex};
+
+/// The tokio runtime of whoever asks: creations run as its tasks, and its timer keeps the limits.
+///
+/// Outside a runtime, jobs are refused. One that blocks belongs on [`TokioBlocking`]. For a runtime
+/// that is not the caller's own, or for callers outside, give its [`Handle`]: that is an executor and
+/// a timer too.
+///
+/// # Calls that block
+///
+/// On a worker of a multi-thread runtime they wait inside of
+/// [`block_in_place`](tokio::task::block_in_place): the worker's tasks move to another thread, one of
+/// those for blocking work, of which one has to be free. On the thread that drives a current-thread
+/// runtime nobody would run the creation: there they are answered with
+/// [`Error::Refused`](crate::Error::Refused). Use the async forms, or give creations to
+/// [`TokioBlocking`] or [`Thread`](crate::executor::Thread).
+///
+/// A current-thread runtime that nobody drives runs nothing, and it cannot be known whether somebody
+/// does: wait limits bound that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio;
+
+impl Executor for Tokio {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        Handle::try_current().map_err(Refused::new)?.spawn(job);
+        Ok(())
+    }
+
+    fn timer(&self) -> Option<&dyn Timer> {
+        Some(self)
+    }
+
+    fn blocking_here(&self) -> Blocking {
+        match Handle::try_current() {
+            Ok(runtime) => blocking_in(&runtime),
+            Err(_) => Blocking::Wait,
+        }
+    }
+}
+
+impl Timer for Tokio {
+    fn sleep(&self, limit: Duration) -> Option<Sleep> {
+        sleep_in(&Handle::try_current().ok()?, limit)
+    }
+
+    fn is_here(&self) -> bool {
+        // Hits ask, so a task is told first: that takes no share in the handle, which all threads would
+        // count.
+        tokio::task::try_id().is_some() || Handle::try_current().is_ok()
+    }
+}
+
+/// This runtime, whoever asks: creations run as its tasks, and its timer keeps the limits.
+///
+/// For the rest as [`Tokio`].
+impl Executor for Handle {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        Handle::spawn(self, job);
+        Ok(())
+    }
+
+    fn timer(&self) -> Option<&dyn Timer> {
+        Some(self)
+    }
+
+    fn blocking_here(&self) -> Blocking {
+        match Handle::try_current() {
+            // Another runtime gets on without the thread of this one.
+            Ok(runtime) if runtime.id() == self.id() => blocking_in(self),
+            _ => Blocking::Wait,
+        }
+    }
+}
+
+impl Timer for Handle {
+    fn sleep(&self, limit: Duration) -> Option<Sleep> {
+        sleep_in(self, limit)
+    }
+}
+
+/// The threads for blocking work of the tokio runtime of whoever asks.
+///
+/// Outside a runtime, jobs are refused.
+///
+/// Calls that block wait as they do for [`Tokio`] on a multi-thread runtime, and wait also on the
+/// thread that drives a current-thread runtime: a creation needs that thread only if its creator
+/// awaits the runtime's timer or sockets, and such a one must not be waited for there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioBlocking;
+
+impl Executor for TokioBlocking {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        let runtime = Handle::try_current().map_err(Refused::new)?;
+        runtime.spawn_blocking(|| job.run());
+        Ok(())
+    }
+
+    fn timer(&self) -> Option<&dyn Timer> {
+        Some(&Tokio)
+    }
+
+    fn blocking_here(&self) -> Blocking {
+        match Tokio.blocking_here() {
+            Blocking::Refuse(_) => Blocking::Wait,
+            blocking => blocking,
+        }
+    }
+}
+
+/// What this thread, which is in the context of this runtime, does instead of waiting.
+fn blocking_in(runtime: &Handle) -> Blocking {
+    if !is_driving() {
+        return Blocking::Wait;
+    }
+    match runtime.runtime_flavor() {
+        RuntimeFlavor::CurrentThread => Blocking::Refuse(Refused::new(
+            "this thread drives the runtime that is to run the creation: use the async form of the \
+             call, or the executor TokioBlocking or Thread",
+        )),
+        _ => Blocking::WaitIn(in_place),
+    }
+}
+
+/// Whether a scheduler runs on this thread now: as a worker, or inside `block_on` of a current-thread
+/// runtime. Not so in other threads that are in a runtime's context, such as those for blocking
+/// work, and not inside `block_in_place`.
+fn is_driving() -> bool {
+    struct Woken(Mutex<bool>);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            *self.0.lock() = true;
+        }
+    }
+    // There is no function that tells, and `block_in_place` panics where it may not be called. But
+    // who yields is woken at once unless there is a scheduler, which does that later.
+    let woken = Arc::new(Woken(Mutex::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let polled = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&waker));
+    polled.is_pending() && !*woken.0.lock()
+}
+
+/// Waits on a worker, whose tasks go to another thread meanwhile.
+fn in_place(wait: &mut dyn FnMut()) {
+    let mut waits = false;
+    let waited = catch_unwind(AssertUnwindSafe(|| {
+        tokio::task::block_in_place(|| {
+            waits = true;
+            wait();
+        });
+    }));
+    match waited {
+        Err(panic) if waits => resume_unwind(panic),
+        // It panics on the thread of a current-thread runtime that has entered another one. This is
+        // no worker of that other one, which gets on without it.
+        Err(_) => wait(),
+        Ok(()) => {}
+    }
+}
+
+/// The runtime's timer, if it has one.
+fn sleep_in(runtime: &Handle, limit: Duration) -> Option<Sleep> {
+    let _in = runtime.enter();
+    // There is no function that tells whether a runtime has its time enabled: it panics if not, which
+    // the panic hook reports.
+    let sleep = catch_unwind(|| tokio::time::sleep(limit)).ok()?;
+    Some(Box::pin(sleep))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock of the user's may panic while it is asked how long to wait.
+    #[test]
+    fn a_panic_of_the_wait_gets_through() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let mut waits = 0;
+        let answer = runtime.block_on(async {
+            let burst = async move {
+                let mut wait = || {
+                    waits += 1;
+                    resume_unwind(Box::new(waits))
+                };
+                in_place(&mut wait);
+            };
+            tokio::spawn(burst).await
+        });
+        let payload = answer.unwrap_err().into_panic();
+        assert_eq!(payload.downcast_ref(), Some(&1));
+    }
+}
