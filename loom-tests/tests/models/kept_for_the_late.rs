@@ -4,8 +4,8 @@
 //!
 //! ```breakages
 //! acquire-forgets-what-it-saw | src/call/acquire.rs
-//! - self.installed_at = node.installed_at();
-//! + self.installed_at = u64::MAX;
+//! - installed_at: 0,
+//! + installed_at: u64::MAX,
 //!
 //! acquire-takes-what-it-saw | src/call/acquire.rs
 //! - self.installed_at = node.installed_at();
