@@ -2,16 +2,16 @@
 //! with the old one.
 //!
 //! A [`Dogpile<T>`] holds one value with a time to live: a key set, a token, a configuration, a
-//! query result. When the value goes stale, one caller is elected to create the next one; the
-//! others are given the stale value at once. When there is no value at all, they wait for that one
-//! creation and leave together. The effect that this prevents goes by *cache stampede*, *thundering
-//! herd* and *dogpile*; the pieces are known as *single-flight* and *stale-while-revalidate*.
+//! query result. When the value goes stale, one caller is elected to create the next one, and the
+//! others get the stale value at once. When there is no value, the others wait for that one creation
+//! and leave together. This prevents a *cache stampede*, also called a *thundering herd* or a
+//! *dogpile*. The pieces are known as *single-flight* and *stale-while-revalidate*.
 //!
 //! ```
 //! use std::time::Duration;
 //! use dogpile::Dogpile;
 //!
-//! // Fresh for five minutes; after that still good enough for an hour while somebody fetches.
+//! // Fresh for five minutes. For an hour after that, the old keys are served while one caller fetches.
 //! static KEYS: Dogpile<Vec<String>> = Dogpile::builder(Duration::from_secs(300))
 //!     .stale_while_revalidate(Duration::from_secs(3600))
 //!     .build();
@@ -27,70 +27,45 @@
 //! # The words
 //!
 //! - A *pile* is one [`Dogpile`]: one value, one clock, at most one creator.
-//! - A value is *fresh* while its age is at most its time to live, *stale* beyond that, and *dead*
-//!   once it was stale for longer than
-//!   [`stale_while_revalidate`](Builder::stale_while_revalidate), or was removed.
-//! - The *creator* is the function you pass; it may be slow, fail, panic or hang.
-//! - The *lease* is the right to run the creator, at most one per pile. It ends *published*,
-//!   *failed*, *given up* (by a panic, or dropped), or *superseded* (by a [`set`](Dogpile::set) or an
-//!   [`invalidate`](Dogpile::invalidate) that came while it ran).
-//! - A *waiter* is a caller without a usable value while somebody else holds the lease.
+//! - A value is *fresh* while its age is at most its *time to live* (ttl). It is *stale* after that,
+//!   or once it was [expired](Dogpile::expire). It is *gone* when its
+//!   [stale limit](Builder::stale_while_revalidate) is over, or when it was
+//!   [removed](Dogpile::invalidate). A value that is gone counts as no value.
+//! - A value is *usable* for a call that accepts it: fresh or stale, unless the [`Call`] says
+//!   otherwise.
+//! - The *creator* is the function that you pass. It may be slow, fail, panic or hang.
+//! - The *lease* is the right to run the creator. There is at most one lease per pile. Its number is
+//!   called its *fence*.
+//! - A lease is *superseded* when a [`set`](Dogpile::set) or an [`invalidate`](Dogpile::invalidate)
+//!   comes while its creator runs. Its result does not become the current value.
+//! - A *waiter* is a caller without a usable value while another caller holds the lease.
 //!
-//! # Promises
+//! # Where to go from here
 //!
-//! Each has a name, under which its tests (`tests/it`) and its models (`loom-tests`) are found.
-//!
-//! | promise | |
-//! |---|---|
-//! | `one_creator` | Never two creators of one pile at a time, whatever happens meanwhile. |
-//! | `stale_never_blocks` | While one creates, every other caller with a usable stale value returns at once. |
-//! | `first_call_waits` | Without a value all wait, one creates, all get that value, even if it is stale by then. |
-//! | `no_double_regeneration` | Who finds a stale value, and the lease only after somebody renewed it, does not create. |
-//! | `broadcast` | Waiters leave together, without a lock. |
-//! | `no_starvation` | A waiter outlasts at most n + 1 creations after n invalidations. |
-//! | `error_reaches_everyone_once` | An error goes to its caller and to those who waited for that creation; the creator is not run again for them. |
-//! | `panic_hands_over` | A panic unwinds to its caller; somebody else creates. |
-//! | `given_up_is_free` | A lease given up is free for the first to come, never owed to a sleeper. |
-//! | `wait_timeout` | A waiter with a limit leaves in time and disturbs nobody. |
-//! | `reentrancy_is_an_error` | A creator that asks its own pile gets a stale value or an error, not a deadlock. |
-//! | `cancel_is_safe` | An async caller may be dropped at any await point: no lost wake-up, no leak, no stuck lease. |
-//! | `invalidate_wins` | A call that starts after `invalidate` never yields a value whose creation began before. |
-//! | `set_wins` | No creation that began before a `set` overwrites it; waiters get the set value at once. |
-//! | `expire_keeps_serving` | After `expire` one renews, the others are served. |
-//! | `what_i_saw` | `expire_if` and `invalidate_if` act only on the value that the caller saw. |
-//! | `no_resurrection` | `expire` after `invalidate` brings nothing back. |
-//! | `ttl_from_completion` | A value is as old as the end of its creation. |
-//! | `monotonic` | A step of the wall clock changes nothing; the clock can be injected. |
-//! | `guard_keeps_value` | What a guard shows stays alive and unchanged. |
-//! | `publish_never_waits_for_readers` | A guard held for an hour delays nobody. |
-//! | `dropped_once_and_soon` | A value is dropped once, with its last guard or handle. |
-//! | `user_code_outside_locks` | No code of yours runs under a lock of a pile. |
-//! | `write_lock_excludes_readers` | While a [`WriteGuard`] is held no [`ReadGuard`] of that pile exists, on any value. |
-//! | `pending_writer_goes_first` | New readers wait behind a writer who waits. |
-//! | `nested_reader_goes_in` | A thread that holds a read guard goes in again all the same. |
-//! | `write_lock_in_creator` | A creator takes the write lock, and keeps readers out until its value is there. |
-//! | `reader_never_waits_for_creation` | Who holds a read guard is told that there is no value, and does not wait for one. |
-//! | `write_lock_self_deadlock_is_an_error` | A thread that would wait for itself is told so. |
-//! | `get_once` | [`acquire`](Dogpile::acquire) looks the value up once at most. |
-//! | `kept_for_the_late` | Who looked in vain while another created takes what that one made. |
-//! | `age_from_store` | An age that the store tells is the one that counts. |
-//! | `init` | A pile may start as if created at its first call. |
+//! - [`Dogpile`]: the methods that most callers need.
+//! - [`Call`]: a call with options, such as a wait limit.
+//! - [`Guard`]: what an answer looks like, and what it says about the value.
+//! - [`Error`]: what can go wrong.
+//! - [`Dogpile::acquire`]: for a value that is kept elsewhere, in a memcached, a file or another cache.
+//! - [`Dogpile::attempt`]: the lease itself, for those who build something else around it.
+//! - [`SyncReaderDogpile`]: for something beside the value that must be swapped while nobody reads.
+//! - [`ManualClock`]: for tests, which then need not sleep.
+//! - [`promises`]: what a pile promises, in tables.
 //!
 //! # Tasks
 //!
-//! Every call that creates or waits has an async form, named with `_async` and made of the same
-//! election: tasks and threads share a pile, and wait for the same creations. It needs no runtime.
-//! The elected task alone calls the creator and polls its future; when it is dropped, the lease is
-//! given up. A leader that is no longer polled, but not dropped either, keeps its lease.
+//! Every call that creates or waits has an async form, whose name ends in `_async`. Tasks and threads
+//! share a pile and its one election, and wait for the same creations. No runtime is needed. The
+//! elected task alone calls the creator and polls its future. When that task is dropped, the lease is
+//! given up and the next caller creates. A task that is no longer polled, but not dropped either,
+//! keeps its lease.
 //!
-//! So where callers have a time-out or are cancelled, run creations in the background:
-#![cfg_attr(feature = "async", doc = "[`Dogpile::background`] hands them to an")]
+//! If callers have a time-out or may be cancelled, run the creations in the background.
 #![cfg_attr(
     feature = "async",
-    doc = "[`Executor`](executor::Executor), for tasks and threads."
+    doc = "[`Dogpile::background`] hands them to an [`Executor`](executor::Executor), for tasks and threads."
 )]
-//! Then the one who finds the value stale takes it and leaves, too, and no caller's end is that of
-//! the creation.
+//! Then even the elected caller gets the stale value at once, and the creation survives its caller.
 //!
 //! ```
 //! # #[cfg(feature = "tokio")] {
@@ -100,7 +75,7 @@
 //!
 //! # async fn fetch() -> Result<u32, std::io::Error> { Ok(7) }
 //! async fn handler(rates: Arc<Dogpile<u32>>) -> Option<u32> {
-//!     // Waits for 100 ms at most; the fetch goes on, for whoever comes next.
+//!     // Waits for at most 100 ms. The fetch goes on, for the next caller.
 //!     let rates = rates.background(&Tokio).wait(Duration::from_millis(100));
 //!     Some(*rates.get_or_try_create_async(fetch).await.ok()?)
 //! }
@@ -110,34 +85,30 @@
 //! # }
 //! ```
 //!
-//! # A value that is kept elsewhere, and an election for something else
-//!
-//! [`Dogpile::acquire`] guards a value that lives in a memcached, a file, another cache: it is given
-//! a function that looks the value up besides the one that creates it. [`Dogpile::attempt`] hands
-//! out the lease itself, for those who build something else around it.
-//!
 //! # What it does not do
 //!
-//! It detects a creator that waits for its own pile on the same thread. It does not detect one that
-//! waits for another thread which waits for the pile, nor two creators that wait for each other's
-//! pile, nor a task that holds a read guard and waits for a writer; [`Call::wait`] bounds those.
-//!
-//! A creator that hangs holds its lease for as long as it hangs. Callers with a stale value go on,
-//! those without wait up to their limit. Give the creator a time-out of its own.
-//!
-//! It has no timer. The wait limit of an async call is kept by one that the call names, by an
-//! injected clock that is moved by hand, or by the runtime's time-out around the call.
-//!
-//! The crate holds no map of keys and evicts nothing: keep a pile per key where you keep the keys.
+//! - It detects a creator that waits for its own pile on the same thread. It does not detect a creator
+//!   that waits for another thread which waits for the pile. Nor does it detect two creators that wait
+//!   for each other's pile, or a task that holds a read guard and waits for a writer. [`Call::wait`]
+//!   limits how long such calls last.
+//! - It does not stop a creator that hangs. That creator keeps the lease. Callers with a stale value go
+//!   on, and callers without one wait until their limit. Give the creator a time-out of its own.
+//! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
+//!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
+//! - It has no map of keys and evicts nothing. Keep one pile per key where you keep the keys.
+//! - It elects among the threads and tasks of one process, not among processes.
 //!
 //! # Features
 //!
-//! - `async`, on by default, and without a dependency: the async forms, and creations in the
-//!   background.
-//! - `tokio`, `smol`, `rayon`: adapters to run those on these executors, in `executor`.
+//! The crate needs Rust 1.85, with and without each feature, and a target with 64-bit atomics.
 //!
-//! `loom` and `shuttle` exist for the models of this crate and do nothing without
-//! `--cfg dogpile_loom` or `--cfg dogpile_shuttle`.
+//! | feature | |
+//! |---|---|
+//! | `async` (default) | The async forms, and creations in the background. It adds no dependency. |
+//! | `tokio` | Adapters that run background creations on a tokio runtime. |
+//! | `smol` | An adapter for the global executor of smol. |
+//! | `rayon` | An adapter for the thread pool of rayon. |
+//! | `loom`, `shuttle` | For the models of this crate. They do nothing without `--cfg dogpile_loom` or `--cfg dogpile_shuttle`. |
 #![warn(missing_docs)]
 
 #[cfg(not(target_has_atomic = "64"))]
@@ -155,6 +126,7 @@ mod error;
 pub mod executor;
 mod pile;
 mod policy;
+pub mod promises;
 mod raw;
 mod reentrancy;
 mod shim;

@@ -1,5 +1,5 @@
-//! Which creators the current thread is inside of, so that one that asks its own pile is told
-//! instead of hanging.
+//! Which creators the current thread is inside. A creator that asks its own pile gets an error
+//! because of this, instead of waiting for itself.
 
 use std::cell::RefCell;
 #[cfg(feature = "async")]
@@ -14,22 +14,22 @@ use crate::shim::thread_local;
 use crate::shim::{Ran, run};
 
 thread_local! {
-    // LOOM: its `thread_local!` knows no const initialisers.
+    // LOOM: its `thread_local!` has no const initialisers.
     #[allow(clippy::missing_const_for_thread_local)]
     static INSIDE: RefCell<Vec<(Identity, Form)>> = RefCell::new(Vec::new());
 }
 
-/// How the thread runs a creator.
+/// In which form the thread runs a creator.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// As a closure, to its end.
     Closure,
-    /// As a future, of which this is one poll.
+    /// As a future. The thread is inside one poll of it.
     #[cfg(feature = "async")]
     Poll,
 }
 
-/// A pile, for the time it stays where it is.
+/// The address of a pile. It identifies the pile as long as the pile is not moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity(usize);
 
@@ -49,14 +49,14 @@ impl Identity {
 pub(crate) struct Inside(Identity);
 
 impl Inside {
-    /// For the length of a creator that is a closure.
+    /// Enters a creator that is a closure.
     pub(crate) fn enter(pile: Identity) -> Self {
         Self::enter_as(pile, Form::Closure)
     }
 
     fn enter_as(pile: Identity, form: Form) -> Self {
-        // Where the thread is past its thread-locals nothing is recorded, and a nested call waits
-        // as any other.
+        // A thread that is ending may have dropped its thread-locals. Then nothing is recorded, and
+        // a nested call waits like any other call.
         let _ = with(|inside| inside.push((pile, form)));
         Inside(pile)
     }
@@ -67,17 +67,17 @@ impl Inside {
     }
 }
 
-/// Runs a creator's future: the thread is inside it for the length of each poll, whichever thread
-/// that is, and while the future is dropped.
+/// Runs the future of a creator. A thread is inside the creator while it polls the future, and while
+/// it drops the future. Each poll may come from another thread.
 #[cfg(feature = "async")]
-#[allow(clippy::manual_async_fn)] // Which would hold its arguments twice.
+#[allow(clippy::manual_async_fn)] // An `async fn` would hold its arguments twice.
 pub(crate) fn inside<F: Future>(
     pile: Identity,
     create: impl FnOnce() -> F,
 ) -> impl Future<Output = Ran<F::Output>> {
     async move {
-        // The last is dropped first, also where the caller is cancelled: entered, the future
-        // dropped, left.
+        // Locals are dropped in reverse order, also if the caller is cancelled: `_enter` enters,
+        // `future` is dropped inside, `_leave` leaves.
         let _leave = Inside(pile);
         let mut future = pin!({
             let _inside = Inside::enter_poll(pile);
@@ -124,8 +124,8 @@ pub(crate) fn is_inside(pile: Identity) -> bool {
     with(|inside| inside.iter().any(|&(of, _)| of == pile)).unwrap_or(false)
 }
 
-/// Whether the current thread runs the creator of this pile as a closure: then it is the thread on
-/// which that creation ends.
+/// Whether the current thread runs the creator of this pile as a closure. If so, the creation ends on
+/// this thread.
 pub(crate) fn runs_closure_of(pile: Identity) -> bool {
     with(|inside| inside.contains(&(pile, Form::Closure))).unwrap_or(false)
 }

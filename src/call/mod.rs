@@ -36,7 +36,7 @@ use crate::policy::Accept;
 ///
 /// `D` is the door that the call passes: [`Open`] of a [`Dogpile`](crate::Dogpile),
 /// [`Gated`](crate::Gated) of a [`SyncReaderDogpile`](crate::SyncReaderDogpile). `W` is where the
-/// creator runs: [`Here`], or [on an executor](crate::Background).
+/// creator runs: [`Here`], or on an executor.
 ///
 /// # Example
 ///

@@ -1,4 +1,4 @@
-//! How a pile is configured: [`Builder`], which is the configuration itself.
+//! How a pile is configured: [`Builder`], which holds the settings.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,8 +11,8 @@ use crate::time::{Clock, Time};
 
 /// The settings of a pile; see [`Dogpile::builder`](crate::Dogpile::builder).
 ///
-/// The setters of plain values, and [`build`](Builder::build), are `const`: a configured pile can
-/// be a `static`.
+/// [`build`](Builder::build) and all setters but [`clock`](Builder::clock) are `const`, so a
+/// configured pile can be a `static`.
 ///
 /// # Example
 ///
@@ -48,43 +48,74 @@ impl<T> Builder<T> {
         }
     }
 
-    /// How long a stale value may still be served while another is created. Default: without limit.
+    /// How long a stale value may be served while one caller creates the next. Default: without
+    /// limit.
     ///
-    /// A value that was stale for longer is *dead*, and treated as none: callers wait.
-    /// `Duration::ZERO` serves no stale value at all, and makes [`expire`](crate::Dogpile::expire)
-    /// act as [`invalidate`](crate::Dogpile::invalidate): set it to fail closed. The term is that
-    /// of RFC 5861.
+    /// The limit counts from the end of the time to live. After the limit the value is *gone* and
+    /// counts as no value: one caller creates, and the others wait. The term comes from RFC 5861.
+    ///
+    /// `Duration::ZERO` serves no value beyond its time to live. Choose it for a value that must not
+    /// be used any longer, whatever happens to its source.
+    ///
+    /// [`expire`](crate::Dogpile::expire) does not move the limit. An expired value is stale at once,
+    /// and is served until the same instant as before. That holds with a limit of zero too: such a
+    /// value is served until its time to live is over. To remove a value at once, use
+    /// [`invalidate`](crate::Dogpile::invalidate).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, ManualClock};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pile = Dogpile::builder(Duration::from_secs(60))
+    ///     .stale_while_revalidate(Duration::from_secs(10))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// pile.set(7);
+    /// pile.expire();
+    /// clock.advance(Duration::from_secs(70));
+    /// assert!(pile.has_value()); // It is stale, but may still be served.
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(!pile.has_value()); // It is gone.
+    /// ```
     pub const fn stale_while_revalidate(mut self, limit: Duration) -> Self {
         self.settings.policy.stale_while_revalidate = Some(limit);
         self
     }
 
-    /// For [`acquire`](crate::Dogpile::acquire): starts as if created at the first call.
+    /// For [`acquire`](crate::Dogpile::acquire): the pile starts as if its value had been created at
+    /// the first call.
     ///
-    /// What that call finds, and cannot tell the age of, counts as fresh from then on. Without this
-    /// such a value counts as none, so that the first call creates.
+    /// If that call finds a value without an age, the value counts as fresh from then on. Without this
+    /// setting such a value counts as no value, and the first call creates.
     pub const fn init(mut self) -> Self {
         self.settings.cold.init = true;
         self
     }
 
-    /// For [`acquire`](crate::Dogpile::acquire): whether the pile keeps the value of its last
-    /// creation besides, for callers who looked it up in vain while it was created. Default: it
-    /// does.
+    /// For [`acquire`](crate::Dogpile::acquire): whether the pile itself keeps the value of its last
+    /// creation. Default: it does.
     ///
-    /// Switched off, such a caller creates again.
+    /// The kept value serves callers whose look-up missed while the value was being created. It also
+    /// serves while the store [cannot be reached](crate::Lookup::Unreachable). Without it, such
+    /// callers create again.
     pub const fn keep_last(mut self, keep: bool) -> Self {
         self.settings.cold.keep = keep;
         self
     }
 
-    /// Another clock than the system's.
+    /// The clock of the pile. Default: [`SystemClock`](crate::SystemClock).
+    ///
+    /// Tests give the pile a [`ManualClock`](crate::ManualClock).
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.settings.time = Time::injected(clock);
         self
     }
 
-    /// As [`clock`](Builder::clock), for a clock and a pile that are a `static`.
+    /// As [`clock`](Builder::clock), for a clock that is a `static`. The pile can be a `static` too.
     ///
     /// # Example
     ///
@@ -102,8 +133,8 @@ impl<T> Builder<T> {
     /// assert!(!RATES.is_fresh());
     /// ```
     pub const fn clock_static(mut self, clock: &'static dyn Clock) -> Self {
-        // Not dropped, as no destructor runs at compile time: an `Arc` that was given before it is
-        // never given back.
+        // The clock before it is not dropped, since no destructor runs at compile time. If that clock
+        // was in an `Arc`, its share is leaked.
         std::mem::forget(std::mem::replace(
             &mut self.settings.time,
             Time::fixed(clock),

@@ -1,10 +1,11 @@
-//! The one switch between the real types, loom's and shuttle's: the crate is built with loom's or
-//! shuttle's for its models.
+//! Threads, locks and atomics: the real ones, or those of loom or shuttle. The models of the crate are
+//! built with those of loom or shuttle.
 //!
-//! The only folder that names `std::sync`, `std::thread`, parking_lot, loom or shuttle. Everything
-//! that synchronises goes through here, or the models would not see it. `Counted` counts the
-//! values, in loom's sight. `Arc` is the standard one in all builds: what it counts is not under
-//! test, and modelling it would only multiply the interleavings.
+//! No other folder names `std::sync`, `std::thread`, parking_lot, loom or shuttle. Everything that
+//! synchronises has to come from here, since the models do not see anything else.
+//!
+//! `Counted` counts the shares in a value, and loom sees it. `Arc` is the standard one in all builds,
+//! because its counting is not under test, and a model of it would only multiply the interleavings.
 
 #[cfg(dogpile_loom)]
 #[path = "loom.rs"]
@@ -30,7 +31,7 @@ pub(crate) use std::sync::Weak as ArcWeak;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
 
-/// A number that no other pile has. Not under test in any model, so it is the real thing in all.
+/// A number that no other pile has. No model depends on it, so it uses a real lock in all builds.
 #[cfg(debug_assertions)]
 pub(crate) fn next_pile() -> u64 {
     static LAST: std::sync::Mutex<u64> = std::sync::Mutex::new(0);

@@ -1,0 +1,109 @@
+//! What a pile promises. This is a page of documentation: it holds no code.
+//!
+//! Each promise has a name. Its tests (`tests/it`) carry the same name. The concurrent promises also
+//! have models (`loom-tests`) under that name, which run under loom and shuttle.
+//!
+//! The words are those of the [front page](crate#the-words). *After* means *happens after*, by the
+//! same thread, a join, a channel or a lock. It does not mean "later by the wall clock".
+//!
+//! # What a caller gets
+//!
+//! | value | lease | a caller gets | [`Origin`] |
+//! |---|---|---|---|
+//! | fresh | free or held | the value, at once | `Fresh` |
+//! | stale | free | the lease: it creates, and gets the new value | `CreatedHere` |
+//! | stale | held | the stale value, at once | `Stale` |
+//! | none, or gone | free | the lease: it creates, and gets the new value | `CreatedHere` |
+//! | none, or gone | held | it waits, and gets what the lease ends with | `CreatedByAnother` |
+//!
+//! [`Accept`] and [`Call::max_age`] say for one call that a fresh or a stale value is not usable. The
+//! call then creates or waits, as if there were no value.
+//!
+//! # How a lease ends
+//!
+//! | end | its own caller gets | callers that waited get |
+//! |---|---|---|
+//! | published | the value | the same value |
+//! | failed | the error | fallible calls: the same error, shared; infallible calls: elect anew |
+//! | panicked | the panic; if the creator ran on an executor: [`Error::Panicked`] | fallible calls: [`Error::Panicked`] with its text; infallible calls: elect anew |
+//! | given up: the lease was dropped, the call was cancelled, or the executor dropped the running job | if the creator ran on an executor: [`Error::GivenUp`] | elect anew |
+//! | refused: the executor did not take the job, or dropped it before it ran | the stale value, else [`Error::Refused`] | elect anew |
+//! | superseded by `invalidate` | its result, marked [`Superseded`](Origin::Superseded) | if they waited before the `invalidate`: the same result, marked; if they came after it: elect anew |
+//! | superseded by `set` | its result, marked [`Superseded`](Origin::Superseded) | the value that was set, at once |
+//!
+//! To *elect anew* is to look again: one of the callers gets the lease, and the others wait for it. A
+//! call that asked for something newer elects anew too if the creation began too early for it.
+//!
+//! # Election
+//!
+//! | promise | |
+//! |---|---|
+//! | `one_creator` | One pile never has two creators at the same time. This holds after an `invalidate`, a `set`, a failure, a panic, a cancellation and a time-out too. |
+//! | `stale_never_blocks` | While one caller creates, every other caller with a usable value returns at once, without taking the lock of the pile. |
+//! | `first_call_waits` | Without a value, all callers wait, one creates, and all get that value. They get it even if it is stale, expired or invalidated by then. |
+//! | `no_double_regeneration` | A caller that saw a stale value, but got the lease only after another caller renewed it, does not create again. |
+//! | `broadcast` | Waiters leave together. None of them takes a lock for it, and none of them runs a creator. |
+//! | `no_starvation` | A waiter outlasts at most two creations that were not given up, however often the pile is invalidated. |
+//!
+//! # Failure
+//!
+//! | promise | |
+//! |---|---|
+//! | `error_reaches_everyone_once` | An error goes to its caller and to the fallible calls that waited for that creation. The creator is not run again for them. Callers with another error type get [`Error::Failed`]. |
+//! | `panic_hands_over` | A panic unwinds in the call that ran the creator. The fallible calls that waited get [`Error::Panicked`]. The next caller creates. |
+//! | `given_up_is_free` | After a lease is given up, the next caller takes it. It is never reserved for a sleeping waiter. |
+//! | `refusal_serves_stale` | If an executor refuses or drops a job, only callers without a usable value get an error. |
+//! | `wait_timeout` | A waiter with a limit leaves in time, whatever the creator does. Nobody else notices. The limit does not count the caller's own creator. |
+//! | `reentrancy_is_an_error` | A creator that asks its own pile gets a usable value if there is one, else [`Error::Reentrant`]. It does not hang. |
+//! | `cancel_is_safe` | The future of a call may be dropped at any await point. No wake-up is lost, nothing leaks, and no lease and no gate stays taken. |
+//!
+//! # Truth
+//!
+//! | promise | |
+//! |---|---|
+//! | `invalidate_wins` | A call that starts after `invalidate` never gets a value whose creation began before it. |
+//! | `set_wins` | A creation that began before a `set` never overwrites the value that was set. Waiters get that value at once. |
+//! | `expire_keeps_serving` | After `expire`, one caller renews the value, and the others get the old one meanwhile. `expire` never makes a value end sooner. |
+//! | `what_i_saw` | `expire_if`, `invalidate_if` and `set_if` act only if the value that was seen is still the current one. |
+//! | `no_resurrection` | `expire` after `invalidate` does not bring the invalidated value back. |
+//! | `ttl_from_completion` | The age of a value counts from the end of its creation. A creator that is slower than the time to live still makes a value that lives for that time. |
+//! | `monotonic` | A step of the wall clock changes nothing. The clock can be injected, in a `static` too. |
+//!
+//! # Guards
+//!
+//! | promise | |
+//! |---|---|
+//! | `guard_keeps_value` | The value that a guard shows stays alive and unchanged until the guard is dropped. |
+//! | `publish_never_waits_for_readers` | A guard that is held for an hour delays no creation, and does not slow the readers of newer values. |
+//! | `dropped_once_and_soon` | A value is dropped once, as soon as its last guard or handle is gone. [`Guard`] lists the exceptions. |
+//! | `user_code_outside_locks` | Your code never runs under a lock of a pile: creators, `get`, `Drop`, wakers. |
+//!
+//! # Readers and writer
+//!
+//! Of a [`SyncReaderDogpile`]. All other promises hold for it too, once no writer waits.
+//!
+//! | promise | |
+//! |---|---|
+//! | `write_lock_excludes_readers` | While a [`WriteGuard`] is held, there is no [`ReadGuard`] of that pile, on any value. |
+//! | `pending_writer_goes_first` | New readers wait behind a waiting writer. |
+//! | `nested_reader_goes_in` | A thread that holds a read guard, which it took itself, gets another one even while a writer waits. |
+//! | `write_lock_in_creator` | A creator may take the write lock, and may keep readers out until its value is published. However the creation ends, readers get in again. |
+//! | `reader_never_waits_for_creation` | A thread that holds a read guard never waits for a creation. If it needs one, it gets [`Error::HoldsReadGuard`]. |
+//! | `write_lock_self_deadlock_is_an_error` | A thread that asks for the write lock, but holds a read guard or the write lock itself, gets a [`WriteLockError`]. |
+//!
+//! # A value kept elsewhere
+//!
+//! Of [`Dogpile::acquire`] and its forms.
+//!
+//! | promise | |
+//! |---|---|
+//! | `get_once` | `get` runs at most once in each call, and never after a creation. |
+//! | `kept_for_the_late` | A caller whose `get` missed while another caller created takes that caller's value. |
+//! | `age_from_store` | If `get` returns an age, that age decides. |
+//! | `init` | A pile can be told to start as if its value had been created at the first call. |
+//! | `store_down` | If `get` cannot reach the store, the call goes by the value of the last creation. |
+//! | `declines` | The holder of a lease can decline to create. Waiters elect anew, and nobody gets an error. |
+
+// For the links above.
+#[allow(unused_imports)]
+use crate::*;
