@@ -17,9 +17,14 @@
 //! - std::mem::forget(self);
 //!
 //! opened-after-a-success-only | src/answer/lease.rs
-//! @ impl<T> Drop for Lease
-//! - if let Some(gate) = site.gate {
-//! + if let Some(gate) = site.gate.filter(|_| self.ended) {
+//! - Ok(Err(error)) => Err(self.fail(error)),
+//! + Ok(Err(error)) => {
+//! + let error = Arc::new(error);
+//! + self.ended = true;
+//! + let failure = Failure::new(Arc::clone(&error));
+//! + self.anchor.site().pile.fail(std::mem::take(&mut self.fence), failure);
+//! + Err(Error::Create(error))
+//! + }
 //!
 //! what-was-found-before-a-writer-is-kept | src/call/way.rs
 //! - call.site.pile.is_current(guard.node().number())
