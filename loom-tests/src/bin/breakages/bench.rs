@@ -301,6 +301,7 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
         "examples",
         "loom-tests",
         "stress",
+        "surface",
     ] {
         copy_tree(&from.join(name), &to.join(name))
             .map_err(|error| format!("copying {name}: {error}"))?;
