@@ -97,7 +97,7 @@ pub enum Error<E> {
     NoTimer,
     /// The executor did not take the creation, which was this call's to run in the background, or it
     /// took the creation and dropped it before it began. Or the call would have blocked a thread
-    /// [that the executor needs](crate::executor::Blocking::Refuse).
+    /// that the executor needs.
     Refused(Refused),
     /// The creation that this call ran in the background ended with nothing: its executor dropped it
     /// while it ran.

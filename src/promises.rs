@@ -53,6 +53,7 @@
 //! | `panic_hands_over` | A panic unwinds in the call that ran the creator. The fallible calls that waited get [`Error::Panicked`]. The next caller creates. |
 //! | `given_up_is_free` | After a lease is given up, the next caller takes it. It is never reserved for a sleeping waiter. |
 //! | `refusal_serves_stale` | If an executor refuses or drops a job, only callers without a usable value get an error. |
+//! | `never_waits_for_itself` | A blocking call never waits for ever, on a thread that an executor needs, for a job of that executor. It runs the job, or gets [`Error::Refused`]. Where an adapter cannot know this, its page says so. |
 //! | `wait_timeout` | A waiter with a limit leaves in time, whatever the creator does. Nobody else notices. The limit does not count the caller's own creator. |
 //! | `reentrancy_is_an_error` | A creator that asks its own pile gets a usable value if there is one, else [`Error::Reentrant`]. It does not hang. |
 //! | `cancel_is_safe` | The future of a call may be dropped at any await point. No wake-up is lost, nothing leaks, and no lease and no gate stays taken. |

@@ -96,6 +96,12 @@ fn surface(html: &str) -> String {
     }
     // The declaration of a trait shows its methods, and that of an alias stands for another item.
     if surface.contains("pub trait ") || surface.contains("pub type ") {
+        // No page of the crate but that of the trait shows the types of others which implement it.
+        let foreign = between(own, "<h2 id=\"foreign-impls\"", "<h2 id=\"implementors\"");
+        let foreign = headers(foreign.unwrap_or_default()).filter(|(level, _)| *level == "h3");
+        for (at, (_, header)) in foreign.enumerate() {
+            push(&mut surface, if at == 0 { "\n" } else { "" }, &header);
+        }
         return surface;
     }
     let (rest, traits) = own
