@@ -1,14 +1,22 @@
 //! One call of a pile: its options, and the way from a look at the value to an answer.
 
-// In the order in which rustdoc shows the methods of `Call`.
+// In this order rustdoc shows the methods of `Call`. (The blank lines keep it.)
+mod options;
+
+mod forms;
+
+mod hit;
+
 mod acquire;
+
 mod attempt;
+
 #[cfg(feature = "async")]
 mod background;
-mod forms;
+
 #[cfg(feature = "async")]
 mod forms_async;
-mod hit;
+
 #[cfg(feature = "async")]
 pub(crate) mod task;
 pub(crate) mod thread;
@@ -56,7 +64,6 @@ use crate::policy::Accept;
 /// ```
 #[must_use = "a call does nothing until it is made"]
 pub struct Call<'a, T, D = Open, W = Here<'a>> {
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) mode: W,
     pub(crate) site: Site<'a, T>,
     pub(crate) door: D,
@@ -104,38 +111,9 @@ impl<'a, T, D> Call<'a, T, D> {
     }
 }
 
-/// # Options
+#[cfg(feature = "async")]
 impl<'a, T, D, W> Call<'a, T, D, W> {
-    /// Waits for other callers' creations for `limit` at most, in all. `Duration::ZERO` never waits.
-    ///
-    /// It does not limit this call's own creator, nor its look-up.
-    #[cfg_attr(
-        feature = "async",
-        doc = "",
-        doc = "An async form needs a [`timer`](Call::timer) for it, or a clock that is moved by",
-        doc = "hand, else it is [`Error::NoTimer`](crate::Error::NoTimer)."
-    )]
-    pub const fn wait(mut self, limit: Duration) -> Self {
-        self.wait = Some(limit);
-        self
-    }
-
-    /// Takes a value for stale that is older than `limit`, even if its own time to live is longer.
-    ///
-    /// The limits of the value then count from `limit` too, where that is shorter.
-    pub const fn max_age(mut self, limit: Duration) -> Self {
-        self.max_age = Some(limit);
-        self
-    }
-
-    /// Which values the call takes.
-    pub const fn accept(mut self, accept: Accept) -> Self {
-        self.accept = accept;
-        self
-    }
-
     /// The same call in another mode.
-    #[cfg(feature = "async")]
     pub(crate) fn by<V>(self, mode: V) -> Call<'a, T, D, V> {
         Call {
             mode,
