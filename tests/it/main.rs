@@ -27,6 +27,8 @@ mod guards;
 mod hazards;
 mod lease;
 mod mistakes;
+#[cfg(feature = "async")]
+mod promised;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod spawned;
 mod stress;

@@ -489,3 +489,130 @@ mod asynchronous {
         });
     }
 }
+
+/// Invalidations faster than a creation: whoever waited already is not served one per creation.
+#[test]
+fn m16_callers_are_served_one_per_creation() {
+    within(|| {
+        let pile = Dogpile::new(MINUTE);
+        let runs = Runs::default();
+        thread::scope(|threads| {
+            drop(pile.get_or_create(|| {
+                for _ in 0..8 {
+                    threads.spawn(|| {
+                        let guard = pile.get_or_create(|| runs.run(|| 2));
+                        assert_eq!((*guard, guard.origin()), (1, Origin::Superseded));
+                    });
+                }
+                until(|| pile.waiters() == 8);
+                for _ in 0..5 {
+                    pile.invalidate();
+                }
+                1
+            }));
+        });
+        assert_eq!(runs.count(), 0);
+    });
+}
+
+#[test]
+fn m17_a_panic_on_bad_data_is_run_again_by_every_waiter() {
+    within(|| {
+        let pile = Dogpile::<u32>::new(MINUTE);
+        let runs = Runs::default();
+        let create = || -> Result<u32, ()> { runs.run(|| burst()) };
+        thread::scope(|threads| {
+            let mut waiters = Vec::new();
+            assert!(bursts(|| {
+                drop(pile.get_or_try_create(|| {
+                    for _ in 0..16 {
+                        waiters.push(threads.spawn(|| pile.get_or_try_create(create).map(|v| *v)));
+                    }
+                    until(|| pile.waiters() == 16);
+                    create()
+                }));
+            }));
+            for waiter in waiters {
+                assert!(waiter.join().unwrap().unwrap_err().is_panicked());
+            }
+        });
+        assert_eq!(runs.count(), 1);
+    });
+}
+
+/// One forged token, and the source is down.
+#[test]
+fn m19_an_expiry_that_a_caller_provokes_shortens_the_life_of_a_good_value() {
+    let (clock, builder) = manual(MINUTE * 60);
+    let pile = builder.stale_while_revalidate(MINUTE).build();
+    pile.set(1);
+    let seen = dogpile::Guard::seen(&pile.peek().unwrap());
+    assert!(pile.expire_if(seen));
+    clock.advance(MINUTE * 59);
+    assert!(pile.get_or_try_create(|| Err::<u32, _>("down")).is_err());
+    assert_eq!(*pile.peek().unwrap(), 1);
+    clock.advance(MINUTE * 2 + NANO);
+    assert!(pile.peek().is_none());
+}
+
+/// "Unchanged", said by a throttle that did not ask, with the true age.
+#[test]
+fn m20_renewed_as_unchanged_a_value_lives_for_ever() {
+    let (clock, builder) = manual(MINUTE);
+    let pile = builder.stale_while_revalidate(MINUTE).build();
+    pile.set(1);
+    let mut served = 0;
+    for _ in 0..300 {
+        clock.advance(SECOND);
+        let answer = pile
+            .call()
+            .accept(Accept::New)
+            .get_or_try_create_with(|creating| {
+                let previous = creating.previous().filter(|previous| {
+                    dogpile::Previous::freshness(previous) != dogpile::Freshness::Gone
+                });
+                let previous = previous.ok_or("down")?;
+                let age = dogpile::Previous::age(&previous);
+                Ok::<_, &str>(dogpile::Created::unchanged(previous).age(age))
+            });
+        served += u32::from(answer.is_ok());
+    }
+    assert_eq!(served, 120);
+    assert!(pile.peek().is_none());
+}
+
+#[test]
+fn m21_a_shared_error_loses_its_cause_for_all_but_one() {
+    use std::io::{Error as IoError, ErrorKind};
+    let create = || -> anyhow::Result<u32> {
+        let denied = IoError::new(ErrorKind::PermissionDenied, "no");
+        Err(anyhow::Error::new(denied).context("fetching keys"))
+    };
+    let kind = |error: dogpile::Error<anyhow::Error>| {
+        let error = anyhow::Error::from_boxed(error.into_boxed());
+        assert_eq!(error.to_string(), "fetching keys");
+        let mut chain = error.chain();
+        chain.find_map(|cause| cause.downcast_ref::<IoError>().map(IoError::kind))
+    };
+    within(move || {
+        let pile = Dogpile::<u32>::new(MINUTE);
+        thread::scope(|threads| {
+            let mut all = Vec::new();
+            let first = pile.get_or_try_create(|| {
+                for _ in 0..3 {
+                    all.push(threads.spawn(|| pile.get_or_try_create(create).map(drop)));
+                }
+                until(|| pile.waiters() == 3);
+                create()
+            });
+            assert_eq!(
+                kind(first.map(drop).unwrap_err()),
+                Some(ErrorKind::PermissionDenied)
+            );
+            for waiter in all {
+                let error = waiter.join().unwrap().unwrap_err();
+                assert_eq!(kind(error), Some(ErrorKind::PermissionDenied));
+            }
+        });
+    });
+}

@@ -379,7 +379,7 @@ impl<'a> Pair<'a> {
                     Err(Failed(id))
                 }
                 Ends::GivenUp => {
-                    pair.spec.give_up(number);
+                    pair.spec.panicked(number);
                     of_spec = Some(Answer::Panicked);
                     resume_unwind(Box::new(Panicked))
                 }
@@ -511,7 +511,9 @@ impl<'a> Pair<'a> {
             (Outcome::Failed(failure), Some(Told::Failed(id))) => {
                 assert_eq!(failure.downcast_ref(), Some(&Failed(id)));
             }
-            (Outcome::ElectAnew, Some(Told::ElectAnew)) | (Outcome::TimedOut, None) => {}
+            (Outcome::Panicked(_), Some(Told::Panicked))
+            | (Outcome::ElectAnew, Some(Told::ElectAnew))
+            | (Outcome::TimedOut, None) => {}
             other => panic!("the pile and the specification: {other:?}"),
         }
     }
