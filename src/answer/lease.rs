@@ -168,9 +168,10 @@ impl<'a, T> Lease<'a, T> {
         Creating::new(self.anchor.clone(), self.fence)
     }
 
-    /// How many writers have been inside the gate of the pile so far.
+    /// How many writers have been inside the gate of the pile, as the lease ends.
     fn writers(&self) -> Writers {
-        Writers(self.anchor.site().gate.map_or(0, |gate| gate.writers()))
+        let gate = self.anchor.site().gate;
+        Writers(gate.map_or(Some(0), |gate| gate.writers_at_end_of(self.fence)))
     }
 
     /// Ends the lease with a value, and shows it.

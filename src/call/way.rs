@@ -546,7 +546,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
         // value stands for.
         let is_consistent = match by {
             Maker::AnotherSuperseded(writers) => {
-                Some(writers.0) == call.site.gate.map(|gate| gate.writers())
+                writers.0.is_some() && writers.0 == call.site.gate.map(|gate| gate.writers())
             }
             Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
             Maker::This | Maker::Another => call.site.pile.is_current(guard.node().number()),

@@ -317,12 +317,18 @@ impl Gate {
         }
     }
 
-    /// How many writers have gone in since the gate was made. If it is the same at two times, nobody
-    /// was the writer in between, unless one was inside at the first.
-    // For the caller who decides whether a superseded value may still be shown.
-    #[allow(dead_code)]
+    /// How many writers have gone in since the gate was made.
     pub(crate) fn writers(&self) -> u64 {
         self.state.lock().writers
+    }
+
+    /// The same, as the lease with this fence ends: if it is the same later, to one who is inside
+    /// then, nobody was the writer in between. `None` if one is inside who may go on after the end:
+    /// any but the creator who has left the gate to the lease.
+    pub(crate) fn writers_at_end_of(&self, fence: u64) -> Option<u64> {
+        let state = self.state.lock();
+        let left = (state.left_to).is_some_and(|creation| creation.fence == fence);
+        (left || !state.writer_inside).then_some(state.writers)
     }
 
     /// Whether anybody is inside as a reader. Behind the heavy half of the barrier.

@@ -14,12 +14,16 @@
 //! @ impl<T> Drop for Lease
 //! - if !self.ended {
 //! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
+//!
+//! who-declines-fails | src/raw/mod.rs
+//! - self.end(fence, Ending::ElectAnew);
+//! + self.end(fence, Ending::Panicked(Panicked::new(&"")));
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use dogpile::{Attempt, Dogpile, ManualClock};
+use dogpile::{Attempt, Dogpile, Lookup, ManualClock};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
 use loom_tests::{HOUR, Source, model};
@@ -133,4 +137,24 @@ fn when_a_lease_is_dropped_on_another_thread() {
 #[test]
 fn and_not_when_it_is_published_there() {
     sent_away(true);
+}
+
+/// A holder who declines, since somebody outside is at it: who waits elects anew, with whatever form,
+/// and is told of no failure.
+#[test]
+fn a_holder_declines() {
+    model(|| {
+        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
+        let miss = || Ok::<_, u8>(Lookup::NeedRegeneration);
+        let Ok(Attempt::Lease(lease)) = pile.call().attempt_acquire(miss) else {
+            panic!("an empty pile grants its lease")
+        };
+        let waiter = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.acquire(|| Ok(2), miss).map(|acquired| *acquired))
+        };
+        drop(lease);
+        assert_eq!(waiter.join().unwrap().unwrap(), 2);
+        assert!(!pile.is_creating());
+    });
 }

@@ -14,11 +14,16 @@
 //! @ fn acquire_slowly
 //! - created.kept_by_default(keep)
 //! + created.kept_by_default(!keep)
+//!
+//! what-is-not-kept-counts-as-replaced | src/raw/mod.rs
+//! @ fn is_current(
+//! - current.number() == number
+//! + current.number() == number && current.value().is_some()
 //! ```
 
 use std::convert::Infallible;
 
-use dogpile::{Dogpile, Lookup, Origin};
+use dogpile::{Dogpile, Lookup, Origin, SyncReaderDogpile};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
@@ -80,5 +85,42 @@ fn two_who_miss_at_once_create_once_each_at_most() {
             matches!((here, there), (1, 1) | (1, 2) | (2, 1)),
             "{here}, {there}"
         );
+    });
+}
+
+/// Of readers, and with nothing kept here: who waits is handed what was created, and does not take it
+/// for replaced.
+#[test]
+fn who_waits_needs_nothing_kept() {
+    model(|| {
+        let builder = SyncReaderDogpile::builder(HOUR).keep_last(false);
+        let shared = Arc::new((builder.build_sync_reader(), Source::new()));
+        let mut waiters = Vec::new();
+        let mut all_wait = false;
+        let create = || {
+            let (pile, source) = &*shared;
+            let run = source.create();
+            waiters.extend((0..2).map(|_| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let create = || Ok::<_, Infallible>(shared.1.create());
+                    let miss = || Ok(Lookup::NeedRegeneration);
+                    let acquired = shared.0.acquire(create, miss).unwrap();
+                    (*acquired, acquired.origin())
+                })
+            }));
+            all_wait = pile.waiters() == 2;
+            Ok::<_, Infallible>(run)
+        };
+        let miss = || Ok(Lookup::NeedRegeneration);
+        let first = shared.0.acquire(create, miss).unwrap();
+        let mut answers = vec![(*first, first.origin())];
+        drop(first);
+        answers.extend(waiters.into_iter().map(|waiter| waiter.join().unwrap()));
+        if all_wait {
+            let by_another = (1, Origin::CreatedByAnother);
+            let all = [(1, Origin::CreatedHere), by_another, by_another];
+            assert_eq!(answers, all);
+        }
     });
 }

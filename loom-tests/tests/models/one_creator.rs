@@ -9,9 +9,20 @@
 //! superseded-lease-counts-as-free | src/raw/state.rs
 //! - self.lease != 0
 //! + self.lease > self.generation
+//!
+//! run-does-not-count-as-inside | src/answer/lease.rs
+//! @ pub fn run<R>
+//! - let _inside = Inside::enter(Identity::of(self.anchor.site().pile));
+//!
+//! run-ends-the-lease | src/answer/lease.rs
+//! @ pub fn run<R>
+//! - create(self.creating())
+//! + let made = create(self.creating());
+//! + self.anchor.site().pile.give_up(self.fence);
+//! + made
 //! ```
 
-use dogpile::Dogpile;
+use dogpile::{Attempt, Dogpile, Outcome};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
 use loom_tests::{HOUR, Source, model};
@@ -74,5 +85,38 @@ fn after_a_failure() {
         for caller in callers {
             caller.join().unwrap();
         }
+    });
+}
+
+/// A holder of the lease who runs its creator under it, and ends it later.
+#[test]
+fn under_a_lease_that_its_caller_ends() {
+    model(|| {
+        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || *shared.0.get_or_create(|| shared.1.create()))
+        };
+        let (pile, source) = &*shared;
+        let here = match pile.attempt() {
+            Attempt::Hit(guard) => *guard,
+            Attempt::Busy(busy) => match busy.wait() {
+                Outcome::Value(guard) => *guard,
+                outcome => panic!("{outcome:?}"),
+            },
+            Attempt::Lease(lease) => {
+                let run = lease.run(|_| {
+                    // The same call, from inside: it would wait for itself.
+                    let inside = pile.call().get_or_create(|| source.create());
+                    assert!(inside.unwrap_err().is_reentrant());
+                    source.create()
+                });
+                // Outside again, and the lease is held.
+                assert!(pile.is_creating());
+                *lease.publish(run).unwrap()
+            }
+            found => panic!("{found:?}"),
+        };
+        assert_eq!((here, other.join().unwrap(), source.runs()), (1, 1, 1));
     });
 }

@@ -1,5 +1,5 @@
-//! `what_i_saw`: `expire_if(seen)` and `invalidate_if(seen)` act only while that value is still
-//! the current one; a call may ask for "newer than this guard's".
+//! `what_i_saw`: `expire_if(seen)`, `invalidate_if(seen)` and `set_if(seen, value)` act only while that
+//! value is still the current one; a call may ask for "newer than seen".
 //!
 //! ```breakages
 //! expire-if-expires-anything | src/raw/mod.rs
@@ -23,9 +23,19 @@
 //! waiter-takes-what-began-too-early | src/call/way.rs
 //! - Ending::Value(node) if node.number() > newer_than
 //! + Ending::Value(node) if node.number() > 0
+//!
+//! set-if-sets-anything | src/raw/mod.rs
+//! @ fn set(
+//! - !Self::is(&state, seen)
+//! + !Self::is(&state, seen) && false
+//!
+//! none-seen-is-anything-seen | src/raw/mod.rs
+//! - (Was::Nothing, Some(current)) => current.value().is_none(),
+//! + (Was::Nothing, Some(_)) => true,
 //! ```
 
 use dogpile::{Accept, Dogpile};
+use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
@@ -121,6 +131,42 @@ fn what_was_renewed_meanwhile_stays_fresh() {
                 pile.is_fresh(),
                 "the new value was expired for a fault of the old one"
             );
+        }
+    });
+}
+
+#[test]
+fn of_two_who_replace_the_same_value_one_does() {
+    model(|| {
+        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let seen = pile.peek().unwrap().seen();
+        let other = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || pile.set_if(seen, 1))
+        };
+        let here = pile.set_if(seen, 2);
+        match (here, other.join().unwrap()) {
+            (Ok(()), Err(1)) => assert_eq!(*pile.peek().unwrap(), 2),
+            (Err(2), Ok(())) => assert_eq!(*pile.peek().unwrap(), 1),
+            answers => panic!("{answers:?}"),
+        }
+    });
+}
+
+/// Who saw none sets one, unless a creation comes first; then the creation is superseded.
+#[test]
+fn where_none_was_seen_none_is_replaced() {
+    model(|| {
+        let pile = Arc::new(Dogpile::new(HOUR));
+        let other = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || *pile.get_or_create(|| 1))
+        };
+        let set = pile.set_if(None, 2);
+        let created = other.join().unwrap();
+        match set {
+            Ok(()) => assert_eq!(*pile.peek().unwrap(), 2),
+            Err(value) => assert_eq!((value, created, *pile.peek().unwrap()), (2, 1, 1)),
         }
     });
 }

@@ -45,9 +45,24 @@
 //! creates-as-a-reader | src/call/way.rs
 //! - Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
 //! + Role::Creates | Role::Attempts | Role::Waits => {}
+//!
+//! a-writer-since-then-is-not-looked-for | src/call/way.rs
+//! - && writers.0 == call.site.gate.map(|gate| gate.writers())
+//!
+//! what-is-superseded-goes-to-no-reader | src/call/way.rs
+//! - writers.0.is_some() &&
+//! + writers.0.is_none() &&
+//!
+//! a-writer-as-it-ended-is-not-looked-for | src/raw/gate.rs
+//! - (left || !state.writer_inside).then_some(
+//! + (left || true).then_some(
+//!
+//! its-own-creator-counts-as-another-writer | src/raw/gate.rs
+//! - (left || !state.writer_inside).then_some(
+//! + (!left && !state.writer_inside).then_some(
 //! ```
 
-use dogpile::{Accept, Created, Creating, Origin, SyncReaderDogpile};
+use dogpile::{Accept, Attempt, Created, Creating, Origin, SyncReaderDogpile};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread::{self, JoinHandle};
@@ -199,4 +214,74 @@ fn superseded() {
         assert!(creating.is_superseded());
         Ok(Created::new(2))
     });
+}
+
+/// What a superseded creation comes to goes to who waited already, if the file is still the one that
+/// it goes with.
+#[test]
+fn who_waited_for_a_superseded_one_is_given_it() {
+    model(|| {
+        let shared = Shared::new();
+        shared.pile.invalidate();
+        let waiter = {
+            let shared = Arc::clone(&shared);
+            move || {
+                let guard = shared.pile.get_or_create(|| 0);
+                if *guard == 2 {
+                    assert_eq!(guard.origin(), Origin::Superseded);
+                    assert_eq!(shared.file.read(), 2, "a value with another's file");
+                }
+                *guard
+            }
+        };
+        let mut waiting = None;
+        let mut waits = false;
+        let created = shared.pile.get_or_try_create_with(|creating| {
+            waiting = Some(thread::spawn(waiter));
+            shared.swap(&creating, 2);
+            waits = shared.pile.waiters() == 1;
+            shared.pile.invalidate();
+            Ok::<_, u8>(Created::new(2))
+        });
+        drop(created);
+        let answer = waiting.unwrap().join().unwrap();
+        assert!(!waits || answer == 2, "it had waited already");
+    });
+}
+
+/// A holder of the lease whose value is superseded, and a writer who comes later, or is there already
+/// and goes on.
+fn a_writer_after_a_superseded_one(is_there_already: bool) {
+    model(move || {
+        let shared = Arc::new(Shared {
+            pile: SyncReaderDogpile::new(HOUR),
+            file: File::new(1),
+        });
+        let Attempt::Lease(lease) = shared.pile.attempt() else {
+            panic!("an empty pile grants its lease")
+        };
+        let waiter = spawn(&shared, |shared| {
+            let guard = shared.pile.get_or_create(|| 0);
+            if *guard == 1 {
+                assert_eq!(shared.file.read(), 1, "a value with another's file");
+            }
+        });
+        shared.pile.invalidate();
+        let before = is_there_already.then(|| shared.pile.acquire_write_lock().unwrap());
+        assert!(lease.publish(1).is_err(), "it was superseded");
+        let write = before.unwrap_or_else(|| shared.pile.acquire_write_lock().unwrap());
+        shared.file.write(2);
+        drop(write);
+        waiter.join().unwrap();
+    });
+}
+
+#[test]
+fn but_not_after_another_writer() {
+    a_writer_after_a_superseded_one(false);
+}
+
+#[test]
+fn nor_after_one_who_was_inside_as_it_ended() {
+    a_writer_after_a_superseded_one(true);
 }

@@ -38,6 +38,7 @@
 //! - self.counted.load(Ordering::Acquire) > 0
 //! + self.counted.load(Ordering::Relaxed) > 0
 //! reader-in-with-the-writer | src/raw/gate.rs | a_guard_is_dropped_elsewhere_while_its_thread_enters_again
+//! @ fn enters_again
 //! - !state.writer_inside
 //! + true
 //! the-end-forgotten | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends

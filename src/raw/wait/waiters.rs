@@ -22,8 +22,9 @@ pub(crate) enum Ending<T> {
 }
 
 /// How many writers had been inside the gate of the pile when the lease ended; zero without a gate.
+/// `None`: one was inside, who may have gone on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Writers(pub(crate) u64);
+pub(crate) struct Writers(pub(crate) Option<u64>);
 
 impl<T> Clone for Ending<T> {
     fn clone(&self) -> Self {
