@@ -41,9 +41,9 @@ const LIMITS: [(Kind, u64); 19] = [
     (Kind::Read, 156 + 3),
     (Kind::ReadTry, 174 + 3),
     (Kind::ReadPeek, 159 + 3),
-    (Kind::ReadAcquire, 398 + 3),
-    (Kind::ReadTask, 161 + 3),
-    (Kind::ReadTaskTry, 174 + 3),
+    (Kind::ReadAcquire, 403 + 3),
+    (Kind::ReadTask, 165 + 3),
+    (Kind::ReadTaskTry, 178 + 3),
 ];
 
 /// Names a kind of hits and how many, to a run of this program under valgrind.
