@@ -44,6 +44,14 @@ use crate::shim::Arc;
 ///
 /// A hit writes only memory of its own thread, as that of a [`Dogpile`] does.
 ///
+/// # After a fork
+///
+/// The child of a `fork` has one thread. A lease, a read guard or a write lock that another thread of
+/// the parent held stays held in the child for ever, because no thread is left to drop it. Stale
+/// values are still served, values can be read, and `set` makes a new value current. Where another
+/// thread held a read guard, no writer gets in; where one held the write lock, nobody gets in. A pile
+/// whose inner lock another thread held at the fork must not be used. Make new piles in the child.
+///
 /// The original's `SyncReaderDogpile` of dogpile.core.
 ///
 /// [`acquire_write_lock`]: SyncReaderDogpile::acquire_write_lock
