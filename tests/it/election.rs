@@ -740,6 +740,39 @@ mod no_starvation {
         assert_eq!(outlasts(Accept::New, 5, |pile| pile.expire()), 1);
     }
 
+    /// The worst luck: its call began after an `invalidate`, and each time it looks anew, one has come
+    /// already in the creation that it finds.
+    #[test]
+    fn one_who_always_comes_late_outlasts_one_creation_more() {
+        within(|| {
+            let clock = Arc::new(HookedClock::default());
+            let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock).build());
+            let gate = Gate::default();
+            let waiter = {
+                let (pile, hook) = (Arc::clone(&pile), gate.hook());
+                move || hooked(hook, || *pile.get_or_create(|| panic!("never its turn")))
+            };
+            let mut handle = None;
+            let mut creations = 0;
+            while !handle.as_ref().is_some_and(thread::JoinHandle::is_finished) {
+                let call = pile.call().accept(Accept::New);
+                let number = creations;
+                drop(call.get_or_create(|| {
+                    pile.invalidate();
+                    handle.get_or_insert_with(|| thread::spawn(waiter.clone()));
+                    gate.open();
+                    let gone = || handle.as_ref().is_some_and(|handle| handle.is_finished());
+                    until(|| pile.waiters() == 1 || gone());
+                    gate.close();
+                    number
+                }));
+                creations += 1;
+                assert!(creations < 10, "it waits for one creation after the other");
+            }
+            assert_eq!(handle.unwrap().join().unwrap(), 1);
+        });
+    }
+
     #[test]
     fn by_callers_who_give_up() {
         within(|| {

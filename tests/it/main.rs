@@ -18,6 +18,7 @@ mod clocks;
 mod created;
 mod election;
 mod elsewhere;
+mod every_form;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod executors;
 mod failure;
