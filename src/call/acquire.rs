@@ -237,13 +237,14 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
+        has_waited: bool,
     ) -> Found<'a, T, Acquired<'a, T>> {
         let now = call.site.settings.time.now();
         let (number, installed_at, freshness) =
             (self.seen.number, self.installed_at, self.freshness);
         let has_brought = self.brought.is_some();
         let goes_on = self.goes_on(call);
-        let found = call.site.pile.attempt(|marks, node| {
+        let found = call.site.pile.attempt(has_waited, |marks, node| {
             let newer_than = newer_than.fix(|| call.accept.newer_than(marks));
             let Some(node) = node.filter(|node| node.installed_at() > installed_at) else {
                 return match has_brought {

@@ -389,7 +389,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let call = self.accept(Accept::New);
         let mut newer_than = NewerThan::UNKNOWN;
-        let Found::Lease(lease) = call.attempt_locked(&mut newer_than) else {
+        let Found::Lease(lease) = call.attempt_locked(&mut newer_than, false) else {
             return Ok(false);
         };
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };

@@ -154,9 +154,13 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
 
     /// A look under the lock. The first one fixes `newer_than`: what counts is what had happened
     /// when the call began, however long the call takes.
-    pub(crate) fn attempt_locked(&self, newer_than: &mut NewerThan) -> Found<'a, T, Guard<'a, T>> {
+    pub(crate) fn attempt_locked(
+        &self,
+        newer_than: &mut NewerThan,
+        has_waited: bool,
+    ) -> Found<'a, T, Guard<'a, T>> {
         let now = self.site.settings.time.now();
-        let found = self.site.pile.attempt(|marks, node| {
+        let found = self.site.pile.attempt(has_waited, |marks, node| {
             let newer_than = newer_than.fix(|| self.accept.newer_than(marks));
             match node {
                 Some(node) if node.value().is_some() => self.judge(node, newer_than, now),

@@ -128,11 +128,12 @@ pub(crate) trait Source<'a, T, P> {
     /// A look without the lock, once the call is inside the door.
     fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Self::Found>;
 
-    /// A look under the lock.
+    /// A look under the lock. The call may have waited for a lease until its end.
     fn attempt<D: Door, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
+        has_waited: bool,
     ) -> Found<'a, T, Self::Found>;
 
     /// Whether the value at hand would do while another caller creates.
@@ -188,6 +189,8 @@ pub(crate) struct Way<'a, T, P, S, F> {
     role: Role,
     /// Whether another caller's failure or panic is an answer.
     takes_failures: bool,
+    /// Whether it has waited for a lease until its end: each lease that it finds began later.
+    has_waited: bool,
     /// Whether the caller held a pass before it came in.
     holds_pass: bool,
     pass: Option<P>,
@@ -202,6 +205,7 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
             caller,
             role,
             takes_failures,
+            has_waited: false,
             holds_pass: false,
             pass: None,
             source,
@@ -298,6 +302,7 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
             caller: self.caller,
             role: self.role,
             takes_failures: self.takes_failures,
+            has_waited: self.has_waited,
             holds_pass: self.holds_pass,
             pass: self.pass,
             source: Kept,
@@ -431,7 +436,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
         &mut self,
         call: &Call<'a, T, D, W>,
     ) -> Option<Step<'a, T, S::Answer>> {
-        match self.source.attempt(call, &mut self.newer_than) {
+        match self.attempt(call) {
             Found::Value(found) => Some(self.answer(found)),
             Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
                 Some(Step::Stop(Stop::HoldsReadGuard))
@@ -453,6 +458,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
         }
     }
 
+    fn attempt<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Found<'a, T, S::Found> {
+        self.source
+            .attempt(call, &mut self.newer_than, self.has_waited)
+    }
+
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
         self.source.would_do(call, self.newer_than.number())
     }
@@ -468,7 +478,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
     /// does who comes meanwhile. If it waits, it does so from before the creation starts, and does
     /// not miss its end.
     fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>) {
-        self.at = match self.source.attempt(call, &mut self.newer_than) {
+        self.at = match self.attempt(call) {
             Found::Value(found) => At::GoingOn(Box::new(found)),
             Found::Busy(_) => {
                 self.leave::<D>();
@@ -491,6 +501,8 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
     ) -> Option<Step<'a, T, S::Answer>> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
+        // A value with another number was `set`, and the lease is held yet.
+        self.has_waited |= !matches!(&ending, Ending::Value(node) if node.number() != fence);
         // To tell the value's age with, which need not be exact: all who wait ask at once.
         let now = call.site.settings.time.coarse();
         match ending {
@@ -651,8 +663,9 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
+        has_waited: bool,
     ) -> Found<'a, T, Guard<'a, T>> {
-        call.attempt_locked(newer_than)
+        call.attempt_locked(newer_than, has_waited)
     }
 
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {

@@ -83,11 +83,12 @@ impl<T> Pile<T> {
     }
 
     /// Takes the current value if it is good enough, else the lease if it is free, else a place
-    /// among the waiters.
+    /// among the waiters. The call may have waited for an earlier lease until its end.
     ///
     /// `judge` runs under the lock.
     pub(crate) fn attempt(
         &self,
+        has_waited: bool,
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
@@ -102,7 +103,7 @@ impl<T> Pile<T> {
             Some(node) if usable == Use::IfLeased && state.is_leased() => {
                 Found::Value(node.clone(), usable)
             }
-            _ if state.is_leased() => Found::Busy(state.join()),
+            _ if state.is_leased() => Found::Busy(state.join(has_waited)),
             current => {
                 if let Some(node) = current {
                     node.set_renewing(true);
@@ -299,7 +300,7 @@ impl<T> Pile<T> {
     /// Joins those who wait for the lease that is held, if one is.
     pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
-        state.is_leased().then(|| state.join())
+        state.is_leased().then(|| state.join(false))
     }
 
     /// As [`join`](Pile::join), for the caller that was granted the lease and has somebody else

@@ -99,9 +99,10 @@ impl<T> State<T> {
     /// Joins those who wait for the lease that is held.
     ///
     /// Whoever comes after the lease was superseded joins a group of its own, since the result of
-    /// that lease is no answer to a call that began later.
-    pub(super) fn join(&mut self) -> Arc<Waiters<T>> {
-        self.join_group(self.supersedes(self.lease))
+    /// that lease is no answer to a call that began later. A call that has waited for an earlier
+    /// lease began before this one was granted.
+    pub(super) fn join(&mut self, has_waited: bool) -> Arc<Waiters<T>> {
+        self.join_group(self.supersedes(self.lease) && !has_waited)
     }
 
     /// As [`join`](State::join), for the caller that was granted the lease and has somebody else
