@@ -971,6 +971,129 @@ mod init {
     }
 }
 
+/// What the pile tells of its value is what the next caller finds, who looks it up.
+mod seen_from_outside {
+    use super::*;
+
+    /// Asks, and then looks, while somebody else creates.
+    fn told_and_found(pile: &Dogpile<u32>) -> (bool, bool) {
+        let told = (pile.has_value(), pile.is_fresh());
+        assert_eq!(pile.age().is_some(), told.0);
+        let Attempt::Lease(held) = pile.call().accept(Accept::New).attempt() else {
+            panic!("nobody else creates")
+        };
+        let call = pile.call().wait(Duration::ZERO);
+        let found = match call.acquire(never, || here(7)) {
+            Ok(value) => (true, value.origin() == Origin::Fresh),
+            Err(error) => {
+                assert!(error.is_timed_out());
+                (false, false)
+            }
+        };
+        drop(held);
+        assert_eq!(told, found);
+        told
+    }
+
+    #[test]
+    fn in_every_state() {
+        let (clock, builder) = manual(MINUTE);
+        let builder = builder.stale_while_revalidate(MINUTE);
+        let [none, stale, fresh] = [(false, false), (true, false), (true, true)];
+        for keep in [false, true] {
+            for init in [false, true] {
+                let new = || {
+                    let builder = builder.clone().keep_last(keep);
+                    if init { builder.init() } else { builder }.build()
+                };
+                assert_eq!(told_and_found(&new()), if init { fresh } else { none });
+                let pile = new();
+                pile.invalidate();
+                assert_eq!(told_and_found(&pile), none);
+                let pile = new();
+                pile.expire();
+                assert_eq!(told_and_found(&pile), none);
+                let pile = new();
+                create(&pile, 1);
+                assert_eq!(told_and_found(&pile), fresh);
+                pile.expire();
+                assert_eq!(told_and_found(&pile), stale);
+                clock.advance(MINUTE * 2);
+                assert_eq!(told_and_found(&pile), stale);
+                assert_eq!(pile.age(), Some(MINUTE * 2));
+                clock.advance(NANO);
+                assert_eq!(told_and_found(&pile), none);
+                create(&pile, 2);
+                clock.advance(MINUTE);
+                assert_eq!(told_and_found(&pile), fresh);
+                clock.advance(NANO);
+                assert_eq!(told_and_found(&pile), stale);
+                // A younger one that another process made.
+                assert_eq!(find(&pile, aged(3, SECOND)), (3, Origin::Fresh));
+                assert_eq!(told_and_found(&pile), fresh);
+                assert_eq!(pile.age(), Some(SECOND));
+                pile.invalidate();
+                assert_eq!(told_and_found(&pile), none);
+                pile.expire();
+                assert_eq!(told_and_found(&pile), none);
+                pile.set_with(Created::new(4).keep(keep));
+                assert_eq!(told_and_found(&pile), fresh);
+            }
+        }
+    }
+
+    /// The first call finds what counts as just created.
+    #[test]
+    fn by_init_from_the_beginning() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.init().build();
+        assert_eq!(pile.age(), Some(Duration::ZERO));
+        clock.advance(HOUR);
+        assert_eq!(pile.age(), Some(Duration::ZERO));
+        assert_eq!(told_and_found(&pile), (true, true));
+        clock.advance(SECOND);
+        assert_eq!(pile.age(), Some(SECOND));
+    }
+}
+
+mod no_resurrection_by_expire {
+    use super::*;
+
+    /// Of an emptied pile nothing is looked up, whatever comes besides a creation or a `set`.
+    #[test]
+    fn after_an_invalidate() {
+        let pile = Dogpile::new(MINUTE);
+        pile.set(1);
+        pile.invalidate();
+        pile.expire();
+        let answer = pile.acquire(|| Ok(2), no_look);
+        assert_eq!(show(answer), (2, Origin::CreatedHere));
+    }
+}
+
+mod what_i_saw_and_is_kept_elsewhere {
+    use super::*;
+
+    /// What was set and not kept has a number like any other, and is newer than what was seen.
+    #[test]
+    fn it_is_newer_than_what_was_seen_before() {
+        let pile = Dogpile::new(MINUTE);
+        pile.set(1);
+        let seen = pile.peek().unwrap().seen();
+        let newer = || pile.call().accept(Accept::NewerThan(seen));
+        assert_eq!(
+            show(newer().acquire(|| Ok(3), || here(1))),
+            (3, Origin::CreatedHere)
+        );
+        let pile = Dogpile::new(MINUTE);
+        pile.set(1);
+        let seen = pile.peek().unwrap().seen();
+        pile.set_with(Created::new(2).keep(false));
+        let newer = pile.call().accept(Accept::NewerThan(seen));
+        assert_eq!(show(newer.acquire(never, || here(2))), (2, Origin::Fresh));
+    }
+}
+
 mod invalidate_wins {
     use super::*;
 

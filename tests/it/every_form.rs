@@ -8,9 +8,7 @@ use std::thread;
 
 use dogpile::{Accept, Created, Dogpile, Error, Origin};
 
-use crate::support::{
-    AnyPile, Down, Form, MINUTE, Runs, burst, bursts, each_form, until, within,
-};
+use crate::support::{AnyPile, Down, Form, MINUTE, Runs, burst, bursts, each_form, until, within};
 
 /// A creator that must not run.
 fn never() -> Result<Created<u32>, Down> {
@@ -45,7 +43,10 @@ mod first_call_waits {
                 threads.spawn(move || form.get(create).unwrap())
             };
             let callers: Vec<_> = (0..9).map(ask).collect();
-            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+            callers
+                .into_iter()
+                .map(|caller| caller.join().unwrap())
+                .collect()
         });
         assert_eq!(runs.count(), 1);
         answers

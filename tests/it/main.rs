@@ -25,6 +25,7 @@ mod failure;
 #[cfg(feature = "async")]
 mod gates;
 mod guards;
+mod handles;
 mod hazards;
 mod lease;
 mod mistakes;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::executor::{Executor, Job};
+use dogpile::executor::{Executor, Job, Thread};
 use dogpile::{
     Accept, Acquired, Attempt, Created, Dogpile, Error, Guard, Lookup, Origin, Outcome, Previous,
     Refused, SyncReaderDogpile,
@@ -111,6 +111,55 @@ mod store_down {
             );
             assert_eq!(*answer.unwrap(), 1);
             assert_eq!(asked.load(Ordering::SeqCst), 2);
+        });
+    }
+
+    /// What is kept is judged as anything: by age, by what the call asks, by what was removed.
+    #[test]
+    fn the_kept_value_is_judged_like_any_other() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let builder = builder.stale_while_revalidate(MINUTE);
+            let plain = Arc::new(builder.clone().build());
+            let reader = Arc::new(builder.build_sync_reader());
+            macro_rules! check {
+                ($pile:expr) => {
+                    let pile = $pile;
+                    let create = |value: u32| move || Ok::<_, u8>(value);
+                    let never = || -> Result<u32, u8> { panic!("the kept one will do") };
+                    pile.set(1);
+                    clock.advance(MINUTE + NANO);
+                    // Stale, for a caller who takes no such value.
+                    let fresh = pile.call().accept(Accept::Fresh);
+                    assert_eq!(*fresh.acquire(create(2), down).unwrap(), 2);
+                    let new = pile.call().accept(Accept::New);
+                    assert_eq!(*new.acquire(create(3), down).unwrap(), 3);
+                    let strict = pile.call().max_age(MINUTE * 2);
+                    assert_eq!(*strict.acquire(never, down).unwrap(), 3);
+                    // Stale, in the background: started, and served.
+                    clock.advance(MINUTE + NANO);
+                    let stale = pile.background(&Full).acquire(create(4), down).unwrap();
+                    assert_eq!((*stale, Acquired::origin(&stale)), (3, Origin::Stale));
+                    drop(stale);
+                    let job = pile.background(&Thread).acquire(create(4), down).unwrap();
+                    assert_eq!((*job, Acquired::origin(&job)), (3, Origin::Stale));
+                    drop(job);
+                    until(|| pile.is_fresh());
+                    let look = || async { down() };
+                    let task = pile.acquire_async(|| async { never() }, look);
+                    assert_eq!(*block_on(task).unwrap(), 4);
+                    // Gone.
+                    clock.advance(MINUTE * 2 + NANO);
+                    let task = pile.acquire_async(|| async { create(5)() }, look);
+                    assert_eq!(*block_on(task).unwrap(), 5);
+                    // Removed: the store is not even asked.
+                    pile.invalidate();
+                    let no_look = || -> Result<Lookup<u32>, u8> { panic!("nothing is there") };
+                    assert_eq!(*pile.acquire(create(6), no_look).unwrap(), 6);
+                };
+            }
+            check!(&plain);
+            check!(&reader);
         });
     }
 

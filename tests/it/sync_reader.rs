@@ -963,6 +963,25 @@ mod reader_never_waits_for_creation {
         });
     }
 
+    /// What it looked up is no more use to it than what is held: it is not elected.
+    #[test]
+    fn what_it_looked_up_may_be_gone() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let pile = builder.stale_while_revalidate(SECOND).build_sync_reader();
+            pile.set(1);
+            let guard = pile.peek().unwrap();
+            let create = || -> Result<u32, u8> { panic!("it is a reader") };
+            let here = || Ok(Lookup::Here(1));
+            assert_eq!(*pile.acquire(create, here).unwrap(), 1);
+            clock.advance(MINUTE * 2);
+            assert!(holds_read_guard(pile.acquire(create, here)));
+            assert!(!pile.is_creating());
+            drop(guard);
+            assert_eq!(*pile.acquire(|| Ok::<_, u8>(2), here).unwrap(), 2);
+        });
+    }
+
     #[test]
     fn dead_is_as_good_as_none() {
         within(|| {
@@ -1243,6 +1262,60 @@ fn until_published_is_for_a_creation_of_the_same_pile() {
 
 mod looking_up {
     use super::*;
+
+    /// Between the publish and the creator's way in, somebody else learns of a younger age. It is the
+    /// same value, and its creator created it.
+    #[test]
+    fn a_younger_age_meanwhile_takes_nothing_from_the_creator() {
+        type Ask = fn(&SyncReaderDogpile<OnDrop>) -> Origin;
+        fn missing() -> Result<Lookup<OnDrop>, u8> {
+            Ok(Lookup::NeedRegeneration)
+        }
+        let asks: &[Ask] = &[
+            |pile| {
+                let create = || Ok::<_, u8>(OnDrop::quiet());
+                pile.acquire(create, missing).unwrap().origin()
+            },
+            |pile| {
+                let create = || Ok::<_, u8>(OnDrop::quiet());
+                pile.get_or_try_create(create).unwrap().origin()
+            },
+            #[cfg(feature = "async")]
+            |pile| {
+                let create = || async { Ok::<_, u8>(OnDrop::quiet()) };
+                let answer = pile.acquire_async(create, || async { missing() });
+                crate::tasks::block_on(answer).unwrap().origin()
+            },
+            #[cfg(feature = "async")]
+            |pile| {
+                let create = || async { Ok::<_, u8>(OnDrop::quiet()) };
+                let answer = pile.get_or_try_create_async(create);
+                crate::tasks::block_on(answer).unwrap().origin()
+            },
+        ];
+        within(move || {
+            for ask in asks {
+                let (clock, builder) = manual(MINUTE);
+                let pile = Arc::new(builder.build_sync_reader());
+                let looked = Arc::new(AtomicUsize::new(0));
+                let (late, looks) = (Arc::downgrade(&pile), Arc::clone(&looked));
+                // Dropped by the publish that replaces it.
+                pile.set(OnDrop::new(move || {
+                    let Some(pile) = late.upgrade() else { return };
+                    clock.advance(SECOND);
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    let found = || Ok::<_, u8>(Lookup::Aged(OnDrop::quiet(), Duration::ZERO));
+                    let create = || panic!("it was just created");
+                    let origin = elsewhere(|| pile.acquire(create, found).unwrap().origin());
+                    assert_eq!(origin, Origin::Fresh);
+                    assert_eq!(pile.age(), Some(Duration::ZERO));
+                }));
+                pile.expire();
+                assert_eq!(ask(&pile), Origin::CreatedHere);
+                assert_eq!(looked.load(Ordering::SeqCst), 1);
+            }
+        });
+    }
 
     #[test]
     fn get_runs_as_a_reader_and_leaves_before_creating() {
