@@ -360,6 +360,32 @@ mod m22_never_waits_for_itself {
                 on_this_thread(&Tokio, None);
             });
             on_this_thread(&handle, None);
+            // The other one has a thread of its own, and one only.
+            let there = one_thread();
+            let handle = there.handle().clone();
+            let (leave, left) = tokio::sync::oneshot::channel::<()>();
+            let driver = thread::spawn(move || there.block_on(left));
+            here.block_on(async { on_this_thread(&handle, None) });
+            drop(leave);
+            assert!(driver.join().unwrap().is_err());
+        });
+    }
+
+    /// Whoever has a stale value takes it, wherever, and the creation begins when there is a thread.
+    #[test]
+    fn who_goes_on_is_not_asked() {
+        let takes_the_stale = |executor: &dyn Executor| {
+            both_kinds!(Dogpile::builder(MINUTE), |pile| {
+                pile.set(1);
+                pile.expire();
+                let value = pile.background(executor).get_or_create(|| 2).unwrap();
+                assert_eq!((*value, value.origin()), (1, Origin::Stale));
+                assert!(pile.is_creating());
+            });
+        };
+        within(move || {
+            one_thread().block_on(async { takes_the_stale(&Tokio) });
+            takes_the_stale(&Desk::default());
         });
     }
 
