@@ -19,6 +19,7 @@ use crate::pile::Builder;
 use crate::policy::{Freshness, Seen};
 use crate::raw::{Pile, Ready, Was};
 use crate::shim::Arc;
+use crate::time::Times;
 
 /// One value with a time to live, and the right to renew it, held by one caller at a time.
 ///
@@ -523,15 +524,17 @@ impl<T> Dogpile<T> {
 
     /// What the pile knows of its value, be it kept here or elsewhere, if the value is of use.
     fn known(&self) -> Option<(Freshness, Duration)> {
-        let Some(node) = self.pile.load() else {
+        let settings = self.settings();
+        let times = match self.pile.load() {
+            Some(node) => node.is_of_a_value().then(|| node.times())?,
             // What the first `acquire` finds counts as just created.
-            let init = self.settings().cold.init && !self.pile.is_emptied();
-            return init.then_some((Freshness::Fresh, Duration::ZERO));
+            None if settings.cold.init && !self.pile.is_emptied() => {
+                Times::new(settings.time.now(), Duration::ZERO, settings.policy.ttl)
+            }
+            None => return None,
         };
-        let times = node.times();
         let (freshness, now) = self.call().freshness_now(&times);
-        let is_known = node.is_of_a_value() && freshness != Freshness::Gone;
-        is_known.then(|| (freshness, times.age(now)))
+        (freshness != Freshness::Gone).then(|| (freshness, times.age(now)))
     }
 
     /// Whether somebody is creating a value.
