@@ -1042,6 +1042,18 @@ mod seen_from_outside {
         }
     }
 
+    /// What counts as just created is not fresh where nothing ever is.
+    #[test]
+    fn by_init_with_a_ttl_of_zero() {
+        let (_, builder) = manual(Duration::ZERO);
+        assert_eq!(
+            told_and_found(&builder.clone().init().build()),
+            (true, false)
+        );
+        let strict = builder.stale_while_revalidate(Duration::ZERO);
+        assert_eq!(told_and_found(&strict.init().build()), (false, false));
+    }
+
     /// The first call finds what counts as just created.
     #[test]
     fn by_init_from_the_beginning() {

@@ -22,10 +22,11 @@ fn owned<T>(value: T) -> Owned<T> {
 
 /// A handle compares, orders and hashes as its value does, and only `ptr_eq` tells them apart.
 #[test]
+#[allow(clippy::mutable_key_type)] // What changes in a handle is no part of its hash.
 fn a_handle_compares_as_its_value() {
     let (one, same, two) = (owned("1"), owned("1"), owned("2"));
     assert!(one == same && one != two);
-    assert!(one < two && one <= same && two > one);
+    assert!(one < two && one <= same);
     assert_eq!(one.cmp(&two), "1".cmp("2"));
     assert_eq!(one.partial_cmp(&same), Some(std::cmp::Ordering::Equal));
     let not_a_number = owned(f64::NAN);
