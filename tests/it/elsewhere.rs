@@ -1042,6 +1042,16 @@ mod seen_from_outside {
         }
     }
 
+    /// The mark of an `expire` is no value, however long a stale one may be served.
+    #[test]
+    fn by_expire_alone() {
+        for builder in [Dogpile::builder(MINUTE), Dogpile::builder(MINUTE).init()] {
+            let pile = builder.build();
+            pile.expire();
+            assert_eq!(told_and_found(&pile), (false, false));
+        }
+    }
+
     /// What counts as just created is not fresh where nothing ever is.
     #[test]
     fn by_init_with_a_ttl_of_zero() {
