@@ -173,9 +173,8 @@ struct Made<'a, T> {
 enum Maker {
     /// This call, or the job that it started.
     This,
-    Another,
-    /// Another, under a lease that was superseded; with the writers that had been inside by then.
-    AnotherSuperseded(Writers),
+    /// Another, when so many writers had been inside.
+    Another(Writers),
 }
 
 /// A call on its way. Its options are the [`Call`]'s. Each step is given the call anew, so that a
@@ -502,15 +501,15 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
         // A value with another number was `set`, and the lease is held yet.
-        self.has_waited |= !matches!(&ending, Ending::Value(node) if node.number() != fence);
+        self.has_waited |= !matches!(&ending, Ending::Value(node, _) if node.number() != fence);
         // To tell the value's age with, which need not be exact: all who wait ask at once.
         let now = call.site.settings.time.coarse();
         match ending {
-            Ending::Value(node) if node.number() > newer_than => {
+            Ending::Value(node, writers) if node.number() > newer_than => {
                 let own = own.is_some() && node.number() == fence;
                 let (origin, by) = match own {
                     true => (Origin::CreatedHere, Maker::This),
-                    false => (Origin::CreatedByAnother, Maker::Another),
+                    false => (Origin::CreatedByAnother, Maker::Another(writers)),
                 };
                 let guard = Guard::new(node, origin, now);
                 self.made(call, Made { guard, by })
@@ -518,7 +517,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
             Ending::Superseded(node, writers) if began_in_time => {
                 let by = match own {
                     Some(_) => Maker::This,
-                    None => Maker::AnotherSuperseded(writers),
+                    None => Maker::Another(writers),
                 };
                 let guard = Guard::new(node, Origin::Superseded, now);
                 self.made(call, Made { guard, by })
@@ -555,13 +554,17 @@ impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
             return Some(self.answer(S::of_guard(guard)));
         }
         // A writer may have been inside since the value was made, and may have replaced what the
-        // value stands for.
+        // value stands for. If none was, the value is an answer, whatever became of it: else a call
+        // could wait for one creation after the other.
         let is_consistent = match by {
-            Maker::AnotherSuperseded(writers) => {
-                writers.0.is_some() && writers.0 == call.site.gate.map(|gate| gate.writers())
+            Maker::Another(writers)
+                if writers.0.is_some()
+                    && writers.0 == call.site.gate.map(|gate| gate.writers()) =>
+            {
+                true
             }
             Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
-            Maker::This | Maker::Another => call.site.pile.is_current(guard.node().number()),
+            Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
         };
         if is_consistent {
             return Some(self.answer(S::of_guard(guard)));

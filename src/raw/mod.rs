@@ -131,7 +131,10 @@ impl<T> Pile<T> {
                 node.expire(now);
                 kept.expire(now);
             }
-            (Ending::Value(node), Some(Self::install(&mut state, kept)))
+            (
+                Ending::Value(node, writers),
+                Some(Self::install(&mut state, kept)),
+            )
         };
         drop(state);
         tell(waiters, superseded, ending);
@@ -200,7 +203,7 @@ impl<T> Pile<T> {
         let old = Self::install(&mut state, kept);
         let waiters = state.release_waiters();
         drop(state);
-        tell(waiters, false, Ending::Value(node.clone()));
+        tell(waiters, false, Ending::Value(node.clone(), Writers(None)));
         drop(old);
         true
     }

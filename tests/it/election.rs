@@ -1,4 +1,15 @@
 //! Who creates, who waits, and who goes on with the old value.
+//!
+//! ```breakages
+//! a-reader-is-not-told-of-writers | src/raw/mod.rs | no_starvation
+//! @ fn publish
+//! - (Ending::Value(node, writers),
+//! + (Ending::Value(node, Writers(None)),
+//!
+//! who-has-waited-comes-late-again | src/raw/state.rs | no_starvation
+//! - self.join_group(self.supersedes(self.lease) && !has_waited)
+//! + self.join_group(self.supersedes(self.lease))
+//! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -712,6 +723,39 @@ mod no_starvation {
             gate.open();
             handle.unwrap().join().unwrap()
         })
+    }
+
+    /// Nobody was the writer meanwhile: the value that was handed over is an answer, though it was
+    /// removed before the reader was inside.
+    #[test]
+    fn a_reader_whose_value_is_removed_before_it_is_inside() {
+        within(|| {
+            let clock = Arc::new(HookedClock::default());
+            let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock).build_sync_reader());
+            let gate = Gate::default();
+            let waiter = {
+                let (pile, hook) = (Arc::clone(&pile), gate.hook());
+                move || hooked(hook, || *pile.get_or_create(|| panic!("never its turn")))
+            };
+            let mut handle = None;
+            let mut creations = 0;
+            while !handle.as_ref().is_some_and(thread::JoinHandle::is_finished) {
+                let call = pile.call().accept(Accept::New);
+                let number = creations;
+                drop(call.get_or_create(|| {
+                    handle.get_or_insert_with(|| thread::spawn(waiter.clone()));
+                    gate.open();
+                    let gone = || handle.as_ref().is_some_and(|handle| handle.is_finished());
+                    until(|| pile.waiters() == 1 || gone());
+                    gate.close();
+                    number
+                }));
+                pile.invalidate();
+                creations += 1;
+                assert!(creations < 10, "it waits for one creation after the other");
+            }
+            assert_eq!(handle.unwrap().join().unwrap(), 0);
+        });
     }
 
     #[test]

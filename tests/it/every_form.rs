@@ -8,7 +8,8 @@ use std::thread;
 
 use dogpile::{Accept, Created, Dogpile, Error, Origin};
 
-use crate::support::{AnyPile, Down, Form, MINUTE, Runs, burst, bursts, each_form, until, within};
+use crate::forms::{AnyPile, Down, Form, each_form};
+use crate::support::{MINUTE, Runs, burst, bursts, until, within};
 
 /// A creator that must not run.
 fn never() -> Result<Created<u32>, Down> {

@@ -22,6 +22,7 @@ mod every_form;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod executors;
 mod failure;
+mod forms;
 #[cfg(feature = "async")]
 mod gates;
 mod guards;

@@ -22,7 +22,7 @@
 //!
 //! waiter-looks-at-the-pile-again | src/raw/mod.rs
 //! @ fn publish
-//! - (Ending::Value(node),
+//! - (Ending::Value(node, writers),
 //! + drop(node); (Ending::ElectAnew,
 //!
 //! wakes-without-the-lock | src/raw/wait/event.rs

@@ -21,8 +21,8 @@
 //! + seen.number
 //!
 //! waiter-takes-what-began-too-early | src/call/way.rs
-//! - Ending::Value(node) if node.number() > newer_than
-//! + Ending::Value(node) if node.number() > 0
+//! - Ending::Value(node, writers) if node.number() > newer_than
+//! + Ending::Value(node, writers) if node.number() > 0
 //!
 //! set-if-sets-anything | src/raw/mod.rs
 //! @ fn set(

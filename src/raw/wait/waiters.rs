@@ -10,7 +10,7 @@ use crate::shim::{Arc, UnsafeCell};
 /// What the end of a lease means to those who waited for it.
 pub(crate) enum Ending<T> {
     /// A value: the created one, or one that was `set` meanwhile.
-    Value(NodeRef<T>),
+    Value(NodeRef<T>, Writers),
     /// The created value, though the lease was superseded: it did not become the current one.
     Superseded(NodeRef<T>, Writers),
     /// The creator failed.
@@ -21,15 +21,15 @@ pub(crate) enum Ending<T> {
     ElectAnew,
 }
 
-/// How many writers had been inside the gate of the pile when the lease ended; zero without a gate.
-/// `None`: one was inside, who may have gone on.
+/// How many writers had been inside the gate of the pile when the value was made; zero without a
+/// gate. `None`: one was inside, who may have gone on, or nobody has counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Writers(pub(crate) Option<u64>);
 
 impl<T> Clone for Ending<T> {
     fn clone(&self) -> Self {
         match self {
-            Ending::Value(node) => Ending::Value(node.clone()),
+            Ending::Value(node, writers) => Ending::Value(node.clone(), *writers),
             Ending::Superseded(node, writers) => Ending::Superseded(node.clone(), *writers),
             Ending::Failed(failure) => Ending::Failed(failure.clone()),
             Ending::Panicked(panicked) => Ending::Panicked(panicked.clone()),
