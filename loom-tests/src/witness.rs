@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use shuttle::thread::{self, ThreadId};
+
 use crate::Counted;
 
 // Not shuttle's: each access is one with what stands around it. One thread runs at a time, so the
@@ -27,6 +29,7 @@ pub struct Witness {
 pub struct Value {
     counted: Counted,
     over: Arc<AtomicUsize>,
+    maker: ThreadId,
 }
 
 impl Witness {
@@ -47,6 +50,7 @@ impl Witness {
         Value {
             counted: Counted::new(number, &self.alive),
             over: Arc::new(AtomicUsize::new(over)),
+            maker: thread::current().id(),
         }
     }
 
@@ -96,6 +100,11 @@ impl Value {
     /// Differs from that of any other value, and is higher for those whose making began later.
     pub fn number(&self) -> usize {
         self.counted.number()
+    }
+
+    /// Whether this thread made it.
+    pub fn is_own(&self) -> bool {
+        self.maker == thread::current().id()
     }
 }
 

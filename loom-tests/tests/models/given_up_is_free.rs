@@ -4,7 +4,7 @@
 //! ```breakages
 //! give-up-keeps-the-lease | src/raw/state.rs
 //! - self.lease = 0;
-//! + if self.waited_for.is_none() { self.lease = 0 }
+//! + if self.waiters.is_none() { self.lease = 0 }
 //!
 //! stale-callers-think-it-held | src/raw/mod.rs
 //! - node.set_renewing(false);

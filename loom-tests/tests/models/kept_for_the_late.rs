@@ -37,25 +37,38 @@ fn miss(pile: &Dogpile<usize>, source: &Source) -> usize {
         .unwrap()
 }
 
-#[test]
-fn who_missed_meanwhile_takes_it() {
-    model(|| {
+/// After so many creations before.
+fn who_missed_meanwhile(before: usize) {
+    model(move || {
         let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        for run in 1..=before {
+            assert_eq!(miss(&shared.0, &shared.1), run);
+        }
         let create = |source: &Source| Ok::<_, Infallible>(source.create());
         // This one looks; while it does, another one looks too, misses, and creates.
         let get = || {
             let shared = Arc::clone(&shared);
             let other = thread::spawn(move || miss(&shared.0, &shared.1));
-            assert_eq!(other.join().unwrap(), 1);
+            assert_eq!(other.join().unwrap(), before + 1);
             Ok(Lookup::NeedRegeneration)
         };
         let (pile, source) = &*shared;
         let late = pile.acquire(|| create(source), get).unwrap();
         assert_eq!(
             (*late, late.origin(), source.runs()),
-            (1, Origin::CreatedByAnother, 1)
+            (before + 1, Origin::CreatedByAnother, before + 1)
         );
     });
+}
+
+#[test]
+fn who_missed_meanwhile_takes_it() {
+    who_missed_meanwhile(0);
+}
+
+#[test]
+fn who_missed_meanwhile_takes_the_next_one() {
+    who_missed_meanwhile(1);
 }
 
 #[test]

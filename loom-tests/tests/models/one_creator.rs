@@ -4,7 +4,7 @@
 //! ```breakages
 //! grants-a-held-lease | src/raw/mod.rs
 //! - _ if state.is_leased() => Found::Busy(state.join(has_waited)),
-//! + _ if state.is_leased() && numbers.last > 1 => Found::Busy(state.join(has_waited)),
+//! + _ if state.is_leased() && marks.last > 1 => Found::Busy(state.join(has_waited)),
 //!
 //! superseded-lease-counts-as-free | src/raw/state.rs
 //! - self.lease != 0

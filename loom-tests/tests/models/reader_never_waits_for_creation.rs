@@ -22,6 +22,10 @@
 //! @ fn would_do
 //! - self.brought.is_some() &&
 //! + self.brought.is_none() ||
+//!
+//! record-taken-over-with-a-gate-in-it | src/raw/value/registry.rs
+//! - any_free_of(&self.slots).is_some() && self.gate_slots.iter().all(Slot::is_free)
+//! + any_free_of(&self.slots).is_some()
 //! ```
 
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};
@@ -99,5 +103,27 @@ fn it_is_not_elected_either() {
         }
         drop(held);
         other.join().unwrap();
+    });
+}
+
+/// A thread that begins where a reader has ended whose guard is still held elsewhere. It holds none.
+#[test]
+fn whoever_comes_after_a_reader_that_sent_its_guard_away() {
+    model(|| {
+        // For guards that threads send.
+        let pile: &'static Pile = Box::leak(Box::new(SyncReaderDogpile::new(HOUR)));
+        // What is created is in no slot, so the next thread takes over where this one was, if nobody
+        // looks at the gate's.
+        let sent = thread::spawn(|| pile.get_or_create(|| 1)).join().unwrap();
+        pile.invalidate();
+        let next = thread::spawn(|| {
+            assert!(pile.peek().is_none(), "it was removed");
+            pile.get_or_try_create(|| Ok::<_, u8>(2)).map(|new| *new)
+        });
+        assert_eq!(next.join().unwrap().unwrap(), 2);
+        assert_eq!(*sent, 1);
+        drop(sent);
+        // The pile is never dropped, but what it held is.
+        pile.invalidate();
     });
 }

@@ -17,7 +17,7 @@
 //! nudge-for-threads-only | src/raw/wait/event.rs
 //!   self.word.fetch_add(NUDGE, Ordering::Release);
 //! - self.wake_all();
-//! + self.bed.wake_all(&self.word);
+//! + self.parker.wake_all(&self.word);
 //!
 //! last-look-relaxed | src/raw/wait/event.rs
 //! - self.word.load(Ordering::Acquire) & SET != 0

@@ -34,7 +34,7 @@
 //! + (Was::Nothing, Some(_)) => true,
 //! ```
 
-use dogpile::{Accept, Dogpile};
+use dogpile::{Accept, Dogpile, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::sync::atomic::{AtomicUsize, Ordering};
@@ -160,13 +160,23 @@ fn where_none_was_seen_none_is_replaced() {
         let pile = Arc::new(Dogpile::new(HOUR));
         let other = {
             let pile = Arc::clone(&pile);
-            thread::spawn(move || *pile.get_or_create(|| 1))
+            thread::spawn(move || {
+                let guard = pile.get_or_create(|| 1);
+                (*guard, guard.origin())
+            })
         };
         let set = pile.set_if(None, 2);
-        let created = other.join().unwrap();
+        let answer = other.join().unwrap();
+        let held = *pile.peek().unwrap();
         match set {
-            Ok(()) => assert_eq!(*pile.peek().unwrap(), 2),
-            Err(value) => assert_eq!((value, created, *pile.peek().unwrap()), (2, 1, 1)),
+            Ok(()) => {
+                assert_eq!(held, 2);
+                assert!(matches!(
+                    answer,
+                    (1, Origin::Superseded) | (2, Origin::Fresh)
+                ));
+            }
+            Err(value) => assert_eq!((value, answer, held), (2, (1, Origin::CreatedHere), 1)),
         }
     });
 }

@@ -17,14 +17,9 @@
 //! - std::mem::forget(self);
 //!
 //! opened-after-a-success-only | src/answer/lease.rs
-//! - Ok(Err(error)) => Err(self.fail(error)),
-//! + Ok(Err(error)) => {
-//! + let error = Arc::new(error);
-//! + self.ended = true;
-//! + let failure = Failure::new(Arc::clone(&error));
-//! + self.anchor.site().pile.fail(std::mem::take(&mut self.fence), failure);
-//! + Err(Error::Create(error))
-//! + }
+//! @ impl<T> Drop for Lease
+//! - if let Some(gate) = site.gate {
+//! + if let Some(gate) = site.gate.filter(|_| site.pile.is_current(self.fence)) {
 //!
 //! what-was-found-before-a-writer-is-kept | src/call/way.rs
 //! - call.site.pile.is_current(guard.node().number())
@@ -60,6 +55,11 @@
 //! its-own-creator-counts-as-another-writer | src/raw/gate.rs
 //! - (left || !state.writer_inside).then_some(
 //! + (!left && !state.writer_inside).then_some(
+//!
+//! opened-unless-it-is-given-up | src/answer/lease.rs
+//! @ impl<T> Drop for Lease
+//! - if let Some(gate) = site.gate {
+//! + if let Some(gate) = site.gate.filter(|_| self.ended) {
 //! ```
 
 use dogpile::{Accept, Attempt, Created, Creating, Origin, SyncReaderDogpile};
@@ -213,6 +213,22 @@ fn superseded() {
         shared.pile.set(3);
         assert!(creating.is_superseded());
         Ok(Created::new(2))
+    });
+}
+
+#[test]
+fn given_up() {
+    model(|| {
+        let shared = Shared::new();
+        shared.pile.expire();
+        let Attempt::Lease(lease) = shared.pile.attempt() else {
+            panic!("a stale value, and nobody creates")
+        };
+        let reader = spawn(&shared, |shared| drop(shared.pile.get_or_create(|| 3)));
+        lease.run(|creating| shared.swap(&creating, 2));
+        drop(lease);
+        reader.join().unwrap();
+        drop(shared.pile.acquire_write_lock().unwrap());
     });
 }
 
