@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup, Origin};
 use crate::call::Call;
+use crate::call::election::{Election, Found, NewerThan, Role, Source};
 use crate::call::thread::here;
-use crate::call::way::{Found, NewerThan, Role, Source, Way};
 use crate::error::Error;
 use crate::policy::{Accept, Freshness, Seen, Use};
 use crate::raw::{NodeRef, Protected};
@@ -48,12 +48,12 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
-        // The way of almost every call, without going it step by step.
+        // Almost every call ends here, without an election.
         let holds_pass = self.door.holds_pass(Caller::Thread);
         let mut source = Acquiring::new();
-        let (way, get) = match self.door.try_enter(Caller::Thread) {
+        let (election, get) = match self.door.try_enter(Caller::Thread) {
             None => (
-                Way::new(Caller::Thread, Role::Creates, true, source),
+                Election::new(Caller::Thread, Role::Creates, true, source),
                 Some(get),
             ),
             Some(pass) => {
@@ -68,18 +68,18 @@ impl<'a, T, D: Door> Call<'a, T, D> {
                 if let Some(found) = source.found(&self) {
                     return Ok(found.with(pass));
                 }
-                let way = Way::new(Caller::Thread, Role::Creates, true, source);
-                (way.inside(pass, holds_pass), get)
+                let election = Election::new(Caller::Thread, Role::Creates, true, source);
+                (election.inside(pass, holds_pass), get)
             }
         };
-        self.acquire_slowly(way, create, get)
+        self.acquire_slowly(election, create, get)
     }
 
     #[cold]
     #[inline(never)]
     fn acquire_slowly<E: Send + Sync + 'static>(
         self,
-        way: Way<'a, T, D::Pass, Acquiring<'a, T>, Acquired<'a, T>>,
+        election: Election<'a, T, D::Pass, Acquiring<'a, T>, Acquired<'a, T>>,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         get: Option<impl FnOnce() -> Result<Lookup<T>, E>>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
@@ -88,7 +88,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
             create(creating).map(|created| created.kept_by_default(keep))
         };
         let get = || get.map_or(Ok(Lookup::NeedRegeneration), |get| get());
-        self.drive(way, here(create), get)
+        self.drive(election, here(create), get)
     }
 }
 

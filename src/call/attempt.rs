@@ -14,9 +14,9 @@ use crate::call::Call;
 #[cfg(feature = "async")]
 use crate::call::Here;
 use crate::call::acquire::Acquiring;
+use crate::call::election::{Election, Kept, Role, Step, Stop};
 #[cfg(feature = "async")]
 use crate::call::task::Task;
-use crate::call::way::{Kept, Role, Step, Stop, Way};
 use crate::error::{Error, Failure, Panicked};
 
 /// What an attempt found; see [`Dogpile::attempt`](crate::Dogpile::attempt).
@@ -85,7 +85,7 @@ impl<A> fmt::Debug for NotYet<A> {
 #[must_use = "take the stale value, or wait"]
 pub struct Busy<'a, T, A = Guard<'a, T>, D: Door = Open> {
     call: Call<'a, T, D>,
-    way: Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
+    election: Election<'a, T, D::Pass, Kept, Guard<'a, T>>,
     stale: Option<A>,
 }
 
@@ -121,9 +121,12 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Busy<'a, T, A, D> {
         let deadline = limit.map(|limit| time.now().saturating_add(limit));
         self.begin_to_wait();
         loop {
-            match self.way.step(&self.call) {
+            match self.election.step(&self.call) {
                 Step::Wait => {
-                    let event = self.way.event().expect("there is something to wait for");
+                    let event = self
+                        .election
+                        .event()
+                        .expect("there is something to wait for");
                     if !event.wait(time, deadline) {
                         return Outcome::TimedOut;
                     }
@@ -135,7 +138,7 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Busy<'a, T, A, D> {
 
     fn begin_to_wait(&mut self) {
         self.stale = None;
-        self.way.only_waits(&self.call);
+        self.election.only_waits(&self.call);
     }
 }
 
@@ -204,9 +207,9 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     /// The value, the lease, or the news that another caller has it, without creating or waiting: as
     /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
     pub fn attempt(self) -> Attempt<'a, T, Lease<'a, T>, Guard<'a, T, D::Pass>, D> {
-        let mut way = Way::new(Caller::Thread, Role::Attempts, true, Kept);
-        let step = way.step(&self);
-        self.attempted(step, way, |guard| Guard::origin(guard))
+        let mut election = Election::new(Caller::Thread, Role::Attempts, true, Kept);
+        let step = election.step(&self);
+        self.attempted(step, election, |guard| Guard::origin(guard))
     }
 
     /// As [`attempt`](Call::attempt), for a value that is kept elsewhere: `get` looks it up.
@@ -249,20 +252,20 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         self,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Attempt<'a, T, Lease<'a, T>, Acquired<'a, T, D::Pass>, D>, Error<E>> {
-        let mut way = Way::new(Caller::Thread, Role::Attempts, true, Acquiring::new());
-        let mut step = way.step(&self);
+        let mut election = Election::new(Caller::Thread, Role::Attempts, true, Acquiring::new());
+        let mut step = election.step(&self);
         if let Step::LookUp = step {
-            way.looked_up(&self, get().map_err(Error::Get)?);
-            step = way.step(&self);
+            election.looked_up(&self, get().map_err(Error::Get)?);
+            step = election.step(&self);
         }
-        let way = way.of_kept();
-        Ok(self.attempted(step, way, |acquired| Acquired::origin(acquired)))
+        let election = election.of_kept();
+        Ok(self.attempted(step, election, |acquired| Acquired::origin(acquired)))
     }
 
     fn attempted<A>(
         self,
         step: Step<'a, T, A>,
-        mut way: Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
+        mut election: Election<'a, T, D::Pass, Kept, Guard<'a, T>>,
         origin: impl FnOnce(&A) -> Origin,
     ) -> Attempt<'a, T, Lease<'a, T>, A, D> {
         let stale = match step {
@@ -273,12 +276,16 @@ impl<'a, T, D: Door> Call<'a, T, D> {
             },
             Step::Wait | Step::LookUp => None,
             Step::Stop(_) => {
-                way.only_waits_outside();
+                election.only_waits_outside();
                 None
             }
         };
         let call = self;
-        Attempt::Busy(Busy { call, way, stale })
+        Attempt::Busy(Busy {
+            call,
+            election,
+            stale,
+        })
     }
 }
 
@@ -307,7 +314,7 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> IntoFuture for Busy<'a, T, 
         self.call.wait = None;
         self.begin_to_wait();
         Wait {
-            task: Task::new(self.call, self.way.by_a_task()),
+            task: Task::new(self.call, self.election.by_a_task()),
             answer: std::marker::PhantomData,
         }
     }

@@ -9,9 +9,9 @@ use crate::answer::{
     Acquired, Anchor, Caller, Created, Creating, Door, Guard, HasSite, Lease, Lookup, Open, Site,
 };
 use crate::call::acquire::Acquiring;
+use crate::call::election::{Election, Found, Kept, NewerThan, Report, Role, Stop, dropped_unrun};
 use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
-use crate::call::way::{Found, Kept, NewerThan, Report, Role, Stop, Way, dropped_unrun};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::{Blocking, Executor, Job, JobId};
@@ -342,9 +342,9 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         let create = move |creating| async move {
             create(creating).map(|created| created.kept_by_default(keep))
         };
-        let way = Way::new(Caller::Thread, Role::Starts, true, Acquiring::new());
+        let election = Election::new(Caller::Thread, Role::Starts, true, Acquiring::new());
         let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
-        self.drive(way, lead, get)
+        self.drive(election, lead, get)
     }
 
     /// Has a new value created now, however fresh the one held is, and does not wait for it.
@@ -537,12 +537,12 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             let created = create(creating).await?;
             Ok(created.kept_by_default(keep))
         };
-        let way = Way::new(Caller::Task, Role::Starts, true, Acquiring::new());
+        let election = Election::new(Caller::Task, Role::Starts, true, Acquiring::new());
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
         async move {
             let call = self.for_tasks();
             call.require_timer()?;
-            drive(Task::new(call, way), lead, get).await
+            drive(Task::new(call, election), lead, get).await
         }
     }
 
@@ -557,9 +557,9 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         if let Some(guard) = self.hit_by(Caller::Thread) {
             return Ok(guard);
         }
-        let way = Way::new(Caller::Thread, Role::Starts, takes_failures, Kept);
+        let election = Election::new(Caller::Thread, Role::Starts, takes_failures, Kept);
         let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
-        self.drive(way, lead, no_look_up)
+        self.drive(election, lead, no_look_up)
     }
 
     fn get_or_start_async<E: Send + Sync + 'static, F>(
@@ -570,9 +570,9 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let way = move || Way::new(Caller::Task, Role::Starts, takes_failures, Kept);
+        let election = move || Election::new(Caller::Task, Role::Starts, takes_failures, Kept);
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
-        answer(move || self.for_tasks(), way, lead)
+        answer(move || self.for_tasks(), election, lead)
     }
 
     /// The call, with what keeps its limit.

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use crate::answer::{Caller, Created, Creating, Door, Guard};
 use crate::call::Call;
+use crate::call::election::{Election, Kept, Role};
 use crate::call::thread::{here, no_look_up};
-use crate::call::way::{Kept, Role, Way};
 use crate::error::Error;
 use crate::policy::Accept;
 
@@ -97,7 +97,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         self.accept(Accept::New).get_or_try_create(create)
     }
 
-    /// The long way of a call for a value that the pile keeps.
+    /// The election of a call for a value that the pile keeps.
     #[cold]
     #[inline(never)]
     pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
@@ -105,7 +105,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         takes_failures: bool,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
-        let way = Way::new(Caller::Thread, Role::Creates, takes_failures, Kept);
-        self.drive(way, here(create), no_look_up)
+        let election = Election::new(Caller::Thread, Role::Creates, takes_failures, Kept);
+        self.drive(election, here(create), no_look_up)
     }
 }

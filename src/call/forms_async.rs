@@ -8,8 +8,8 @@ use std::future::Future;
 
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup};
 use crate::call::acquire::Acquiring;
+use crate::call::election::{Election, Role};
 use crate::call::task::{Task, answer_here, drive, here, no_look_up};
-use crate::call::way::{Role, Way};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::Timer;
@@ -202,10 +202,10 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         async move {
             self.require_timer()?;
             let lead = |lease, _| here(create, lease);
-            // The way of almost every call, without going it step by step.
+            // Almost every call ends here, without an election.
             let Some(pass) = self.door.try_enter(Caller::Task) else {
-                let way = Way::new(Caller::Task, Role::Creates, true, Acquiring::new());
-                return drive(Task::new(self, way), lead, get).await;
+                let election = Election::new(Caller::Task, Role::Creates, true, Acquiring::new());
+                return drive(Task::new(self, election), lead, get).await;
             };
             let (mut source, mut get) = (Acquiring::new(), Some(get));
             if source.begin(&self) {
@@ -217,8 +217,9 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             if let Some(found) = source.found(&self) {
                 return Ok(found.with(pass));
             }
-            let way = Way::new(Caller::Task, Role::Creates, true, source).inside(pass, false);
-            drive(Task::new(self, way), lead, no_look_up).await
+            let election =
+                Election::new(Caller::Task, Role::Creates, true, source).inside(pass, false);
+            drive(Task::new(self, election), lead, no_look_up).await
         }
     }
 }

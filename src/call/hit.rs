@@ -2,7 +2,7 @@
 
 use crate::answer::{Caller, Door, Guard, Lease, Origin};
 use crate::call::Call;
-use crate::call::way::{Found, NewerThan};
+use crate::call::election::{Found, NewerThan};
 use crate::policy::{Accept, Freshness, Use};
 use crate::raw::{self, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};

@@ -1,4 +1,4 @@
-//! One call of a pile: its options, and the way from a look at the value to an answer.
+//! One call of a pile: its options, its forms, and how it gets from a look at the value to an answer.
 
 // In this order rustdoc shows the methods of `Call`. (The blank lines keep it.)
 mod options;
@@ -17,10 +17,10 @@ mod background;
 #[cfg(feature = "async")]
 mod forms_async;
 
+pub(crate) mod election;
 #[cfg(feature = "async")]
 pub(crate) mod task;
 pub(crate) mod thread;
-pub(crate) mod way;
 
 use std::fmt;
 #[cfg(not(feature = "async"))]

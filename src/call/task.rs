@@ -11,8 +11,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
+use crate::call::election::{Election, Kept, Report, Role, Source, Step, Stop};
 use crate::call::thread::Led;
-use crate::call::way::{Kept, Report, Role, Source, Step, Stop, Way};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::{Sleep, Timer};
@@ -121,19 +121,19 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(crate) struct NoTimer;
 
-/// A call on its way, as a task holds it while it waits: small.
+/// A call and its election, as a task holds them while it waits: small.
 pub(crate) struct Task<'a, 't, T, P, S, F, C> {
     call: C,
-    pub(crate) way: Way<'a, T, P, S, F>,
+    pub(crate) election: Election<'a, T, P, S, F>,
     seat: Seat,
     limit: Option<Box<Limit<'t>>>,
 }
 
 impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
-    pub(crate) fn new(call: C, way: Way<'a, T, P, S, F>) -> Self {
+    pub(crate) fn new(call: C, election: Election<'a, T, P, S, F>) -> Self {
         Self {
             call,
-            way,
+            election,
             seat: Seat::default(),
             limit: None,
         }
@@ -158,14 +158,14 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
             self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
-            // The seat belongs to the event that the way waits for now, so it is polled before the
-            // way goes on to the next event.
-            if let Some(event) = self.way.event() {
-                let (way, seat) = (&self.way, &mut self.seat);
+            // The seat belongs to the event that the election waits for now, so it is polled before
+            // the election goes on to the next event.
+            if let Some(event) = self.election.event() {
+                let (election, seat) = (&self.election, &mut self.seat);
                 let mut look =
                     |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
                         Polled::Set(()) => Polled::Set(Ok(())),
-                        rest => match way.may_wait(&call) {
+                        rest => match election.may_wait(&call) {
                             Ok(()) => rest.map(Ok),
                             Err(stop) => Polled::Set(Err(stop)),
                         },
@@ -188,7 +188,7 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                     return Poll::Ready(Step::Stop(stop));
                 }
             }
-            match self.way.step(&call) {
+            match self.election.step(&call) {
                 Step::Wait => {}
                 step => return Poll::Ready(step),
             }
@@ -221,13 +221,13 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
 
 impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
     fn drop(&mut self) {
-        if let Some(event) = self.way.event() {
+        if let Some(event) = self.election.event() {
             self.seat.leave(event);
         }
     }
 }
 
-/// Goes the way of a call to its end: as [`Call::drive`].
+/// Steps an election to its end: as [`Call::drive`].
 pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
     mut task: Task<'a, 't, T, P, S, F, C>,
     lead: Lead,
@@ -253,7 +253,7 @@ where
                 Step::Create(lease) => {
                     let lead = lead.take().expect("granted once");
                     // On the heap, once a creation: else whoever waits would hold the room for it.
-                    Some(Box::pin(lead(lease, task.way.report())))
+                    Some(Box::pin(lead(lease, task.election.report())))
                 }
                 Step::LookUp | Step::Wait => None,
             };
@@ -261,17 +261,17 @@ where
             let Some(creation) = creation else {
                 let get = get.take().expect("looked up once");
                 let lookup = get().await.map_err(Error::Get)?;
-                task.way.looked_up(&task.call.call(), lookup);
+                task.election.looked_up(&task.call.call(), lookup);
                 task.resume();
                 continue;
             };
             let made = match creation.await {
                 // Nobody makes a new value now, but there is one to go on with.
-                Err(Error::Refused(_)) if task.way.goes_on() => None,
+                Err(Error::Refused(_)) if task.election.goes_on() => None,
                 made => made?,
             };
             task.resume();
-            match made.and_then(|guard| task.way.created(&task.call.call(), guard)) {
+            match made.and_then(|guard| task.election.created(&task.call.call(), guard)) {
                 Some(Step::Answer(answer)) => return Ok(answer),
                 Some(Step::Stop(stop)) => return Err(stop.into_error()),
                 _ => {}
@@ -300,14 +300,14 @@ pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
-    let way = move || Way::new(Caller::Task, Role::Creates, takes_failures, Kept);
-    answer(call, way, move |lease, _| here(create, lease))
+    let election = move || Election::new(Caller::Task, Role::Creates, takes_failures, Kept);
+    answer(call, election, move |lease, _| here(create, lease))
 }
 
-/// All of a call that looks nothing up: a hit, or else the way.
+/// All of a call that looks nothing up: a hit, or else the election.
 pub(crate) fn answer<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, L>(
     call: impl Remake<'a, 't, T, D>,
-    way: impl FnOnce() -> Way<'a, T, D::Pass, Kept, Guard<'a, T>>,
+    election: impl FnOnce() -> Election<'a, T, D::Pass, Kept, Guard<'a, T>>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
 ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
 where
@@ -322,7 +322,7 @@ where
             }
         }
         let remake = || call.call();
-        Slowly(pin!(drive(Task::new(remake, way()), lead, no_look_up))).await
+        Slowly(pin!(drive(Task::new(remake, election()), lead, no_look_up))).await
     }
 }
 

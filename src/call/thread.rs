@@ -1,7 +1,7 @@
 //! The driver for threads: a call creates, and sleeps, where it stands.
 
 use crate::answer::{Created, Creating, Door, Guard, Lease, Lookup};
-use crate::call::way::{Report, Source, Step, Stop, Way};
+use crate::call::election::{Election, Report, Source, Step, Stop};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::raw::Event;
@@ -51,11 +51,11 @@ pub(crate) fn no_look_up<T, E>() -> Result<Lookup<T>, E> {
 }
 
 impl<'a, T, D: Door, W> Call<'a, T, D, W> {
-    /// Goes the way to its end. `lead` is what the call does if it is elected, `get` looks the value
+    /// Steps the election to its end. `lead` is what the call does if it is elected, `get` looks the value
     /// up.
     pub(crate) fn drive<S: Source<'a, T, D::Pass>, E: Send + Sync + 'static>(
         &self,
-        mut way: Way<'a, T, D::Pass, S, S::Found>,
+        mut election: Election<'a, T, D::Pass, S, S::Found>,
         lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> Led<'a, T, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<S::Answer, Error<E>>
@@ -64,7 +64,7 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
     {
         let mut limit = Limit::new(self);
         let (mut lead, mut get) = (Some(lead), Some(get));
-        let mut step = way.step(self);
+        let mut step = election.step(self);
         loop {
             match step {
                 Step::Answer(answer) => return Ok(answer),
@@ -72,25 +72,25 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                 Step::LookUp => {
                     let get = get.take().expect("looked up once");
                     let lookup = limit.paused(self, get).map_err(Error::Get)?;
-                    way.looked_up(self, lookup);
+                    election.looked_up(self, lookup);
                 }
                 Step::Create(lease) => {
                     let lead = lead.take().expect("granted once");
-                    let report = way.report();
+                    let report = election.report();
                     let made = match limit.paused(self, || lead(lease, report)) {
                         // Nobody makes a new value now, but there is one to go on with.
-                        Err(Error::Refused(_)) if way.goes_on() => None,
+                        Err(Error::Refused(_)) if election.goes_on() => None,
                         made => made?,
                     };
-                    if let Some(next) = made.and_then(|guard| way.created(self, guard)) {
+                    if let Some(next) = made.and_then(|guard| election.created(self, guard)) {
                         step = next;
                         continue;
                     }
                 }
                 Step::Wait => {
-                    let event = way.event().expect("there is something to wait for");
+                    let event = election.event().expect("there is something to wait for");
                     let pile = Identity::of(self.site.pile);
-                    let creation = way.awaited().map(|fence| (pile, fence));
+                    let creation = election.awaited().map(|fence| (pile, fence));
                     let time = &self.site.settings.time;
                     let set = self.mode.sleep(event, creation, time, limit.deadline);
                     if !set.map_err(Stop::into_error)? {
@@ -99,7 +99,7 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     }
                 }
             }
-            step = way.step(self);
+            step = election.step(self);
         }
     }
 }

@@ -13,7 +13,7 @@
 //! - tell(waiters, superseded, ending);
 //! + drop((waiters, superseded, ending));
 //!
-//! infallible-callers-fail | src/call/way.rs
+//! infallible-callers-fail | src/call/election.rs
 //! @ Ending::Failed(failure)
 //! - own.is_some() || self.takes_failures
 //! + true

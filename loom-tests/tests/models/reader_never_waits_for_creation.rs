@@ -2,21 +2,21 @@
 //! lease; with no usable value it gets an error that says so, whatever the timing.
 //!
 //! ```breakages
-//! not-noticed-at-all | src/call/way.rs
+//! not-noticed-at-all | src/call/election.rs
 //! - self.role != Role::Attempts && call.door.holds_pass(self.caller)
 //! + false
 //!
-//! waits-for-the-creator | src/call/way.rs
+//! waits-for-the-creator | src/call/election.rs
 //! - Found::Busy(_) if self.holds_pass =>
 //! + Found::Busy(_) if false =>
 //!
-//! creates-as-a-reader-without-a-value | src/call/way.rs
+//! creates-as-a-reader-without-a-value | src/call/election.rs
 //! - Found::Lease(_) if self.holds_pass && !self.would_do(call) =>
 //! + Found::Lease(_) if false =>
 //!
 //! looking-up-waits-for-the-creator | src/call/acquire.rs
-//! - way.inside(pass, holds_pass)
-//! + way.inside(pass, false)
+//! - election.inside(pass, holds_pass)
+//! + election.inside(pass, false)
 //!
 //! looking-up-creates-as-a-reader | src/call/acquire.rs
 //! @ fn would_do

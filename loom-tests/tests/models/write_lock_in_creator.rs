@@ -21,30 +21,30 @@
 //! - if let Some(gate) = site.gate {
 //! + if let Some(gate) = site.gate.filter(|_| site.pile.is_current(self.fence)) {
 //!
-//! what-was-found-before-a-writer-is-kept | src/call/way.rs
+//! what-was-found-before-a-writer-is-kept | src/call/election.rs
 //! - call.site.pile.is_current(guard.node().number())
 //! + true
 //!
-//! what-was-found-before-a-writer-is-kept-if-looked-up | src/call/way.rs
+//! what-was-found-before-a-writer-is-kept-if-looked-up | src/call/election.rs
 //! - let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
 //! + let newest = guard;
 //!
-//! the-newest-by-the-demand-of-the-call | src/call/way.rs
+//! the-newest-by-the-demand-of-the-call | src/call/election.rs
 //! - call.peek_inside().unwrap_or_else(
 //! + call.hit_exact().unwrap_or_else(
 //!
-//! what-was-removed-goes-with-what-is-there | src/call/way.rs
+//! what-was-removed-goes-with-what-is-there | src/call/election.rs
 //! - call.peek_inside().unwrap_or_else(|| guard.superseded())
 //! + call.peek_inside().unwrap_or(guard)
 //!
-//! creates-as-a-reader | src/call/way.rs
+//! creates-as-a-reader | src/call/election.rs
 //! - Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
 //! + Role::Creates | Role::Attempts | Role::Waits => {}
 //!
-//! a-writer-since-then-is-not-looked-for | src/call/way.rs
+//! a-writer-since-then-is-not-looked-for | src/call/election.rs
 //! - && writers.0 == call.site.gate.map(|gate| gate.writers())
 //!
-//! what-is-superseded-goes-to-no-reader | src/call/way.rs
+//! what-is-superseded-goes-to-no-reader | src/call/election.rs
 //! - writers.0.is_some() &&
 //! + writers.0.is_none() &&
 //!

@@ -5,11 +5,11 @@
 //! shuttle reports.
 //!
 //! ```breakages
-//! creator-waits-for-itself | src/call/way.rs
+//! creator-waits-for-itself | src/call/election.rs
 //! - _ if is_inside(Identity::of(call.site.pile))
 //! + _ if false
 //!
-//! waiter-takes-a-failure-from-before | src/call/way.rs
+//! waiter-takes-a-failure-from-before | src/call/election.rs
 //! - Ending::Failed(failure) if began_in_time &&
 //! + Ending::Failed(failure) if
 //! ```

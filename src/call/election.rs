@@ -1,6 +1,6 @@
-//! The way of a call that is no plain hit, from the first look to the answer, in steps.
+//! The election of one call that is no plain hit: who creates, who waits, who has an answer, in steps.
 //!
-//! It never waits and runs no user code. [`Way::step`] says what the call has to do next, and a
+//! It never waits and runs no user code. [`Election::step`] says what the call has to do next, and a
 //! driver does it: the one for [threads](crate::call::thread) or the one for
 //! [tasks](crate::call::task). What differs between calls are parameters: the *door* that the call
 //! passes, the *source* of the value (the pile itself, or a look-up elsewhere), and the *role*, which
@@ -22,11 +22,11 @@ pub(crate) enum Step<'a, T, A> {
     Answer(A),
     /// It gets none.
     Stop(Stop),
-    /// It looks the value up where that is kept, and [tells](Way::looked_up) what it found.
+    /// It looks the value up where that is kept, and [tells](Election::looked_up) what it found.
     LookUp,
-    /// It creates, and [tells](Way::created) what it made.
+    /// It creates, and [tells](Election::created) what it made.
     Create(Lease<'a, T>),
-    /// It waits for [an event](Way::event), for as long as it may.
+    /// It waits for [an event](Election::event), for as long as it may.
     Wait,
 }
 
@@ -177,11 +177,11 @@ enum Maker {
     Another(Writers),
 }
 
-/// A call on its way. Its options are the [`Call`]'s. Each step is given the call anew, so that a
+/// The election of one call. The options are the [`Call`]'s. Each step is given the call anew, so that a
 /// task that waits need not hold it.
 // No bounds and no projections here, nor in what holds it: else a future that holds it is not known
 // to be `Send` in a task that is spawned ("implementation of `Source` is not general enough").
-pub(crate) struct Way<'a, T, P, S, F> {
+pub(crate) struct Election<'a, T, P, S, F> {
     at: At<'a, T, F>,
     newer_than: NewerThan,
     caller: Caller,
@@ -196,7 +196,7 @@ pub(crate) struct Way<'a, T, P, S, F> {
     source: S,
 }
 
-impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
+impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
     pub(crate) fn new(caller: Caller, role: Role, takes_failures: bool, source: S) -> Self {
         Self {
             at: At::Start,
@@ -290,8 +290,8 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
     }
 
     /// The same wait, for what the pile itself keeps.
-    pub(crate) fn of_kept<G>(self) -> Way<'a, T, P, Kept, G> {
-        Way {
+    pub(crate) fn of_kept<G>(self) -> Election<'a, T, P, Kept, G> {
+        Election {
             at: match self.at {
                 At::Waiting(waiters) => At::Waiting(waiters),
                 At::Outside(opening, made) => At::Outside(opening, made),
@@ -309,7 +309,7 @@ impl<'a, T, P, S, F> Way<'a, T, P, S, F> {
     }
 }
 
-impl<'a, T, P, S: Source<'a, T, P>> Way<'a, T, P, S, S::Found> {
+impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     /// Tells what was looked up.
     pub(crate) fn looked_up<D, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>)
     where
