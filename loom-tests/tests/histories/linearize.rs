@@ -142,6 +142,7 @@ impl Point {
     /// The call is over, if that is what it answered.
     fn answered(mut self, thread: usize, call: &Call, answer: Answer, open: &mut Vec<Point>) {
         if call.answer == answer {
+            self.spec.leave(thread);
             self.threads[thread] = Cursor {
                 call: self.threads[thread].call + 1,
                 ..Cursor::default()

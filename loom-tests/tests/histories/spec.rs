@@ -9,7 +9,7 @@
 //! | none or gone | free | the lease |
 //! | none or gone | held | it waits |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dogpile::Origin;
 
@@ -43,6 +43,8 @@ pub(crate) struct Spec {
     lease: Option<Lease>,
     /// With the number of the grant or the `set` that it is from.
     told: BTreeMap<Caller, (Told, u64)>,
+    /// Those who have waited for a lease until its end: each lease that they find began later.
+    waited: BTreeSet<Caller>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +67,7 @@ struct Lease {
     superseded: bool,
     /// An `expire` came after its grant.
     expired: bool,
-    /// Those who wait, and whether they came after it was superseded.
+    /// Those who wait, and whether their calls began after it was superseded.
     waiters: Vec<(Caller, bool)>,
 }
 
@@ -136,6 +138,7 @@ impl Spec {
             value: None,
             lease: None,
             told: BTreeMap::new(),
+            waited: BTreeSet::new(),
         }
     }
 
@@ -207,7 +210,8 @@ impl Spec {
             (Some((value, Origin::Fresh)), _) => Look::Value(value.id, Origin::Fresh),
             (Some((value, _)), Some(_)) => Look::Value(value.id, Origin::Stale),
             (None, Some(lease)) => {
-                lease.waiters.push((caller, lease.superseded));
+                let came_late = lease.superseded && !self.waited.contains(&caller);
+                lease.waiters.push((caller, came_late));
                 Look::Waits
             }
             (_, None) => {
@@ -246,8 +250,9 @@ impl Spec {
         })
     }
 
-    /// A waiter gives up.
+    /// A call is over: it has its answer, or gives up.
     pub(crate) fn leave(&mut self, caller: Caller) {
+        self.waited.remove(&caller);
         self.told.remove(&caller);
         if let Some(lease) = &mut self.lease {
             lease.waiters.retain(|&(waiter, _)| waiter != caller);
@@ -265,6 +270,8 @@ impl Spec {
     /// again.
     fn tell_end(&mut self, lease: Lease, told: Told) {
         let number = lease.number;
+        let waiters = lease.waiters.iter();
+        self.waited.extend(waiters.map(|&(waiter, _)| waiter));
         let (late, early) = lease.waiters.into_iter().partition(|&(_, late)| late);
         self.tell(late, Told::ElectAnew, number);
         self.tell(early, told, number);
