@@ -102,6 +102,16 @@ pub enum Error<E> {
     /// The creation that this call ran in the background ended with nothing: its executor dropped it
     /// while it ran.
     GivenUp,
+    /// No creator may run yet: the pile [backs off](crate::Builder::backoff) after a failure, or keeps
+    /// its [interval](crate::Builder::min_interval) between creations. There is no value that the call
+    /// could be given meanwhile.
+    #[non_exhaustive]
+    BackingOff {
+        /// After how long the next creation may begin.
+        retry_in: Duration,
+        /// The failure that the pile backs off from, if there is one.
+        failure: Option<Failure>,
+    },
 }
 
 impl<E> Error<E> {
@@ -171,6 +181,11 @@ impl<E> Error<E> {
         matches!(self, Error::TimedOut { .. })
     }
 
+    /// Whether no creator may run yet.
+    pub fn is_backing_off(&self) -> bool {
+        matches!(self, Error::BackingOff { .. })
+    }
+
     /// Whether the call came from inside the creator of the same pile.
     pub fn is_reentrant(&self) -> bool {
         matches!(self, Error::Reentrant)
@@ -194,6 +209,7 @@ impl<E> Error<E> {
             Error::NoTimer => Error::NoTimer,
             Error::Refused(refused) => Error::Refused(refused),
             Error::GivenUp => Error::GivenUp,
+            Error::BackingOff { retry_in, failure } => Error::BackingOff { retry_in, failure },
         }
     }
 }
@@ -249,6 +265,10 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Error::Get(error) => Some(error),
             Error::Refused(refused) => std::error::Error::source(refused),
             Error::Failed(failure) => std::error::Error::source(failure),
+            Error::BackingOff { failure, .. } => {
+                let failure = failure.as_ref()?;
+                Some(failure)
+            }
             Error::Panicked(_)
             | Error::TimedOut { .. }
             | Error::Reentrant
@@ -292,6 +312,13 @@ impl<E> fmt::Display for Error<E> {
             Error::GivenUp => f.write_str(
                 "the creation in the background was given up: its executor dropped it while it ran",
             ),
+            Error::BackingOff { retry_in, failure } => {
+                write!(f, "no value, and none may be created for another {retry_in:?}: ")?;
+                f.write_str(match failure {
+                    Some(_) => "the last creation failed, and the pile backs off",
+                    None => "the pile keeps its interval between creations",
+                })
+            }
         }
     }
 }
@@ -310,6 +337,11 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
             Error::NoTimer => f.write_str("NoTimer"),
             Error::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
             Error::GivenUp => f.write_str("GivenUp"),
+            Error::BackingOff { retry_in, failure } => f
+                .debug_struct("BackingOff")
+                .field("retry_in", retry_in)
+                .field("failure", failure)
+                .finish(),
         }
     }
 }
@@ -428,27 +460,57 @@ impl fmt::Debug for Panicked {
 /// assert_eq!(failure.downcast_ref::<&str>(), Some(&"no route"));
 /// ```
 #[derive(Clone)]
-pub struct Failure {
-    error: Arc<dyn Any + Send + Sync>,
-    type_name: &'static str,
+pub struct Failure(Arc<dyn Erased>);
+
+/// An error of whatever type.
+trait Erased: Send + Sync {
+    fn type_name(&self) -> &'static str;
+
+    fn as_any(&self) -> &dyn Any;
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<E: Send + Sync + 'static> Erased for E {
+    fn type_name(&self) -> &'static str {
+        type_name::<E>()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
 }
 
 impl Failure {
     pub(crate) fn new<E: Send + Sync + 'static>(error: Arc<E>) -> Self {
-        Self {
-            error,
-            type_name: type_name::<E>(),
-        }
+        Self(error)
+    }
+
+    /// Whether a creator panicked: then [`downcast_ref`](Failure::downcast_ref) gives the
+    /// [`Panicked`].
+    pub fn is_panicked(&self) -> bool {
+        self.downcast_ref::<Panicked>().is_some()
+    }
+
+    /// Whether nothing was created since a wait limit passed, an executor did not run the creation, or
+    /// the pile backs off: then [`downcast_ref`](Failure::downcast_ref) gives an `Error<Infallible>`
+    /// that says so.
+    pub fn as_refusal(&self) -> Option<&Error<Infallible>> {
+        self.downcast_ref()
     }
 
     /// The creator's error, if `E` is its type.
     pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
-        self.error.downcast_ref()
+        (*self.0).as_any().downcast_ref()
     }
 
     /// The name of the type of the creator's error, for messages.
     pub fn type_name(&self) -> &'static str {
-        self.type_name
+        (*self.0).type_name()
     }
 
     /// The text of the creator's error, where its type is known to have one.
@@ -465,10 +527,12 @@ impl Failure {
     /// The error of a caller whose own error type is `E`: [`Error::Create`] where the creator's was
     /// the same, else [`Error::Failed`].
     pub fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
-        let type_name = self.type_name;
-        match self.error.downcast() {
+        if self.downcast_ref::<E>().is_none() {
+            return Error::Failed(self);
+        }
+        match self.0.into_any().downcast() {
             Ok(error) => Error::Create(error),
-            Err(error) => Error::Failed(Failure { error, type_name }),
+            Err(_) => unreachable!("it was just seen to be one"),
         }
     }
 
@@ -477,8 +541,33 @@ impl Failure {
         if let Some(error) = self.downcast_ref::<Box<Source>>() {
             return Some(&**error);
         }
+        if let Some(error) = self.downcast_ref::<Panicked>() {
+            return Some(error);
+        }
+        if let Some(error) = self.downcast_ref::<Error<Infallible>>() {
+            return Some(error);
+        }
         let error = self.downcast_ref::<std::io::Error>()?;
         Some(error)
+    }
+}
+
+impl From<Panicked> for Failure {
+    fn from(panicked: Panicked) -> Self {
+        Failure::new(Arc::new(panicked))
+    }
+}
+
+impl<E: Send + Sync + 'static> From<Error<E>> for Failure {
+    /// What the error tells, shared and without its type.
+    fn from(error: Error<E>) -> Self {
+        match error {
+            Error::Create(error) => Failure::new(error),
+            Error::Get(error) => Failure::new(Arc::new(error)),
+            Error::Failed(failure) => failure,
+            Error::Panicked(panicked) => panicked.into(),
+            other => Failure::new(Arc::new(other.untyped::<Infallible>())),
+        }
     }
 }
 
@@ -493,14 +582,14 @@ impl fmt::Display for Failure {
         f.write_str("creating the value failed elsewhere")?;
         match self.text() {
             Some(text) => write!(f, ": {text}"),
-            None => write!(f, ", with an error of type {}", self.type_name),
+            None => write!(f, ", with an error of type {}", self.type_name()),
         }
     }
 }
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Failure").field(&self.type_name).finish()
+        f.debug_tuple("Failure").field(&self.type_name()).finish()
     }
 }
 

@@ -140,8 +140,8 @@ pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
 pub use crate::call::{Background, OnExecutor, Wait};
 pub use crate::error::{Error, Failure, Panicked, Refused, WriteLockError};
-pub use crate::pile::{Builder, Dogpile, SyncReaderDogpile, WriteGuard};
-pub use crate::policy::{Accept, Freshness, Seen};
+pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
+pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
 pub use crate::time::{Clock, ManualClock, SystemClock, Tick};
 
 #[cfg(all(doctest, feature = "async"))]

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::answer::{Guard, Origin, Owned, Pass};
+use crate::error::Failure;
 use crate::policy::Seen;
 use crate::raw::NodeRef;
 use crate::time::{Tick, Times};
@@ -48,6 +49,8 @@ pub type ReadAcquired<'a, T> = Acquired<'a, T, Pass<'a>>;
 
 enum Value<'a, T> {
     LookedUp(T, Seen),
+    /// The same, given out beside a failure.
+    Beside(Box<(T, Seen, Failure)>),
     Created(Guard<'a, T>),
 }
 
@@ -59,6 +62,19 @@ impl<'a, T> Acquired<'a, T> {
             origin,
             pass: (),
         }
+    }
+
+    /// The same, given out beside a failure.
+    pub(crate) fn beside(self, failure: Failure) -> Self {
+        let value = match self.value {
+            Value::LookedUp(value, seen) => Value::Beside(Box::new((value, seen, failure))),
+            Value::Beside(mut beside) => {
+                beside.2 = failure;
+                Value::Beside(beside)
+            }
+            Value::Created(guard) => Value::Created(guard.beside(failure)),
+        };
+        Self { value, ..self }
     }
 
     #[inline]
@@ -73,10 +89,8 @@ impl<'a, T> Acquired<'a, T> {
     /// The value in a handle. A value that was looked up is moved there.
     pub fn into_owned(this: Self) -> Owned<T> {
         match this.value {
-            Value::LookedUp(value, seen) => {
-                let unknown = Times::new(Tick::ZERO, Duration::ZERO, Duration::ZERO);
-                Owned::new(NodeRef::new(value, unknown, seen.number))
-            }
+            Value::LookedUp(value, seen) => owned(value, seen),
+            Value::Beside(beside) => owned(beside.0, beside.1),
             Value::Created(guard) => guard.into(),
         }
     }
@@ -88,9 +102,15 @@ impl<'a, T> Acquired<'a, T> {
     {
         match this.value {
             Value::LookedUp(value, _) => value,
+            Value::Beside(beside) => beside.0,
             Value::Created(guard) => T::clone(&guard),
         }
     }
+}
+
+fn owned<T>(value: T, seen: Seen) -> Owned<T> {
+    let unknown = Times::new(Tick::ZERO, Duration::ZERO, Duration::ZERO);
+    Owned::new(NodeRef::new(value, unknown, seen.number))
 }
 
 impl<T, P> Acquired<'_, T, P> {
@@ -105,7 +125,17 @@ impl<T, P> Acquired<'_, T, P> {
     pub fn seen(this: &Self) -> Seen {
         match &this.value {
             Value::LookedUp(_, seen) => *seen,
+            Value::Beside(beside) => beside.1,
             Value::Created(guard) => Guard::seen(guard),
+        }
+    }
+
+    /// The failure that the value stands in for, if it does; see [`Guard::failure`].
+    pub fn failure(this: &Self) -> Option<&Failure> {
+        match &this.value {
+            Value::LookedUp(..) => None,
+            Value::Beside(beside) => Some(&beside.2),
+            Value::Created(guard) => Guard::failure(guard),
         }
     }
 }
@@ -127,6 +157,7 @@ impl<T, P> Deref for Acquired<'_, T, P> {
     fn deref(&self) -> &T {
         match &self.value {
             Value::LookedUp(value, _) => value,
+            Value::Beside(beside) => &beside.0,
             Value::Created(guard) => guard,
         }
     }

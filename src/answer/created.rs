@@ -5,10 +5,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::answer::{Anchor, Owned};
-use crate::policy::{Freshness, Seen};
+use crate::answer::{Anchor, Owned, Site};
+use crate::policy::{Asks, Draw, Freshness, Horizon, Pace, Seen};
 use crate::raw::{NodeRef, Pile, Ready};
-use crate::time::{Tick, Times};
+use crate::time::{Limits, Tick, Times};
 
 /// A new value, with what its creator knows of it; see
 /// [`Dogpile::get_or_try_create_with`](crate::Dogpile::get_or_try_create_with).
@@ -34,6 +34,9 @@ pub struct Created<T> {
     content: Content<T>,
     ttl: Option<Duration>,
     age: Option<Duration>,
+    stale_while_revalidate: Option<Duration>,
+    stale_if_error: Option<Duration>,
+    hold: Option<Duration>,
     keep: Option<bool>,
     superseded: bool,
 }
@@ -99,6 +102,9 @@ impl<T> Created<T> {
             content,
             ttl: None,
             age: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            hold: None,
             keep: None,
             superseded: false,
         }
@@ -116,6 +122,53 @@ impl<T> Created<T> {
     /// moves the age and no instant of its end.
     pub fn age(mut self, age: Duration) -> Self {
         self.age = Some(age);
+        self
+    }
+
+    /// How long this value may be served while the next is created, instead of what the pile was
+    /// built with; see [`Builder::stale_while_revalidate`](crate::Builder::stale_while_revalidate).
+    pub fn stale_while_revalidate(mut self, limit: Duration) -> Self {
+        self.stale_while_revalidate = Some(limit);
+        self
+    }
+
+    /// How long this value may stand in for a failure, instead of what the pile was built with; see
+    /// [`Builder::stale_if_error`](crate::Builder::stale_if_error).
+    pub fn stale_if_error(mut self, limit: Duration) -> Self {
+        self.stale_if_error = Some(limit);
+        self
+    }
+
+    /// Has nobody create the next value for `span`, though this one is stale.
+    ///
+    /// For a creator that goes on with an old value without having validated it, such as one that
+    /// found a store that several processes share at work on the next. The value lives no longer for
+    /// it: say its [`age`](Created::age). `set`, `invalidate` and `expire` end the hold.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Created, Creating, Dogpile, Guard, ManualClock, Origin, Previous};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let pile = Dogpile::builder(Duration::from_secs(60)).clock(clock.clone()).build();
+    /// pile.set(7);
+    /// clock.advance(Duration::from_secs(61));
+    /// let held = pile.get_or_try_create_with(|creating| {
+    ///     let previous = creating.previous().unwrap();
+    ///     let age = Previous::age(&previous);
+    ///     let hold = Duration::from_millis(100);
+    ///     Ok::<_, std::io::Error>(Created::unchanged(previous).age(age).hold(hold))
+    /// })?;
+    /// assert_eq!(*held, 7);
+    /// let next = pile.get_or_create(|| unreachable!("nobody creates yet"));
+    /// assert_eq!(Guard::origin(&next), Origin::Stale);
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub fn hold(mut self, span: Duration) -> Self {
+        self.hold = Some(span);
         self
     }
 
@@ -151,29 +204,42 @@ impl<T> Created<T> {
         self.superseded
     }
 
-    /// The value complete at `now`, made under the lease with this number.
-    pub(crate) fn into_ready(self, now: Tick, pile_ttl: Duration, number: u64) -> Ready<T> {
-        let Self { ttl, age, .. } = self;
-        let new = |ttl| Times::new(now, age.unwrap_or_default(), ttl);
+    /// The value complete at `now`, made under the lease with the number `fence`.
+    pub(crate) fn into_ready(self, site: Site<'_, T>, now: Tick, fence: u64) -> Ready<T> {
+        let policy = &site.settings.policy;
+        let Self { ttl, age, hold, .. } = self;
+        // One that was `set` has no fence: then the numbers before it will do.
+        let draw = |purpose| {
+            let number = if fence == 0 { site.pile.last() } else { fence };
+            Draw::new(site.seed(), number, purpose)
+        };
+        let own = |of: Limits| Limits {
+            stale_while_revalidate: self.stale_while_revalidate.or(of.stale_while_revalidate),
+            stale_if_error: self.stale_if_error.or(of.stale_if_error),
+        };
+        let new = |ttl, limits| policy.times(now, age.unwrap_or_default(), ttl, own(limits), draw);
         let (node, times) = match self.content {
             Content::New(value) => {
-                let times = new(ttl.unwrap_or(pile_ttl));
-                (NodeRef::new(value, times, number), times)
+                let times = new(ttl.unwrap_or(policy.ttl), policy.limits);
+                (NodeRef::new(value, times, fence), times)
             }
             Content::Unchanged(previous) => {
                 let before = previous.node().times();
                 let times = match (ttl, age) {
-                    (None, Some(age)) => before.with_age(now, age),
-                    (ttl, _) => new(ttl.unwrap_or(before.ttl)),
+                    (None, Some(age)) => Times {
+                        limits: own(before.limits),
+                        ..before.with_age(now, age)
+                    },
+                    (ttl, _) => new(ttl.unwrap_or(before.ttl), before.limits),
                 };
-                (previous.node().renewed(times, number), times)
+                (previous.node().renewed(times, fence), times)
             }
         };
         let kept = match self.keep.unwrap_or(true) {
             true => node.clone(),
-            false => NodeRef::elsewhere(times, number),
+            false => NodeRef::elsewhere(times, fence),
         };
-        Ready { node, kept, now }
+        Ready { node, kept, hold }
     }
 }
 
@@ -188,6 +254,9 @@ impl<T> fmt::Debug for Created<T> {
         f.debug_struct("Created")
             .field("ttl", &self.ttl)
             .field("age", &self.age)
+            .field("stale_while_revalidate", &self.stale_while_revalidate)
+            .field("stale_if_error", &self.stale_if_error)
+            .field("hold", &self.hold)
             .field("keep", &self.keep)
             .field("superseded", &self.superseded)
             .finish_non_exhaustive()
@@ -216,7 +285,7 @@ impl<'a, T> Creating<'a, T> {
         let now = site.settings.time.now();
         Some(Previous {
             age: times.age(now),
-            freshness: site.settings.policy.horizon(&times, None).at(now),
+            freshness: Horizon::new(&times, Asks::NOTHING).at(now),
             value,
         })
     }
@@ -232,6 +301,58 @@ impl<'a, T> Creating<'a, T> {
     /// What is created then does not become the current value, and a long creation may as well stop.
     pub fn is_superseded(&self) -> bool {
         self.anchor.site().pile.is_superseded(self.fence)
+    }
+
+    /// Says that no creator is to run for `span`, should this one fail: what a `Retry-After` told.
+    ///
+    /// It takes the place of the [back-off](crate::Builder::backoff), and needs none to be set. A span
+    /// longer than [`max_retry_after`](crate::Builder::max_retry_after) is cut short. If the creator
+    /// succeeds, it has no effect.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Dogpile, Error};
+    ///
+    /// let pile = Dogpile::<u32>::new(Duration::from_secs(60));
+    /// let _ = pile.get_or_try_create_with(|creating| {
+    ///     creating.retry_after(Duration::from_secs(30));
+    ///     Err("429 Too Many Requests")
+    /// });
+    /// let answer = pile.get_or_try_create(|| Ok::<_, &str>(7));
+    /// assert!(matches!(answer, Err(Error::BackingOff { .. })));
+    /// ```
+    pub fn retry_after(&self, span: Duration) {
+        let pile = self.anchor.site().pile;
+        pile.change_lease(self.fence, |pace| pace.retry_after(span));
+    }
+
+    /// Says that a failure of this creator is an answer, such as a 404 after a 200: it goes to all who
+    /// wait, and the value held is removed instead of standing in for it.
+    ///
+    /// If the creator succeeds, it has no effect.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// let page = Dogpile::builder(Duration::from_secs(60))
+    ///     .stale_if_error(Duration::from_secs(3600))
+    ///     .build();
+    /// page.set("text");
+    /// let answer = page.call().accept(dogpile::Accept::New).get_or_try_create_with(|creating| {
+    ///     creating.no_fallback();
+    ///     Err("404 Not Found")
+    /// });
+    /// assert!(answer.is_err());
+    /// assert!(!page.has_value());
+    /// ```
+    pub fn no_fallback(&self) {
+        let pile = self.anchor.site().pile;
+        pile.change_lease(self.fence, Pace::no_fallback);
     }
 
     pub(crate) fn is_of(&self, pile: &Pile<T>) -> bool {

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
+use crate::error::Failure;
 use crate::policy::Seen;
 use crate::raw::{NodeRef, Protected, Reading, ValueRef};
 use crate::time::Tick;
@@ -18,8 +19,12 @@ use crate::time::Tick;
 pub enum Origin {
     /// The value that was held, and fresh.
     Fresh,
-    /// The value that was held, stale, while another caller is creating the next.
+    /// The value that was held, stale, while another caller is creating the next, or while none may
+    /// be created yet.
     Stale,
+    /// The value that was held, too old to be served, and given out instead of a failure; see
+    /// [`Builder::stale_if_error`](crate::Builder::stale_if_error).
+    Fallback,
     /// This call ran the creator.
     CreatedHere,
     /// Another caller created or `set` the value, while this call waited or looked it up in vain.
@@ -136,6 +141,12 @@ impl<'a, T> Guard<'a, T> {
         }
     }
 
+    /// The same, given out beside a failure.
+    pub(crate) fn beside(self, failure: Failure) -> Self {
+        let node = self.node().beside(failure);
+        Guard::new(node, self.origin, self.answered)
+    }
+
     /// The same, removed before the caller got it.
     pub(crate) fn superseded(self) -> Self {
         Self {
@@ -167,6 +178,34 @@ impl<'a, T, P> Guard<'a, T, P> {
     /// How this answer came about.
     pub fn origin(this: &Self) -> Origin {
         this.origin
+    }
+
+    /// The failure that the value stands in for, if it does: the call was elected and its creation
+    /// failed, or it waited in vain, or none may be created yet.
+    ///
+    /// A hit has none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, Guard, ManualClock, Origin};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let rates = Dogpile::builder(Duration::from_secs(60))
+    ///     .stale_if_error(Duration::from_secs(3600))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// rates.set(7);
+    /// clock.advance(Duration::from_secs(61));
+    /// let held = rates.get_or_try_create(|| Err("no route"))?;
+    /// assert_eq!((*held, Guard::origin(&held)), (7, Origin::Stale));
+    /// assert_eq!(Guard::failure(&held).unwrap().text().as_deref(), Some("no route"));
+    /// # Ok::<_, dogpile::Error<&str>>(())
+    /// ```
+    pub fn failure(this: &Self) -> Option<&Failure> {
+        this.node().failure()
     }
 
     /// How old the value was when the call was answered, to within the clock's

@@ -1,17 +1,19 @@
 //! The right to create: published, failed, or given up when it is dropped.
 
+use std::convert::Infallible;
 use std::fmt;
 #[cfg(feature = "async")]
 use std::future::Future;
 use std::panic::resume_unwind;
 
 use crate::answer::{Anchor, Created, Creating, Guard, Origin, Owned, Previous, Site};
-use crate::error::{Error, Failure, Panicked};
-use crate::raw::{NodeRef, Writers};
+use crate::error::{Error, Failure, Panicked, Refused};
+use crate::raw::{Ended, NodeRef, Writers};
 #[cfg(feature = "async")]
 use crate::reentrancy::inside;
 use crate::reentrancy::{Identity, Inside};
-use crate::shim::{Arc, Ran, run};
+use crate::shim::{Arc, Ran, contain, run};
+use crate::time::Tick;
 
 /// The right to create a value of a pile, held by one caller at a time; see
 /// [`Dogpile::attempt`](crate::Dogpile::attempt).
@@ -27,6 +29,8 @@ pub struct Lease<'a, T> {
     anchor: Anchor<'a, T>,
     fence: u64,
     ended: bool,
+    /// It belongs to a job that has not begun.
+    is_unrun: bool,
 }
 
 impl<'a, T> Lease<'a, T> {
@@ -40,6 +44,7 @@ impl<'a, T> Lease<'a, T> {
             anchor,
             fence,
             ended: false,
+            is_unrun: false,
         }
     }
 
@@ -48,6 +53,30 @@ impl<'a, T> Lease<'a, T> {
         self.ended = true;
         let fence = std::mem::take(&mut self.fence);
         Lease::at(anchor, fence)
+    }
+
+    /// The same lease, for a job that holds the pile, and has not begun.
+    #[cfg(feature = "async")]
+    pub(crate) fn unrun<'b>(self, anchor: Anchor<'b, T>) -> Lease<'b, T> {
+        let mut lease = self.held_by(anchor);
+        lease.is_unrun = true;
+        lease
+    }
+
+    /// The job begins.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin(&mut self) {
+        self.is_unrun = false;
+    }
+
+    /// What the pile has to know of the end of the lease, now.
+    fn ended<'s>(&self, site: Site<'s, T>, now: Tick) -> Ended<'s> {
+        Ended {
+            fence: self.fence,
+            policy: &site.settings.policy,
+            now,
+            seed: site.seed(),
+        }
     }
 
     /// Makes the value the current one and hands it to everybody who waits.
@@ -86,9 +115,11 @@ impl<'a, T> Lease<'a, T> {
     /// The error comes back as this caller's own.
     pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> Error<E> {
         let error = Arc::new(error);
-        self.ended = true;
         let failure = Failure::new(Arc::clone(&error));
-        self.anchor.site().pile.fail(self.fence, failure);
+        let site = self.anchor.site();
+        let ended = self.ended(site, site.settings.time.now());
+        self.ended = true;
+        site.pile.fail(&ended, failure);
         Error::Create(error)
     }
 
@@ -176,20 +207,21 @@ impl<'a, T> Lease<'a, T> {
 
     /// Ends the lease with a value, and shows it.
     fn publish_ready<'g>(mut self, created: Created<T>) -> Guard<'g, T> {
-        let Site { settings, pile, .. } = self.anchor.site();
+        let site = self.anchor.site();
         // Asked here, when the creation is complete: a creator slower than the ttl still makes a
         // value that lives for it.
-        let now = settings.time.now();
+        let now = site.settings.time.now();
         let superseded = created.is_superseded();
-        let ready = created.into_ready(now, settings.policy.ttl, self.fence);
+        let ready = created.into_ready(site, now, self.fence);
+        let ended = self.ended(site, now);
         let node = ready.node.clone();
         // Before the end, which may drop an old value: a panic there must not end the lease twice.
         self.ended = true;
         let published = if superseded {
-            pile.give_up(self.fence);
+            site.pile.give_up(&ended);
             false
         } else {
-            pile.publish(self.fence, ready, self.writers())
+            site.pile.publish(&ended, ready, self.writers())
         };
         let origin = match published {
             true => Origin::CreatedHere,
@@ -234,6 +266,21 @@ impl<'a, T> Lease<'a, T> {
         inside(Identity::of(self.anchor.site().pile), create)
     }
 
+    #[cold]
+    fn end_with_nothing(&self, site: Site<'_, T>) {
+        if !self.is_unrun {
+            // Nothing is counted from its end.
+            return site.pile.give_up(&self.ended(site, Tick::ZERO));
+        }
+        let time = &site.settings.time;
+        let mut now = Tick::ZERO;
+        // A clock that panics must not keep the lease from its end.
+        contain(|| now = time.now());
+        let refused = Refused::new("it did not run the creation");
+        let refused = Error::<Infallible>::Refused(refused);
+        site.pile.refused(&self.ended(site, now), refused.into());
+    }
+
     /// Ends the lease with what came of the creator.
     fn end<'g, E: Send + Sync + 'static>(
         mut self,
@@ -243,9 +290,11 @@ impl<'a, T> Lease<'a, T> {
             Ok(Ok(created)) => Ok(self.publish_ready(created)),
             Ok(Err(error)) => Err(self.fail(error)),
             Err(panic) => {
-                self.ended = true;
                 let panicked = Panicked::new(&*panic);
-                self.anchor.site().pile.panicked(self.fence, panicked);
+                let site = self.anchor.site();
+                let ended = self.ended(site, site.settings.time.now());
+                self.ended = true;
+                site.pile.panicked(&ended, panicked);
                 drop(self);
                 resume_unwind(panic)
             }
@@ -257,7 +306,7 @@ impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
         let site = self.anchor.site();
         if !self.ended {
-            site.pile.give_up(self.fence);
+            self.end_with_nothing(site);
         }
         if let Some(gate) = site.gate {
             gate.end_of(self.fence);

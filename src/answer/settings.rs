@@ -11,8 +11,8 @@ use crate::time::Time;
 #[repr(C)]
 pub(crate) struct Settings {
     pub(crate) cold: Cold,
-    pub(crate) time: Time,
     pub(crate) policy: Policy,
+    pub(crate) time: Time,
 }
 
 /// Settings that no hit looks at.

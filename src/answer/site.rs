@@ -4,7 +4,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::answer::Settings;
 use crate::raw::{Gate, Pile};
-use crate::shim::Arc;
+use crate::shim::{Arc, process_seed};
 
 /// A borrowed pile, of whatever kind: what calls and leases work on.
 pub(crate) struct Site<'a, T> {
@@ -21,6 +21,16 @@ impl<T> Clone for Site<'_, T> {
 }
 
 impl<T> Copy for Site<'_, T> {}
+
+impl<T> Site<'_, T> {
+    /// What the draws of the pile follow from. Unless it was said, no two piles have the same, nor has
+    /// one pile in two processes.
+    pub(crate) fn seed(&self) -> u64 {
+        let address: *const Pile<T> = self.pile;
+        let own = || process_seed() ^ address.addr() as u64;
+        self.settings.policy.seed.unwrap_or_else(own)
+    }
+}
 
 // As for the pile itself.
 impl<T: RefUnwindSafe> UnwindSafe for Site<'_, T> {}

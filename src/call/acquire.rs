@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup, Origin};
 use crate::call::Call;
-use crate::call::election::{Election, Found, NewerThan, Role, Source};
+use crate::call::election::{Asking, Election, Failures, Found, NewerThan, Role, Source};
+use crate::call::hit::origin_of;
 use crate::call::thread::here;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::policy::{Accept, Freshness, Seen, Use};
 use crate::raw::{NodeRef, Protected};
-use crate::time::Times;
+use crate::time::{Tick, Times};
 
 impl<'a, T, D: Door> Call<'a, T, D> {
     /// The value where it is kept, or else the one that `create` makes and puts there: as
@@ -53,7 +54,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         let mut source = Acquiring::new();
         let (election, get) = match self.door.try_enter(Caller::Thread) {
             None => (
-                Election::new(Caller::Thread, Role::Creates, true, source),
+                Election::new(Caller::Thread, Role::Creates, Failures::Taken, source),
                 Some(get),
             ),
             Some(pass) => {
@@ -68,7 +69,8 @@ impl<'a, T, D: Door> Call<'a, T, D> {
                 if let Some(found) = source.found(&self) {
                     return Ok(found.with(pass));
                 }
-                let election = Election::new(Caller::Thread, Role::Creates, true, source);
+                let election =
+                    Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
                 (election.inside(pass, holds_pass), get)
             }
         };
@@ -101,6 +103,8 @@ pub(crate) struct Acquiring<'a, T> {
     installed_at: u64,
     brought: Option<Brought<T>>,
     freshness: Freshness,
+    /// The times of what was brought.
+    times: Option<Times>,
 }
 
 /// What a call goes by after its look-up.
@@ -119,6 +123,7 @@ impl<'a, T> Acquiring<'a, T> {
             installed_at: 0,
             brought: None,
             freshness: Freshness::Gone,
+            times: None,
         }
     }
 
@@ -154,6 +159,7 @@ impl<'a, T> Acquiring<'a, T> {
         if let Some(times) = times {
             (self.freshness, _) = call.freshness_now(&times);
             self.brought = Some(brought);
+            self.times = Some(times);
         }
     }
 
@@ -165,10 +171,14 @@ impl<'a, T> Acquiring<'a, T> {
         let plain = matches!(call.accept, Accept::Stale | Accept::Fresh);
         let origin = match self.freshness {
             Freshness::Fresh if plain => Origin::Fresh,
-            Freshness::Stale
-                if self.goes_on(call) && before.is_some_and(|node| node.is_renewing()) =>
-            {
-                Origin::Stale
+            Freshness::Due | Freshness::Stale if plain => {
+                let (earliest, latest) = call.site.settings.time.bounds();
+                let is_quiet = before.is_some_and(|node| node.is_quiet(earliest, latest));
+                match self.freshness {
+                    Freshness::Due if is_quiet => Origin::Fresh,
+                    Freshness::Stale if is_quiet && self.goes_on(call) => Origin::Stale,
+                    _ => return None,
+                }
             }
             _ => return None,
         };
@@ -216,8 +226,15 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
         self.note(call, lookup);
     }
 
-    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Acquired<'a, T>> {
-        self.found(call)
+    fn hit<D: Door, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        takes_stale: bool,
+    ) -> Option<Acquired<'a, T>> {
+        match takes_stale || self.freshness != Freshness::Stale {
+            true => self.found(call),
+            false => None,
+        }
     }
 
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {
@@ -231,20 +248,47 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
     fn leaves(&mut self) {
         self.brought = None;
         self.freshness = Freshness::Gone;
+        self.times = None;
+    }
+
+    /// What was looked up, or else what the pile kept.
+    fn stand_in<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Acquired<'a, T>> {
+        // Removed meanwhile, or found to be wrong.
+        if call.site.pile.is_emptied() {
+            return None;
+        }
+        let now = call.site.settings.time.now();
+        let origin = self.times.and_then(|times| call.stands_in(&times, now));
+        if let Some(answer) = origin.and_then(|origin| self.answer(call, origin)) {
+            return Some(answer);
+        }
+        let node = call.site.pile.load()?;
+        let made = node.made()?;
+        let origin = call.stands_in(&made.times(), now)?;
+        Some(Guard::new(made.clone(), origin, now).into())
+    }
+
+    fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
+        call.accept == Accept::Stale
+    }
+
+    fn beside(found: Acquired<'a, T>, failure: Failure) -> Acquired<'a, T> {
+        found.beside(failure)
     }
 
     fn attempt<D: Door, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-        has_waited: bool,
+        asking: Asking,
     ) -> Found<'a, T, Acquired<'a, T>> {
-        let now = call.site.settings.time.now();
+        let look = call.look(asking);
+        let now = look.now;
         let (number, installed_at, freshness) =
             (self.seen.number, self.installed_at, self.freshness);
         let has_brought = self.brought.is_some();
         let goes_on = self.goes_on(call);
-        let found = call.site.pile.attempt(has_waited, |marks, node| {
+        let found = call.site.pile.attempt(&look, |marks, node| {
             let newer_than = newer_than.fix(|| call.accept.newer_than(marks));
             let Some(node) = node.filter(|node| node.installed_at() > installed_at) else {
                 return match has_brought {
@@ -270,13 +314,13 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
                 .filter(|made| made.installed_at() > installed_at);
             if let Some(made) = made {
                 let origin = match usable {
-                    Use::Now => Origin::CreatedByAnother,
-                    Use::IfLeased | Use::No => Origin::Stale,
+                    Use::Now | Use::Due => Origin::CreatedByAnother,
+                    usable => origin_of(usable),
                 };
                 return Guard::new(made.clone(), origin, now).into();
             }
             let origin = match freshness {
-                Freshness::Fresh => Origin::Fresh,
+                Freshness::Fresh | Freshness::Due => Origin::Fresh,
                 _ => Origin::Stale,
             };
             let answer = self.answer(call, origin);
@@ -286,6 +330,16 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
 }
 
 impl<T, D, W> Call<'_, T, D, W> {
+    /// The times of a value that was found to be so old. Its end is not left to chance: nobody knows
+    /// which draw it had.
+    pub(crate) fn looked_up(&self, now: Tick, age: Duration) -> Times {
+        let policy = &self.site.settings.policy;
+        Times {
+            limits: policy.limits,
+            ..Times::new(now, age, policy.ttl)
+        }
+    }
+
     /// The times of a value that was looked up, with the age that its store told. Notes what the pile
     /// learns from that age. `None`: its age is unknown, and the value as good as none.
     #[inline(always)]
@@ -297,18 +351,18 @@ impl<T, D, W> Call<'_, T, D, W> {
         match (age, known) {
             (Some(age), _) => {
                 let now = settings.time.now();
-                let mut times = Times::new(now, age, settings.policy.ttl);
+                let mut times = self.looked_up(now, age);
                 let expired = known.and_then(|known| known.expired);
                 times.expired = expired.filter(|&at| now.saturating_since(at) <= age);
                 if times.expired.is_none() && known.is_none_or(|known| age < known.age(now)) {
-                    self.site.pile.note(times, before);
+                    self.site.pile.note(&settings.policy, times, before);
                 }
                 Some(times)
             }
             (None, Some(known)) if told_before => Some(known),
             (None, None) if settings.cold.init => {
-                let times = Times::new(settings.time.now(), Duration::ZERO, settings.policy.ttl);
-                self.site.pile.note(times, before);
+                let times = self.looked_up(settings.time.now(), Duration::ZERO);
+                self.site.pile.note(&settings.policy, times, before);
                 Some(times)
             }
             // Found on a pile that never created, and of unknown age.

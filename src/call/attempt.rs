@@ -14,7 +14,7 @@ use crate::call::Call;
 #[cfg(feature = "async")]
 use crate::call::Here;
 use crate::call::acquire::Acquiring;
-use crate::call::election::{Election, Kept, Role, Step, Stop};
+use crate::call::election::{Election, Failures, Kept, Role, Step, Stop};
 #[cfg(feature = "async")]
 use crate::call::task::Task;
 use crate::error::{Error, Failure, Panicked};
@@ -30,7 +30,7 @@ pub enum Attempt<'a, T, L = Lease<'a, T>, A = Guard<'a, T>, D: Door = Open> {
     Lease(L),
     /// Another caller is creating the value, or a writer keeps this reader out.
     Busy(Busy<'a, T, A, D>),
-    /// Nobody may create yet. No setting of today leads to this.
+    /// Nobody may create yet: the pile backs off, or keeps its interval.
     NotYet(NotYet<A>),
 }
 
@@ -181,11 +181,13 @@ impl<A> Outcome<A> {
                 Stop::Panicked(panicked) => Outcome::Panicked(panicked),
                 Stop::TimedOut(_) => Outcome::TimedOut,
                 Stop::Reentrant | Stop::HoldsReadGuard | Stop::HoldsWriteLock => Outcome::Reentrant,
-                Stop::ElectAnew | Stop::GivenUp | Stop::NoTimer | Stop::Refused(_) => {
-                    Outcome::ElectAnew
-                }
+                Stop::ElectAnew
+                | Stop::GivenUp
+                | Stop::NoTimer
+                | Stop::Refused(_)
+                | Stop::BackingOff { .. } => Outcome::ElectAnew,
             },
-            Step::LookUp | Step::Create(_) | Step::Wait => Outcome::ElectAnew,
+            Step::LookUp | Step::Create(_) | Step::NotYet(_) | Step::Wait => Outcome::ElectAnew,
         }
     }
 }
@@ -207,7 +209,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     /// The value, the lease, or the news that another caller has it, without creating or waiting: as
     /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
     pub fn attempt(self) -> Attempt<'a, T, Lease<'a, T>, Guard<'a, T, D::Pass>, D> {
-        let mut election = Election::new(Caller::Thread, Role::Attempts, true, Kept);
+        let mut election = Election::new(Caller::Thread, Role::Attempts, Failures::Taken, Kept);
         let step = election.step(&self);
         self.attempted(step, election, |guard| Guard::origin(guard))
     }
@@ -252,7 +254,12 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         self,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Attempt<'a, T, Lease<'a, T>, Acquired<'a, T, D::Pass>, D>, Error<E>> {
-        let mut election = Election::new(Caller::Thread, Role::Attempts, true, Acquiring::new());
+        let mut election = Election::new(
+            Caller::Thread,
+            Role::Attempts,
+            Failures::Taken,
+            Acquiring::new(),
+        );
         let mut step = election.step(&self);
         if let Step::LookUp = step {
             election.looked_up(&self, get().map_err(Error::Get)?);
@@ -270,6 +277,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ) -> Attempt<'a, T, Lease<'a, T>, A, D> {
         let stale = match step {
             Step::Create(lease) => return Attempt::Lease(lease),
+            Step::NotYet(not_yet) => return Attempt::NotYet(not_yet),
             Step::Answer(answer) => match origin(&answer) {
                 Origin::Stale => Some(answer),
                 _ => return Attempt::Hit(answer),

@@ -9,7 +9,9 @@ use crate::answer::{
     Acquired, Anchor, Caller, Created, Creating, Door, Guard, HasSite, Lease, Lookup, Open, Site,
 };
 use crate::call::acquire::Acquiring;
-use crate::call::election::{Election, Found, Kept, NewerThan, Report, Role, Stop, dropped_unrun};
+use crate::call::election::{
+    Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Stop, dropped_unrun,
+};
 use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
 use crate::call::{Call, Here};
@@ -103,7 +105,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let lease = lease.held_by(self.keep());
+        let lease = lease.unrun(self.keep());
         let id = job_id(lease.identity(), lease.fence());
         Job::new(id, run(lease, create, Reporter(report)))
     }
@@ -200,12 +202,13 @@ impl Drop for Reporter {
 
 /// The job.
 async fn run<T, E: Send + Sync + 'static, F>(
-    lease: Lease<'static, T>,
+    mut lease: Lease<'static, T>,
     create: impl FnOnce(Creating<'static, T>) -> F,
     reporter: Reporter,
 ) where
     F: Future<Output = Result<Created<T>, E>>,
 {
+    lease.begin();
     reporter.0.begin();
     drop(lease.create_async(create).await);
 }
@@ -222,7 +225,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         create: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
         let create = |_: Creating<'static, T>| async { Ok(Created::new(create())) };
-        self.get_or_start(false, create)
+        self.get_or_start(Failures::Ignored, create)
     }
 
     /// The value, or else the one that `create` makes, on the executor.
@@ -279,7 +282,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
         let create = |creating| async { create(creating) };
-        self.get_or_start(true, create)
+        self.get_or_start(Failures::Taken, create)
     }
 
     /// The value where it is kept, or else the one that `create` makes on the executor and puts
@@ -342,7 +345,12 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         let create = move |creating| async move {
             create(creating).map(|created| created.kept_by_default(keep))
         };
-        let election = Election::new(Caller::Thread, Role::Starts, true, Acquiring::new());
+        let election = Election::new(
+            Caller::Thread,
+            Role::Starts,
+            Failures::Taken,
+            Acquiring::new(),
+        );
         let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
         self.drive(election, lead, get)
     }
@@ -389,7 +397,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let call = self.accept(Accept::New);
         let mut newer_than = NewerThan::UNKNOWN;
-        let Found::Lease(lease) = call.attempt_locked(&mut newer_than, false) else {
+        let Found::Lease(lease) = call.attempt_locked(&mut newer_than, Asking::FIRST) else {
             return Ok(false);
         };
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
@@ -416,7 +424,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = T> + Send + 'static,
     {
         let create = |_: Creating<'static, T>| async { Ok(Created::new(create().await)) };
-        self.get_or_start_async(false, create)
+        self.get_or_start_async(Failures::Ignored, create)
     }
 
     /// As [`get_or_try_create`](Background::get_or_try_create), for tasks: the executor calls
@@ -478,7 +486,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        self.get_or_start_async(true, create)
+        self.get_or_start_async(Failures::Taken, create)
     }
 
     /// As [`acquire`](Background::acquire), for tasks: this task polls the future of `get`, the
@@ -537,7 +545,12 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             let created = create(creating).await?;
             Ok(created.kept_by_default(keep))
         };
-        let election = Election::new(Caller::Task, Role::Starts, true, Acquiring::new());
+        let election = Election::new(
+            Caller::Task,
+            Role::Starts,
+            Failures::Taken,
+            Acquiring::new(),
+        );
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
         async move {
             let call = self.for_tasks();
@@ -548,7 +561,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
 
     fn get_or_start<E: Send + Sync + 'static, F>(
         self,
-        takes_failures: bool,
+        failures: Failures,
         create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>>
     where
@@ -557,20 +570,20 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         if let Some(guard) = self.hit_by(Caller::Thread) {
             return Ok(guard);
         }
-        let election = Election::new(Caller::Thread, Role::Starts, takes_failures, Kept);
+        let election = Election::new(Caller::Thread, Role::Starts, failures, Kept);
         let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
         self.drive(election, lead, no_look_up)
     }
 
     fn get_or_start_async<E: Send + Sync + 'static, F>(
         self,
-        takes_failures: bool,
+        failures: Failures,
         create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let election = move || Election::new(Caller::Task, Role::Starts, takes_failures, Kept);
+        let election = move || Election::new(Caller::Task, Role::Starts, failures, Kept);
         let lead = move |lease, report| ready(self.mode.start(lease, create, report));
         answer(move || self.for_tasks(), election, lead)
     }

@@ -6,12 +6,13 @@
 //! passes, the *source* of the value (the pile itself, or a look-up elsewhere), and the *role*, which
 //! says who creates.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin};
-use crate::call::Call;
+use crate::call::{Call, NotYet};
 use crate::error::{Error, Failure, Panicked, Refused};
-use crate::policy::Use;
+use crate::policy::{Accept, Use};
 use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
 use crate::shim::{Arc, Mutex};
@@ -24,8 +25,10 @@ pub(crate) enum Step<'a, T, A> {
     Stop(Stop),
     /// It looks the value up where that is kept, and [tells](Election::looked_up) what it found.
     LookUp,
-    /// It creates, and [tells](Election::created) what it made.
+    /// It creates, and [tells](Election::created) what it made, or [how it failed](Election::failed).
     Create(Lease<'a, T>),
+    /// Nobody may create yet. Only of a call that [attempts](Role::Attempts).
+    NotYet(NotYet<A>),
     /// It waits for [an event](Election::event), for as long as it may.
     Wait,
 }
@@ -42,6 +45,10 @@ pub(crate) enum Stop {
     NoTimer,
     Refused(Refused),
     GivenUp,
+    BackingOff {
+        retry_in: Duration,
+        failure: Option<Failure>,
+    },
     /// Only of a call that [waits and nothing else](Role::Waits).
     ElectAnew,
 }
@@ -58,9 +65,65 @@ impl Stop {
             Stop::NoTimer => Error::NoTimer,
             Stop::Refused(refused) => Error::Refused(refused),
             Stop::GivenUp => Error::GivenUp,
+            Stop::BackingOff { retry_in, failure } => Error::BackingOff { retry_in, failure },
             Stop::ElectAnew => unreachable!("a call that creates elects anew itself"),
         }
     }
+}
+
+impl Stop {
+    /// Whether an older value may stand in: nobody made a new one.
+    fn is_failure(&self) -> bool {
+        match self {
+            Stop::Failed(_)
+            | Stop::Panicked(_)
+            | Stop::TimedOut(_)
+            | Stop::HoldsReadGuard
+            | Stop::Refused(_)
+            | Stop::GivenUp
+            | Stop::BackingOff { .. } => true,
+            Stop::Reentrant | Stop::HoldsWriteLock | Stop::NoTimer | Stop::ElectAnew => false,
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            Stop::BackingOff {
+                failure: Some(failure),
+                ..
+            } => failure,
+            stop => stop.into_error::<Infallible>().into(),
+        }
+    }
+}
+
+/// What failures are to a call: those of others, and that of a pile which backs off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failures {
+    /// They are its answer.
+    Taken,
+    /// Its own creator cannot fail, so it elects anew.
+    Ignored,
+    /// It elects anew, and has no error to tell of a back-off with: its creator runs all the same.
+    Pressed,
+}
+
+/// What a look under the lock has to know of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking {
+    /// It has waited for a lease until its end.
+    pub(crate) has_waited: bool,
+    /// Its creator runs though none may run yet.
+    pub(crate) presses: bool,
+}
+
+impl Asking {
+    /// Of a call that looks once.
+    #[cfg_attr(not(feature = "async"), expect(dead_code))]
+    pub(crate) const FIRST: Self = Self {
+        has_waited: false,
+        presses: false,
+    };
 }
 
 /// Who creates, if this call is elected.
@@ -82,6 +145,7 @@ pub(crate) enum Found<'a, T, A> {
     Value(A),
     Lease(Lease<'a, T>),
     Busy(Arc<Waiters<T>>),
+    NotYet(NotYet<A>),
 }
 
 /// The number that a value must exceed to be an answer, once it is known. (In one word, since a task
@@ -126,18 +190,31 @@ pub(crate) trait Source<'a, T, P> {
     fn looked_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>);
 
     /// A look without the lock, once the call is inside the door.
-    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Self::Found>;
+    fn hit<D: Door, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        takes_stale: bool,
+    ) -> Option<Self::Found>;
 
-    /// A look under the lock. The call may have waited for a lease until its end.
+    /// A look under the lock.
     fn attempt<D: Door, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-        has_waited: bool,
+        asking: Asking,
     ) -> Found<'a, T, Self::Found>;
 
     /// Whether the value at hand would do while another caller creates.
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool;
+
+    /// What stands in for a failure, if anything does.
+    fn stand_in<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Self::Found>;
+
+    /// Whether anything would, as far as can be told from outside the door.
+    fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool;
+
+    /// The same, given out beside a failure.
+    fn beside(found: Self::Found, failure: Failure) -> Self::Found;
 
     /// The call leaves the door: what was looked up inside counts no more.
     fn leaves(&mut self);
@@ -159,8 +236,16 @@ enum At<'a, T, F> {
     GoingOn(Box<F>),
     /// The creation that this call was elected for runs elsewhere, and the call waits for it.
     Own(Arc<Waiters<T>>, Arc<Report>),
-    /// Waiting to be let in, with what was made, if that is all that is missing.
-    Outside(Arc<Event>, Option<Box<Made<'a, T>>>),
+    /// Waiting to be let in, with what is known already.
+    Outside(Arc<Event>, Option<Box<Known<'a, T>>>),
+}
+
+/// What a call knows before it is let in.
+enum Known<'a, T> {
+    /// The value that it will have.
+    Made(Made<'a, T>),
+    /// Why it will have none, unless an older one stands in.
+    Stop(Stop),
 }
 
 /// A value that was made, and by whom.
@@ -186,8 +271,7 @@ pub(crate) struct Election<'a, T, P, S, F> {
     newer_than: NewerThan,
     caller: Caller,
     role: Role,
-    /// Whether another caller's failure or panic is an answer.
-    takes_failures: bool,
+    failures: Failures,
     /// Whether it has waited for a lease until its end: each lease that it finds began later.
     has_waited: bool,
     /// Whether the caller held a pass before it came in.
@@ -197,13 +281,13 @@ pub(crate) struct Election<'a, T, P, S, F> {
 }
 
 impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
-    pub(crate) fn new(caller: Caller, role: Role, takes_failures: bool, source: S) -> Self {
+    pub(crate) fn new(caller: Caller, role: Role, failures: Failures, source: S) -> Self {
         Self {
             at: At::Start,
             newer_than: NewerThan::UNKNOWN,
             caller,
             role,
-            takes_failures,
+            failures,
             has_waited: false,
             holds_pass: false,
             pass: None,
@@ -294,13 +378,13 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
         Election {
             at: match self.at {
                 At::Waiting(waiters) => At::Waiting(waiters),
-                At::Outside(opening, made) => At::Outside(opening, made),
+                At::Outside(opening, known) => At::Outside(opening, known),
                 At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => At::Start,
             },
             newer_than: self.newer_than,
             caller: self.caller,
             role: self.role,
-            takes_failures: self.takes_failures,
+            failures: self.failures,
             has_waited: self.has_waited,
             holds_pass: self.holds_pass,
             pass: self.pass,
@@ -337,7 +421,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         loop {
             let next = match std::mem::replace(&mut self.at, At::Start) {
                 At::Start => self.begin(call),
-                At::LookedUp => match self.source.hit(call) {
+                At::LookedUp => match self.hit(call) {
                     Some(found) => Some(self.answer(found)),
                     None => self.elect(call),
                 },
@@ -356,13 +440,14 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                         Some(self.wait(call))
                     }
                 },
-                At::Outside(opening, made) => match (opening.is_set(), made) {
-                    (false, made) => {
-                        self.at = At::Outside(opening, made);
-                        Some(Step::Wait)
-                    }
-                    (true, Some(made)) => self.made(call, *made),
-                    (true, None) => None,
+                At::Outside(opening, known) if !opening.is_set() => {
+                    self.at = At::Outside(opening, known);
+                    Some(Step::Wait)
+                }
+                At::Outside(_, known) => match known.map(|known| *known) {
+                    Some(Known::Made(made)) => self.made(call, made),
+                    Some(Known::Stop(stop)) => self.stopped(call, stop),
+                    None => None,
                 },
             };
             if let Some(step) = next {
@@ -423,11 +508,17 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 self.at = At::LookedUp;
                 return Some(Step::LookUp);
             }
-            if let Some(found) = self.source.hit(call) {
+            if let Some(found) = self.hit(call) {
                 return Some(self.answer(found));
             }
         }
         self.elect(call)
+    }
+
+    /// A look without the lock. An attempt has to know why it gets an older value.
+    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<S::Found> {
+        let takes_stale = self.role != Role::Attempts;
+        self.source.hit(call, takes_stale)
     }
 
     /// A look under the lock, from inside. `None`: to be stepped on.
@@ -437,10 +528,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     ) -> Option<Step<'a, T, S::Answer>> {
         match self.attempt(call) {
             Found::Value(found) => Some(self.answer(found)),
+            Found::NotYet(not_yet) => self.not_yet(call, not_yet),
             Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
-                Some(Step::Stop(Stop::HoldsReadGuard))
+                self.stopped(call, Stop::HoldsReadGuard)
             }
-            Found::Busy(_) if self.holds_pass => Some(Step::Stop(Stop::HoldsReadGuard)),
+            Found::Busy(_) if self.holds_pass => self.stopped(call, Stop::HoldsReadGuard),
             Found::Lease(lease) => {
                 match self.role {
                     Role::Starts => self.join(call),
@@ -457,9 +549,100 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         }
     }
 
+    /// Nobody may create yet, and the call goes on with what there is.
+    fn not_yet<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        not_yet: NotYet<S::Found>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        let NotYet {
+            value,
+            retry_in,
+            failure,
+        } = not_yet;
+        match (self.role, value) {
+            (Role::Attempts, value) => {
+                let stop = Stop::BackingOff {
+                    retry_in,
+                    failure: failure.clone(),
+                };
+                let value = value.or_else(|| {
+                    let found = self.source.stand_in(call)?;
+                    Some(S::beside(found, stop.into_failure()))
+                });
+                let pass = self.pass.take();
+                Some(Step::NotYet(NotYet {
+                    value: value.zip(pass).map(|(found, pass)| S::with(found, pass)),
+                    retry_in,
+                    failure,
+                }))
+            }
+            (_, Some(found)) => Some(self.answer(found)),
+            (_, None) => self.stopped(call, Stop::BackingOff { retry_in, failure }),
+        }
+    }
+
+    /// The call has no new value: it gets what stands in for one, or else is told why. `None`: to be
+    /// stepped on.
+    fn stopped<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        stop: Stop,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        let may_stand_in = match self.role {
+            Role::Creates | Role::Starts => stop.is_failure() && self.source.has_stand_in(call),
+            Role::Attempts | Role::Waits => false,
+        };
+        if !may_stand_in {
+            return Some(Step::Stop(stop));
+        }
+        match self.enter(call) {
+            Ok(()) => {}
+            // Its time is over.
+            Err(_) if matches!(stop, Stop::TimedOut(_)) => return Some(Step::Stop(stop)),
+            Err(Ok(opening)) => {
+                self.at = At::Outside(opening, Some(Box::new(Known::Stop(stop))));
+                return Some(Step::Wait);
+            }
+            Err(Err(_)) => return Some(Step::Stop(stop)),
+        }
+        Some(match self.source.stand_in(call) {
+            Some(found) => self.answer(S::beside(found, stop.into_failure())),
+            None => Step::Stop(stop),
+        })
+    }
+
+    /// Tells that the wait limit is over.
+    pub(crate) fn timed_out<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+    ) -> Step<'a, T, S::Answer> {
+        let stop = Stop::TimedOut(call.wait.unwrap_or_default());
+        self.stopped(call, stop).unwrap_or(Step::Wait)
+    }
+
+    /// Tells that what this call created, or tried to have created, failed. `Ok` is what stands in.
+    pub(crate) fn failed<D: Door<Pass = P>, W, E: Send + Sync + 'static>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        error: Error<E>,
+    ) -> Result<S::Answer, Error<E>> {
+        let is_inside = self.source.has_stand_in(call) && self.enter(call).is_ok();
+        match is_inside.then(|| self.source.stand_in(call)).flatten() {
+            Some(found) => {
+                let pass = self.pass.take().expect("the call is inside");
+                Ok(S::with(S::beside(found, error.into()), pass))
+            }
+            None => Err(error),
+        }
+    }
+
     fn attempt<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Found<'a, T, S::Found> {
-        self.source
-            .attempt(call, &mut self.newer_than, self.has_waited)
+        let asking = Asking {
+            has_waited: self.has_waited,
+            presses: self.failures == Failures::Pressed,
+        };
+        self.source.attempt(call, &mut self.newer_than, asking)
     }
 
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
@@ -485,7 +668,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 // the same.
                 At::Own(call.site.pile.join_own(), Arc::new(Report::new(true)))
             }
-            Found::Lease(_) => unreachable!("the lease is held"),
+            Found::Lease(_) | Found::NotYet(_) => unreachable!("the lease is held"),
         };
     }
 
@@ -500,6 +683,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     ) -> Option<Step<'a, T, S::Answer>> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
+        let takes_failures = own.is_some() || self.failures == Failures::Taken;
         // A value with another number was `set`, and the lease is held yet.
         self.has_waited |= !matches!(&ending, Ending::Value(node, _) if node.number() != fence);
         // To tell the value's age with, which need not be exact: all who wait ask at once.
@@ -522,16 +706,29 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 let guard = Guard::new(node, Origin::Superseded, now);
                 self.made(call, Made { guard, by })
             }
-            Ending::Failed(failure) if began_in_time && (own.is_some() || self.takes_failures) => {
-                Some(Step::Stop(Stop::Failed(failure)))
+            Ending::Failed(failure, falls_back) if began_in_time && takes_failures => {
+                self.told_of_failure(call, Stop::Failed(failure), falls_back)
             }
-            Ending::Panicked(panicked)
-                if began_in_time && (own.is_some() || self.takes_failures) =>
-            {
-                Some(Step::Stop(Stop::Panicked(panicked)))
+            Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures => {
+                self.told_of_failure(call, Stop::Panicked(panicked), falls_back)
             }
             // No answer at all, or one that began too early for what this call asked for.
-            _ => own.map(|report| Step::Stop(report.end())),
+            _ => match own {
+                Some(report) => self.stopped(call, report.end()),
+                None => None,
+            },
+        }
+    }
+
+    fn told_of_failure<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        stop: Stop,
+        falls_back: bool,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        match falls_back {
+            true => self.stopped(call, stop),
+            false => Some(Step::Stop(stop)),
         }
     }
 
@@ -544,7 +741,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         match self.enter(call) {
             Ok(()) => {}
             Err(Ok(opening)) => {
-                self.at = At::Outside(opening, Some(Box::new(made)));
+                self.at = At::Outside(opening, Some(Box::new(Known::Made(made))));
                 return Some(Step::Wait);
             }
             Err(Err(stop)) => return Some(Step::Stop(stop)),
@@ -658,17 +855,38 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
         unreachable!("nothing is looked up")
     }
 
-    fn hit<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Guard<'a, T>> {
-        call.hit_exact()
+    fn hit<D: Door, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        takes_stale: bool,
+    ) -> Option<Guard<'a, T>> {
+        let held = call.hit_exact()?;
+        (takes_stale || Guard::origin(&held) != Origin::Stale).then_some(held)
     }
 
     fn attempt<D: Door, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
         newer_than: &mut NewerThan,
-        has_waited: bool,
+        asking: Asking,
     ) -> Found<'a, T, Guard<'a, T>> {
-        call.attempt_locked(newer_than, has_waited)
+        call.attempt_locked(newer_than, asking)
+    }
+
+    fn stand_in<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Guard<'a, T>> {
+        let now = call.site.settings.time.now();
+        let node = call.site.pile.load()?;
+        node.value()?;
+        let origin = call.stands_in(&node.times(), now)?;
+        Some(Guard::new(node, origin, now))
+    }
+
+    fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
+        call.accept == Accept::Stale && call.site.pile.load().is_some()
+    }
+
+    fn beside(found: Guard<'a, T>, failure: Failure) -> Guard<'a, T> {
+        found.beside(failure)
     }
 
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {

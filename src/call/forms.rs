@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use crate::answer::{Caller, Created, Creating, Door, Guard};
 use crate::call::Call;
-use crate::call::election::{Election, Kept, Role};
+use crate::call::election::{Election, Failures, Kept, Role};
 use crate::call::thread::{here, no_look_up};
 use crate::error::Error;
 use crate::policy::Accept;
@@ -29,8 +29,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
         match self.hit_by(Caller::Thread) {
             Some(guard) => Ok(guard),
-            // Another caller's failure is no answer to one whose creator cannot fail.
-            None => self.create_or_wait(false, |_| Ok(create().into())),
+            None => self.create_or_wait(Failures::Ignored, |_| Ok(create().into())),
         }
     }
 
@@ -53,7 +52,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
         match self.hit_by(Caller::Thread) {
             Some(guard) => Ok(guard),
-            None => self.create_or_wait(true, |_| create().map(Created::new)),
+            None => self.create_or_wait(Failures::Taken, |_| create().map(Created::new)),
         }
     }
 
@@ -76,7 +75,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
         match self.hit_by(Caller::Thread) {
             Some(guard) => Ok(guard),
-            None => self.create_or_wait(true, create),
+            None => self.create_or_wait(Failures::Taken, create),
         }
     }
 
@@ -102,10 +101,10 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     #[inline(never)]
     pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
         self,
-        takes_failures: bool,
+        failures: Failures,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
-        let election = Election::new(Caller::Thread, Role::Creates, takes_failures, Kept);
+        let election = Election::new(Caller::Thread, Role::Creates, failures, Kept);
         self.drive(election, here(create), no_look_up)
     }
 }

@@ -1,10 +1,10 @@
 //! Looks at the value that a pile holds: without its lock where that is enough, else under it.
 
-use crate::answer::{Caller, Door, Guard, Lease, Origin};
-use crate::call::Call;
-use crate::call::election::{Found, NewerThan};
-use crate::policy::{Accept, Freshness, Use};
-use crate::raw::{self, Node, NodeRef, ValueRef};
+use crate::answer::{Caller, Door, Guard, Lease, Origin, Settings};
+use crate::call::election::{Asking, Found, NewerThan};
+use crate::call::{Call, NotYet};
+use crate::policy::{Accept, Freshness, Horizon, Use};
+use crate::raw::{self, Look, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};
 
 impl<'a, T, D: Door> Call<'a, T, D> {
@@ -64,23 +64,12 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let node = self.site.pile.load()?;
         node.value()?;
         let (freshness, now) = self.freshness_now(&node.times());
-        let origin = match freshness {
-            Freshness::Fresh => Origin::Fresh,
-            Freshness::Stale => Origin::Stale,
-            Freshness::Gone => return None,
-        };
-        Some(Guard::new(node, origin, now))
-    }
-
-    /// What a value with these times is good for at `now`.
-    pub(crate) fn freshness(&self, times: &Times, now: Tick) -> Freshness {
-        let policy = &self.site.settings.policy;
-        policy.horizon(times, self.max_age).at(now)
+        Some(Guard::new(node, served(freshness)?, now))
     }
 
     /// What a value with these times is good for now, and a time at which that holds.
     pub(crate) fn freshness_now(&self, times: &Times) -> (Freshness, Tick) {
-        let horizon = self.site.settings.policy.horizon(times, self.max_age);
+        let horizon = Horizon::new(times, self.asks);
         let time = &self.site.settings.time;
         let (earliest, latest) = time.bounds();
         let freshness = horizon.at(earliest);
@@ -98,24 +87,29 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     // else the guard is moved about in memory, which costs as much as all the rest.
     #[inline(always)]
     pub(crate) fn hit_inside(&self) -> Option<Guard<'a, T>> {
-        if !matches!(self.accept, Accept::Stale | Accept::Fresh) {
+        if !matches!(self.accept, Accept::Stale | Accept::Fresh) || self.asks.min_fresh().is_some()
+        {
             return None;
         }
-        let settings = self.site.settings;
-        let (earliest, latest) = settings.time.bounds();
+        let (earliest, latest) = self.site.settings.time.bounds();
         let node = self.site.pile.load()?;
-        let stale_from = match self.max_age {
-            Some(limit) => node.older_from(limit).min(node.stale_from()),
-            None => node.stale_from(),
+        let due_from = match self.asks.max_age() {
+            Some(limit) => node.older_from(limit).min(node.due_from()),
+            None => node.due_from(),
         };
-        let renewing = node.is_renewing();
+        let is_quiet = self.asks.max_age().is_none() && node.is_quiet(earliest, latest);
+        let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
         let node = ValueRef::new(node)?;
+        if latest < due_from {
+            return Some(Guard::of(node, Origin::Fresh, earliest));
+        }
+        if !is_quiet {
+            return None;
+        }
         if latest < stale_from {
             return Some(Guard::of(node, Origin::Fresh, earliest));
         }
-        let stale_will_do =
-            self.accept == Accept::Stale && settings.policy.stale_while_revalidate.is_none();
-        if stale_will_do && earliest >= stale_from && renewing {
+        if self.accept == Accept::Stale && earliest >= stale_from && latest < usable_until {
             return Some(Guard::of(node, Origin::Stale, earliest));
         }
         None
@@ -141,15 +135,25 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let (freshness, now) = self.freshness_now(&node.times());
         match self.accept.judge(newer_than, node.number(), freshness) {
             Use::Now => Some(Guard::new(node, Origin::Fresh, now)),
-            Use::IfLeased if node.is_renewing() => Some(Guard::new(node, Origin::Stale, now)),
-            Use::IfLeased | Use::No => None,
+            usable @ (Use::Due | Use::IfLeased) if node.is_quiet(now, now) => {
+                Some(Guard::new(node, origin_of(usable), now))
+            }
+            Use::Due | Use::IfLeased | Use::Fallback | Use::No => None,
         }
     }
 
     /// What a value is good for to this call.
     pub(crate) fn judge(&self, node: &Node<T>, newer_than: u64, now: Tick) -> Use {
-        let freshness = self.freshness(&node.times(), now);
+        let freshness = Horizon::new(&node.times(), self.asks).at(now);
         self.accept.judge(newer_than, node.number(), freshness)
+    }
+
+    /// As what a value stands in for a failure, if it may for this call.
+    pub(crate) fn stands_in(&self, times: &Times, now: Tick) -> Option<Origin> {
+        if self.accept != Accept::Stale || self.asks.min_fresh().is_some() {
+            return None;
+        }
+        served_or_fallback(Horizon::new(times, self.asks).stands_in(now)?)
     }
 
     /// A look under the lock. The first one fixes `newer_than`: what counts is what had happened
@@ -157,10 +161,11 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     pub(crate) fn attempt_locked(
         &self,
         newer_than: &mut NewerThan,
-        has_waited: bool,
+        asks: Asking,
     ) -> Found<'a, T, Guard<'a, T>> {
-        let now = self.site.settings.time.now();
-        let found = self.site.pile.attempt(has_waited, |marks, node| {
+        let look = self.look(asks);
+        let now = look.now;
+        let found = self.site.pile.attempt(&look, |marks, node| {
             let newer_than = newer_than.fix(|| self.accept.newer_than(marks));
             match node {
                 Some(node) if node.value().is_some() => self.judge(node, newer_than, now),
@@ -168,12 +173,19 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             }
         });
         self.found(found, |node, usable| {
-            let origin = match usable {
-                Use::Now => Origin::Fresh,
-                Use::IfLeased | Use::No => Origin::Stale,
-            };
-            Guard::new(node, origin, now)
+            Guard::new(node, origin_of(usable), now)
         })
+    }
+
+    /// How the call looks under the lock.
+    pub(crate) fn look(&self, asks: Asking) -> Look<'a> {
+        let Settings { policy, time, .. } = self.site.settings;
+        Look {
+            policy,
+            now: time.now(),
+            has_waited: asks.has_waited,
+            presses: asks.presses,
+        }
     }
 
     /// What a look under the lock found, to this call.
@@ -186,6 +198,37 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             raw::Found::Value(node, usable) => Found::Value(answer(node, usable)),
             raw::Found::Lease(fence) => Found::Lease(Lease::new(self.site, fence)),
             raw::Found::Busy(waiters) => Found::Busy(waiters),
+            raw::Found::NotYet(value, retry_in, failure) => Found::NotYet(NotYet {
+                value: value.map(|(node, usable)| answer(node, usable)),
+                retry_in,
+                failure,
+            }),
         }
+    }
+}
+
+/// How a value is answered with that is good for this.
+pub(crate) fn origin_of(usable: Use) -> Origin {
+    match usable {
+        Use::Now | Use::Due => Origin::Fresh,
+        Use::Fallback => Origin::Fallback,
+        Use::IfLeased | Use::No => Origin::Stale,
+    }
+}
+
+/// How a value that is served is answered with.
+fn served(freshness: Freshness) -> Option<Origin> {
+    match freshness {
+        Freshness::Fresh | Freshness::Due => Some(Origin::Fresh),
+        Freshness::Stale => Some(Origin::Stale),
+        Freshness::Fallback | Freshness::Gone => None,
+    }
+}
+
+/// As [`served`], with a value that stands in for a failure.
+fn served_or_fallback(freshness: Freshness) -> Option<Origin> {
+    match freshness {
+        Freshness::Fallback => Some(Origin::Fallback),
+        freshness => served(freshness),
     }
 }

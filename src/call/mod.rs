@@ -38,7 +38,7 @@ pub use self::background::{Background, OnExecutor};
 use crate::answer::{Open, Site};
 #[cfg(feature = "async")]
 use crate::executor::Timer;
-use crate::policy::Accept;
+use crate::policy::{Accept, Asks};
 
 /// A call of a pile with options of its own; see [`Dogpile::call`](crate::Dogpile::call).
 ///
@@ -68,7 +68,7 @@ pub struct Call<'a, T, D = Open, W = Here<'a>> {
     pub(crate) site: Site<'a, T>,
     pub(crate) door: D,
     pub(crate) wait: Option<Duration>,
-    pub(crate) max_age: Option<Duration>,
+    pub(crate) asks: Asks,
     pub(crate) accept: Accept,
 }
 
@@ -105,7 +105,7 @@ impl<'a, T, D> Call<'a, T, D> {
             site,
             door,
             wait: None,
-            max_age: None,
+            asks: Asks::NOTHING,
             accept: Accept::Stale,
         }
     }
@@ -120,7 +120,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             site: self.site,
             door: self.door,
             wait: self.wait,
-            max_age: self.max_age,
+            asks: self.asks,
             accept: self.accept,
         }
     }
@@ -142,7 +142,8 @@ impl<T, D, W> fmt::Debug for Call<'_, T, D, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("wait", &self.wait)
-            .field("max_age", &self.max_age)
+            .field("max_age", &self.asks.max_age())
+            .field("min_fresh", &self.asks.min_fresh())
             .field("accept", &self.accept)
             .finish_non_exhaustive()
     }

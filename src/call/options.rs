@@ -25,7 +25,30 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     ///
     /// The limits of the value then count from `limit` too, where that is shorter.
     pub const fn max_age(mut self, limit: Duration) -> Self {
-        self.max_age = Some(limit);
+        self.asks = self.asks.with_max_age(limit);
+        self
+    }
+
+    /// Takes no value that is fresh for less than `left` from now on: RFC 9111 calls this `min-fresh`.
+    ///
+    /// A value with less left is no answer, not even while another caller creates: the call creates or
+    /// waits. One that was just created for the call will do, whatever is left. So ask for less than
+    /// the time to live, or each call creates.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Created, Dogpile};
+    ///
+    /// let token = Dogpile::builder(Duration::from_secs(3600)).build();
+    /// token.set_with(Created::new("short").ttl(Duration::from_secs(60)));
+    /// // This upload takes up to two minutes.
+    /// let upload = token.call().min_fresh(Duration::from_secs(120));
+    /// assert_eq!(*upload.get_or_create(|| "new").unwrap(), "new");
+    /// ```
+    pub const fn min_fresh(mut self, left: Duration) -> Self {
+        self.asks = self.asks.with_min_fresh(left);
         self
     }
 

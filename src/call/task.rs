@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
-use crate::call::election::{Election, Kept, Report, Role, Source, Step, Stop};
+use crate::call::election::{Election, Failures, Kept, Report, Role, Source, Step, Stop};
 use crate::call::thread::Led;
 use crate::call::{Call, Here};
 use crate::error::Error;
@@ -177,15 +177,12 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                         Polled::Over | Polled::Asleep(_) => Poll::Pending,
                     },
                 };
-                let stop = match looked {
+                match looked {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Some(Ok(())))) => None,
-                    Poll::Ready(Ok(Some(Err(stop)))) => Some(stop),
-                    Poll::Ready(Ok(None)) => Some(Stop::TimedOut(call.wait.unwrap_or_default())),
-                    Poll::Ready(Err(NoTimer)) => Some(Stop::NoTimer),
-                };
-                if let Some(stop) = stop {
-                    return Poll::Ready(Step::Stop(stop));
+                    Poll::Ready(Ok(Some(Ok(())))) => {}
+                    Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(&call)),
+                    Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
                 }
             }
             match self.election.step(&call) {
@@ -255,6 +252,7 @@ where
                     // On the heap, once a creation: else whoever waits would hold the room for it.
                     Some(Box::pin(lead(lease, task.election.report())))
                 }
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
                 Step::LookUp | Step::Wait => None,
             };
             task.pause();
@@ -268,7 +266,8 @@ where
             let made = match creation.await {
                 // Nobody makes a new value now, but there is one to go on with.
                 Err(Error::Refused(_)) if task.election.goes_on() => None,
-                made => made?,
+                Err(error) => return task.election.failed(&task.call.call(), error),
+                Ok(made) => made,
             };
             task.resume();
             match made.and_then(|guard| task.election.created(&task.call.call(), guard)) {
@@ -294,13 +293,13 @@ where
 /// All of a call that looks nothing up, and whose creator runs in this task.
 pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
     call: impl Remake<'a, 't, T, D>,
-    takes_failures: bool,
+    failures: Failures,
     create: impl FnOnce(Creating<'a, T>) -> F,
 ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
-    let election = move || Election::new(Caller::Task, Role::Creates, takes_failures, Kept);
+    let election = move || Election::new(Caller::Task, Role::Creates, failures, Kept);
     answer(call, election, move |lease, _| here(create, lease))
 }
 

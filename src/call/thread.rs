@@ -80,13 +80,15 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     let made = match limit.paused(self, || lead(lease, report)) {
                         // Nobody makes a new value now, but there is one to go on with.
                         Err(Error::Refused(_)) if election.goes_on() => None,
-                        made => made?,
+                        Err(error) => return election.failed(self, error),
+                        Ok(made) => made,
                     };
                     if let Some(next) = made.and_then(|guard| election.created(self, guard)) {
                         step = next;
                         continue;
                     }
                 }
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
                 Step::Wait => {
                     let event = election.event().expect("there is something to wait for");
                     let pile = Identity::of(self.site.pile);
@@ -94,8 +96,8 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     let time = &self.site.settings.time;
                     let set = self.mode.sleep(event, creation, time, limit.deadline);
                     if !set.map_err(Stop::into_error)? {
-                        let limit = self.wait.unwrap_or_default();
-                        return Err(Stop::TimedOut(limit).into_error());
+                        step = election.timed_out(self);
+                        continue;
                     }
                 }
             }

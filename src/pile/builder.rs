@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::answer::{Cold, Settings};
-use crate::policy::Policy;
+use crate::pile::{Dogpile, SyncReaderDogpile};
+use crate::policy::{Backoff, Policy, RefreshAhead};
 use crate::shim::Arc;
 use crate::time::{Clock, Time};
 
@@ -38,11 +39,8 @@ impl<T> Builder<T> {
                     init: false,
                     keep: true,
                 },
+                policy: Policy::new(ttl),
                 time: Time::SYSTEM,
-                policy: Policy {
-                    stale_while_revalidate: None,
-                    ttl,
-                },
             },
             value: PhantomData,
         }
@@ -82,7 +80,193 @@ impl<T> Builder<T> {
     /// assert!(!pile.has_value()); // It is gone.
     /// ```
     pub const fn stale_while_revalidate(mut self, limit: Duration) -> Self {
-        self.settings.policy.stale_while_revalidate = Some(limit);
+        self.settings.policy.limits.stale_while_revalidate = Some(limit);
+        self
+    }
+
+    /// How long a value may stand in for a failure, counted from the end of its time to live. Default:
+    /// never.
+    ///
+    /// A call whose own creation failed, or that waited for a creation which failed, gets the value
+    /// held instead of the error, if the value is within this limit and the call takes stale values.
+    /// [`Guard::failure`](crate::Guard::failure) tells that failure. So does a call whose wait limit
+    /// passed, one that an executor refused, and one that comes while nobody may create. Beyond
+    /// [`stale_while_revalidate`](Builder::stale_while_revalidate) the value serves for nothing else:
+    /// calls create, or wait. The term comes from RFC 5861.
+    ///
+    /// A creator whose failure is an answer, such as a 404 after a 200, says
+    /// [`Creating::no_fallback`](crate::Creating::no_fallback).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, Guard, ManualClock, Origin};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let rates = Dogpile::builder(Duration::from_secs(60))
+    ///     .stale_while_revalidate(Duration::from_secs(10))
+    ///     .stale_if_error(Duration::from_secs(3600))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// rates.set(7);
+    /// clock.advance(Duration::from_secs(600));
+    /// assert!(!rates.has_value());
+    /// let held = rates.get_or_try_create(|| Err::<u32, _>("no route"))?;
+    /// assert_eq!((*held, Guard::origin(&held)), (7, Origin::Fallback));
+    /// # Ok::<_, dogpile::Error<&str>>(())
+    /// ```
+    pub const fn stale_if_error(mut self, limit: Duration) -> Self {
+        self.settings.policy.limits.stale_if_error = Some(limit);
+        self
+    }
+
+    /// How long no creator runs after a failure. Default: the next caller tries at once.
+    ///
+    /// Meanwhile callers with a stale value get it at the cost of a hit, those with a value that may
+    /// [stand in](Builder::stale_if_error) get that, and all others get
+    /// [`Error::BackingOff`](crate::Error::BackingOff) at once. A creation that succeeds ends it, and
+    /// so do `set`, `invalidate` and `expire`. `expire_if` and `invalidate_if`, which strangers can
+    /// provoke, do not. Nor does a creation that was given up begin or end one.
+    ///
+    /// The short `get_or_create` has no error to give: where nothing is usable it runs its creator all
+    /// the same.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Backoff, Dogpile, Error};
+    ///
+    /// let pile = Dogpile::<u32>::builder(Duration::from_secs(60))
+    ///     .backoff(Backoff::constant(Duration::from_secs(1)))
+    ///     .build();
+    /// assert!(pile.get_or_try_create(|| Err("no route")).is_err());
+    /// match pile.get_or_try_create(|| Ok::<_, &str>(7)) {
+    ///     Err(Error::BackingOff { retry_in, .. }) => assert!(retry_in <= Duration::from_secs(1)),
+    ///     answer => panic!("{answer:?}"),
+    /// }
+    /// ```
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.policy.backoff = Some(backoff);
+        self
+    }
+
+    /// The longest span that [`Creating::retry_after`](crate::Creating::retry_after) can ask for.
+    /// Default: an hour, so that a source which answers with nonsense is not left alone for ever.
+    pub const fn max_retry_after(mut self, span: Duration) -> Self {
+        self.settings.policy.max_retry_after = span;
+        self
+    }
+
+    /// How far apart creations begin, at least, whatever asks for them. Default: they may follow one
+    /// another at once.
+    ///
+    /// It bounds what strangers can cause, who provoke renewals with made-up key ids. It counts from the
+    /// beginning of the last creation that published, failed or panicked. One that was given up counts
+    /// only while there is a usable value: else a caller who leaves would lock out all others.
+    /// Meanwhile callers with a stale value get it, and those without one get
+    /// [`Error::BackingOff`](crate::Error::BackingOff): in the pattern of
+    /// [`expire_if`](crate::Dogpile::expire_if) that means "unknown key". `set` is no creation, and
+    /// `invalidate` does not end the interval.
+    ///
+    /// A value whose own limits are shorter than the interval leaves a gap, in which callers get
+    /// `BackingOff`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Accept, Dogpile, Guard};
+    ///
+    /// # fn fetch() -> Result<Vec<u32>, std::io::Error> { Ok(vec![1]) }
+    /// static KEYS: Dogpile<Vec<u32>> = Dogpile::builder(Duration::from_secs(86_400))
+    ///     .min_interval(Duration::from_secs(10))
+    ///     .build();
+    ///
+    /// fn knows(key: u32) -> Result<bool, dogpile::Error<std::io::Error>> {
+    ///     let keys = KEYS.get_or_try_create(fetch)?;
+    ///     if keys.contains(&key) {
+    ///         return Ok(true);
+    ///     }
+    ///     // Perhaps the keys were rotated. Or somebody makes up keys: then the interval has its say.
+    ///     let seen = Guard::seen(&keys);
+    ///     KEYS.expire_if(seen);
+    ///     match KEYS.call().accept(Accept::NewerThan(seen)).get_or_try_create(fetch) {
+    ///         Ok(newer) => Ok(newer.contains(&key)),
+    ///         Err(error) if error.is_backing_off() => Ok(false),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// assert!(knows(1)?);
+    /// assert!(!knows(2)?);
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub const fn min_interval(mut self, interval: Duration) -> Self {
+        self.settings.policy.min_interval = match interval.is_zero() {
+            true => None,
+            false => Some(interval),
+        };
+        self
+    }
+
+    /// In the foreground one caller pays: from the refresh point on, the first call creates inline
+    /// and gets the new value, while all others go on with the old one, which is still fresh.
+    #[cfg_attr(
+        feature = "async",
+        doc = "In the background, with [`Dogpile::background`](crate::Dogpile::background), nobody pays."
+    )]
+    ///
+    /// The point is drawn when a value is made, and a hit costs no more for it. An error of such a
+    /// creator is swallowed: the caller gets the value, which is fresh, with the failure beside it.
+    /// Default: values are renewed once they are stale.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, ManualClock, RefreshAhead};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let token = Dogpile::builder(Duration::from_secs(60))
+    ///     .refresh_ahead(RefreshAhead::percent(80))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// token.set(1);
+    /// clock.advance(Duration::from_secs(49));
+    /// assert!(token.is_fresh());
+    /// assert_eq!(*token.get_or_create(|| 2), 2);
+    /// ```
+    pub const fn refresh_ahead(mut self, ahead: RefreshAhead) -> Self {
+        self.settings.policy.refresh_ahead = Some(ahead);
+        self
+    }
+
+    /// Has each value go stale a random part of so many percent of its time to live sooner, so that
+    /// piles which were filled together are not renewed together. Default: none.
+    ///
+    /// The limits of a value count from the time to live that was said. One that never ends does not
+    /// end for it.
+    ///
+    /// # Panics
+    ///
+    /// If it is 100 or above: such a value could be stale at once. In a `const` or a `static`, that is
+    /// an error of the compiler.
+    pub const fn ttl_jitter(mut self, percent: u8) -> Self {
+        assert!(
+            percent < 100,
+            "a ttl_jitter of 100 percent or more would make values that are stale at once"
+        );
+        self.settings.policy.ttl_jitter = percent;
+        self
+    }
+
+    /// What all that is left to chance follows from: the same seed draws the same for the same
+    /// creation. Default: another one for each pile and each process.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.settings.policy.seed = Some(seed);
         self
     }
 
@@ -143,6 +327,53 @@ impl<T> Builder<T> {
     }
 }
 
+impl<T> Builder<T> {
+    /// The pile, without a value, or what is wrong with the settings: for settings that are not known
+    /// when the program is compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if two settings make no sense together. It names both.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// let builder = Dogpile::<u32>::builder(Duration::from_secs(10))
+    ///     .stale_while_revalidate(Duration::from_secs(10))
+    ///     .min_interval(Duration::from_secs(60));
+    /// assert!(builder.try_build().unwrap_err().to_string().contains("min_interval"));
+    /// ```
+    pub fn try_build(self) -> Result<Dogpile<T>, BuildError> {
+        self.check()?;
+        Ok(self.build())
+    }
+
+    /// As [`try_build`](Builder::try_build), as a pile whose creators can wait for the readers.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_build`](Builder::try_build).
+    pub fn try_build_sync_reader(self) -> Result<SyncReaderDogpile<T>, BuildError> {
+        self.check()?;
+        Ok(self.build_sync_reader())
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        self.settings
+            .policy
+            .fault()
+            .map_or(Ok(()), |fault| Err(BuildError(fault)))
+    }
+}
+
+/// Two settings of a pile that make no sense together; see [`Builder::try_build`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(&'static str);
+
 impl<T> Clone for Builder<T> {
     fn clone(&self) -> Self {
         Self {
@@ -155,11 +386,7 @@ impl<T> Clone for Builder<T> {
 impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("ttl", &self.settings.policy.ttl)
-            .field(
-                "stale_while_revalidate",
-                &self.settings.policy.stale_while_revalidate,
-            )
+            .field("policy", &self.settings.policy)
             .field("clock", &self.settings.time)
             .field("init", &self.settings.cold.init)
             .field("keep_last", &self.settings.cold.keep)

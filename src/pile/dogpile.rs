@@ -9,17 +9,17 @@ use crate::answer::{
     Acquired, Anchor, Caller, Created, Creating, Guard, HasSite, Lease, Lookup, Open, Settings,
     Site,
 };
+use crate::call::election::Failures;
 use crate::call::{Attempt, Call};
 #[cfg(feature = "async")]
 use crate::call::{Background, KeptPile, OnExecutor};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
 use crate::pile::Builder;
 use crate::policy::{Freshness, Seen};
 use crate::raw::{Pile, Ready, Was};
 use crate::shim::Arc;
-use crate::time::Times;
 
 /// One value with a time to live, and the right to renew it, held by one caller at a time.
 ///
@@ -62,21 +62,30 @@ use crate::time::Times;
 pub struct Dogpile<T> {
     // What every hit reads stands at the end of one pair of cache lines: the settings, and the
     // address of the value, which comes first in a pile.
-    builder: Builder<T>,
     _gap: [u8; GAP],
+    builder: Builder<T>,
     // All else of a pile, which callers without a value write, begins the next.
     pile: Pile<T>,
 }
 
-const GAP: usize = 128 - std::mem::size_of::<u64>() - std::mem::size_of::<Builder<()>>();
+const GAP: usize = LINES - std::mem::size_of::<u64>() - std::mem::size_of::<Builder<()>>();
+const LINES: usize = 256;
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(std::mem::offset_of!(Dogpile<u8>, pile) == 120);
+const _: () = assert!(std::mem::offset_of!(Dogpile<u8>, pile) + 8 == LINES);
 
 impl<T> Builder<T> {
     crate::shim::const_unless_loom! {
         /// The pile, without a value.
+        ///
+        /// # Panics
+        ///
+        /// If two settings make no sense together: the message names both. In a `const` or a `static`,
+        /// that is an error of the compiler. [`try_build`](Builder::try_build) gives it as a value.
         pub const fn build(self) -> Dogpile<T> {
-            Dogpile { builder: self, _gap: [0; GAP], pile: Pile::new() }
+            if let Some(fault) = self.settings.policy.fault() {
+                panic!("{}", fault);
+            }
+            Dogpile { _gap: [0; GAP], builder: self, pile: Pile::new() }
         }
     }
 }
@@ -139,7 +148,7 @@ impl<T> Dogpile<T> {
         match call.hit_by(Caller::Thread) {
             Some(guard) => guard,
             // Another caller's failure is no answer to one whose creator cannot fail.
-            None => match call.create_or_wait(false, |_| Ok(create().into())) {
+            None => match call.create_or_wait(Failures::Pressed, |_| Ok(create().into())) {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("Dogpile", "", &error),
             },
@@ -399,7 +408,8 @@ impl<T> Dogpile<T> {
     /// ```
     pub fn set_with(&self, created: Created<T>) {
         let ready = self.ready(created);
-        let _ = self.pile.set(&ready.node, ready.kept, None);
+        let policy = &self.settings().policy;
+        let _ = self.pile.set(policy, &ready.node, ready.kept, None);
     }
 
     /// Makes `value` the current one, as [`set`](Dogpile::set) does, if the value seen is still the
@@ -428,7 +438,8 @@ impl<T> Dogpile<T> {
     pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
         let ready = self.ready(Created::new(value));
         let was = seen.into().map_or(Was::Nothing, Was::Seen);
-        match self.pile.set(&ready.node, ready.kept, Some(was)) {
+        let policy = &self.settings().policy;
+        match self.pile.set(policy, &ready.node, ready.kept, Some(was)) {
             true => Ok(()),
             false => Err(ready
                 .node
@@ -440,7 +451,7 @@ impl<T> Dogpile<T> {
     fn ready(&self, created: Created<T>) -> Ready<T> {
         let settings = self.settings();
         // The pile numbers it.
-        created.into_ready(settings.time.now(), settings.policy.ttl, 0)
+        created.into_ready(self.site(), settings.time.now(), 0)
     }
 
     /// Makes the value stale: one caller renews it, and the others are served the old one meanwhile.
@@ -449,7 +460,8 @@ impl<T> Dogpile<T> {
     /// before: one more follows. The value ends no sooner than it would have. `expire` asks for a
     /// renewal and condemns nothing.
     pub fn expire(&self) {
-        self.pile.expire(None, self.settings().time.now());
+        let Settings { policy, time, .. } = self.settings();
+        self.pile.expire(policy, None, time.now());
     }
 
     /// Makes the value stale, as [`expire`](Dogpile::expire) does, if the value seen is still the
@@ -482,7 +494,8 @@ impl<T> Dogpile<T> {
     /// }
     /// ```
     pub fn expire_if(&self, seen: Seen) -> bool {
-        self.pile.expire(Some(seen), self.settings().time.now())
+        let Settings { policy, time, .. } = self.settings();
+        self.pile.expire(policy, Some(seen), time.now())
     }
 
     /// Removes the value: from here on no call that starts gets it, nor any value whose creation
@@ -505,7 +518,8 @@ impl<T> Dogpile<T> {
         self.pile.invalidate(Some(seen))
     }
 
-    /// Whether there is a value, fresh or stale, that a call could be given. For
+    /// Whether there is a value, fresh or stale, that a call could be given: one that would only
+    /// stand in for a failure is none. For
     /// [`acquire`](Dogpile::acquire) that is a value kept elsewhere, too.
     pub fn has_value(&self) -> bool {
         self.known().is_some()
@@ -514,7 +528,7 @@ impl<T> Dogpile<T> {
     /// Whether there is a fresh value, here or for [`acquire`](Dogpile::acquire).
     pub fn is_fresh(&self) -> bool {
         self.known()
-            .is_some_and(|(freshness, _)| freshness == Freshness::Fresh)
+            .is_some_and(|(freshness, _)| matches!(freshness, Freshness::Fresh | Freshness::Due))
     }
 
     /// How old the value is, if there is one that a call could be given.
@@ -529,12 +543,41 @@ impl<T> Dogpile<T> {
             Some(node) => node.is_of_a_value().then(|| node.times())?,
             // What the first `acquire` finds counts as just created.
             None if settings.cold.init && !self.pile.is_emptied() => {
-                Times::new(settings.time.now(), Duration::ZERO, settings.policy.ttl)
+                self.call().looked_up(settings.time.now(), Duration::ZERO)
             }
             None => return None,
         };
         let (freshness, now) = self.call().freshness_now(&times);
-        (freshness != Freshness::Gone).then(|| (freshness, times.age(now)))
+        let is_served = !matches!(freshness, Freshness::Fallback | Freshness::Gone);
+        is_served.then(|| (freshness, times.age(now)))
+    }
+
+    /// The last failure of a creation, with its age: that of a creator, of a panic, or of an executor
+    /// that did not run the creation.
+    ///
+    /// A value that is published later does not make it forgotten.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::Dogpile;
+    /// let pile = Dogpile::<u32>::new(Duration::from_secs(60));
+    /// let _ = pile.get_or_try_create(|| Err("no route"));
+    /// let (failure, _age) = pile.last_failure().unwrap();
+    /// assert_eq!(failure.text().as_deref(), Some("no route"));
+    /// ```
+    pub fn last_failure(&self) -> Option<(Failure, Duration)> {
+        let (failure, at) = self.pile.last_failure()?;
+        let age = self.settings().time.now().saturating_since(at);
+        Some((failure, age))
+    }
+
+    /// After how long the next creation may begin, for a caller without a usable value. `None`: at
+    /// once, or as soon as the one that runs ends.
+    pub fn retry_in(&self) -> Option<Duration> {
+        let Settings { policy, time, .. } = self.settings();
+        self.pile.retry_in(policy, time.now())
     }
 
     /// Whether somebody is creating a value.

@@ -6,6 +6,7 @@
 use std::future::Future;
 
 use crate::answer::{Acquired, Created, Creating, Guard, Lookup};
+use crate::call::election::Failures;
 use crate::call::task::answer_here;
 use crate::error::Error;
 use crate::pile::Dogpile;
@@ -54,7 +55,7 @@ impl<T> Dogpile<T> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
         async move {
             // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), false, create).await {
+            match answer_here(|| self.call(), Failures::Pressed, create).await {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("Dogpile", "_async", &error),
             }
@@ -96,7 +97,7 @@ impl<T> Dogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_here(|| self.call(), true, create)
+        answer_here(|| self.call(), Failures::Taken, create)
     }
 
     /// As [`get_or_try_create_with`](Dogpile::get_or_try_create_with), for tasks.
@@ -119,7 +120,7 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(|| self.call(), true, create)
+        answer_here(|| self.call(), Failures::Taken, create)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.

@@ -11,7 +11,7 @@ mod sync_reader_async;
 mod third_door;
 mod write_lock;
 
-pub use self::builder::Builder;
+pub use self::builder::{BuildError, Builder};
 pub use self::dogpile::Dogpile;
 pub use self::sync_reader::SyncReaderDogpile;
 pub use self::write_lock::WriteGuard;

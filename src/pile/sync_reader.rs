@@ -10,6 +10,7 @@ use crate::answer::{
     Anchor, Caller, Created, Creating, Gated, Guard, HasSite, Lease, Lookup, ReadAcquired,
     ReadGuard, Site,
 };
+use crate::call::election::Failures;
 #[cfg(feature = "async")]
 use crate::call::{Background, KeptPile, OnExecutor};
 use crate::call::{Call, ReadAttempt};
@@ -144,7 +145,7 @@ impl<T> SyncReaderDogpile<T> {
         match call.hit_by(Caller::Thread) {
             Some(guard) => guard,
             // Another caller's failure is no answer to one whose creator cannot fail.
-            None => match call.create_or_wait(false, |_| Ok(create().into())) {
+            None => match call.create_or_wait(Failures::Pressed, |_| Ok(create().into())) {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("SyncReaderDogpile", "", &error),
             },

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::answer::{Created, Creating, Lookup, ReadAcquired, ReadGuard};
+use crate::call::election::Failures;
 use crate::call::task::answer_here;
 use crate::error::{Error, WriteLockError};
 use crate::executor::Timer;
@@ -70,7 +71,7 @@ impl<T> SyncReaderDogpile<T> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
         async move {
             // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), false, create).await {
+            match answer_here(|| self.call(), Failures::Pressed, create).await {
                 Ok(guard) => guard,
                 Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
             }
@@ -98,7 +99,7 @@ impl<T> SyncReaderDogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_here(|| self.call(), true, create)
+        answer_here(|| self.call(), Failures::Taken, create)
     }
 
     /// As [`get_or_try_create_with`](SyncReaderDogpile::get_or_try_create_with), for tasks.
@@ -143,7 +144,7 @@ impl<T> SyncReaderDogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(|| self.call(), true, create)
+        answer_here(|| self.call(), Failures::Taken, create)
     }
 
     /// As [`acquire`](SyncReaderDogpile::acquire), for tasks: a reader while the future of `get`

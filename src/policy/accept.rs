@@ -1,6 +1,6 @@
 //! Which values a call takes, and what a value is good for to that call.
 
-use crate::policy::Freshness;
+use crate::policy::{Freshness, Use};
 
 /// Which values a call takes; see [`Call::accept`](crate::Call::accept).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -74,17 +74,6 @@ pub(crate) struct Marks {
     pub(crate) expiry: u64,
 }
 
-/// What the current value is good for to one call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Use {
-    /// It is the answer, whoever holds the lease.
-    Now,
-    /// It is the answer while another caller holds the lease.
-    IfLeased,
-    /// It is no answer, or there is no value.
-    No,
-}
-
 impl Accept {
     /// The number that a value must exceed to answer a call that found the pile with these marks.
     pub(crate) fn newer_than(self, marks: Marks) -> u64 {
@@ -104,8 +93,14 @@ impl Accept {
         };
         match freshness {
             Freshness::Fresh if new_enough => Use::Now,
+            Freshness::Due if new_enough => Use::Due,
             Freshness::Stale if new_enough && self != Accept::Fresh => Use::IfLeased,
-            Freshness::Fresh | Freshness::Stale | Freshness::Gone => Use::No,
+            Freshness::Fallback if self == Accept::Stale => Use::Fallback,
+            Freshness::Fresh
+            | Freshness::Due
+            | Freshness::Stale
+            | Freshness::Fallback
+            | Freshness::Gone => Use::No,
         }
     }
 }

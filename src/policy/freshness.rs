@@ -1,72 +1,143 @@
-//! What a value is good for, given its times and the limits of its pile.
+//! What a value is good for, given its times and what a call asks for.
 
 use std::time::Duration;
 
 use crate::time::{Tick, Times};
 
-/// The limits a pile was built with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
-    /// How long a stale value may still be served while another is created; `None` is without
-    /// limit.
-    pub(crate) stale_while_revalidate: Option<Duration>,
-    /// How long a value is fresh.
-    pub(crate) ttl: Duration,
-}
-
 /// What a value is good for. Together with the lease it decides what a caller gets:
 ///
-/// | value | lease free | lease held |
+/// | value | the lease is free | held, or none may be granted yet |
 /// |---|---|---|
 /// | `Fresh` | the value | the value |
+/// | `Due` | the lease | the value |
 /// | `Stale` | the lease | the value |
-/// | `Gone`, or none | the lease | it waits |
+/// | `Fallback` | the lease | it waits, or gets the value with the failure beside it |
+/// | `Gone`, or none | the lease | it waits, or is told when to come back |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Freshness {
     /// Its age is at most its time to live, and it was not expired.
     Fresh,
+    /// Fresh, and past the point from which on one caller renews it ahead.
+    Due,
     /// Older than its time to live or expired, and within its stale limit.
     Stale,
-    /// Beyond its stale limit: as good as no value.
+    /// Beyond its stale limit, and given out only instead of a failure.
+    Fallback,
+    /// Beyond all limits: as good as no value.
     Gone,
+}
+
+/// What a call asks of the times of a value. (In nanoseconds, since a task that waits holds it.)
+#[derive(Clone, Copy)]
+pub(crate) struct Asks {
+    max_age: u64,
+    min_fresh: u64,
+}
+
+impl Asks {
+    const NONE: u64 = u64::MAX;
+
+    pub(crate) const NOTHING: Self = Self {
+        max_age: Self::NONE,
+        min_fresh: Self::NONE,
+    };
+
+    /// Takes a value for stale that is older. Beyond the clock's range that is no value.
+    pub(crate) const fn with_max_age(self, limit: Duration) -> Self {
+        let nanos = limit.as_nanos();
+        Self {
+            max_age: if nanos < Self::NONE as u128 {
+                nanos as u64
+            } else {
+                Self::NONE
+            },
+            ..self
+        }
+    }
+
+    /// Takes no value that is fresh for less.
+    pub(crate) const fn with_min_fresh(self, left: Duration) -> Self {
+        let (nanos, most) = (left.as_nanos(), Self::NONE - 1);
+        Self {
+            min_fresh: if nanos < most as u128 {
+                nanos as u64
+            } else {
+                most
+            },
+            ..self
+        }
+    }
+
+    #[inline]
+    pub(crate) fn max_age(self) -> Option<Duration> {
+        (self.max_age != Self::NONE).then(|| Duration::from_nanos(self.max_age))
+    }
+
+    #[inline]
+    pub(crate) fn min_fresh(self) -> Option<Duration> {
+        (self.min_fresh != Self::NONE).then(|| Duration::from_nanos(self.min_fresh))
+    }
 }
 
 /// The instants at which a value becomes less good. It never becomes better.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Horizon {
+    /// The first instant at which the value is to be renewed.
+    due_from: Tick,
     /// The first instant at which the value is not fresh any more.
     fresh_until: Tick,
-    /// The first instant at which the value is gone.
+    /// The first instant at which the value is not served any more.
     usable_until: Tick,
+    /// The first instant at which the value stands in for no failure any more.
+    stands_in_until: Tick,
 }
 
 impl Horizon {
+    /// The horizon of a value for a call.
+    pub(crate) fn new(value: &Times, asks: Asks) -> Self {
+        let ttl = asks
+            .max_age()
+            .map_or(value.ttl, |max_age| max_age.min(value.ttl));
+        let mut fresh_until = value.stale_from();
+        if let Some(limit) = asks.max_age() {
+            fresh_until = fresh_until.min(value.older_from(limit));
+        }
+        let (mut usable_until, mut stands_in_until) =
+            (value.usable_until(ttl), value.stands_in_until(ttl));
+        if let Some(left) = asks.min_fresh() {
+            fresh_until = fresh_until.saturating_sub(left);
+            (usable_until, stands_in_until) = (fresh_until, Tick::ZERO);
+        }
+        Self {
+            due_from: value.due_from().min(fresh_until),
+            fresh_until,
+            usable_until,
+            stands_in_until,
+        }
+    }
+
     /// What the value is good for at `now`.
     pub(crate) fn at(self, now: Tick) -> Freshness {
-        if now < self.fresh_until {
+        if now < self.due_from {
             Freshness::Fresh
+        } else if now < self.fresh_until {
+            Freshness::Due
         } else if now < self.usable_until {
             Freshness::Stale
+        } else if now < self.stands_in_until {
+            Freshness::Fallback
         } else {
             Freshness::Gone
         }
     }
-}
 
-impl Policy {
-    /// The horizon of a value for a call that takes it for stale beyond `max_age`.
-    pub(crate) fn horizon(&self, value: &Times, max_age: Option<Duration>) -> Horizon {
-        let stale = value.stale_from();
-        let ttl = max_age.map_or(value.ttl, |max_age| max_age.min(value.ttl));
-        // It counts from the end of the time to live, whatever `expire` said: an `expire` asks for a
-        // renewal and condemns nothing.
-        let usable_until = self.stale_while_revalidate.map_or(Tick::MAX, |limit| {
-            value.older_from(ttl.saturating_add(limit))
-        });
-        Horizon {
-            fresh_until: max_age.map_or(stale, |limit| stale.min(value.older_from(limit))),
-            usable_until,
+    /// What the value is that stands in for a failure at `now`, if it does.
+    pub(crate) fn stands_in(self, now: Tick) -> Option<Freshness> {
+        match self.at(now) {
+            // It was to be renewed ahead, and needs no limit to be good.
+            Freshness::Due => Some(Freshness::Due),
+            freshness => (now < self.stands_in_until).then_some(freshness),
         }
     }
 }
@@ -74,6 +145,7 @@ impl Policy {
 #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests {
     use super::*;
+    use crate::time::Limits;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,12 +154,12 @@ mod tests {
     }
 
     fn decide(ttl: Duration, limit: Option<Duration>, value: Times, now: Tick) -> Freshness {
-        Policy {
-            ttl,
+        let limits = Limits {
             stale_while_revalidate: limit,
-        }
-        .horizon(&value, None)
-        .at(now)
+            ..Limits::NONE
+        };
+        let value = Times { limits, ..value };
+        Horizon::new(&value, Asks::NOTHING).at(now)
     }
 
     #[test]
@@ -223,15 +295,23 @@ mod tests {
         assert_eq!(decide(SECOND, limit, ageless, Tick::MAX), Freshness::Gone);
     }
 
+    /// What it is good for to a call that takes it for stale beyond `max_age`.
+    fn aged(limit: Option<Duration>, max_age: Duration, now: Tick) -> Freshness {
+        let limits = Limits {
+            stale_while_revalidate: limit,
+            ..Limits::NONE
+        };
+        let value = Times {
+            limits,
+            ..Times::new(at(0), Duration::ZERO, SECOND)
+        };
+        Horizon::new(&value, Asks::NOTHING.with_max_age(max_age)).at(now)
+    }
+
     #[test]
     fn a_callers_max_age_tightens_the_stale_limit_with_it() {
-        let policy = Policy {
-            ttl: SECOND,
-            stale_while_revalidate: Some(Duration::ZERO),
-        };
-        let value = Times::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_001)),
+            aged(Some(Duration::ZERO), SECOND / 2, at(500_000_001)),
             Freshness::Gone
         );
     }
@@ -252,28 +332,13 @@ mod tests {
 
     #[test]
     fn a_callers_max_age_tightens_the_ttl_and_never_loosens_it() {
-        let policy = Policy {
-            ttl: SECOND,
-            stale_while_revalidate: None,
-        };
-        let value = Times::new(at(0), Duration::ZERO, SECOND);
+        assert_eq!(aged(None, SECOND / 2, at(500_000_000)), Freshness::Fresh);
+        assert_eq!(aged(None, SECOND / 2, at(500_000_001)), Freshness::Stale);
+        assert_eq!(aged(None, SECOND * 9, at(1_000_000_001)), Freshness::Stale);
+        assert_eq!(aged(None, Duration::ZERO, at(0)), Freshness::Stale);
         assert_eq!(
-            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_000)),
+            aged(None, Duration::MAX, at(1_000_000_000)),
             Freshness::Fresh
-        );
-        assert_eq!(
-            policy.horizon(&value, Some(SECOND / 2)).at(at(500_000_001)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            policy
-                .horizon(&value, Some(SECOND * 9))
-                .at(at(1_000_000_001)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            policy.horizon(&value, Some(Duration::ZERO)).at(at(0)),
-            Freshness::Stale
         );
     }
 }

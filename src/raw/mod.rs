@@ -23,24 +23,27 @@ pub(crate) use self::{
     wait::{Polled, Seat},
 };
 
+use std::time::Duration;
+
 use self::state::State;
 use self::value::Cell;
 use crate::error::{Failure, Panicked};
-use crate::policy::{Marks, Seen, Use};
+use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose, Seen, Span};
+use crate::policy::{Use, decide};
 use crate::shim::Arc;
 use crate::time::{Tick, Times};
 
 /// The state of one pile.
 #[repr(transparent)]
 pub(crate) struct Pile<T> {
-    cell: Cell<T, State<T>>,
+    cell: Cell<T, State<T>, Pace>,
 }
 
 /// A node that a reader holds.
-pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>>;
+pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Pace>;
 
-type Locked<'a, T> = value::Locked<'a, T, State<T>>;
-type Replaced<'a, T> = value::Replaced<'a, T, State<T>>;
+type Locked<'a, T> = value::Locked<'a, T, State<T>, Pace>;
+type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Pace>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(
@@ -58,6 +61,33 @@ pub(crate) enum Found<T> {
     Lease(u64),
     /// Another caller's lease, to wait for.
     Busy(Arc<Waiters<T>>),
+    /// The lease may not be granted for so long. With it come a value to go on with, and the failure
+    /// that the pile backs off from.
+    NotYet(Option<(NodeRef<T>, Use)>, Duration, Option<Failure>),
+}
+
+/// A call as it looks under the lock.
+pub(crate) struct Look<'p> {
+    pub(crate) policy: &'p Policy,
+    pub(crate) now: Tick,
+    /// It may have waited for an earlier lease until its end.
+    pub(crate) has_waited: bool,
+    /// It is granted the lease though none may be granted yet.
+    pub(crate) presses: bool,
+}
+
+/// The end of a lease, as the pile's memory of its creations needs it.
+pub(crate) struct Ended<'p> {
+    pub(crate) fence: u64,
+    pub(crate) policy: &'p Policy,
+    pub(crate) now: Tick,
+    pub(crate) seed: u64,
+}
+
+impl Ended<'_> {
+    fn draw(&self) -> Draw {
+        Draw::new(self.seed, self.fence, Purpose::Backoff)
+    }
 }
 
 /// A created value, complete and not published yet.
@@ -66,7 +96,8 @@ pub(crate) struct Ready<T> {
     pub(crate) node: NodeRef<T>,
     /// For the pile to keep: the node itself, or its times alone.
     pub(crate) kept: NodeRef<T>,
-    pub(crate) now: Tick,
+    /// For how long none is to be created.
+    pub(crate) hold: Option<Duration>,
 }
 
 impl<T> Pile<T> {
@@ -82,13 +113,13 @@ impl<T> Pile<T> {
         self.cell.load()
     }
 
-    /// Takes the current value if it is good enough, else the lease if it is free, else a place
-    /// among the waiters. The call may have waited for an earlier lease until its end.
+    /// Takes the current value if it is good enough, else the lease if it can be had, else a place
+    /// among the waiters.
     ///
     /// `judge` runs under the lock.
     pub(crate) fn attempt(
         &self,
-        has_waited: bool,
+        look: &Look<'_>,
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
@@ -98,88 +129,197 @@ impl<T> Pile<T> {
         };
         let current = state.current();
         let usable = judge(marks, current.as_deref());
-        match current {
-            Some(node) if usable == Use::Now => Found::Value(node.clone(), usable),
-            Some(node) if usable == Use::IfLeased && state.is_leased() => {
-                Found::Value(node.clone(), usable)
+        let availability = Self::availability(&state, look, usable);
+        let value = || current.as_deref().map(|node| (node.clone(), usable));
+        let failure = || Self::paused_by(&state, look.now);
+        match (decide(usable, availability), availability) {
+            (Decision::Answer, Availability::NotYet(retry_in)) if usable != Use::Now => {
+                Found::NotYet(value(), retry_in, failure())
             }
-            _ if state.is_leased() => Found::Busy(state.join(has_waited)),
-            current => {
-                if let Some(node) = current {
-                    node.set_renewing(true);
+            (Decision::Answer, _) => {
+                let (node, usable) = value().expect("what is judged to be of use is there");
+                Found::Value(node, usable)
+            }
+            (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
+            (Decision::Wait, _) => {
+                drop(current);
+                Found::Busy(state.join(look.has_waited))
+            }
+            (Decision::Elect, _) => {
+                drop(current);
+                if let Some(node) = state.current() {
+                    node.set_quiet(Span::ALWAYS);
+                }
+                if look.policy.paces() {
+                    Self::change_pace(&mut state, |pace| pace.granted(look.now));
                 }
                 Found::Lease(state.grant())
             }
         }
     }
 
+    fn availability(state: &Locked<'_, T>, look: &Look<'_>, usable: Use) -> Availability {
+        if state.is_leased() {
+            return Availability::Held;
+        }
+        let pace = state.extra().filter(|_| !look.presses);
+        pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
+            .map_or(Availability::Free, Availability::NotYet)
+    }
+
+    fn paused_by(state: &Locked<'_, T>, now: Tick) -> Option<Failure> {
+        state.extra()?.paused_by(now)
+    }
+
+    fn change_pace<R>(state: &mut Locked<'_, T>, change: impl FnOnce(&mut Pace) -> R) -> R {
+        state.change_extra(|pace| change(pace.get_or_insert_default()))
+    }
+
+    /// Notes how a lease ended. What is forgotten is to be dropped outside of the lock.
+    #[must_use = "the old failure must be dropped outside the lock"]
+    fn note_end(
+        state: &mut Locked<'_, T>,
+        ended: &Ended<'_>,
+        end: End,
+        superseded: bool,
+    ) -> Option<Failure> {
+        let failed = matches!(end, End::Failed(_) | End::Refused(_));
+        if state.extra().is_none() && !failed {
+            return None;
+        }
+        let draw = ended.draw();
+        let (policy, now) = (ended.policy, ended.now);
+        Self::change_pace(state, |pace| pace.ended(policy, end, superseded, now, draw))
+    }
+
+    /// Tells callers that find `node` due or stale, or still hold it later, when they need not ask
+    /// for the lease, which is free.
+    fn quiet(state: &Locked<'_, T>, policy: &Policy, node: &NodeRef<T>) {
+        let span = state.extra().map(|pace| pace.quiet(policy));
+        node.set_quiet(span.unwrap_or(Span::NEVER));
+    }
+
     /// Ends the lease with a value. Says whether the value became the current one. If it did not,
     /// the lease was superseded.
-    pub(crate) fn publish(&self, fence: u64, ready: Ready<T>, writers: Writers) -> bool {
-        let Ready { node, kept, now } = ready;
+    pub(crate) fn publish(&self, ended: &Ended<'_>, ready: Ready<T>, writers: Writers) -> bool {
+        let Ready { node, kept, hold } = ready;
+        let fence = ended.fence;
         let mut state = self.cell.lock();
         let pile = state.pile();
         node.belongs_to(pile);
         kept.belongs_to(pile);
         let superseded = state.supersedes(fence);
         let waiters = state.end(fence);
+        let forgotten = Self::note_end(&mut state, ended, End::Published, superseded);
         let (ending, old) = if superseded {
-            Self::nobody_renews(&state);
+            Self::nobody_renews(&state, ended.policy);
             (Ending::Superseded(node, writers), None)
         } else {
             if state.expiry_mark > fence {
-                node.expire(now);
-                kept.expire(now);
+                node.expire(ended.now);
+                kept.expire(ended.now);
+            }
+            if let Some(span) = hold {
+                Self::change_pace(&mut state, |pace| pace.hold(ended.now, span));
             }
             (
                 Ending::Value(node, writers),
-                Some(Self::install(&mut state, kept)),
+                Some(Self::install(&mut state, ended.policy, kept)),
             )
         };
         drop(state);
         tell(waiters, superseded, ending);
         drop(old);
+        drop(forgotten);
         !superseded
     }
 
     /// Ends the lease with an error, which goes to everybody who waits.
-    pub(crate) fn fail(&self, fence: u64, failure: Failure) {
-        self.end(fence, Ending::Failed(failure));
+    pub(crate) fn fail(&self, ended: &Ended<'_>, failure: Failure) {
+        let end = End::Failed(failure.clone());
+        self.end(ended, end, |falls_back| Ending::Failed(failure, falls_back));
     }
 
     /// Ends the lease with a panic, of which everybody who waits is told.
-    pub(crate) fn panicked(&self, fence: u64, panicked: Panicked) {
-        self.end(fence, Ending::Panicked(panicked));
+    pub(crate) fn panicked(&self, ended: &Ended<'_>, panicked: Panicked) {
+        let end = End::Failed(Failure::from(panicked.clone()));
+        self.end(ended, end, |falls_back| {
+            Ending::Panicked(panicked, falls_back)
+        });
     }
 
     /// Ends the lease with nothing.
-    pub(crate) fn give_up(&self, fence: u64) {
-        self.end(fence, Ending::ElectAnew);
+    pub(crate) fn give_up(&self, ended: &Ended<'_>) {
+        self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
     }
 
-    fn end(&self, fence: u64, ending: Ending<T>) {
+    /// Ends the lease, under which nothing ever ran, since an executor did not want it.
+    pub(crate) fn refused(&self, ended: &Ended<'_>, failure: Failure) {
+        self.end(ended, End::Refused(failure), |_| Ending::ElectAnew);
+    }
+
+    /// Ends the lease without a value. `ending` is told whether an older value may stand in.
+    fn end(&self, ended: &Ended<'_>, end: End, ending: impl FnOnce(bool) -> Ending<T>) {
+        let fence = ended.fence;
         let mut state = self.cell.lock();
-        Self::nobody_renews(&state);
         let superseded = state.supersedes(fence);
         let waiters = state.end(fence);
+        let is_answer = matches!(end, End::Failed(_))
+            && !superseded
+            && state.extra().is_some_and(Pace::is_without_fallback);
+        let forgotten = Self::note_end(&mut state, ended, end, superseded);
+        Self::nobody_renews(&state, ended.policy);
+        // A failure that is an answer tells that what is held is wrong.
+        let old = is_answer.then(|| Self::empty(&mut state));
         drop(state);
-        tell(waiters, superseded, ending);
+        tell(waiters, superseded, ending(!is_answer));
+        drop(old);
+        drop(forgotten);
     }
 
     /// Makes `node` the current one. The old one is to be dropped when the lock was released.
     #[must_use = "the old value must be dropped outside the lock"]
-    fn install<'a>(state: &mut Locked<'a, T>, node: NodeRef<T>) -> Replaced<'a, T> {
-        Self::nobody_renews(state);
+    fn install<'a>(
+        state: &mut Locked<'a, T>,
+        policy: &Policy,
+        node: NodeRef<T>,
+    ) -> Replaced<'a, T> {
+        Self::loses_its_place(state);
         node.installed_as(state.next());
-        node.set_renewing(state.is_leased());
+        match state.is_leased() {
+            true => node.set_quiet(Span::ALWAYS),
+            false => Self::quiet(state, policy, &node),
+        }
         state.swap(Some(node))
     }
 
-    /// Tells callers that find the current value stale, or still hold it later, that nobody is
-    /// renewing it.
-    fn nobody_renews(state: &Locked<'_, T>) {
+    /// Removes the current value. It is to be dropped when the lock was released.
+    #[must_use = "the old value must be dropped outside the lock"]
+    fn empty<'a>(state: &mut Locked<'a, T>) -> Replaced<'a, T> {
+        state.generation = state.next();
+        Self::loses_its_place(state);
+        state.swap(None)
+    }
+
+    /// Tells callers who still hold the current value later that they have to ask.
+    fn loses_its_place(state: &Locked<'_, T>) {
         if let Some(node) = state.current() {
-            node.set_renewing(false);
+            node.set_quiet(Span::NEVER);
+        }
+    }
+
+    /// Tells callers that find the current value due or stale whether they need to ask, now that
+    /// nobody is renewing it.
+    fn nobody_renews(state: &Locked<'_, T>, policy: &Policy) {
+        if let Some(node) = state.current() {
+            Self::quiet(state, policy, &node);
+        }
+    }
+
+    /// Ends the back-off.
+    fn clear_pace(state: &mut Locked<'_, T>) {
+        if state.extra().is_some() {
+            Self::change_pace(state, Pace::clear);
         }
     }
 
@@ -187,7 +327,13 @@ impl<T> Pile<T> {
     /// superseded. With `seen`, only if that is still the current value. Says whether it did.
     ///
     /// What the pile keeps from then on is `kept`: the node itself, or its times alone.
-    pub(crate) fn set(&self, node: &NodeRef<T>, kept: NodeRef<T>, seen: Option<Was>) -> bool {
+    pub(crate) fn set(
+        &self,
+        policy: &Policy,
+        node: &NodeRef<T>,
+        kept: NodeRef<T>,
+        seen: Option<Was>,
+    ) -> bool {
         let mut state = self.cell.lock();
         let pile = state.pile();
         if seen.is_some_and(|seen| !Self::is(&state, seen)) {
@@ -200,7 +346,8 @@ impl<T> Pile<T> {
         kept.number_as(number);
         node.belongs_to(pile);
         kept.belongs_to(pile);
-        let old = Self::install(&mut state, kept);
+        Self::clear_pace(&mut state);
+        let old = Self::install(&mut state, policy, kept);
         let waiters = state.release_waiters();
         drop(state);
         tell(waiters, false, Ending::Value(node.clone(), Writers(None)));
@@ -210,7 +357,7 @@ impl<T> Pile<T> {
 
     /// Notes the times of a value that was made elsewhere, if the current node is still `seen`, and
     /// was not expired since: that mark would be lost.
-    pub(crate) fn note(&self, times: Times, seen: Option<(&NodeRef<T>, Times)>) {
+    pub(crate) fn note(&self, policy: &Policy, times: Times, seen: Option<(&NodeRef<T>, Times)>) {
         let mut state = self.cell.lock();
         let pile = state.pile();
         let noted = match (state.current(), seen) {
@@ -221,7 +368,7 @@ impl<T> Pile<T> {
             _ => return,
         };
         noted.belongs_to(pile);
-        let old = Self::install(&mut state, noted);
+        let old = Self::install(&mut state, policy, noted);
         drop(state);
         drop(old);
     }
@@ -233,9 +380,11 @@ impl<T> Pile<T> {
         if !Self::is_seen(&state, seen) {
             return false;
         }
-        state.generation = state.next();
-        Self::nobody_renews(&state);
-        let old = state.swap(None);
+        // Strangers can provoke the other form.
+        if seen.is_none() {
+            Self::clear_pace(&mut state);
+        }
+        let old = Self::empty(&mut state);
         drop(state);
         drop(old);
         true
@@ -244,7 +393,7 @@ impl<T> Pile<T> {
     /// Marks the current value stale, with `seen` only if that is still it, and what a running
     /// creation will publish. Says whether it did. A value seen that was marked before is not marked
     /// again.
-    pub(crate) fn expire(&self, seen: Option<Seen>, now: Tick) -> bool {
+    pub(crate) fn expire(&self, policy: &Policy, seen: Option<Seen>, now: Tick) -> bool {
         let mut state = self.cell.lock();
         if !Self::is_seen(&state, seen) {
             return false;
@@ -258,7 +407,14 @@ impl<T> Pile<T> {
         // A caller that looks for a value elsewhere has to know of the mark. In a pile that was
         // emptied nobody looks until there is something new.
         let none = (current.is_none() && state.generation == 0)
-            .then(|| Self::install(&mut state, NodeRef::nothing(now)));
+            .then(|| Self::install(&mut state, policy, NodeRef::nothing(now)));
+        // Strangers can provoke the other form.
+        if seen.is_none() {
+            Self::clear_pace(&mut state);
+            if !state.is_leased() {
+                Self::nobody_renews(&state, policy);
+            }
+        }
         drop(state);
         drop(none);
         true
@@ -298,6 +454,31 @@ impl<T> Pile<T> {
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
         self.cell.lock().supersedes(fence)
+    }
+
+    /// The number of the last event.
+    pub(crate) fn last(&self) -> u64 {
+        self.cell.lock().last()
+    }
+
+    /// Changes what is known of the lease with this fence. Says whether that lease is still held.
+    pub(crate) fn change_lease(&self, fence: u64, change: impl FnOnce(&mut Pace)) -> bool {
+        let mut state = self.cell.lock();
+        let is_held = state.is_leased_to(fence);
+        if is_held {
+            Self::change_pace(&mut state, change);
+        }
+        is_held
+    }
+
+    /// The last failure, and when it came.
+    pub(crate) fn last_failure(&self) -> Option<(Failure, Tick)> {
+        self.cell.lock().extra()?.last_failure().cloned()
+    }
+
+    /// How long no creation may begin yet, for a caller without a usable value.
+    pub(crate) fn retry_in(&self, policy: &Policy, now: Tick) -> Option<Duration> {
+        self.cell.lock().extra()?.retry_in(policy, now, false)
     }
 
     /// Joins those who wait for the lease that is held, if one is.

@@ -69,6 +69,10 @@ impl<T> State<T> {
         self.lease != 0
     }
 
+    pub(super) fn is_leased_to(&self, fence: u64) -> bool {
+        self.lease == fence
+    }
+
     /// Whether a `set` or an `invalidate` came since the lease with this fence was granted.
     pub(super) fn supersedes(&self, fence: u64) -> bool {
         self.generation > fence

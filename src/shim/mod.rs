@@ -31,6 +31,17 @@ pub(crate) use std::sync::Weak as ArcWeak;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
 
+/// A number that another process has by chance only. No model depends on it, so it uses what the
+/// standard library has in all builds.
+pub(crate) fn process_seed() -> u64 {
+    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *SEED.get_or_init(|| {
+        // The library draws its keys from the system.
+        let keys = std::collections::hash_map::RandomState::new();
+        std::hash::BuildHasher::hash_one(&keys, 0u8)
+    })
+}
+
 /// A number that no other pile has. No model depends on it, so it uses a real lock in all builds.
 #[cfg(debug_assertions)]
 pub(crate) fn next_pile() -> u64 {

@@ -39,6 +39,14 @@ impl Tick {
         Tick(self.0.saturating_add(nanos(span)))
     }
 
+    /// The instant `span` earlier, or [`Tick::ZERO`]. "Never" stays never.
+    pub(crate) fn saturating_sub(self, span: Duration) -> Self {
+        match self {
+            Tick::MAX => Tick::MAX,
+            Tick(tick) => Tick(tick.saturating_sub(nanos(span))),
+        }
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn saturating_since(self, earlier: Tick) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -5,4 +5,4 @@ mod times;
 
 pub use self::clock::{Clock, ManualClock, SystemClock, Tick};
 pub(crate) use self::clock::{SleepPlan, Time};
-pub(crate) use self::times::Times;
+pub(crate) use self::times::{Limits, Times};

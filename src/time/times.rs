@@ -12,10 +12,31 @@ pub(crate) struct Times {
     pub(crate) created: Tick,
     /// How old it was then. Kept apart, since a value may be older than its clock.
     pub(crate) age_then: Duration,
-    /// Up to which age it is fresh.
+    /// Up to which age it is said to be fresh. Its limits count from there.
     pub(crate) ttl: Duration,
+    /// By how much sooner than that it is stale.
+    pub(crate) sooner: Duration,
+    /// From which age on it is due, if that is sooner still.
+    pub(crate) due: Option<Duration>,
+    pub(crate) limits: Limits,
     /// When it was expired by hand.
     pub(crate) expired: Option<Tick>,
+}
+
+/// How long a value may be of use beyond its time to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// While another is created; `None` is without limit.
+    pub(crate) stale_while_revalidate: Option<Duration>,
+    /// Instead of a failure; `None` is never.
+    pub(crate) stale_if_error: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) const NONE: Self = Self {
+        stale_while_revalidate: None,
+        stale_if_error: None,
+    };
 }
 
 impl Times {
@@ -24,6 +45,9 @@ impl Times {
             created,
             age_then,
             ttl,
+            sooner: Duration::ZERO,
+            due: None,
+            limits: Limits::NONE,
             expired: None,
         }
     }
@@ -34,7 +58,13 @@ impl Times {
     pub(crate) fn with_age(&self, now: Tick, age: Duration) -> Self {
         let age_now = self.age(now);
         if self.ttl >= Duration::from_nanos(u64::MAX) {
-            return Self::new(now, age, self.ttl); // It never ends.
+            let (created, age_then) = (now, age);
+            return Self {
+                created,
+                age_then,
+                expired: None,
+                ..*self
+            }; // It never ends.
         }
         // The end is as far from `now` as it was.
         let (age, ttl) = match self.ttl.checked_sub(age_now) {
@@ -45,7 +75,19 @@ impl Times {
                 (age, age - past)
             }
         };
-        Self::new(now, age, ttl)
+        // So is the point from which on it is due.
+        let left = |due: Duration| {
+            due.checked_sub(age_now)
+                .map_or(age, |left| age.saturating_add(left))
+        };
+        Self {
+            created: now,
+            age_then: age,
+            ttl,
+            due: self.due.map(left),
+            expired: None,
+            ..*self
+        }
     }
 
     /// How long it is still fresh at `now`.
@@ -53,7 +95,15 @@ impl Times {
         match self.expired {
             Some(_) => Duration::ZERO,
             None if self.ttl >= Duration::from_nanos(u64::MAX) => Duration::MAX,
-            None => self.ttl.saturating_sub(self.age(now)),
+            None => self.fresh_for().saturating_sub(self.age(now)),
+        }
+    }
+
+    /// Up to which age it is fresh.
+    fn fresh_for(&self) -> Duration {
+        match self.ttl >= Duration::from_nanos(u64::MAX) {
+            true => self.ttl,
+            false => self.ttl.saturating_sub(self.sooner),
         }
     }
 
@@ -84,7 +134,32 @@ impl Times {
     pub(crate) fn stale_from(&self) -> Tick {
         match self.expired {
             Some(_) => Tick::ZERO,
-            None => self.older_from(self.ttl),
+            None => self.older_from(self.fresh_for()),
         }
+    }
+
+    /// The first instant at which the value is due: fresh or not, it is to be renewed.
+    pub(crate) fn due_from(&self) -> Tick {
+        let stale = self.stale_from();
+        self.due
+            .map_or(stale, |due| self.older_from(due).min(stale))
+    }
+
+    /// The first instant at which the value is gone, for a call that takes it for stale beyond
+    /// `ttl`. An `expire` does not move it: it asks for a renewal and condemns nothing.
+    pub(crate) fn usable_until(&self, ttl: Duration) -> Tick {
+        self.limits
+            .stale_while_revalidate
+            .map_or(Tick::MAX, |limit| {
+                self.older_from(ttl.saturating_add(limit))
+            })
+    }
+
+    /// The first instant at which the value stands in for no failure any more, for a call that takes
+    /// it for stale beyond `ttl`.
+    pub(crate) fn stands_in_until(&self, ttl: Duration) -> Tick {
+        self.limits.stale_if_error.map_or(Tick::ZERO, |limit| {
+            self.older_from(ttl.saturating_add(limit))
+        })
     }
 }

@@ -190,6 +190,45 @@ impl Form {
         })
     }
 
+    /// A call of a value that the pile keeps, with a creator that is told of its creation.
+    pub(crate) fn get_telling(
+        &self,
+        create: impl FnOnce(&dogpile::Creating<'_, u32>) -> Result<Created<u32>, Down> + Send + 'static,
+    ) -> Told {
+        #[cfg(feature = "async")]
+        use {crate::tasks::block_on, dogpile::executor::Thread};
+        on_pile!(&self.pile, |pile| match self.by {
+            By::Thread => {
+                let held = pile
+                    .call()
+                    .get_or_try_create_with(|creating| create(&creating))?;
+                Ok((*held, held.origin()))
+            }
+            #[cfg(feature = "async")]
+            By::Task => {
+                let call = pile.call();
+                let call =
+                    call.get_or_try_create_with_async(|creating| async move { create(&creating) });
+                let held = block_on(call)?;
+                Ok((*held, held.origin()))
+            }
+            #[cfg(feature = "async")]
+            By::Background => {
+                let call = pile.background(&Thread);
+                let held = call.get_or_try_create_with(|creating| create(&creating))?;
+                Ok((*held, held.origin()))
+            }
+            #[cfg(feature = "async")]
+            By::BackgroundTask => {
+                let call = pile.background(&Thread);
+                let call =
+                    call.get_or_try_create_with_async(|creating| async move { create(&creating) });
+                let held = block_on(call)?;
+                Ok((*held, held.origin()))
+            }
+        })
+    }
+
     /// A call in the infallible form, which `acquire` has not.
     pub(crate) fn get_or_create(
         &self,

@@ -30,6 +30,7 @@ mod handles;
 mod hazards;
 mod lease;
 mod mistakes;
+mod policy;
 #[cfg(feature = "async")]
 mod promised;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]

@@ -4,13 +4,14 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::time::Duration;
 
+use crate::error::Failure;
+use crate::policy::Span;
 use crate::shim::{
     Counted,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
     keep_memory, last_share,
 };
-use crate::time::Tick;
-use crate::time::Times;
+use crate::time::{Tick, Times};
 
 /// A value, when it was made, and what has become of it since.
 pub(crate) struct Node<T> {
@@ -21,14 +22,19 @@ pub(crate) struct Node<T> {
     /// The number of its becoming the current one: later than the other, if a lease made it.
     installed_at: AtomicU64,
     times: Times,
-    /// The first instant at which the value is stale: what a hit looks at. Zero once it was
+    /// The first instant at which the value is to be renewed: what a hit looks at. Zero once it was
     /// expired.
+    due_from: AtomicU64,
+    /// The first instant at which the value is stale. Zero once it was expired.
     stale_from: AtomicU64,
+    /// The first instant at which the value is not served any more.
+    usable_until: Tick,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
-    /// Whether somebody holds the lease while this is the current value: who finds it stale and
-    /// sees this, need not ask.
-    renewing: AtomicBool,
+    /// From the first instant until before the second the lease cannot be had, while this is the
+    /// current value: who finds the value due or stale then need not ask.
+    quiet_from: AtomicU64,
+    quiet_until: AtomicU64,
     /// The pile that it is a value of; zero if it is none's yet.
     #[cfg(debug_assertions)]
     pile: AtomicU64,
@@ -45,6 +51,8 @@ enum Content<T> {
     /// Kept somewhere else: the node tells its times. Behind it may stand the pile's own last one,
     /// with its own times.
     Elsewhere(Option<NodeRef<T>>),
+    /// The value of another node, given out beside this failure.
+    Beside(Box<(NodeRef<T>, Failure)>),
     /// Nobody has told of a value yet: the node tells that the pile was expired.
     Nothing,
 }
@@ -58,7 +66,16 @@ impl<T> Node<T> {
         match &self.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value(),
+            Content::Beside(beside) => beside.0.value(),
             Content::Elsewhere(_) | Content::Nothing => None,
+        }
+    }
+
+    /// The failure that the value is given out beside.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match &self.content {
+            Content::Beside(beside) => Some(&beside.1),
+            Content::Own(_) | Content::Of(_) | Content::Elsewhere(_) | Content::Nothing => None,
         }
     }
 
@@ -106,6 +123,19 @@ impl<T> Node<T> {
         self.number.store(number, Ordering::Relaxed);
     }
 
+    /// The first instant at which the value is to be renewed, or a little sooner if it was expired.
+    #[inline]
+    pub(crate) fn due_from(&self) -> Tick {
+        // ORDERING: relaxed: one word, and who is to see an `expire` happens after it.
+        Tick::from_nanos(self.due_from.load(Ordering::Relaxed))
+    }
+
+    /// The first instant at which the value is not served any more.
+    #[inline]
+    pub(crate) fn usable_until(&self) -> Tick {
+        self.usable_until
+    }
+
     /// The first instant at which the value is stale, or a little sooner if it was expired.
     #[inline]
     pub(crate) fn stale_from(&self) -> Tick {
@@ -144,19 +174,29 @@ impl<T> Node<T> {
             // ORDERING: relaxed: who sees this zero sooner than the mark finds the value as stale
             // as it was by age.
             self.stale_from.store(0, Ordering::Relaxed);
+            // ORDERING: relaxed: as above.
+            self.due_from.store(0, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn is_renewing(&self) -> bool {
-        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long a
-        // stale answer more.
-        self.renewing.load(Ordering::Relaxed)
+    /// Whether the lease cannot be had from the one instant to the other, as far as is known here.
+    #[inline]
+    pub(crate) fn is_quiet(&self, earliest: Tick, latest: Tick) -> bool {
+        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long, or
+        // half, a stale answer more.
+        let from = self.quiet_from.load(Ordering::Relaxed);
+        // ORDERING: relaxed: as above.
+        let until = self.quiet_until.load(Ordering::Relaxed);
+        earliest.as_nanos() >= from && latest.as_nanos() < until
     }
 
-    /// Under the pile's lock.
-    pub(in crate::raw) fn set_renewing(&self, renewing: bool) {
-        // ORDERING: relaxed: as in `is_renewing`.
-        self.renewing.store(renewing, Ordering::Relaxed);
+    /// Says when the lease cannot be had. Under the pile's lock.
+    pub(in crate::raw) fn set_quiet(&self, span: Span) {
+        let (from, until) = span.ends();
+        // ORDERING: relaxed: as in `is_quiet`.
+        self.quiet_from.store(from.as_nanos(), Ordering::Relaxed);
+        // ORDERING: relaxed: as in `is_quiet`.
+        self.quiet_until.store(until.as_nanos(), Ordering::Relaxed);
     }
 }
 
@@ -173,9 +213,18 @@ impl<T> NodeRef<T> {
     pub(crate) fn renewed(&self, times: Times, number: u64) -> Self {
         let root = match &self.content {
             Content::Of(root) => root,
+            Content::Beside(beside) => return beside.0.renewed(times, number),
             Content::Own(_) | Content::Elsewhere(_) | Content::Nothing => self,
         };
         Self::with(Content::Of(root.clone()), times, number)
+    }
+
+    /// The same value, given out beside a failure.
+    pub(crate) fn beside(&self, failure: Failure) -> Self {
+        let content = Content::Beside(Box::new((self.clone(), failure)));
+        let node = Self::with(content, self.times(), self.number());
+        node.belongs_to(self.pile());
+        node
     }
 
     /// The times of a value that is kept elsewhere.
@@ -203,7 +252,7 @@ impl<T> NodeRef<T> {
     /// The node of the value that the pile itself made last, if it kept it.
     pub(crate) fn made(&self) -> Option<&NodeRef<T>> {
         match &self.content {
-            Content::Own(_) | Content::Of(_) => Some(self),
+            Content::Own(_) | Content::Of(_) | Content::Beside(_) => Some(self),
             Content::Elsewhere(made) => made.as_ref(),
             Content::Nothing => None,
         }
@@ -215,9 +264,12 @@ impl<T> NodeRef<T> {
             number: AtomicU64::new(number),
             installed_at: AtomicU64::new(0),
             times,
+            due_from: AtomicU64::new(times.due_from().as_nanos()),
             stale_from: AtomicU64::new(times.stale_from().as_nanos()),
-            expired: AtomicU64::new(NEVER),
-            renewing: AtomicBool::new(false),
+            usable_until: times.usable_until(times.ttl),
+            expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
+            quiet_from: AtomicU64::new(NEVER),
+            quiet_until: AtomicU64::new(0),
             #[cfg(debug_assertions)]
             pile: AtomicU64::new(0),
             #[cfg(dogpile_loom)]
@@ -273,6 +325,7 @@ impl<T> NodeRef<T> {
         match &mut Counted::get_mut(&mut self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value_mut(),
+            Content::Beside(beside) => beside.0.value_mut(),
             Content::Elsewhere(_) | Content::Nothing => None,
         }
     }
@@ -282,6 +335,7 @@ impl<T> NodeRef<T> {
         match last_share(self.0)?.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.into_value(),
+            Content::Beside(beside) => beside.0.into_value(),
             Content::Elsewhere(_) | Content::Nothing => None,
         }
     }

@@ -13,10 +13,10 @@ pub(crate) enum Ending<T> {
     Value(NodeRef<T>, Writers),
     /// The created value, though the lease was superseded: it did not become the current one.
     Superseded(NodeRef<T>, Writers),
-    /// The creator failed.
-    Failed(Failure),
-    /// The creator panicked.
-    Panicked(Panicked),
+    /// The creator failed. Says whether an older value may stand in.
+    Failed(Failure, bool),
+    /// The creator panicked. Says the same.
+    Panicked(Panicked, bool),
     /// Nothing. Whoever still wants a value looks at the pile again.
     ElectAnew,
 }
@@ -31,8 +31,10 @@ impl<T> Clone for Ending<T> {
         match self {
             Ending::Value(node, writers) => Ending::Value(node.clone(), *writers),
             Ending::Superseded(node, writers) => Ending::Superseded(node.clone(), *writers),
-            Ending::Failed(failure) => Ending::Failed(failure.clone()),
-            Ending::Panicked(panicked) => Ending::Panicked(panicked.clone()),
+            Ending::Failed(failure, falls_back) => Ending::Failed(failure.clone(), *falls_back),
+            Ending::Panicked(panicked, falls_back) => {
+                Ending::Panicked(panicked.clone(), *falls_back)
+            }
             Ending::ElectAnew => Ending::ElectAnew,
         }
     }

@@ -1,0 +1,215 @@
+//! When the next creation may begin: after failures, and at all.
+
+use std::time::Duration;
+
+use crate::error::Failure;
+use crate::policy::{Draw, Policy};
+use crate::time::Tick;
+
+/// What a pile remembers of its creations, as far as its settings or its creators ask for it.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// How many creations have failed in a row.
+    failures: u32,
+    pause: Option<Span>,
+    /// When the last creation began that published, failed or panicked.
+    began: Option<Tick>,
+    /// When the last creation began that was given up since.
+    given_up: Option<Tick>,
+    last_failure: Option<(Failure, Tick)>,
+    /// Of the lease that is held.
+    lease: Granted,
+}
+
+/// What is known of a lease.
+#[derive(Clone, Copy, Default)]
+struct Granted {
+    at: Option<Tick>,
+    retry_after: Option<Duration>,
+    /// Its failure is an answer: nothing stands in for it.
+    no_fallback: bool,
+}
+
+/// From the first instant until before the second. A clock that steps out of it, to either side,
+/// ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    from: Tick,
+    until: Tick,
+}
+
+impl Span {
+    pub(crate) const NEVER: Self = Self {
+        from: Tick::MAX,
+        until: Tick::ZERO,
+    };
+    pub(crate) const ALWAYS: Self = Self {
+        from: Tick::ZERO,
+        until: Tick::MAX,
+    };
+
+    pub(crate) fn new(from: Tick, until: Tick) -> Self {
+        Self { from, until }
+    }
+
+    fn after(from: Tick, length: Duration) -> Self {
+        Self::new(from, from.saturating_add(length))
+    }
+
+    pub(crate) fn ends(self) -> (Tick, Tick) {
+        (self.from, self.until)
+    }
+
+    fn left(self, now: Tick) -> Option<Duration> {
+        let covers = self.from <= now && now < self.until;
+        covers.then(|| self.until.saturating_since(now))
+    }
+}
+
+/// How a lease ended, as far as the next creation is concerned.
+pub(crate) enum End {
+    Published,
+    /// The creator failed or panicked.
+    Failed(Failure),
+    GivenUp,
+    /// Nothing ever ran.
+    Refused(Failure),
+}
+
+impl Pace {
+    /// A lease was granted.
+    pub(crate) fn granted(&mut self, now: Tick) {
+        self.lease = Granted {
+            at: Some(now),
+            ..Granted::default()
+        };
+    }
+
+    /// The creator that holds the lease says when to come back, should it fail.
+    pub(crate) fn retry_after(&mut self, span: Duration) {
+        self.lease.retry_after = Some(span);
+    }
+
+    /// The creator that holds the lease says that its failure is an answer.
+    pub(crate) fn no_fallback(&mut self) {
+        self.lease.no_fallback = true;
+    }
+
+    /// Whether the failure of the lease that is held is an answer.
+    pub(crate) fn is_without_fallback(&self) -> bool {
+        self.lease.no_fallback
+    }
+
+    /// The lease ended at `now`. The failure that is forgotten is to be dropped outside of locks.
+    #[must_use = "the old failure must be dropped outside the lock"]
+    pub(crate) fn ended(
+        &mut self,
+        policy: &Policy,
+        end: End,
+        superseded: bool,
+        now: Tick,
+        draw: Draw,
+    ) -> Option<Failure> {
+        let lease = std::mem::take(&mut self.lease);
+        match end {
+            End::GivenUp => self.given_up = lease.at,
+            End::Refused(_) => {}
+            End::Published | End::Failed(_) => {
+                self.began = lease.at.or(self.began);
+                self.given_up = None;
+            }
+        }
+        match end {
+            End::Published if superseded => None,
+            End::Published => {
+                self.clear();
+                None
+            }
+            End::GivenUp => None,
+            End::Refused(failure) => {
+                if let Some(backoff) = policy.backoff {
+                    let base = Span::after(now, backoff.span(1, draw));
+                    if self.pause.is_none_or(|pause| pause.until < base.until) {
+                        self.pause = Some(base);
+                    }
+                }
+                self.note(failure, now)
+            }
+            End::Failed(failure) => {
+                if !superseded {
+                    self.failures = self.failures.saturating_add(1);
+                    let backoff = policy.backoff;
+                    let backoff = backoff.map(|backoff| backoff.span(self.failures, draw));
+                    let said = lease
+                        .retry_after
+                        .map(|span| span.min(policy.max_retry_after));
+                    self.pause = said.or(backoff).map(|span| Span::after(now, span));
+                }
+                self.note(failure, now)
+            }
+        }
+    }
+
+    fn note(&mut self, failure: Failure, now: Tick) -> Option<Failure> {
+        let before = self.last_failure.replace((failure, now));
+        before.map(|(failure, _)| failure)
+    }
+
+    /// No creation is to begin for so long, though nothing failed.
+    pub(crate) fn hold(&mut self, now: Tick, span: Duration) {
+        self.pause = Some(Span::after(now, span));
+    }
+
+    /// Ends the back-off.
+    pub(crate) fn clear(&mut self) {
+        self.failures = 0;
+        self.pause = None;
+    }
+
+    /// How long no creation may begin yet. The caller may have a usable value.
+    pub(crate) fn retry_in(
+        &self,
+        policy: &Policy,
+        now: Tick,
+        has_usable: bool,
+    ) -> Option<Duration> {
+        let spans = [self.pause, self.interval(policy, has_usable)];
+        spans
+            .into_iter()
+            .flatten()
+            .filter_map(|span| span.left(now))
+            .max()
+    }
+
+    /// A span in which a caller with a usable value need not ask: none may create.
+    pub(crate) fn quiet(&self, policy: &Policy) -> Span {
+        match (self.pause, self.interval(policy, true)) {
+            (None, None) => Span::NEVER,
+            (Some(span), None) | (None, Some(span)) => span,
+            // Past both beginnings, whichever ends last.
+            (Some(one), Some(other)) => {
+                Span::new(one.from.max(other.from), one.until.max(other.until))
+            }
+        }
+    }
+
+    /// The span that the last creation keeps others away for. One that was given up counts only
+    /// while there is something to go on with: else a caller that leaves would lock out everybody.
+    fn interval(&self, policy: &Policy, has_usable: bool) -> Option<Span> {
+        let interval = policy.min_interval?;
+        let given_up = self.given_up.filter(|_| has_usable);
+        let began = given_up.max(self.began)?;
+        Some(Span::after(began, interval))
+    }
+
+    /// The last failure, and when it came.
+    pub(crate) fn last_failure(&self) -> Option<&(Failure, Tick)> {
+        self.last_failure.as_ref()
+    }
+
+    /// The failure that the pile backs off from.
+    pub(crate) fn paused_by(&self, now: Tick) -> Option<Failure> {
+        self.pause?.left(now)?;
+        Some(self.last_failure.as_ref()?.0.clone())
+    }
+}
