@@ -11,6 +11,8 @@ mod acquire;
 
 mod attempt;
 
+mod next_value;
+
 #[cfg(feature = "async")]
 mod background;
 

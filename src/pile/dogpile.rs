@@ -372,6 +372,88 @@ impl<T> Dogpile<T> {
         self.call().peek()
     }
 
+    /// The value, fresh or stale, or else the next one that another caller makes.
+    ///
+    /// For a caller that cannot create: it waits until somebody [`set`](Dogpile::set)s or publishes a
+    /// value, whether or not anybody creates meanwhile, and is never elected. A creation that fails or
+    /// is given up lets it wait on, and so does an [`invalidate`](Dogpile::invalidate).
+    ///
+    /// Waiting has no limit: [`call`](Dogpile::call) sets one.
+    ///
+    /// # Panics
+    ///
+    /// If it would wait inside the creator of the same pile. [`Call::wait_for_value`] returns that as
+    /// an error.
+    ///
+    /// # Example
+    ///
+    /// A consumer that comes before the producer:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// static ROUTES: Dogpile<Vec<&str>> = Dogpile::new(Duration::MAX);
+    ///
+    /// let consumer = std::thread::spawn(|| ROUTES.wait_for_value().len());
+    /// ROUTES.set(vec!["/", "/about"]);
+    /// assert_eq!(consumer.join().unwrap(), 2);
+    /// ```
+    #[track_caller]
+    pub fn wait_for_value(&self) -> Guard<'_, T> {
+        match self.call().wait_for_value() {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("Dogpile", "wait_for_value", &error),
+        }
+    }
+
+    /// The value if it is newer than the one seen, or else the next one that another caller makes.
+    ///
+    /// As [`wait_for_value`](Dogpile::wait_for_value), which it is where none was seen. Values that
+    /// come and go while nobody waits are not kept: of several the newest is the answer.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value`](Dogpile::wait_for_value). In builds with debug assertions, if the value
+    /// was seen in another pile.
+    ///
+    /// # Example
+    ///
+    /// Who is to be told of each new configuration:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Dogpile, Guard};
+    ///
+    /// let config = Arc::new(Dogpile::new(Duration::MAX));
+    /// # let (told, hear) = std::sync::mpsc::channel();
+    /// let shared = config.clone();
+    /// let listener = std::thread::spawn(move || {
+    ///     let mut seen = None;
+    ///     loop {
+    ///         let workers = shared.wait_for_newer(seen);
+    ///         seen = Some(Guard::seen(&workers));
+    ///         // There are so many workers from now on.
+    /// #       told.send(*workers).unwrap();
+    ///         if *workers == 0 {
+    ///             break;
+    ///         }
+    ///     }
+    /// });
+    /// config.set(4);
+    /// # assert_eq!(hear.recv(), Ok(4));
+    /// config.set(0);
+    /// listener.join().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait_for_newer(&self, seen: impl Into<Option<Seen>>) -> Guard<'_, T> {
+        match self.call().wait_for_newer(seen) {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("Dogpile", "wait_for_newer", &error),
+        }
+    }
+
     /// Makes `value` the current one, fresh from now on.
     ///
     /// With [`acquire`](Dogpile::acquire), put the value where it is kept first: what is found there
@@ -585,8 +667,8 @@ impl<T> Dogpile<T> {
         self.pile.is_leased()
     }
 
-    /// How many callers wait for the value that is being created, or hold a [`Busy`](crate::Busy)
-    /// to do so.
+    /// How many callers wait: for the value that is being created, or hold a [`Busy`](crate::Busy) to
+    /// do so; or for [the next](Dogpile::wait_for_value), whoever makes it.
     pub fn waiters(&self) -> usize {
         self.pile.waiters()
     }
@@ -689,6 +771,13 @@ pub(crate) fn cannot_answer(pile: &str, form: &str, error: &Error<Infallible>) -
     panic!(
         "{pile}::get_or_create{form}: {error} (get_or_try_create{form} returns this as an error)"
     )
+}
+
+/// As [`cannot_answer`], for a call that has no creator.
+#[cold]
+#[track_caller]
+pub(crate) fn cannot_wait(pile: &str, form: &str, error: &Error<Infallible>) -> ! {
+    panic!("{pile}::{form}: {error} (call().{form} returns this as an error)")
 }
 
 impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {

@@ -10,7 +10,8 @@ use crate::call::election::Failures;
 use crate::call::task::answer_here;
 use crate::error::Error;
 use crate::pile::Dogpile;
-use crate::pile::dogpile::cannot_answer;
+use crate::pile::dogpile::{cannot_answer, cannot_wait};
+use crate::policy::Seen;
 
 /// # Async forms
 ///
@@ -195,5 +196,60 @@ impl<T> Dogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         self.call().refresh_async(create)
+    }
+
+    /// As [`wait_for_value`](Dogpile::wait_for_value), for tasks.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value`](Dogpile::wait_for_value).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::Dogpile;
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let consumer = pile.wait_for_value_async();
+    /// let producer = async { pile.set(7) };
+    /// # futures::executor::block_on(async {
+    /// let (value, ()) = futures::join!(consumer, producer);
+    /// assert_eq!(*value, 7);
+    /// # });
+    /// ```
+    pub fn wait_for_value_async(&self) -> impl Future<Output = Guard<'_, T>> {
+        async move {
+            match self.call().wait_for_value_async().await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("Dogpile", "wait_for_value_async", &error),
+            }
+        }
+    }
+
+    /// As [`wait_for_newer`](Dogpile::wait_for_newer), for tasks.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_newer`](Dogpile::wait_for_newer).
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices, and no value is lost: the next call with
+    /// the same `seen` gets it.
+    pub fn wait_for_newer_async(
+        &self,
+        seen: impl Into<Option<Seen>>,
+    ) -> impl Future<Output = Guard<'_, T>> {
+        let seen = seen.into();
+        async move {
+            match self.call().wait_for_newer_async(seen).await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("Dogpile", "wait_for_newer_async", &error),
+            }
+        }
     }
 }

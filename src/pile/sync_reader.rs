@@ -17,7 +17,7 @@ use crate::call::{Call, ReadAttempt};
 use crate::error::{Error, WriteLockError};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
-use crate::pile::dogpile::cannot_answer;
+use crate::pile::dogpile::{cannot_answer, cannot_wait};
 use crate::pile::{Builder, Dogpile, WriteGuard};
 use crate::policy::Seen;
 use crate::raw::Gate;
@@ -310,6 +310,35 @@ impl<T> SyncReaderDogpile<T> {
         self.call().peek()
     }
 
+    /// The value, or else the next one that another caller makes: as [`Dogpile::wait_for_value`].
+    ///
+    /// # Panics
+    ///
+    /// If it would wait inside the creator of the same pile, or on a thread that holds a read guard or
+    /// the write lock of this pile. [`Call::wait_for_value`] returns that as an error.
+    #[track_caller]
+    pub fn wait_for_value(&self) -> ReadGuard<'_, T> {
+        match self.call().wait_for_value() {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("SyncReaderDogpile", "wait_for_value", &error),
+        }
+    }
+
+    /// The value if it is newer than the one seen, or else the next one that another caller makes: as
+    /// [`Dogpile::wait_for_newer`]. Drop the guard of the value that was seen before.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value`](SyncReaderDogpile::wait_for_value). In builds with debug assertions, if
+    /// the value was seen in another pile.
+    #[track_caller]
+    pub fn wait_for_newer(&self, seen: impl Into<Option<Seen>>) -> ReadGuard<'_, T> {
+        match self.call().wait_for_newer(seen) {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("SyncReaderDogpile", "wait_for_newer", &error),
+        }
+    }
+
     /// Makes `value` the current one, fresh from now on: as [`Dogpile::set`]. Readers go on with the
     /// old one; [`WriteGuard::set`] sets it while there are none.
     pub fn set(&self, value: T) {
@@ -371,7 +400,8 @@ impl<T> SyncReaderDogpile<T> {
         self.pile.is_creating()
     }
 
-    /// How many callers wait for the value that is being created.
+    /// How many callers wait for the value that is being created, or for
+    /// [the next](SyncReaderDogpile::wait_for_value).
     pub fn waiters(&self) -> usize {
         self.pile.waiters()
     }

@@ -11,8 +11,9 @@ use crate::call::election::Failures;
 use crate::call::task::answer_here;
 use crate::error::{Error, WriteLockError};
 use crate::executor::Timer;
-use crate::pile::dogpile::cannot_answer;
+use crate::pile::dogpile::{cannot_answer, cannot_wait};
 use crate::pile::{SyncReaderDogpile, WriteGuard};
+use crate::policy::Seen;
 
 /// # Async forms
 ///
@@ -221,6 +222,51 @@ impl<T> SyncReaderDogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         self.call().refresh_async(create)
+    }
+
+    /// As [`wait_for_value`](SyncReaderDogpile::wait_for_value), for tasks.
+    ///
+    /// A read guard that the task holds is not noticed: it keeps out the writer who might bring the
+    /// value.
+    ///
+    /// # Panics
+    ///
+    /// If it would wait inside the creator of the same pile.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices.
+    pub fn wait_for_value_async(&self) -> impl Future<Output = ReadGuard<'_, T>> {
+        async move {
+            match self.call().wait_for_value_async().await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("SyncReaderDogpile", "wait_for_value_async", &error),
+            }
+        }
+    }
+
+    /// As [`wait_for_newer`](SyncReaderDogpile::wait_for_newer), for tasks.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value_async`](SyncReaderDogpile::wait_for_value_async). In builds with debug
+    /// assertions, if the value was seen in another pile.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices, and no value is lost: the next call with
+    /// the same `seen` gets it.
+    pub fn wait_for_newer_async(
+        &self,
+        seen: impl Into<Option<Seen>>,
+    ) -> impl Future<Output = ReadGuard<'_, T>> {
+        let seen = seen.into();
+        async move {
+            match self.call().wait_for_newer_async(seen).await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("SyncReaderDogpile", "wait_for_newer_async", &error),
+            }
+        }
     }
 
     /// As [`acquire_write_lock`](SyncReaderDogpile::acquire_write_lock), for tasks: the guard may

@@ -59,7 +59,7 @@ pub(crate) enum Found<T> {
     /// The lease with this fence. To be ended by exactly one of `publish`, `fail`, `panicked` and
     /// `give_up`.
     Lease(u64),
-    /// Another caller's lease, to wait for.
+    /// Another caller's lease, to wait for; or the next value.
     Busy(Arc<Waiters<T>>),
     /// The lease may not be granted for so long. With it come a value to go on with, and the failure
     /// that the pile backs off from.
@@ -197,6 +197,27 @@ impl<T> Pile<T> {
     fn quiet(state: &Locked<'_, T>, policy: &Policy, node: &NodeRef<T>) {
         let span = state.extra().map(|pace| pace.quiet(policy));
         node.set_quiet(span.unwrap_or(Span::NEVER));
+    }
+
+    /// Takes the current value if it is good enough, else a place among those who wait for the next
+    /// one, whether or not anybody creates it.
+    ///
+    /// `judge` runs under the lock.
+    pub(crate) fn await_next(
+        &self,
+        judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
+    ) -> Found<T> {
+        let mut state = self.cell.lock();
+        let marks = Marks {
+            last: state.last(),
+            expiry: state.expiry_mark,
+        };
+        let current = state.current();
+        let usable = judge(marks, current.as_deref());
+        match current {
+            Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
+            _ => Found::Busy(state.join_next()),
+        }
     }
 
     /// Ends the lease with a value. Says whether the value became the current one. If it did not,
@@ -498,7 +519,7 @@ impl<T> Pile<T> {
         self.cell.lock().is_leased()
     }
 
-    /// How many wait for the lease that is held.
+    /// How many wait, for the lease that is held or for the next value.
     pub(crate) fn waiters(&self) -> usize {
         self.cell.lock().waiters()
     }
@@ -528,7 +549,7 @@ fn tell<T>(waiters: Option<Arc<Waiters<T>>>, superseded: bool, ending: Ending<T>
     };
     // Those who came late called after the `set` or the `invalidate`, and the creation began before.
     let is_an_answer = |group: &Waiters<T>| !(superseded && group.came_late());
-    if let Some(other) = group.other() {
+    for other in std::iter::successors(group.other(), |group| group.other()) {
         other.complete(match is_an_answer(other) {
             true => ending.clone(),
             false => Ending::ElectAnew,

@@ -21,7 +21,8 @@ pub(crate) struct State<T> {
     pub(super) expiry_mark: u64,
     /// The fence of the lease that is held; zero if the lease is free.
     lease: u64,
-    /// Those who wait for the lease that is held, once there are any.
+    /// Those who wait, once there are any: for the lease that is held; and behind them those for the
+    /// next value, who came while the lease was free.
     waiters: Option<Arc<Waiters<T>>>,
     /// Tells the values of this pile from those of others; zero until the first value.
     #[cfg(debug_assertions)]
@@ -85,7 +86,7 @@ impl<T> State<T> {
         self.lease
     }
 
-    /// Takes the lease back, and those who wait for it.
+    /// Takes the lease back, and those who wait.
     #[must_use = "whoever waits must be told"]
     pub(super) fn end(&mut self, fence: u64) -> Option<Arc<Waiters<T>>> {
         debug_assert_eq!(self.lease, fence, "the lease is ended by its holder");
@@ -106,6 +107,7 @@ impl<T> State<T> {
     /// that lease is no answer to a call that began later. A call that has waited for an earlier
     /// lease began before this one was granted.
     pub(super) fn join(&mut self, has_waited: bool) -> Arc<Waiters<T>> {
+        debug_assert!(self.is_leased(), "there is a lease to wait for");
         self.join_group(self.supersedes(self.lease) && !has_waited)
     }
 
@@ -115,16 +117,27 @@ impl<T> State<T> {
         self.join_group(false)
     }
 
+    /// Joins those who wait for the next value, whoever makes it.
+    ///
+    /// While the lease is held they are among those who came late: the result of a lease that was
+    /// superseded is no answer to them. While it is free they have a group without a lease. That group
+    /// is told of the next value, or of the end of the next lease, if that comes first.
+    pub(super) fn join_next(&mut self) -> Arc<Waiters<T>> {
+        self.join_group(true)
+    }
+
     fn join_group(&mut self, came_late: bool) -> Arc<Waiters<T>> {
-        debug_assert!(self.is_leased(), "there is a lease to wait for");
-        if let Some(group) = self.groups().find(|group| group.came_late() == came_late) {
+        let lease = self.lease;
+        let is_it = |group: &Waiters<T>| group.fence() == lease && group.came_late() == came_late;
+        if let Some(group) = self.groups().find(|group| is_it(group)) {
+            debug_assert_eq!(group.fence(), lease, "they wait for the lease that is held");
             return Arc::clone(group);
         }
-        let group = Waiters::new(self.lease, came_late, self.waiters.take());
+        let group = Waiters::new(lease, came_late, self.waiters.take());
         Arc::clone(self.waiters.insert(Arc::new(group)))
     }
 
-    /// The groups of those who wait: two at most.
+    /// The groups of those who wait: three at most.
     fn groups(&self) -> impl Iterator<Item = &Arc<Waiters<T>>> {
         std::iter::successors(self.waiters.as_ref(), |group| group.other())
     }

@@ -30,6 +30,7 @@ mod handles;
 mod hazards;
 mod lease;
 mod mistakes;
+mod next_value;
 mod policy;
 #[cfg(feature = "async")]
 mod promised;

@@ -21,6 +21,7 @@ mod guard_keeps_value;
 mod invalidate_wins;
 mod kept_for_the_late;
 mod nested_reader_goes_in;
+mod next_value;
 mod no_double_regeneration;
 mod no_starvation;
 mod one_creator;

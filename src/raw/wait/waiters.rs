@@ -1,4 +1,4 @@
-//! Those who wait for one lease: an event, and the outcome that is there once the event is set.
+//! Those who wait for one lease, or for the next value: an event, and the outcome that is there once the event is set.
 
 use std::panic::RefUnwindSafe;
 
@@ -40,7 +40,7 @@ impl<T> Clone for Ending<T> {
     }
 }
 
-/// A group of callers that wait for the end of one lease.
+/// A group of callers that wait for the end of one lease; or, with no lease, for the next value.
 ///
 /// The first of them makes it, under the pile's lock. Whoever takes it out of the pile, under the
 /// same lock, completes it, so it is completed once. From then on each of them reads the outcome
@@ -48,8 +48,9 @@ impl<T> Clone for Ending<T> {
 pub(crate) struct Waiters<T> {
     fence: u64,
     came_late: bool,
-    /// The group of those who came before the lease was superseded, if this is that of those who came
-    /// after, or the other way round.
+    /// The group that was there when this one was made: of those who came before the lease was
+    /// superseded, if this is that of those who came after, or the other way round; or of those who
+    /// wait for the next value.
     other: Option<Arc<Waiters<T>>>,
     // An allocation of its own: a clock wakes it, and a waker must not know `T`.
     done: Arc<Event>,
@@ -77,12 +78,13 @@ impl<T> Waiters<T> {
         }
     }
 
-    /// The fence of the lease that they wait for.
+    /// The fence of the lease that they wait for; zero if there was none when they came.
     pub(crate) fn fence(&self) -> u64 {
         self.fence
     }
 
-    /// Whether they joined after the lease was superseded.
+    /// Whether the result of the lease is no answer to them if it is superseded: they joined after that,
+    /// or wait for the next value.
     pub(in crate::raw) fn came_late(&self) -> bool {
         self.came_late
     }
