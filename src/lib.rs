@@ -142,7 +142,7 @@ pub use crate::call::{Background, OnExecutor, Wait};
 pub use crate::error::{Error, Failure, Panicked, Refused, WriteLockError};
 pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
-pub use crate::time::{Clock, ManualClock, SystemClock, Tick};
+pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};
 
 #[cfg(all(doctest, feature = "async"))]
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,4 @@
-//! tokio: [`Tokio`], [`TokioBlocking`], and a runtime by its handle.
+//! tokio: [`Tokio`], [`TokioBlocking`], and a runtime by its handle; as executors, timers and clocks.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::error::Refused;
 use crate::executor::{Blocking, Executor, Job, Sleep, Timer};
 use crate::shim::{Arc, Mutex};
+use crate::time::{Clock, Tick, tokio as tokio_time};
 
 /// The tokio runtime of whoever asks: creations run as its tasks, and its timer keeps the limits.
 ///
@@ -29,6 +30,31 @@ use crate::shim::{Arc, Mutex};
 ///
 /// A current-thread runtime that nobody drives runs nothing, and it cannot be known whether somebody
 /// does: wait limits bound that.
+///
+/// # Paused time
+///
+/// It is a [`Clock`] too, which tells the time of the runtime of whoever asks. So a test can pause and
+/// move that time with [`tokio::time::pause`] and [`tokio::time::advance`], and values age by it. The
+/// wait limits of tasks follow it, with this as their [`timer`](crate::Call::timer). A thread that
+/// blocks sleeps by the system's time, and looks at the clock after that: a test that blocks threads
+/// does better with a [`ManualClock`](crate::ManualClock). Outside a runtime it tells the system's time.
+/// Where no test moves the time, leave a pile its own clock: this one is always exact, so a hit
+/// costs several times as much.
+///
+/// ```
+/// use std::time::Duration;
+/// use dogpile::{executor::Tokio, Dogpile};
+/// use tokio::time::{advance, pause};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+/// # runtime.block_on(async {
+/// pause();
+/// let pile = Dogpile::builder(Duration::from_secs(3600)).clock_static(&Tokio).build();
+/// pile.set(7);
+/// advance(Duration::from_secs(3601)).await;
+/// assert!(!pile.is_fresh());
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
@@ -62,7 +88,14 @@ impl Timer for Tokio {
     }
 }
 
-/// This runtime, whoever asks: creations run as its tasks, and its timer keeps the limits.
+impl Clock for Tokio {
+    fn now(&self) -> Tick {
+        tokio_time::now()
+    }
+}
+
+/// This runtime, whoever asks, from whatever thread: creations run as its tasks, and its timer keeps
+/// the limits.
 ///
 /// For the rest as [`Tokio`].
 impl Executor for Handle {
@@ -87,6 +120,14 @@ impl Executor for Handle {
 impl Timer for Handle {
     fn sleep(&self, limit: Duration) -> Option<Sleep> {
         sleep_in(self, limit)
+    }
+}
+
+/// The time of this runtime, whoever asks; see [`Tokio`].
+impl Clock for Handle {
+    fn now(&self) -> Tick {
+        let _in = self.enter();
+        tokio_time::now()
     }
 }
 

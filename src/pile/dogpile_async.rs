@@ -217,7 +217,7 @@ impl<T> Dogpile<T> {
     /// let consumer = pile.wait_for_value_async();
     /// let producer = async { pile.set(7) };
     /// # futures::executor::block_on(async {
-    /// let (value, ()) = futures::join!(consumer, producer);
+    /// let (value, ()) = futures::future::join(consumer, producer).await;
     /// assert_eq!(*value, 7);
     /// # });
     /// ```

@@ -19,12 +19,16 @@ mod imp;
 
 #[cfg(target_os = "linux")]
 mod estimate;
+#[cfg(target_os = "linux")]
+mod signed;
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::estimate::Estimate;
 pub(crate) use self::imp::*;
+#[cfg(target_os = "linux")]
+pub(crate) use self::signed::Signed;
 pub(crate) use std::sync::Arc;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), feature = "tokio"))]
 pub(crate) use std::sync::OnceLock;
 /// A share in an [`Arc`] that does not keep the value alive.
 pub(crate) use std::sync::Weak as ArcWeak;

@@ -47,6 +47,12 @@ impl Tick {
         }
     }
 
+    /// This instant, and the one so many nanoseconds later.
+    #[inline]
+    pub(in crate::time) fn and_later(self, nanos: u64) -> (Self, Self) {
+        (self, Tick(self.0.saturating_add(nanos)))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn saturating_since(self, earlier: Tick) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -55,14 +61,14 @@ impl Tick {
 
 /// A span in nanoseconds, as far as the clock's range goes.
 #[inline]
-fn nanos(span: Duration) -> u64 {
+pub(in crate::time) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A source of time that a pile can be given instead of the system's clock.
 ///
-/// [`Builder::clock`](crate::Builder::clock) takes one: a [`ManualClock`] in tests, or a clock of
-/// your own, such as one that goes on while the machine is suspended.
+/// [`Builder::clock`](crate::Builder::clock) takes one: a [`ManualClock`] in tests, a
+/// [`BootClock`](crate::BootClock) where the machine may be suspended, or a clock of your own.
 ///
 /// Many threads may ask a clock at once, so it should be quick. A clock that steps back is safe: an
 /// age is never less than zero.
@@ -82,6 +88,14 @@ pub trait Clock: Send + Sync + 'static {
     /// be taken for fresh for that much longer than its time to live.
     fn lag(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Bounds of the time, read cheaply: [`coarse`](Clock::coarse), and [`lag`](Clock::lag) later.
+    ///
+    /// This is what a hit asks for, in one call. A clock need not have its own.
+    fn bounds(&self) -> (Tick, Tick) {
+        let coarse = self.coarse();
+        (coarse, coarse.saturating_add(self.lag()))
     }
 
     /// Asks to have `sleeper` woken, once, when the time has been changed by hand. The answer says
@@ -107,7 +121,7 @@ pub trait Clock: Send + Sync + 'static {
 ///
 /// A step of the wall clock changes nothing. The clock stands still while the machine is suspended:
 /// after eight hours of sleep a token with an hour to live looks fresh. Where that matters, inject
-/// a [`Clock`] over `CLOCK_BOOTTIME`.
+/// the [`BootClock`](crate::BootClock).
 ///
 /// On Linux the coarse time is `CLOCK_MONOTONIC_COARSE`, which costs about a fifth of the exact one.
 /// Elsewhere it is the exact one.
@@ -135,23 +149,23 @@ pub struct SystemClock;
 
 /// What hits allow the coarse time to be behind, from what was found.
 #[cfg(any(target_os = "linux", test))]
-mod lag {
+pub(in crate::time) mod lag {
     /// Three periods of the slowest tick, in nanoseconds: 100 a second, of which one may come late.
-    pub(super) const LEAST: u64 = 30_000_000;
+    pub(in crate::time) const LEAST: u64 = 30_000_000;
     /// Hits on values that are this near their end ask for the exact time, so there has to be an end
     /// to it: a machine that was stopped for a minute is found to be a minute behind, once.
     pub(super) const MOST: u64 = 1_000_000_000;
 
     /// The estimate to go by from now on, if `found` changes it.
     #[inline]
-    pub(super) fn raised(estimate: u64, found: u64) -> Option<u64> {
+    pub(in crate::time) fn raised(estimate: u64, found: u64) -> Option<u64> {
         let raised = found.saturating_mul(2).min(MOST);
         (raised > estimate).then_some(raised)
     }
 }
 
 #[cfg(target_os = "linux")]
-mod system {
+pub(in crate::time) mod system {
     use super::{Tick, lag};
     use crate::shim::Estimate;
     use rustix::time::{ClockId, clock_gettime};
@@ -160,7 +174,7 @@ mod system {
     static LAG: Estimate = Estimate::new(lag::LEAST);
 
     #[inline]
-    fn read(id: ClockId) -> Tick {
+    pub(in crate::time) fn read(id: ClockId) -> Tick {
         let time = clock_gettime(id);
         // Neither is negative, and their sum fits for 584 years of running.
         let seconds = time.tv_sec as u64;
@@ -172,7 +186,7 @@ mod system {
     }
 
     #[cold]
-    pub(super) fn now() -> Tick {
+    pub(in crate::time) fn now() -> Tick {
         let now = read(ClockId::Monotonic);
         // Read second: if this thread is stopped in between, it finds less, and nothing that was not
         // so.
@@ -184,12 +198,12 @@ mod system {
     }
 
     #[inline]
-    pub(super) fn coarse() -> Tick {
+    pub(in crate::time) fn coarse() -> Tick {
         read(ClockId::MonotonicCoarse)
     }
 
     #[inline]
-    pub(super) fn lag() -> u64 {
+    pub(in crate::time) fn lag() -> u64 {
         LAG.get()
     }
 }
@@ -198,32 +212,32 @@ mod system {
     not(target_os = "linux"),
     not(all(target_family = "wasm", target_os = "unknown"))
 ))]
-mod system {
+pub(in crate::time) mod system {
     use super::{Tick, nanos};
     use crate::shim::OnceLock;
     use std::time::Instant;
 
-    pub(super) fn now() -> Tick {
+    pub(in crate::time) fn now() -> Tick {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         Tick(nanos(ORIGIN.get_or_init(Instant::now).elapsed()))
     }
 
-    pub(super) fn coarse() -> Tick {
+    pub(in crate::time) fn coarse() -> Tick {
         now()
     }
 
-    pub(super) fn lag() -> u64 {
+    pub(in crate::time) fn lag() -> u64 {
         0
     }
 }
 
 // The standard library's clock compiles there, and panics without naming a remedy.
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-mod system {
+pub(in crate::time) mod system {
     use super::Tick;
 
     #[track_caller]
-    pub(super) fn now() -> Tick {
+    pub(in crate::time) fn now() -> Tick {
         panic!(
             "dogpile: this target has no clock. Give the pile one with `Builder::clock`: a type of your \
              own that implements `dogpile::Clock`"
@@ -231,11 +245,11 @@ mod system {
     }
 
     #[track_caller]
-    pub(super) fn coarse() -> Tick {
+    pub(in crate::time) fn coarse() -> Tick {
         now()
     }
 
-    pub(super) fn lag() -> u64 {
+    pub(in crate::time) fn lag() -> u64 {
         0
     }
 }
@@ -254,6 +268,12 @@ impl Clock for SystemClock {
     #[inline]
     fn lag(&self) -> Duration {
         Duration::from_nanos(system::lag())
+    }
+
+    // Without the detour over a `Duration`.
+    #[inline]
+    fn bounds(&self) -> (Tick, Tick) {
+        self.coarse().and_later(system::lag())
     }
 }
 
@@ -466,8 +486,7 @@ impl Time {
     #[inline]
     pub(crate) fn bounds(&self) -> (Tick, Tick) {
         if let Source::System = self.0 {
-            let coarse = system::coarse();
-            return (coarse, Tick(coarse.0.saturating_add(system::lag())));
+            return SystemClock.bounds();
         }
         self.injected_bounds()
     }
@@ -475,9 +494,7 @@ impl Time {
     // A function of its own, to keep it out of the way of the other.
     #[inline(never)]
     fn injected_bounds(&self) -> (Tick, Tick) {
-        let clock = self.clock().unwrap_or(&SystemClock);
-        let coarse = clock.coarse();
-        (coarse, coarse.saturating_add(clock.lag()))
+        self.clock().unwrap_or(&SystemClock).bounds()
     }
 
     /// Says that a sleeper is gone which the clock was asked to wake.

@@ -1,8 +1,12 @@
 //! Time: where "now" comes from, and the times of one value.
 
+mod boot;
 mod clock;
 mod times;
+#[cfg(feature = "tokio")]
+pub(crate) mod tokio;
 
+pub use self::boot::BootClock;
 pub use self::clock::{Clock, ManualClock, SystemClock, Tick};
 pub(crate) use self::clock::{SleepPlan, Time};
 pub(crate) use self::times::{Limits, Times};

@@ -31,6 +31,8 @@ mod hazards;
 mod lease;
 mod mistakes;
 mod next_value;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod paused;
 mod policy;
 #[cfg(feature = "async")]
 mod promised;

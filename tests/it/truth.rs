@@ -19,7 +19,7 @@
 //! + Some(expired) => expired,
 //!
 //! the-coarse-clock-taken-for-exact | src/time/clock.rs | monotonic::a_lagging_clock
-//! - (coarse, coarse.saturating_add(clock.lag()))
+//! - (coarse, coarse.saturating_add(self.lag()))
 //! + (coarse, coarse)
 //! ```
 
@@ -28,7 +28,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Accept, Clock, Dogpile, ManualClock, Origin, SystemClock, Tick};
+use dogpile::{Accept, BootClock, Clock, Dogpile, ManualClock, Origin, SystemClock, Tick};
 
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 use crate::support::{Keeps as _, Shows as _};
@@ -1027,6 +1027,36 @@ mod monotonic {
             clock.set(Tick::ZERO);
             assert!(!pile.is_fresh());
         });
+    }
+
+    /// The unit tests of `src/time/boot.rs` suspend a machine.
+    #[test]
+    fn the_boot_clock_goes_by_the_kernels() {
+        static PILE: Dogpile<u32> = Dogpile::builder(HOUR).clock_static(&BootClock).build();
+        for turn in 0..1000 {
+            let awake = SystemClock.now();
+            let (coarse, exact) = (BootClock.coarse(), BootClock.now());
+            assert!(coarse <= exact);
+            // With what the machine has slept, it is no less.
+            assert!(!BootClock::COUNTS_SUSPEND || awake <= exact);
+            let (earliest, latest) = BootClock.bounds();
+            assert_eq!(latest, earliest.saturating_add(BootClock.lag()));
+            PILE.set(turn);
+            assert_eq!(*PILE.get_or_create(|| unreachable!("it is fresh")), turn);
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let read = || {
+                let output = std::fs::read_to_string("/proc/uptime").unwrap();
+                let seconds: f64 = output.split(' ').next().unwrap().parse().unwrap();
+                (seconds * 1e9) as u64
+            };
+            // It counts hundredths.
+            let before = read();
+            let now = BootClock.now().as_nanos();
+            let after = read() + 10_000_000;
+            assert!((before..=after).contains(&now), "{before} {now} {after}");
+        }
     }
 
     /// A clock whose coarse time is as late as it may be, and that counts its readings.

@@ -29,7 +29,11 @@
 //! + node.number() > 0
 //! ```
 
-use dogpile::{Dogpile, Guard};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use dogpile::{Attempt, Dogpile, Guard, Outcome};
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
@@ -108,24 +112,27 @@ fn newer_is_not_what_was_seen() {
     });
 }
 
-/// One before, one meanwhile, and one who would create.
+/// One who may come before the lease is granted or after, one who comes after, and one who would create.
 #[test]
 fn all_hear_of_one_creation() {
     model(|| {
         let pile = Arc::new(Dogpile::new(HOUR));
-        let waits = |pile: &Arc<Dogpile<u8>>| {
-            let pile = Arc::clone(pile);
+        let consumer = {
+            let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.wait_for_value())
         };
-        let mut waiters = vec![waits(&pile)];
-        drop(pile.get_or_create(|| {
-            waiters.push(waits(&pile));
-            let pile = Arc::clone(&pile);
-            waiters.push(thread::spawn(move || *pile.get_or_create(|| 8)));
-            7
-        }));
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap(), 7);
-        }
+        let Attempt::Lease(lease) = pile.attempt() else {
+            unreachable!("it is free");
+        };
+        let Attempt::Busy(busy) = pile.attempt() else {
+            unreachable!("it is held");
+        };
+        let mut task = pin!(pile.wait_for_value_async());
+        let mut nobody = Context::from_waker(Waker::noop());
+        assert!(task.as_mut().poll(&mut nobody).is_pending());
+        drop(lease.publish(7));
+        assert!(matches!(task.poll(&mut nobody), Poll::Ready(value) if *value == 7));
+        assert!(matches!(busy.wait(), Outcome::Value(value) if *value == 7));
+        assert_eq!(consumer.join().unwrap(), 7);
     });
 }
