@@ -49,7 +49,9 @@
 //! - [`Dogpile::acquire`]: for a value that is kept elsewhere, in a memcached, a file or another cache.
 //! - [`Dogpile::attempt`]: the lease itself, for those who build something else around it.
 //! - [`SyncReaderDogpile`]: for something beside the value that must be swapped while nobody reads.
-//! - [`ManualClock`]: for tests, which then need not sleep.
+//! - [`Dogpile::wait_for_value`]: to wait for what somebody else makes.
+//! - [`ManualClock`]: for tests, which then need not sleep. [`BootClock`]: where the machine may be
+//!   suspended.
 //! - [`promises`]: what a pile promises, in tables.
 //!
 //! # Tasks
@@ -105,7 +107,7 @@
 //! | feature | |
 //! |---|---|
 //! | `async` (default) | The async forms, and creations in the background. It adds no dependency. |
-//! | `tokio` | Adapters that run background creations on a tokio runtime. |
+//! | `tokio` | Adapters that run background creations on a tokio runtime, and follow its time. |
 //! | `smol` | An adapter for the global executor of smol. |
 //! | `rayon` | An adapter for the thread pool of rayon. |
 //! | `loom`, `shuttle` | For the models of this crate. They do nothing without `--cfg dogpile_loom` or `--cfg dogpile_shuttle`. |

@@ -68,7 +68,7 @@
 //! | `what_i_saw` | `expire_if`, `invalidate_if` and `set_if` act only if the value that was seen is still the current one. |
 //! | `no_resurrection` | `expire` after `invalidate` does not bring the invalidated value back. |
 //! | `ttl_from_completion` | The age of a value counts from the end of its creation. A creator that is slower than the time to live still makes a value that lives for that time. |
-//! | `monotonic` | A step of the wall clock changes nothing. The clock can be injected, in a `static` too. |
+//! | `monotonic` | A step of the wall clock changes nothing. The clock can be injected, in a `static` too; one that counts what the machine sleeps is [`BootClock`]. |
 //!
 //! # Guards
 //!
@@ -104,6 +104,12 @@
 //! | `init` | A pile can be told to start as if its value had been created at the first call. |
 //! | `store_down` | If `get` cannot reach the store, the call goes by the value of the last creation. |
 //! | `declines` | The holder of a lease can decline to create. Waiters elect anew, and nobody gets an error. |
+//!
+//! # Seen from outside
+//!
+//! | promise | |
+//! |---|---|
+//! | `next_value` | [`Dogpile::wait_for_value`] and [`Dogpile::wait_for_newer`] wait without ever being elected, whether or not anybody creates. A value that is set or published wakes them. A failure, a lease given up and an `invalidate` let them wait on. |
 
 // For the links above.
 #[allow(unused_imports)]

@@ -34,7 +34,7 @@ use crate::time::{Clock, Tick, tokio as tokio_time};
 /// # Paused time
 ///
 /// It is a [`Clock`] too, which tells the time of the runtime of whoever asks. So a test can pause and
-/// move that time with [`tokio::time::pause`] and [`tokio::time::advance`], and values age by it. The
+/// move that time with `tokio::time::pause` and `tokio::time::advance`, and values age by it. The
 /// wait limits of tasks follow it, with this as their [`timer`](crate::Call::timer). A thread that
 /// blocks sleeps by the system's time, and looks at the clock after that: a test that blocks threads
 /// does better with a [`ManualClock`](crate::ManualClock). Outside a runtime it tells the system's time.

@@ -13,9 +13,9 @@ use dogpile::executor::{
 use dogpile::{
     Accept, Created, Dogpile, Error, Lookup, Origin, Refused, SyncReaderDogpile, WriteLockError,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::support::{MINUTE, NANO, SECOND, Shows as _, burst, until, within};
+use crate::support::{LIMIT, MINUTE, NANO, SECOND, Shows as _, burst, until, within};
 use crate::tasks::{block_on, poll};
 
 fn one_thread() -> Runtime {
@@ -643,6 +643,45 @@ fn a_handle_is_an_executor_and_a_timer() {
         let pile = Arc::new(Dogpile::new(MINUTE));
         let answer = pile.background(&gone).get_or_create(|| 1);
         assert!(matches!(answer, Err(Error::Refused(_))));
+    });
+}
+
+/// The runtime that was chosen runs it, whoever asks and however the handle is held.
+#[test]
+fn a_chosen_runtime_runs_it_from_any_thread() {
+    within(|| {
+        let chosen = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let shared: Arc<Handle> = Arc::new(chosen.handle().clone());
+        let lasting: &'static Handle = Box::leak(Box::new(chosen.handle().clone()));
+        let executors: [&'static dyn Executor; 3] = [
+            lasting,
+            Box::leak(Box::new(Arc::clone(&shared))),
+            Box::leak(Box::new(Arc::clone(&shared) as Arc<dyn Executor>)),
+        ];
+        for executor in executors {
+            let ask = move || {
+                let pile = Arc::new(Dogpile::new(MINUTE));
+                let call = pile.background(executor).wait(LIMIT);
+                let runtime = block_on(call.get_or_create_async(async || Handle::current().id()));
+                *runtime.unwrap()
+            };
+            // By a thread of no runtime, and inside another one.
+            assert_eq!(thread::spawn(ask).join().unwrap(), shared.id());
+            let other = one_thread();
+            let inside = other.block_on(async move {
+                let pile = Arc::new(Dogpile::new(MINUTE));
+                let call = pile.background(executor).wait(LIMIT);
+                *call
+                    .get_or_create_async(async || Handle::current().id())
+                    .await
+                    .unwrap()
+            });
+            assert_eq!(inside, shared.id());
+        }
     });
 }
 
