@@ -238,8 +238,10 @@ mod of_a_kernel {
             /// How often somebody asked for the boot time.
             asked: Cell<u32>,
             /// What happens after so many more readings.
-            then: Cell<Option<(u32, fn(&Machine))>>,
+            then: Cell<Option<(u32, Happening)>>,
         }
+
+        type Happening = fn(&Machine);
 
         impl Machine {
             fn runs(&self, span: u64) {
@@ -361,7 +363,7 @@ mod of_a_kernel {
         /// right the next time.
         #[test]
         fn what_happens_meanwhile_is_not_missed() {
-            let happenings: [fn(&Machine); 4] = [
+            let happenings: [Happening; 4] = [
                 |machine| machine.runs(TICK),
                 |machine| machine.sleeps(8 * HOUR),
                 |machine| machine.runs(HOUR),
