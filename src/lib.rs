@@ -120,6 +120,10 @@ compile_error!(
      one instead of the ARMv5 one, or x86-64"
 );
 
+// So that tests of the public face run as tests of the crate, too.
+#[cfg(test)]
+extern crate self as dogpile;
+
 mod answer;
 mod call;
 mod compile_fail;

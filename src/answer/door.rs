@@ -27,6 +27,10 @@ pub trait Door: Copy + sealed::Sealed {
     /// Whether the caller holds a pass already, for which a creator may wait.
     #[doc(hidden)]
     fn holds_pass(self, caller: Caller) -> bool;
+
+    /// How many have been inside while nobody else was.
+    #[doc(hidden)]
+    fn writers(self) -> u64;
 }
 
 /// Who calls. What a thread holds counts for it; of a task nobody knows what it holds.
@@ -80,6 +84,11 @@ impl Door for Open {
     fn holds_pass(self, _caller: Caller) -> bool {
         false
     }
+
+    #[inline(always)]
+    fn writers(self) -> u64 {
+        0
+    }
 }
 
 /// The door of a [`SyncReaderDogpile`](crate::SyncReaderDogpile): writers can keep readers out.
@@ -127,5 +136,9 @@ impl<'a> Door for Gated<'a> {
 
     fn holds_pass(self, caller: Caller) -> bool {
         caller == Caller::Thread && self.0.is_entered()
+    }
+
+    fn writers(self) -> u64 {
+        self.0.writers()
     }
 }

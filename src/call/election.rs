@@ -754,12 +754,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         // value stands for. If none was, the value is an answer, whatever became of it: else a call
         // could wait for one creation after the other.
         let is_consistent = match by {
-            Maker::Another(writers)
-                if writers.0.is_some()
-                    && writers.0 == call.site.gate.map(|gate| gate.writers()) =>
-            {
-                true
-            }
+            Maker::Another(Writers(Some(then))) if then == call.door.writers() => true,
             Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
             Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
         };

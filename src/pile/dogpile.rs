@@ -18,7 +18,7 @@ use crate::error::{Error, Failure};
 use crate::executor::Executor;
 use crate::pile::Builder;
 use crate::policy::{Freshness, Seen};
-use crate::raw::{Pile, Ready, Was};
+use crate::raw::{Pile, Ready, Was, Writers};
 use crate::shim::Arc;
 
 /// One value with a time to live, and the right to renew it, held by one caller at a time.
@@ -489,9 +489,16 @@ impl<T> Dogpile<T> {
     /// assert!(pile.is_fresh());
     /// ```
     pub fn set_with(&self, created: Created<T>) {
+        self.set_among(created, Writers(Some(0)));
+    }
+
+    /// As [`set_with`](Dogpile::set_with), when so many writers have been inside.
+    pub(crate) fn set_among(&self, created: Created<T>, writers: Writers) {
         let ready = self.ready(created);
         let policy = &self.settings().policy;
-        let _ = self.pile.set(policy, &ready.node, ready.kept, None);
+        let _ = self
+            .pile
+            .set(policy, &ready.node, ready.kept, None, writers);
     }
 
     /// Makes `value` the current one, as [`set`](Dogpile::set) does, if the value seen is still the
@@ -518,10 +525,23 @@ impl<T> Dogpile<T> {
     /// assert_eq!(pile.set_if(None, 4), Err(4));
     /// ```
     pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
+        self.set_if_among(seen.into(), value, Writers(Some(0)))
+    }
+
+    /// As [`set_if`](Dogpile::set_if), when so many writers have been inside.
+    pub(crate) fn set_if_among(
+        &self,
+        seen: Option<Seen>,
+        value: T,
+        writers: Writers,
+    ) -> Result<(), T> {
         let ready = self.ready(Created::new(value));
-        let was = seen.into().map_or(Was::Nothing, Was::Seen);
+        let was = seen.map_or(Was::Nothing, Was::Seen);
         let policy = &self.settings().policy;
-        match self.pile.set(policy, &ready.node, ready.kept, Some(was)) {
+        match self
+            .pile
+            .set(policy, &ready.node, ready.kept, Some(was), writers)
+        {
             true => Ok(()),
             false => Err(ready
                 .node

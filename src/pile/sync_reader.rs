@@ -20,7 +20,7 @@ use crate::executor::Executor;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
 use crate::pile::{Builder, Dogpile, WriteGuard};
 use crate::policy::Seen;
-use crate::raw::Gate;
+use crate::raw::{Gate, Writers};
 use crate::shim::Arc;
 
 /// A [`Dogpile`] with a write lock that waits for the readers: a creator prepares a new data file
@@ -342,13 +342,18 @@ impl<T> SyncReaderDogpile<T> {
     /// Makes `value` the current one, fresh from now on: as [`Dogpile::set`]. Readers go on with the
     /// old one; [`WriteGuard::set`] sets it while there are none.
     pub fn set(&self, value: T) {
-        self.pile.set(value);
+        self.set_with(Created::new(value));
     }
 
     /// Makes a value the current one, with a time to live or an age of its own: as
     /// [`Dogpile::set_with`].
     pub fn set_with(&self, created: Created<T>) {
-        self.pile.set_with(created);
+        self.pile.set_among(created, self.writers());
+    }
+
+    /// Those that had been inside before a value is set.
+    fn writers(&self) -> Writers {
+        Writers(self.gate.writers_if_outside())
     }
 
     /// Makes `value` the current one if the value seen still is: as [`Dogpile::set_if`].
@@ -357,7 +362,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// The value itself, if something else came meanwhile.
     pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
-        self.pile.set_if(seen, value)
+        self.pile.set_if_among(seen.into(), value, self.writers())
     }
 
     /// Makes the value stale: as [`Dogpile::expire`].

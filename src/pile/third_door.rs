@@ -1,17 +1,14 @@
-//! A door of a third kind gets every form of a call: here one that lets a few in at a time.
+//! A door of a third kind gets every form of a call: here one that lets a few in at a time. The tests
+//! of the promises run over it as they run over the two doors that there are.
 
+use std::ops::Deref;
 use std::time::Duration;
 
-use futures::executor::block_on;
-
-use crate::answer::Lookup;
 use crate::answer::{Caller, Door, Entry, Opening, Sealed};
-use crate::call::Attempt;
-use crate::call::Call;
+use crate::call::{Attempt, Background, Call};
 use crate::error::Error;
 use crate::executor;
 use crate::pile::Dogpile;
-use crate::policy::Accept;
 use crate::raw::Event;
 use crate::shim::{Arc, Mutex};
 
@@ -46,6 +43,10 @@ impl<'a> Door for Few<'a> {
     fn holds_pass(self, _caller: Caller) -> bool {
         false
     }
+
+    fn writers(self) -> u64 {
+        0
+    }
 }
 
 impl Drop for Ticket<'_> {
@@ -58,41 +59,72 @@ impl Drop for Ticket<'_> {
     }
 }
 
-struct Never;
+/// A pile with such a door.
+struct FewAtATime {
+    pile: Arc<Dogpile<u32>>,
+    few: Mutex<(usize, Arc<Event>)>,
+}
 
-impl executor::Timer for Never {
-    fn sleep(&self, _: Duration) -> Option<executor::Sleep> {
-        Some(Box::pin(std::future::pending()))
+impl FewAtATime {
+    fn new(pile: Dogpile<u32>, few: usize) -> Self {
+        Self {
+            pile: Arc::new(pile),
+            few: Mutex::new((few, Arc::new(Event::new()))),
+        }
+    }
+
+    fn call(&self) -> Call<'_, u32, Few<'_>> {
+        Call::new(self.pile.site(), Few(&self.few))
+    }
+
+    fn background<'a, 'e>(
+        &'a self,
+        executor: &'e dyn executor::Executor,
+    ) -> Background<'a, 'e, u32, Few<'a>> {
+        self.call().by(self.pile.background(executor).mode)
+    }
+}
+
+impl Deref for FewAtATime {
+    type Target = Dogpile<u32>;
+
+    fn deref(&self) -> &Dogpile<u32> {
+        &self.pile
     }
 }
 
 #[test]
-fn it_has_all_forms() {
-    let few = Mutex::new((1, Arc::new(Event::new())));
-    let pile = Arc::new(Dogpile::new(Duration::from_secs(60)));
-    let call = || Call::new(pile.site(), Few(&few)).wait(Duration::ZERO);
-    let hit = || Ok::<_, u8>(Lookup::Here(9));
-    let timed_out = |error: Error<_>| matches!(error, Error::<u8>::TimedOut { .. });
-
+fn it_keeps_callers_out() {
+    let pile = FewAtATime::new(Dogpile::new(Duration::from_secs(60)), 1);
+    let call = || pile.call().wait(Duration::ZERO);
     let guard = call().get_or_try_create(|| Ok::<_, u8>(7)).unwrap();
-    assert!(call().get_or_try_create(|| Ok(8)).is_err_and(timed_out));
-    assert!(call().acquire(|| Ok(8), hit).is_err_and(timed_out));
-    let task = call()
-        .timer(&Never)
-        .get_or_try_create_async(|| async { Ok(8) });
-    assert!(block_on(task).is_err_and(timed_out));
+    let timed_out = call().get_or_try_create(|| Ok::<_, u8>(8));
+    assert!(matches!(timed_out, Err(Error::TimedOut { .. })));
     assert!(matches!(call().attempt(), Attempt::Busy(_)));
     drop(guard);
+    assert_eq!(*call().get_or_try_create(|| Ok::<_, u8>(8)).unwrap(), 7);
+}
 
-    assert_eq!(*call().acquire(|| Ok(8), hit).unwrap(), 9);
-    let task = call().acquire_async(|| async { Ok(8) }, || async { hit() });
-    assert_eq!(*block_on(task).unwrap(), 9);
-    let background = || {
-        let call = call().accept(Accept::New).wait(Duration::MAX);
-        call.by(pile.background(&executor::Thread).mode)
-    };
-    assert_eq!(*background().get_or_create(|| 8).unwrap(), 8);
-    let task = background().get_or_create_async(|| async { 10 });
-    assert!(matches!(block_on(task), Err(Error::NoTimer)));
-    assert!(background().renew(|| Ok::<_, u8>(11)).unwrap());
+#[path = "../../tests/it/every_form.rs"]
+mod every_form;
+#[allow(dead_code)]
+#[path = "../../tests/it/forms.rs"]
+mod forms;
+#[allow(dead_code)]
+#[path = "../../tests/it/support.rs"]
+mod support;
+#[allow(dead_code)]
+#[path = "../../tests/it/tasks.rs"]
+mod tasks;
+
+mod kinds {
+    use super::FewAtATime;
+    use super::forms::{AnyPile, any_pile};
+    use crate::pile::Builder;
+    use crate::shim::Arc;
+
+    pub(crate) const KINDS: [fn(Builder<u32>) -> Arc<dyn AnyPile>; 1] =
+        [|builder| Arc::new(Arc::new(FewAtATime::new(builder.build(), 1)))];
+
+    any_pile!(FewAtATime, "few at a time", true);
 }

@@ -12,7 +12,7 @@ use crate::executor::Timer;
 use crate::pile::Dogpile;
 #[cfg(feature = "async")]
 use crate::raw::Closing;
-use crate::raw::{Gate, Refusal};
+use crate::raw::{Gate, Refusal, Writers};
 use crate::reentrancy::Identity;
 use crate::time::{Tick, Time};
 
@@ -78,13 +78,14 @@ impl<'a, T> WriteGuard<'a, T> {
     /// Makes `value` the current one before any reader gets in, as
     /// [`Dogpile::set`](crate::Dogpile::set).
     pub fn set(&self, value: T) {
-        self.pile.set(value);
+        self.set_with(Created::new(value));
     }
 
     /// Makes a value the current one before any reader gets in, as
     /// [`Dogpile::set_with`](crate::Dogpile::set_with).
     pub fn set_with(&self, created: Created<T>) {
-        self.pile.set_with(created);
+        // This writer may go on after it: a reader has to see that the value is still there.
+        self.pile.set_among(created, Writers(None));
     }
 
     /// Keeps the readers out until the creation in whose creator this is called has ended: then the

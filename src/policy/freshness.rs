@@ -153,7 +153,7 @@ mod tests {
         Tick::from_nanos(1_000_000_000_000 + nanos)
     }
 
-    fn decide(ttl: Duration, limit: Option<Duration>, value: Times, now: Tick) -> Freshness {
+    fn decide(limit: Option<Duration>, value: Times, now: Tick) -> Freshness {
         let limits = Limits {
             stale_while_revalidate: limit,
             ..Limits::NONE
@@ -165,33 +165,27 @@ mod tests {
     #[test]
     fn a_value_exactly_as_old_as_its_ttl_is_fresh() {
         let value = Times::new(at(0), Duration::ZERO, SECOND);
-        assert_eq!(
-            decide(SECOND, None, value, at(1_000_000_000)),
-            Freshness::Fresh
-        );
-        assert_eq!(
-            decide(SECOND, None, value, at(1_000_000_001)),
-            Freshness::Stale
-        );
+        assert_eq!(decide(None, value, at(1_000_000_000)), Freshness::Fresh);
+        assert_eq!(decide(None, value, at(1_000_000_001)), Freshness::Stale);
     }
 
     #[test]
     fn a_value_exactly_stale_for_its_limit_is_usable() {
         let value = Times::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(2_000_000_000)),
+            decide(Some(SECOND), value, at(2_000_000_000)),
             Freshness::Stale
         );
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(2_000_000_001)),
+            decide(Some(SECOND), value, at(2_000_000_001)),
             Freshness::Gone
         );
         assert_eq!(
-            decide(SECOND, Some(Duration::ZERO), value, at(1_000_000_000)),
+            decide(Some(Duration::ZERO), value, at(1_000_000_000)),
             Freshness::Fresh
         );
         assert_eq!(
-            decide(SECOND, Some(Duration::ZERO), value, at(1_000_000_001)),
+            decide(Some(Duration::ZERO), value, at(1_000_000_001)),
             Freshness::Gone
         );
     }
@@ -200,7 +194,6 @@ mod tests {
     fn a_ttl_of_zero_is_never_fresh_and_an_enormous_one_never_ends() {
         assert_eq!(
             decide(
-                Duration::ZERO,
                 None,
                 Times::new(at(0), Duration::ZERO, Duration::ZERO),
                 at(0)
@@ -209,17 +202,12 @@ mod tests {
         );
         let eternal = Times::new(at(0), Duration::ZERO, Duration::MAX);
         assert_eq!(
-            decide(Duration::MAX, None, eternal, Tick::from_nanos(u64::MAX - 1)),
+            decide(None, eternal, Tick::from_nanos(u64::MAX - 1)),
             Freshness::Fresh
         );
         let limited = Times::new(at(0), Duration::ZERO, SECOND);
         assert_eq!(
-            decide(
-                SECOND,
-                Some(Duration::MAX),
-                limited,
-                Tick::from_nanos(u64::MAX - 1)
-            ),
+            decide(Some(Duration::MAX), limited, Tick::from_nanos(u64::MAX - 1)),
             Freshness::Stale
         );
     }
@@ -231,24 +219,12 @@ mod tests {
             ..Times::new(at(0), Duration::ZERO, SECOND)
         };
         let limit = Some(SECOND);
-        assert_eq!(decide(SECOND, limit, value, at(7)), Freshness::Stale);
-        assert_eq!(
-            decide(SECOND, limit, value, at(2_000_000_000)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            decide(SECOND, limit, value, at(2_000_000_001)),
-            Freshness::Gone
-        );
+        assert_eq!(decide(limit, value, at(7)), Freshness::Stale);
+        assert_eq!(decide(limit, value, at(2_000_000_000)), Freshness::Stale);
+        assert_eq!(decide(limit, value, at(2_000_000_001)), Freshness::Gone);
         let none = Some(Duration::ZERO);
-        assert_eq!(
-            decide(SECOND, none, value, at(1_000_000_000)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            decide(SECOND, none, value, at(1_000_000_001)),
-            Freshness::Gone
-        );
+        assert_eq!(decide(none, value, at(1_000_000_000)), Freshness::Stale);
+        assert_eq!(decide(none, value, at(1_000_000_001)), Freshness::Gone);
     }
 
     #[test]
@@ -258,7 +234,7 @@ mod tests {
             ..Times::new(at(0), Duration::ZERO, SECOND)
         };
         assert_eq!(
-            decide(SECOND, Some(SECOND), value, at(2_000_000_001)),
+            decide(Some(SECOND), value, at(2_000_000_001)),
             Freshness::Gone
         );
     }
@@ -266,7 +242,7 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_makes_nothing_older() {
         let value = Times::new(at(0), Duration::ZERO, SECOND);
-        assert_eq!(decide(SECOND, None, value, Tick::ZERO), Freshness::Fresh);
+        assert_eq!(decide(None, value, Tick::ZERO), Freshness::Fresh);
         assert_eq!(value.age(Tick::ZERO), Duration::ZERO);
     }
 
@@ -276,23 +252,14 @@ mod tests {
         let tick = |nanos| Tick::from_nanos(nanos);
         assert_eq!(value.age(tick(0)), SECOND);
         let limit = Some(SECOND);
-        assert_eq!(
-            decide(SECOND * 2, limit, value, tick(1_000_000_000)),
-            Freshness::Fresh
-        );
-        assert_eq!(
-            decide(SECOND * 2, limit, value, tick(1_000_000_001)),
-            Freshness::Stale
-        );
-        assert_eq!(
-            decide(SECOND * 2, limit, value, tick(2_000_000_001)),
-            Freshness::Gone
-        );
+        assert_eq!(decide(limit, value, tick(1_000_000_000)), Freshness::Fresh);
+        assert_eq!(decide(limit, value, tick(1_000_000_001)), Freshness::Stale);
+        assert_eq!(decide(limit, value, tick(2_000_000_001)), Freshness::Gone);
         let old = Times::new(Tick::ZERO, SECOND * 9, SECOND);
-        assert_eq!(decide(SECOND, None, old, Tick::ZERO), Freshness::Stale);
-        assert_eq!(decide(SECOND, limit, old, Tick::ZERO), Freshness::Gone);
+        assert_eq!(decide(None, old, Tick::ZERO), Freshness::Stale);
+        assert_eq!(decide(limit, old, Tick::ZERO), Freshness::Gone);
         let ageless = Times::new(Tick::ZERO, Duration::MAX, SECOND);
-        assert_eq!(decide(SECOND, limit, ageless, Tick::MAX), Freshness::Gone);
+        assert_eq!(decide(limit, ageless, Tick::MAX), Freshness::Gone);
     }
 
     /// What it is good for to a call that takes it for stale beyond `max_age`.
@@ -319,15 +286,9 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_makes_nothing_fresh_that_never_was() {
         let value = Times::new(at(0), Duration::ZERO, Duration::ZERO);
-        assert_eq!(
-            decide(Duration::ZERO, None, value, Tick::ZERO),
-            Freshness::Stale
-        );
+        assert_eq!(decide(None, value, Tick::ZERO), Freshness::Stale);
         let old = Times::new(at(0), SECOND * 9, SECOND);
-        assert_eq!(
-            decide(SECOND, Some(SECOND), old, Tick::ZERO),
-            Freshness::Gone
-        );
+        assert_eq!(decide(Some(SECOND), old, Tick::ZERO), Freshness::Gone);
     }
 
     #[test]

@@ -322,6 +322,13 @@ impl Gate {
         self.state.lock().writers
     }
 
+    /// The same, if none is inside who may go on: if it is the same later, to one who is inside then,
+    /// nobody was the writer in between.
+    pub(crate) fn writers_if_outside(&self) -> Option<u64> {
+        let state = self.state.lock();
+        (!state.writer_inside).then_some(state.writers)
+    }
+
     /// The same, as the lease with this fence ends: if it is the same later, to one who is inside
     /// then, nobody was the writer in between. `None` if one is inside who may go on after the end:
     /// any but the creator who has left the gate to the lease.

@@ -347,13 +347,15 @@ impl<T> Pile<T> {
     /// Makes `node` the current value and hands it to everybody who waits. A lease that is held is
     /// superseded. With `seen`, only if that is still the current value. Says whether it did.
     ///
-    /// What the pile keeps from then on is `kept`: the node itself, or its times alone.
+    /// What the pile keeps from then on is `kept`: the node itself, or its times alone. Those who wait
+    /// are told that so many `writers` had been inside.
     pub(crate) fn set(
         &self,
         policy: &Policy,
         node: &NodeRef<T>,
         kept: NodeRef<T>,
         seen: Option<Was>,
+        writers: Writers,
     ) -> bool {
         let mut state = self.cell.lock();
         let pile = state.pile();
@@ -371,7 +373,7 @@ impl<T> Pile<T> {
         let old = Self::install(&mut state, policy, kept);
         let waiters = state.release_waiters();
         drop(state);
-        tell(waiters, false, Ending::Value(node.clone(), Writers(None)));
+        tell(waiters, false, Ending::Value(node.clone(), writers));
         drop(old);
         true
     }

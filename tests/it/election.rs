@@ -6,6 +6,21 @@
 //! - (Ending::Value(node, writers),
 //! + (Ending::Value(node, Writers(None)),
 //!
+//! a-reader-that-was-told-of-a-set-looks-again | src/pile/sync_reader.rs | no_starvation::a_reader_that_was_told
+//! @ fn set_with
+//! - self.writers()
+//! + Writers(None)
+//!
+//! set-if-looks-again | src/pile/sync_reader.rs | no_starvation::a_reader_that_was_told
+//! @ fn set_if
+//! - self.writers()
+//! + Writers(None)
+//!
+//! a-writer-inside-at-a-set-is-overlooked | src/raw/gate.rs | no_starvation::a_reader_that_was_told_of_a_set_before
+//! @ fn writers_if_outside
+//! - (!state.writer_inside).then_some(
+//! + true.then_some(
+//!
 //! who-has-waited-comes-late-again | src/raw/state.rs | no_starvation
 //! - self.join_group(self.supersedes(self.lease) && !has_waited)
 //! + self.join_group(self.supersedes(self.lease))
@@ -16,7 +31,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Accept, Dogpile, Error, Origin};
+use dogpile::{Accept, Attempt, Created, Dogpile, Error, Origin, SyncReaderDogpile};
 
 use crate::support::{
     Gate, HookedClock, MINUTE, NANO, READINGS, Runs, burst, bursts, hooked, manual, until, within,
@@ -756,6 +771,80 @@ mod no_starvation {
             }
             assert_eq!(handle.unwrap().join().unwrap(), 0);
         });
+    }
+
+    /// The same of a value that was set, and removed before the reader was inside: else it waits for
+    /// as long as values are set and removed.
+    #[test]
+    fn a_reader_that_was_told_of_a_set() {
+        type Sets = fn(&SyncReaderDogpile<usize>, usize);
+        let ways: [Sets; 3] = [
+            |pile, number| pile.set(number),
+            |pile, number| pile.set_with(Created::new(number)),
+            |pile, number| assert_eq!(pile.set_if(None, number), Ok(())),
+        ];
+        for sets in ways {
+            within(move || {
+                let clock = Arc::new(HookedClock::default());
+                let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock).build_sync_reader());
+                let gate = Gate::default();
+                let waiter = {
+                    let (pile, hook) = (Arc::clone(&pile), gate.hook());
+                    move || hooked(hook, || *pile.get_or_create(|| panic!("never its turn")))
+                };
+                let mut told = None;
+                drop(pile.get_or_create(|| {
+                    let waiter = thread::spawn(waiter);
+                    let mut number = 1;
+                    while !waiter.is_finished() {
+                        gate.open();
+                        until(|| pile.waiters() == 1 || waiter.is_finished());
+                        gate.close();
+                        sets(&pile, number);
+                        pile.invalidate();
+                        number += 1;
+                        gate.open();
+                        assert!(number < 10, "it is told of one value after the other");
+                    }
+                    told = Some(waiter.join().unwrap());
+                    0
+                }));
+                assert_eq!(told, Some(1));
+            });
+        }
+    }
+
+    /// But not if a writer was inside since, who may have replaced what the value stands for.
+    #[test]
+    fn a_reader_that_was_told_of_a_set_before_a_writer_came() {
+        for set_inside in [false, true] {
+            within(move || {
+                let clock = Arc::new(HookedClock::default());
+                let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock).build_sync_reader());
+                let Attempt::Lease(lease) = pile.attempt() else {
+                    panic!("nobody holds it");
+                };
+                let gate = Gate::default();
+                let waiter = {
+                    let (pile, hook) = (Arc::clone(&pile), gate.hook());
+                    thread::spawn(move || hooked(hook, || *pile.get_or_create(|| 9)))
+                };
+                until(|| pile.waiters() == 1);
+                gate.close();
+                if !set_inside {
+                    pile.set(1);
+                }
+                let write = pile.acquire_write_lock().unwrap();
+                if set_inside {
+                    pile.set(1);
+                }
+                write.set(2);
+                drop(write);
+                gate.open();
+                assert_eq!(waiter.join().unwrap(), 2);
+                drop(lease);
+            });
+        }
     }
 
     #[test]

@@ -1,57 +1,34 @@
 //! The forms of a call: the test of a promise goes through all of them.
+//!
+//! They are forms of [`KINDS`] of piles, which stand beside this module: those that the crate has, or
+//! one more, of which its own tests show that it could have it.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use dogpile::{Accept, Builder, Created, Dogpile, Error, Lookup, Origin, SyncReaderDogpile};
+use dogpile::{Accept, Builder, Created, Creating, Error, Origin};
 
-use crate::support::Shows as _;
+use super::kinds::KINDS;
 
 /// The error of the creators that all forms share.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Down(pub(crate) u32);
 
-/// A pile of either kind.
-#[derive(Clone)]
-pub(crate) enum AnyPile {
-    Plain(Arc<Dogpile<u32>>),
-    Reader(Arc<SyncReaderDogpile<u32>>),
-}
-
-/// The same with the pile of either kind.
-macro_rules! on_pile {
-    ($any:expr, |$pile:ident| $body:expr) => {
-        match $any {
-            AnyPile::Plain($pile) => $body,
-            AnyPile::Reader($pile) => $body,
-        }
-    };
-}
-
-impl AnyPile {
-    pub(crate) fn waiters(&self) -> usize {
-        on_pile!(self, |pile| pile.waiters())
-    }
-
-    pub(crate) fn invalidate(&self) {
-        on_pile!(self, |pile| pile.invalidate());
-    }
-
-    pub(crate) fn expire(&self) {
-        on_pile!(self, |pile| pile.expire());
-    }
-
-    pub(crate) fn is_creating(&self) -> bool {
-        on_pile!(self, |pile| pile.is_creating())
-    }
-
-    pub(crate) fn has_value(&self) -> bool {
-        on_pile!(self, |pile| pile.has_value())
-    }
-
-    pub(crate) fn peek(&self) -> Option<u32> {
-        on_pile!(self, |pile| pile.peek().map(|held| *held))
-    }
+/// A pile of some kind, and each of its forms of a call.
+pub(crate) trait AnyPile: Send + Sync {
+    fn kind(&self) -> &'static str;
+    /// Whether its answers hold something that others may have to wait for.
+    fn is_gated(&self) -> bool;
+    fn waiters(&self) -> usize;
+    fn invalidate(&self);
+    fn expire(&self);
+    fn is_creating(&self) -> bool;
+    fn has_value(&self) -> bool;
+    fn peek(&self) -> Option<u32>;
+    fn set(&self, value: u32);
+    fn get(&self, form: &Form, create: Creator) -> Told;
+    fn get_or_create(&self, form: &Form, create: Box<dyn FnOnce() -> u32 + Send>) -> Got;
 }
 
 /// Who calls, and who creates.
@@ -68,10 +45,10 @@ pub(crate) enum By {
     BackgroundTask,
 }
 
-/// A form of a call on a pile of either kind: the test of a promise goes through all of them.
+/// A form of a call on a pile of some kind: the test of a promise goes through all of them.
 #[derive(Clone)]
 pub(crate) struct Form {
-    pub(crate) pile: AnyPile,
+    pub(crate) pile: Arc<dyn AnyPile>,
     pub(crate) by: By,
     /// Whether the call looks the value up elsewhere, in vain.
     pub(crate) acquires: bool,
@@ -80,11 +57,8 @@ pub(crate) struct Form {
 
 impl std::fmt::Debug for Form {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match &self.pile {
-            AnyPile::Plain(_) => "plain",
-            AnyPile::Reader(_) => "reader",
-        };
-        write!(f, "{kind} {:?} acquires: {}", self.by, self.acquires)
+        let (kind, by, acquires) = (self.pile.kind(), self.by, self.acquires);
+        write!(f, "{kind} {by:?} acquires: {acquires}")
     }
 }
 
@@ -101,13 +75,9 @@ pub(crate) fn each_form(builder: impl Fn() -> Builder<u32>, body: impl Fn(&Form)
     ];
     for by in by {
         for acquires in [false, true] {
-            let kinds = [
-                AnyPile::Plain(Arc::new(builder().build())),
-                AnyPile::Reader(Arc::new(builder().build_sync_reader())),
-            ];
-            for pile in kinds {
+            for of_kind in KINDS {
                 let form = Form {
-                    pile,
+                    pile: of_kind(builder()),
                     by,
                     acquires,
                     accept: Accept::Stale,
@@ -122,34 +92,10 @@ pub(crate) fn each_form(builder: impl Fn() -> Builder<u32>, body: impl Fn(&Form)
     }
 }
 
-type Told = Result<(u32, Origin), Error<Down>>;
-
-/// What a call with these options answers in the fallible form.
-macro_rules! ask {
-    (task: $form:expr, $call:expr, $create:expr) => {
-        match $form.acquires {
-            false => {
-                let call = $call.get_or_try_create_with_async(|_| async { $create() });
-                crate::tasks::block_on(call).map(|held| (*held, held.origin()))
-            }
-            true => {
-                let look = || async { Ok(Lookup::NeedRegeneration) };
-                let call = $call.acquire_with_async(|_| async { $create() }, look);
-                crate::tasks::block_on(call).map(|held| (*held, held.origin()))
-            }
-        }
-    };
-    ($form:expr, $call:expr, $create:expr) => {
-        match $form.acquires {
-            false => $call
-                .get_or_try_create_with(|_| $create())
-                .map(|held| (*held, held.origin())),
-            true => $call
-                .acquire_with(|_| $create(), || Ok(Lookup::NeedRegeneration))
-                .map(|held| (*held, held.origin())),
-        }
-    };
-}
+pub(crate) type Made = Result<Created<u32>, Down>;
+pub(crate) type Creator = Box<dyn FnOnce(&Creating<'_, u32>) -> Made + Send>;
+pub(crate) type Told = Result<(u32, Origin), Error<Down>>;
+pub(crate) type Got = Result<(u32, Origin), Error<Infallible>>;
 
 impl Form {
     pub(crate) fn is_in_background(&self) -> bool {
@@ -169,96 +115,149 @@ impl Form {
     }
 
     /// A call in the fallible form, and how its answer came about.
-    pub(crate) fn get(
-        &self,
-        create: impl FnOnce() -> Result<Created<u32>, Down> + Send + 'static,
-    ) -> Told {
-        #[cfg(feature = "async")]
-        use dogpile::executor::Thread;
-        on_pile!(&self.pile, |pile| match self.by {
-            By::Thread => ask!(self, pile.call().accept(self.accept), create),
-            #[cfg(feature = "async")]
-            By::Task => ask!(task: self, pile.call().accept(self.accept), create),
-            #[cfg(feature = "async")]
-            By::Background => {
-                ask!(self, pile.background(&Thread).accept(self.accept), create)
-            }
-            #[cfg(feature = "async")]
-            By::BackgroundTask => {
-                ask!(task: self, pile.background(&Thread).accept(self.accept), create)
-            }
-        })
+    pub(crate) fn get(&self, create: impl FnOnce() -> Made + Send + 'static) -> Told {
+        self.get_telling(|_| create())
     }
 
-    /// A call of a value that the pile keeps, with a creator that is told of its creation.
+    /// The same, with a creator that is told of its creation.
     pub(crate) fn get_telling(
         &self,
-        create: impl FnOnce(&dogpile::Creating<'_, u32>) -> Result<Created<u32>, Down> + Send + 'static,
+        create: impl FnOnce(&Creating<'_, u32>) -> Made + Send + 'static,
     ) -> Told {
-        #[cfg(feature = "async")]
-        use {crate::tasks::block_on, dogpile::executor::Thread};
-        on_pile!(&self.pile, |pile| match self.by {
-            By::Thread => {
-                let held = pile
-                    .call()
-                    .get_or_try_create_with(|creating| create(&creating))?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::Task => {
-                let call = pile.call();
-                let call =
-                    call.get_or_try_create_with_async(|creating| async move { create(&creating) });
-                let held = block_on(call)?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::Background => {
-                let call = pile.background(&Thread);
-                let held = call.get_or_try_create_with(|creating| create(&creating))?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::BackgroundTask => {
-                let call = pile.background(&Thread);
-                let call =
-                    call.get_or_try_create_with_async(|creating| async move { create(&creating) });
-                let held = block_on(call)?;
-                Ok((*held, held.origin()))
-            }
-        })
+        self.pile.get(self, Box::new(create))
     }
 
     /// A call in the infallible form, which `acquire` has not.
-    pub(crate) fn get_or_create(
-        &self,
-        create: impl FnOnce() -> u32 + Send + 'static,
-    ) -> Result<(u32, Origin), Error<std::convert::Infallible>> {
-        #[cfg(feature = "async")]
-        use {crate::tasks::block_on, dogpile::executor::Thread};
-        on_pile!(&self.pile, |pile| match self.by {
-            By::Thread => {
-                let held = pile.call().accept(self.accept).get_or_create(create)?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::Task => {
-                let call = pile.call().accept(self.accept);
-                let held = block_on(call.get_or_create_async(|| async { create() }))?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::Background => {
-                let call = pile.background(&Thread).accept(self.accept);
-                let held = call.get_or_create(create)?;
-                Ok((*held, held.origin()))
-            }
-            #[cfg(feature = "async")]
-            By::BackgroundTask => {
-                let call = pile.background(&Thread).accept(self.accept);
-                let held = block_on(call.get_or_create_async(|| async { create() }))?;
-                Ok((*held, held.origin()))
-            }
-        })
+    pub(crate) fn get_or_create(&self, create: impl FnOnce() -> u32 + Send + 'static) -> Got {
+        self.pile.get_or_create(self, Box::new(create))
     }
 }
+
+/// What a call with these options answers in the fallible form.
+macro_rules! ask {
+    (task: $form:expr, $call:expr, $create:expr) => {
+        match $form.acquires {
+            false => {
+                let call = $call
+                    .get_or_try_create_with_async(|creating| async move { $create(&creating) });
+                block_on(call).map(|held| (*held, held.origin()))
+            }
+            true => {
+                let look = || async { Ok(Lookup::NeedRegeneration) };
+                let call =
+                    $call.acquire_with_async(|creating| async move { $create(&creating) }, look);
+                block_on(call).map(|held| (*held, held.origin()))
+            }
+        }
+    };
+    ($form:expr, $call:expr, $create:expr) => {
+        match $form.acquires {
+            false => $call
+                .get_or_try_create_with(|creating| $create(&creating))
+                .map(|held| (*held, held.origin())),
+            true => $call
+                .acquire_with(
+                    |creating| $create(&creating),
+                    || Ok(Lookup::NeedRegeneration),
+                )
+                .map(|held| (*held, held.origin())),
+        }
+    };
+}
+pub(crate) use ask;
+
+/// The forms of a kind of pile, which has `call` and `background` and what is asked of any.
+macro_rules! any_pile {
+    ($pile:ty, $kind:literal, $is_gated:literal) => {
+        const _: () = {
+            use super::forms::{By, Creator, Form, Got, Told, ask};
+            use super::support::Shows as _;
+            #[cfg(feature = "async")]
+            use super::tasks::block_on;
+            use dogpile::Lookup;
+            #[cfg(feature = "async")]
+            use dogpile::executor::Thread;
+
+            impl AnyPile for Arc<$pile> {
+                fn kind(&self) -> &'static str {
+                    $kind
+                }
+
+                fn is_gated(&self) -> bool {
+                    $is_gated
+                }
+
+                fn waiters(&self) -> usize {
+                    (**self).waiters()
+                }
+
+                fn invalidate(&self) {
+                    (**self).invalidate();
+                }
+
+                fn expire(&self) {
+                    (**self).expire();
+                }
+
+                fn is_creating(&self) -> bool {
+                    (**self).is_creating()
+                }
+
+                fn has_value(&self) -> bool {
+                    (**self).has_value()
+                }
+
+                fn peek(&self) -> Option<u32> {
+                    (**self).peek().map(|held| *held)
+                }
+
+                fn set(&self, value: u32) {
+                    (**self).set(value);
+                }
+
+                fn get(&self, form: &Form, create: Creator) -> Told {
+                    match form.by {
+                        By::Thread => ask!(form, self.call().accept(form.accept), create),
+                        #[cfg(feature = "async")]
+                        By::Task => ask!(task: form, self.call().accept(form.accept), create),
+                        #[cfg(feature = "async")]
+                        By::Background => {
+                            ask!(form, self.background(&Thread).accept(form.accept), create)
+                        }
+                        #[cfg(feature = "async")]
+                        By::BackgroundTask => {
+                            ask!(task: form, self.background(&Thread).accept(form.accept), create)
+                        }
+                    }
+                }
+
+                fn get_or_create(
+                    &self,
+                    form: &Form,
+                    create: Box<dyn FnOnce() -> u32 + Send>,
+                ) -> Got {
+                    let held = match form.by {
+                        By::Thread => self.call().accept(form.accept).get_or_create(create),
+                        #[cfg(feature = "async")]
+                        By::Task => {
+                            let call = self.call().accept(form.accept);
+                            block_on(call.get_or_create_async(|| async { create() }))
+                        }
+                        #[cfg(feature = "async")]
+                        By::Background => {
+                            let call = self.background(&Thread).accept(form.accept);
+                            call.get_or_create(create)
+                        }
+                        #[cfg(feature = "async")]
+                        By::BackgroundTask => {
+                            let call = self.background(&Thread).accept(form.accept);
+                            block_on(call.get_or_create_async(|| async { create() }))
+                        }
+                    };
+                    held.map(|held| (*held, held.origin()))
+                }
+            }
+        };
+    };
+}
+pub(crate) use any_pile;

@@ -28,6 +28,7 @@ mod gates;
 mod guards;
 mod handles;
 mod hazards;
+mod kinds;
 mod lease;
 mod mistakes;
 mod next_value;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::{LIMIT, within};
+use super::support::{LIMIT, within};
 
 /// Counts how often it is woken.
 #[derive(Default)]

@@ -7,7 +7,7 @@
 //!
 //! grants-a-held-lease-once-begun | src/raw/mod.rs
 //! - _ if state.is_leased() => Found::Busy(state.join(has_waited)),
-//! + _ if state.is_leased() && numbers.last > 1 => Found::Busy(state.join(has_waited)),
+//! + _ if state.is_leased() && marks.last > 1 => Found::Busy(state.join(has_waited)),
 //!
 //! creates-what-another-just-made | src/call/hit.rs
 //! @ fn attempt_locked

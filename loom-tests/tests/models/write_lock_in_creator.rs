@@ -42,11 +42,11 @@
 //! + Role::Creates | Role::Attempts | Role::Waits => {}
 //!
 //! a-writer-since-then-is-not-looked-for | src/call/election.rs
-//! - && writers.0 == call.site.gate.map(|gate| gate.writers())
+//! - if then == call.door.writers()
 //!
 //! what-is-superseded-goes-to-no-reader | src/call/election.rs
-//! - writers.0.is_some() &&
-//! + writers.0.is_none() &&
+//! - then == call.door.writers()
+//! + false
 //!
 //! a-writer-as-it-ended-is-not-looked-for | src/raw/gate.rs
 //! - (left || !state.writer_inside).then_some(

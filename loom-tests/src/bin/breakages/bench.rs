@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::breakage::{Breakage, Home};
 
+const LOOM: &str = "--cfg dogpile_loom -C debug-assertions";
+const SHUTTLE: &str = "--cfg dogpile_shuttle -C debug-assertions";
+
 /// What finds nothing is done long before.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -59,13 +62,16 @@ pub(crate) enum Verdict {
     CaughtElsewhere(Vec<String>),
     Survived,
     TimedOut,
+    /// It was to be built only.
+    Builds,
     /// It does not fit the code, or does not build.
     Impossible(String),
 }
 
 impl Verdict {
-    pub(crate) fn is_caught(&self) -> bool {
-        matches!(self, Verdict::Caught(_))
+    /// Whether it is as it should be.
+    pub(crate) fn is_good(&self) -> bool {
+        matches!(self, Verdict::Caught(_) | Verdict::Builds)
     }
 }
 
@@ -82,6 +88,7 @@ impl fmt::Display for Verdict {
             }
             Verdict::Survived => f.write_str("SURVIVED"),
             Verdict::TimedOut => write!(f, "SURVIVED: no end within {LIMIT:?}"),
+            Verdict::Builds => f.write_str("builds"),
             Verdict::Impossible(why) => write!(f, "NOT MADE: {why}"),
         }
     }
@@ -113,23 +120,40 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Makes the breakage, and says whether it was noticed, and after how long.
-    pub(crate) fn tries(&self, breakage: &Breakage, by: By) -> (Verdict, Duration) {
-        let begun = Instant::now();
-        let verdict = self
-            .broken(breakage, || self.judge(breakage, by))
-            .unwrap_or_else(|error| Verdict::Impossible(error.to_string()));
-        (verdict, begun.elapsed())
+    /// Makes the breakage, and says whether it was noticed.
+    pub(crate) fn tries(&self, breakage: &Breakage, by: By) -> Verdict {
+        self.broken(breakage, || self.judge(breakage, by))
+    }
+
+    /// Makes the breakage, and says whether the crate still builds, as those see it who must catch
+    /// it.
+    pub(crate) fn builds(&self, breakage: &Breakage) -> Verdict {
+        self.broken(breakage, || {
+            let (flags, of_crate): (_, &[&str]) = match breakage.home {
+                Home::Promises | Home::Parts => (LOOM, &["--features", "loom"]),
+                Home::Many => (SHUTTLE, &["--features", "shuttle"]),
+                Home::Tests | Home::Stress => ("", &["--all-features"]),
+                // Without debug assertions.
+                Home::Histories | Home::Exact => ("", &["--release"]),
+            };
+            let mut check = self.cargo(flags);
+            check.args(["check", "--quiet", "-p", "dogpile", "--lib"]);
+            built(check.args(of_crate))?;
+            Ok(Verdict::Builds)
+        })
     }
 
     /// Runs `body` while the breakage is made in the copy.
-    fn broken<R>(&self, breakage: &Breakage, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    fn broken(&self, breakage: &Breakage, body: impl FnOnce() -> Result<Verdict>) -> Verdict {
         let file = self.copy.join(&breakage.file);
-        let original = fs::read_to_string(&file)?;
-        fs::write(&file, breakage.apply(&original)?)?;
-        let result = body();
-        fs::write(&file, original)?;
-        result
+        let verdict = || {
+            let original = fs::read_to_string(&file)?;
+            fs::write(&file, breakage.apply(&original)?)?;
+            let verdict = body();
+            fs::write(&file, original)?;
+            verdict
+        };
+        verdict().unwrap_or_else(|error| Verdict::Impossible(error.to_string()))
     }
 
     fn judge(&self, breakage: &Breakage, by: By) -> Result<Verdict> {
@@ -148,13 +172,8 @@ impl Bench {
             let main = self.copy.join("loom-tests/tests/models/main.rs");
             write_if_other(&main, models.as_bytes())?;
         }
-        let built = self.cargo(by, breakage.home).arg("--no-run").output()?;
-        if !built.status.success() {
-            let errors = String::from_utf8_lossy(&built.stderr);
-            let first: Vec<_> = errors.lines().take(8).collect();
-            return Err(format!("does not build: {}", first.join("\n")).into());
-        }
-        let mut command = self.cargo(by, breakage.home);
+        built(self.test(by, breakage.home).arg("--no-run"))?;
+        let mut command = self.test(by, breakage.home);
         command.args(["--", &filter, "--format=pretty"]);
         if by != By::Tests {
             // One at a time: where one aborts the process, the last one named is the one.
@@ -173,14 +192,13 @@ impl Bench {
         })
     }
 
-    fn cargo(&self, by: By, home: Home) -> Command {
-        let loom = "--cfg dogpile_loom -C debug-assertions";
+    fn test(&self, by: By, home: Home) -> Command {
         let (flags, target): (_, &[&str]) = match (by, home) {
             (By::Own, Home::Promises) => {
-                (loom, &["--release", "-p", "loom-tests", "--test", "models"])
+                (LOOM, &["--release", "-p", "loom-tests", "--test", "models"])
             }
             (By::Own, Home::Parts) => (
-                loom,
+                LOOM,
                 &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
             ),
             (By::Own, Home::Exact) => ("", &["--release", "-p", "dogpile", "--test", "exact"]),
@@ -188,7 +206,7 @@ impl Bench {
                 ("", &["-p", "dogpile", "--all-features", "--test", "it"])
             }
             (By::Own, Home::Many) | (By::Shuttle, _) => (
-                "--cfg dogpile_shuttle -C debug-assertions",
+                SHUTTLE,
                 &["--release", "-p", "loom-tests", "--test", "models"],
             ),
             (By::Own, Home::Stress) => unreachable!("left to .ci/sanitizers"),
@@ -198,11 +216,15 @@ impl Bench {
                 &["--release", "-p", "loom-tests", "--test", "histories"],
             ),
         };
+        let mut command = self.cargo(flags);
+        command.args(["test", "--quiet"]).args(target);
+        command
+    }
+
+    fn cargo(&self, flags: &str) -> Command {
         let flavour = flags.split_whitespace().nth(1).unwrap_or("plain");
         let mut command = Command::new("cargo");
         command
-            .args(["test", "--quiet"])
-            .args(target)
             .current_dir(&self.copy)
             .env("CARGO_TARGET_DIR", self.target.join(flavour))
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
@@ -212,6 +234,17 @@ impl Bench {
             .stdin(Stdio::null());
         command
     }
+}
+
+/// Fails with the first errors of the compiler.
+fn built(build: &mut Command) -> Result<()> {
+    let built = build.output()?;
+    if built.status.success() {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&built.stderr);
+    let first: Vec<_> = errors.lines().take(8).collect();
+    Err(format!("does not build: {}", first.join("\n")).into())
 }
 
 enum Ended {

@@ -27,6 +27,8 @@
 //! - `--fit` runs nothing. It looks whether the words stand there, and whether every ordering that
 //!   is stronger than relaxed, and every barrier, is in a breakage; `unbroken.md` lists those that
 //!   are not, with the reason. For an edit that does not fit it prints what is most like it.
+//! - `--build` runs nothing either. It makes each edit and builds the crate, as those see it who must
+//!   catch it: some minutes for all.
 //! - `--by tests` runs all tests instead of what lists them, `--by histories` the histories, `--by
 //!   shuttle` the same models under shuttle and the larger ones; `--by own,tests` one after the other.
 //!   Not all of these need to notice everything.
@@ -45,7 +47,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use bench::{Bench, By, Verdict};
@@ -55,6 +57,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 struct Options {
     fit: bool,
+    build: bool,
     by: Vec<By>,
     table: Option<PathBuf>,
     list: bool,
@@ -74,10 +77,11 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options> {
-    let usage = "usage: breakages [--fit] [--by own,tests,shuttle,histories] [--table FILE] \
-                 [NAME ...] | --list | --copy NAME DIR";
+    let usage = "usage: breakages [--fit | --build] [--by own,tests,shuttle,histories] \
+                 [--table FILE] [NAME ...] | --list | --copy NAME DIR";
     let mut options = Options {
         fit: false,
+        build: false,
         by: vec![By::Own],
         table: None,
         list: false,
@@ -89,6 +93,7 @@ fn options() -> Result<Options> {
         let mut operand = || args.next().ok_or(usage);
         match &*arg {
             "--fit" => options.fit = true,
+            "--build" => options.build = true,
             "--by" => {
                 options.by = operand()?
                     .split(',')
@@ -140,6 +145,20 @@ fn run(options: Options) -> Result<bool> {
         bench::copy_with(project, breakage, &copy)?;
         return Ok(true);
     }
+    if options.build {
+        let tried = try_all(project, &breakages, Bench::builds)?;
+        let all_build = tried.iter().all(|tried| tried.verdict.is_good());
+        println!(
+            "{} breakages, {}",
+            tried.len(),
+            if all_build {
+                "all build"
+            } else {
+                "not all build"
+            }
+        );
+        return Ok(all_build);
+    }
     breakages.retain(|breakage| breakage.home != Home::Stress);
     if breakages.is_empty() {
         return Err("those are for .ci/sanitizers".into());
@@ -147,8 +166,9 @@ fn run(options: Options) -> Result<bool> {
     let mut all_noticed = true;
     let mut columns = Vec::new();
     for by in options.by {
-        let tried = try_all(project, by, &breakages)?;
-        let caught = tried.iter().filter(|tried| tried.verdict.is_caught());
+        let tries = |bench: &Bench, breakage: &Breakage| bench.tries(breakage, by);
+        let tried = try_all(project, &breakages, tries)?;
+        let caught = tried.iter().filter(|tried| tried.verdict.is_good());
         let (caught, all) = (caught.count(), breakages.len());
         println!("{caught} of {all} breakages caught by {by}");
         // Only they have promised to.
@@ -216,7 +236,11 @@ struct Tried {
 }
 
 /// As many at a time as there are processors; the results in the order of the breakages.
-fn try_all(project: &Path, by: By, breakages: &[Breakage]) -> Result<Vec<Tried>> {
+fn try_all(
+    project: &Path,
+    breakages: &[Breakage],
+    tries: impl Fn(&Bench, &Breakage) -> Verdict + Sync,
+) -> Result<Vec<Tried>> {
     let benches: Vec<_> = (0..thread::available_parallelism()?.get())
         .map(|number| Bench::new(project, &project.join(format!("target/breakages/{number}"))))
         .collect::<Result<_>>()?;
@@ -230,7 +254,9 @@ fn try_all(project: &Path, by: By, breakages: &[Breakage]) -> Result<Vec<Tried>>
                     let Some((number, breakage)) = next else {
                         break;
                     };
-                    let (verdict, took) = bench.tries(breakage, by);
+                    let begun = Instant::now();
+                    let verdict = tries(bench, breakage);
+                    let took = begun.elapsed();
                     println!("{:<44} {verdict} ({took:.1?})", breakage.name);
                     let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
                     tried.insert(number, Tried { verdict, took });
