@@ -46,10 +46,11 @@ pub enum Origin {
 ///
 /// # Cost
 ///
-/// A thread has eight slots in which it shows what it reads. Taking and dropping a guard in one of
-/// them writes nothing else. Guards beyond the eighth at once, such as those that many tasks of one
-/// thread hold across an `await`, take a short lock and count on the value. So do the guards of a
-/// creation or a wait.
+/// A thread shows what it reads in slots of its own. Taking and dropping a guard writes nothing else,
+/// be it the only one or one of the hundreds that the tasks of a thread hold across an `await`. A
+/// thread has up to 256 slots. Eight of them take 128 bytes for as long as the process lives, and a
+/// thread that ends leaves them to others. Guards beyond these count on the value. So do the guards
+/// of a creation or a wait.
 ///
 /// # Forgotten guards, forks and signals
 ///

@@ -37,9 +37,8 @@ use crate::shim::Arc;
 /// [`Guard::renew`] drops first. A guard counts for the thread that took it, wherever the guard is
 /// now, and the write lock for the thread that acquired it.
 ///
-/// What cannot be noticed is a thread that waits for another one which was sent a guard, and a thread
-/// with more than six guards of such piles at once. The limits of [`Call::wait`] and
-/// [`acquire_write_lock_for`] bound both. For tasks none of it is noticed: see the
+/// What cannot be noticed is a thread that waits for another one which was sent a guard. The limits of
+/// [`Call::wait`] and [`acquire_write_lock_for`] bound it. For tasks none of it is noticed: see the
 /// [async forms](SyncReaderDogpile#async-forms). An [`Owned`](crate::Owned) that a creator or a lease
 /// was given is no reader, and a writer does not wait for it.
 ///

@@ -8,8 +8,9 @@
 //! A reader that leaves clears its slot, passes the light half and looks at the gate again, so that it
 //! wakes a waiting writer. (Without membarrier(2) a pass costs two fences.)
 //!
-//! The slots also tell whether the calling thread is inside. A reader whose thread has no free slot is
-//! counted at the gate instead. The gate cannot tell whose such a reader is.
+//! The slots also tell whether the calling thread is inside, however many guards it has. A reader whose
+//! thread has no slots any more, past the destructors of its thread-locals, is counted at the gate
+//! instead. The gate cannot tell whose such a reader is.
 //!
 //! # A gate that is left to a creation
 //!
@@ -25,7 +26,7 @@
 //! remembers the highest fence of which it was told the end, and opens at once. The highest one is
 //! enough. The leases of a pile follow each other, so all lower ones are over as well.
 
-use crate::raw::value::{Slot, barrier, registry};
+use crate::raw::value::{Slot, barrier, own, registry};
 use crate::raw::wait::Event;
 use crate::reentrancy::{Identity, is_inside, runs_closure_of};
 use crate::shim::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -172,7 +173,7 @@ impl Gate {
     /// Shows that somebody is inside, before the last look whether it is closed.
     #[inline]
     fn show(&self) -> Reading<'_> {
-        let slot = registry::free_gate_slot();
+        let slot = own::free_gate_slot();
         match slot {
             Some(slot) => slot.show(self.number() as *const ()),
             None => self.count(),
@@ -190,7 +191,7 @@ impl Gate {
     /// Whether the thread is inside apart from `slot`, so that the writer waits for it.
     #[cold]
     fn enters_again(&self, slot: Option<&'static Slot>) -> bool {
-        if registry::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
+        if own::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
             return false;
         }
         let mut state = self.state.lock();
@@ -202,7 +203,7 @@ impl Gate {
 
     /// Whether the thread is inside as a reader.
     pub(crate) fn is_entered(&self) -> bool {
-        registry::own_gate_slots(self.number() as *const ()) > 0
+        own::own_gate_slots(self.number() as *const ()) > 0
     }
 
     /// Whether the calling thread is the writer, inside or on its way in. If so, waiting for the

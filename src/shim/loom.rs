@@ -111,9 +111,9 @@ pub(crate) use statics;
 
 // LOOM: a thread may end when the statics of its execution are gone already.
 macro_rules! lasting_static {
-    ($(#[$attr:meta])* fn $name:ident() -> $type:ty { $init:expr }) => {
+    ($(#[$attr:meta])* $vis:vis fn $name:ident() -> $type:ty { $init:expr }) => {
         $(#[$attr])*
-        fn $name() -> crate::shim::Lasting<$type> {
+        $vis fn $name() -> crate::shim::Lasting<$type> {
             crate::shim::statics! {
                 static IT: crate::shim::Lasting<$type> = crate::shim::Arc::new($init);
             }
@@ -164,8 +164,12 @@ pub(crate) mod model {
     #[derive(Clone, Copy)]
     pub(crate) struct Setting {
         pub(crate) barrier: Barrier,
-        /// How many slots a thread has.
+        /// How many slots a record has.
         pub(crate) slots: usize,
+        /// How many records a thread has at most.
+        pub(crate) records: usize,
+        /// Whether a thread has a slot to show what it counts on.
+        pub(crate) transit: bool,
         /// Whether the heavy half of the barrier may come to be refused.
         pub(crate) may_be_refused: bool,
     }
@@ -202,6 +206,8 @@ pub(crate) mod model {
         pub(crate) const DEFAULT: Setting = Setting {
             barrier: Barrier::Fences,
             slots: 1,
+            records: 1,
+            transit: false,
             may_be_refused: false,
         };
 

@@ -155,9 +155,9 @@ pub(crate) use statics;
 
 /// A static that threads may still use when they end.
 macro_rules! lasting_static {
-    ($(#[$attr:meta])* fn $name:ident() -> $type:ty { $init:expr }) => {
+    ($(#[$attr:meta])* $vis:vis fn $name:ident() -> $type:ty { $init:expr }) => {
         $(#[$attr])*
-        fn $name() -> crate::shim::Lasting<$type> {
+        $vis fn $name() -> crate::shim::Lasting<$type> {
             static IT: $type = $init;
             &IT
         }

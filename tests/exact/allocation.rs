@@ -4,6 +4,14 @@
 //! allocates-at-a-hit | src/call/hit.rs
 //!   let renewing = node.is_renewing();
 //! + drop(std::hint::black_box(Box::new(renewing)));
+//!
+//! gives-one-record-back | src/raw/value/own.rs
+//! - let mut next = Some(first);
+//! - while let Some(record) = next {
+//! - next = record.linked();
+//! - spare.give_back(record);
+//! - }
+//! + spare.give_back(first);
 //! ```
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -24,8 +24,13 @@ pub(crate) enum Kind {
     MaxAge,
     /// The value is kept elsewhere.
     Acquire,
-    /// Eight guards at once, as many as are to be had for so little.
+    /// Eight guards at once, one inside the other.
     Nested,
+    /// By a thread that holds a hundred guards, as one does that runs many tasks.
+    AmongMany,
+    /// By a thread that holds more guards than it has slots for: no hit as the others are, since it
+    /// counts.
+    Counted,
     /// By a task.
     Task,
     TaskTry,
@@ -36,13 +41,16 @@ pub(crate) enum Kind {
     ReadTry,
     ReadPeek,
     ReadAcquire,
+    /// By a thread that holds a hundred read guards.
+    ReadAmongMany,
     /// By a task that is a reader.
     ReadTask,
     ReadTaskTry,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 19] = [
+    /// All that are counted nowhere.
+    pub(crate) const ALL: [Kind; 21] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
@@ -52,6 +60,7 @@ impl Kind {
         Kind::MaxAge,
         Kind::Acquire,
         Kind::Nested,
+        Kind::AmongMany,
         Kind::Task,
         Kind::TaskTry,
         Kind::TaskCall,
@@ -60,6 +69,7 @@ impl Kind {
         Kind::ReadTry,
         Kind::ReadPeek,
         Kind::ReadAcquire,
+        Kind::ReadAmongMany,
         Kind::ReadTask,
         Kind::ReadTaskTry,
     ];
@@ -72,15 +82,26 @@ impl Kind {
                 | Kind::ReadTry
                 | Kind::ReadPeek
                 | Kind::ReadAcquire
+                | Kind::ReadAmongMany
                 | Kind::ReadTask
                 | Kind::ReadTaskTry
         )
+    }
+
+    /// How many guards the thread holds meanwhile.
+    fn held(self) -> usize {
+        match self {
+            Kind::AmongMany | Kind::ReadAmongMany => 100,
+            Kind::Counted => 1000,
+            _ => 0,
+        }
     }
 
     /// That many of them, after one to warm up. What is done with it is up to `around`.
     pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
         if !self.is_plain() {
             let pile = SyncReaderDogpile::with_value(Duration::MAX, 7_u32);
+            let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
             self.reads(&pile, 1);
             return around(&|| self.reads(&pile, hits));
         }
@@ -94,6 +115,7 @@ impl Kind {
         hits: u32,
         around: impl FnOnce(&dyn Fn()),
     ) {
+        let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
         let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(pile));
         self.hits(pile, 1);
         around(&|| self.hits(pile, hits));
@@ -105,6 +127,7 @@ impl Kind {
         // One loop for each, so that they do not share a branch.
         match self {
             Kind::GetOrCreate => repeat(hits, || hit(pile)),
+            Kind::AmongMany | Kind::Counted => repeat(hits, || hit(pile)),
             Kind::GetOrTryCreate | Kind::Stale => repeat(hits, || {
                 show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
             }),
@@ -148,7 +171,7 @@ impl Kind {
     #[inline(never)]
     fn reads<T: Number>(self, pile: &SyncReaderDogpile<T>, hits: u32) {
         match self {
-            Kind::Read => repeat(hits, || {
+            Kind::Read | Kind::ReadAmongMany => repeat(hits, || {
                 let guard = black_box(pile).get_or_create(|| unreachable!());
                 black_box(guard.number());
             }),

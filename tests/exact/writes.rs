@@ -6,7 +6,7 @@
 //!   pub(crate) fn is_renewing(&self) -> bool {
 //! + self.installed_as(self.installed_at());
 //!
-//! counts-hits | src/raw/value/registry.rs
+//! counts-hits | src/raw/value/own.rs
 //!   pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
 //! + static HITS: crate::shim::atomic::AtomicUsize = crate::shim::atomic::AtomicUsize::new(0);
 //! + HITS.store(HITS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);

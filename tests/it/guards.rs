@@ -257,6 +257,33 @@ mod dropped_once_and_soon {
         });
     }
 
+    /// More than a thread has slots for, on as many values, dropped by two threads.
+    #[test]
+    fn with_the_last_of_many_guards_of_one_thread() {
+        within(|| {
+            const ALL: u32 = 1000;
+            let census = Census::default();
+            let pile = Dogpile::with_value(MINUTE, census.value(0));
+            let mut guards: Vec<_> = (0..ALL)
+                .map(|number| {
+                    let guard = pile.peek().unwrap();
+                    pile.set(census.value(number + 1));
+                    guard
+                })
+                .collect();
+            assert_eq!(census.live(), 1001);
+            assert!((0..ALL).eq(guards.iter().map(|guard| guard.number)));
+            let others = guards.split_off(500);
+            thread::scope(|threads| {
+                threads.spawn(move || drop(others));
+                for guard in guards.into_iter().rev() {
+                    drop(guard);
+                }
+            });
+            assert_eq!(census.live(), 1);
+        });
+    }
+
     #[test]
     fn when_a_creation_is_superseded() {
         within(|| {

@@ -474,6 +474,18 @@ mod nested_reader_goes_in {
         });
     }
 
+    /// However many it holds.
+    #[test]
+    fn a_thousand_times() {
+        within(|| {
+            while_a_writer_waits(|pile, guard| {
+                let more: Vec<_> = (0..1000).map(|_| pile.peek()).collect();
+                drop(guard);
+                assert!(more.into_iter().all(|guard| *guard.unwrap() == 1));
+            });
+        });
+    }
+
     #[test]
     fn and_keeps_the_writer_out() {
         within(|| {
@@ -1018,6 +1030,20 @@ mod write_lock_self_deadlock_is_an_error {
                 drop(guard);
             }
             let _guard = other.peek();
+            assert!(pile.acquire_write_lock().is_ok());
+        });
+    }
+
+    /// However many there are, and in whatever order they go.
+    #[test]
+    fn under_the_last_of_many_read_guards() {
+        within(|| {
+            let pile = &pile();
+            let mut guards: Vec<_> = (0..1000).map(|_| pile.peek()).collect();
+            let last = guards.pop();
+            drop(guards);
+            refused(pile, WriteLockError::HoldsReadGuard);
+            drop(last);
             assert!(pile.acquire_write_lock().is_ok());
         });
     }

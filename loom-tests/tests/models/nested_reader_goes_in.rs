@@ -7,8 +7,8 @@
 //! + if self.closed.load(Ordering::Acquire) {
 //!
 //! own-slot-counts-as-another | src/raw/gate.rs
-//! - if registry::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
-//! + if registry::own_gate_slots(self.number() as *const ()) <= 1 {
+//! - if own::own_gate_slots(self.number() as *const ()) <= usize::from(slot.is_some()) {
+//! + if own::own_gate_slots(self.number() as *const ()) <= 1 {
 //!
 //! comes-in-again-unnoticed | src/raw/gate.rs
 //! - state.entered_again = true;

@@ -24,8 +24,8 @@
 //! + self.brought.is_none() ||
 //!
 //! record-taken-over-with-a-gate-in-it | src/raw/value/registry.rs
-//! - any_free_of(&self.slots).is_some() && self.gate_slots.iter().all(Slot::is_free)
-//! + any_free_of(&self.slots).is_some()
+//! - self.slots.iter().any(Slot::is_free) && self.gate_slots.iter().all(Slot::is_free)
+//! + self.slots.iter().any(Slot::is_free)
 //! ```
 
 use dogpile::{Created, Error, ReadGuard, SyncReaderDogpile};

@@ -105,15 +105,35 @@
 //! - refused = std::mem::take(&mut cold.refused);
 //! + refused = Vec::new();
 //! all-slots-looked-at-but-the-last | src/raw/value/registry.rs | nested_guards_with_a_slot_each
-//! - while let Some(slot) = record.slots.get(self.slot) {
-//! + while let Some(slot) = record.slots[1..].get(self.slot) {
+//! - let mut slots = record.slots_of_values().skip(self.slot);
+//! + let mut slots = record.slots_of_values().skip(self.slot + 1);
 //! the-newest-record-only | src/raw/value/registry.rs | two_readers_read_while_one_is_published
 //! - self.record = record.next;
 //! + self.record = None;
 //! the-search-leaves-its-slot | src/raw/value/registry.rs | two_guards_on_one_old_value
-//! - return true;
-//! + self.slot += 1;
-//! + return true;
+//! - self.slot += passed;
+//! + self.slot += passed + 1;
+//! the-transit-slot-not-looked-at | src/raw/value/registry.rs | two_are_published_while_one_is_in_transit
+//! - self.slots.iter().chain(self.transit())
+//! + self.slots.iter()
+//! counted-after-it-was-shown | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
+//!   let shown = self.load_in(slot, node)?;
+//! + slot.clear();
+//! + drop(self.lock());
+//! no-drop-after-the-transit | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
+//! - let shown = self.load_in(slot, node)?;
+//! - Some(NodeRef::clone(&shown))
+//! + let shown = std::mem::ManuallyDrop::new(self.load_in(slot, node)?);
+//! + let share = NodeRef::clone(&shown);
+//! + slot.clear();
+//! + Some(share)
+//! the-link-of-a-spare-one-kept | src/raw/value/registry.rs | two_records_are_taken_over_by_two_threads
+//! - record.link_to(None);
+//! linked-to-what-another-took | src/raw/value/own.rs | two_records_are_taken_over_one_by_one
+//! - next = record.linked();
+//! - spare.give_back(record);
+//! + spare.give_back(record);
+//! + next = record.linked();
 //! all-taken-for-fenced | src/raw/value/cell.rs | a_barrier_that_is_refused_while_one_reads
 //! - let fenced = barrier::are_fences() && !new.is_null();
 //! + let fenced = !new.is_null();
@@ -144,15 +164,30 @@ type Protected<'a> = cell::Protected<'a, Value, ()>;
 
 /// Runs a model in both forms of the barrier.
 fn explore(slots: usize, fences: usize, words: usize, body: fn(&Model)) {
+    let setting = Setting {
+        slots,
+        ..Setting::DEFAULT
+    };
+    explore_with(setting, fences, words, body);
+}
+
+fn explore_with(setting: Setting, fences: usize, words: usize, body: fn(&Model)) {
     for (barrier, preemptions) in [(Barrier::Fences, fences), (Barrier::Words, words)] {
-        let setting = Setting {
-            barrier,
-            slots,
-            ..Setting::DEFAULT
-        };
-        explore_one(setting, preemptions, body);
+        explore_one(Setting { barrier, ..setting }, preemptions, body);
     }
 }
+
+/// A slot a record.
+const TWO_RECORDS: Setting = Setting {
+    records: 2,
+    ..Setting::DEFAULT
+};
+
+/// A slot to keep, and one to show what is counted.
+const TRANSIT: Setting = Setting {
+    transit: true,
+    ..Setting::DEFAULT
+};
 
 fn explore_one(setting: Setting, preemptions: usize, body: fn(&Model)) {
     setting.apply();
@@ -350,6 +385,111 @@ fn nested_guards_one_of_them_counted() {
     explore(1, 3, 3, nested);
 }
 
+#[test]
+fn nested_guards_in_two_records() {
+    explore_with(TWO_RECORDS, 3, 3, nested);
+}
+
+#[test]
+fn nested_guards_one_of_them_in_transit() {
+    explore_with(TRANSIT, 3, 3, nested);
+}
+
+/// A thread that holds three at once, in two slots of its two records and counted.
+#[test]
+fn three_guards_in_two_records_and_in_transit() {
+    let setting = Setting {
+        transit: true,
+        ..TWO_RECORDS
+    };
+    explore_with(setting, 2, 2, |model| {
+        let reader = model.spawn(|model| {
+            let guards = [(); 3].map(|()| model.hold().unwrap());
+            let [first, second, third] = guards;
+            drop(second);
+            number(&third);
+            drop(first);
+            number(&third);
+        });
+        model.publish(2);
+        reader.join().unwrap();
+    });
+}
+
+/// What is counted by way of the transit slot is counted while it is shown.
+#[test]
+fn two_are_published_while_one_is_in_transit() {
+    explore_with(TRANSIT, 3, 3, |model| {
+        let kept = model.hold();
+        let writer = model.spawn(|model| {
+            model.publish(2);
+            model.publish(3);
+        });
+        let _ = model.cell.load().as_ref().map(number);
+        let _ = model.cell.load().as_ref().map(number);
+        writer.join().unwrap();
+        drop(kept);
+    });
+}
+
+/// One of a thread's guards, in its further record, is dropped by another.
+#[test]
+fn a_guard_in_a_further_record_is_dropped_elsewhere() {
+    explore_with(TWO_RECORDS, 2, 2, |model| {
+        let first = model.hold();
+        let second = model.hold().unwrap();
+        let other = model.spawn(move |_| {
+            number(&second);
+            drop(second);
+        });
+        let writer = model.spawn(|model| model.publish(2));
+        model.read(1);
+        other.join().unwrap();
+        writer.join().unwrap();
+        drop(first);
+    });
+}
+
+/// A thread leaves two records behind. Each of two others takes one of them, and a further one.
+#[test]
+fn two_records_are_taken_over_by_two_threads() {
+    explore_with(TWO_RECORDS, 1, 1, |model| {
+        let before = model.spawn(|model| drop([model.hold(), model.hold()]));
+        before.join().unwrap();
+        let others = [(); 2].map(|()| {
+            model.spawn(|model| {
+                let first = model.hold().unwrap();
+                let second = model.hold().unwrap();
+                number(&second);
+                drop(first);
+                number(&second);
+            })
+        });
+        model.publish(2);
+        join(others);
+    });
+}
+
+/// A thread that has two records ends while another one begins.
+#[test]
+fn two_records_are_taken_over_one_by_one() {
+    explore_with(TWO_RECORDS, 2, 2, |model| {
+        let guard = Rc::new(Mutex::new(None));
+        let (left, found) = (Rc::clone(&guard), guard);
+        let first = model.spawn(move |model| {
+            let (one, two) = (model.hold(), model.hold());
+            drop(one);
+            *left.lock().unwrap() = two;
+        });
+        let second = model.spawn(|model| drop([model.hold(), model.hold()]));
+        model.publish(2);
+        first.join().unwrap();
+        second.join().unwrap();
+        let guard = found.lock().unwrap().take();
+        let _ = guard.as_ref().map(number);
+    });
+}
+
 /// One thread's guard is dropped by another, while the first reads on.
 #[test]
 fn a_guard_is_dropped_elsewhere() {
@@ -533,23 +673,17 @@ fn two_guards_on_one_old_value() {
     });
 }
 
-/// As [`explore`], with a barrier that may come to be refused.
-fn explore_refusing(fences: usize, words: usize, body: fn(&Model)) {
-    for (barrier, preemptions) in [(Barrier::Fences, fences), (Barrier::Words, words)] {
-        let setting = Setting {
-            barrier,
-            may_be_refused: true,
-            ..Setting::DEFAULT
-        };
-        explore_one(setting, preemptions, body);
-    }
-}
+/// A barrier that may come to be refused.
+const REFUSING: Setting = Setting {
+    may_be_refused: true,
+    ..Setting::DEFAULT
+};
 
 /// The kernel refuses the barrier for a while: what is replaced meanwhile is kept, and freed with
 /// what is replaced afterwards.
 #[test]
 fn a_barrier_that_is_refused_for_a_while() {
-    explore_refusing(3, 3, |model| {
+    explore_with(REFUSING, 3, 3, |model| {
         let reader = model.spawn(|model| model.read(2));
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
@@ -563,7 +697,7 @@ fn a_barrier_that_is_refused_for_a_while() {
 /// A reader that knows of no refusal yet reads what was there before it.
 #[test]
 fn a_barrier_that_is_refused_while_one_reads() {
-    explore_refusing(2, 3, |model| {
+    explore_with(REFUSING, 2, 3, |model| {
         let reader = model.spawn(|model| model.read(1));
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
@@ -580,7 +714,7 @@ fn a_barrier_that_is_refused_while_one_reads() {
 /// What comes after a refusal is freed as soon as ever.
 #[test]
 fn what_is_published_after_a_refusal_is_freed() {
-    explore_refusing(3, 3, |model| {
+    explore_with(REFUSING, 3, 3, |model| {
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
         model.publish(3);

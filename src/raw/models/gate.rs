@@ -41,6 +41,9 @@
 //! @ fn enters_again
 //! - !state.writer_inside
 //! + true
+//! inside-by-the-first-record-only | src/raw/value/own.rs | a_reader_goes_in_again_with_two_records
+//! - let records = std::iter::successors(mine, |record| record.linked());
+//! + let records = mine.into_iter();
 //! the-end-forgotten | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends
 //! - state.ended = state.ended.max(fence);
 //! + let _ = fence;
@@ -181,6 +184,34 @@ fn a_reader_moves_from_slot_to_slot() {
         site.read();
         drop(third);
     });
+}
+
+/// A thread whose second guard is in a further record goes in for the third time.
+#[test]
+fn a_reader_goes_in_again_with_two_records() {
+    for barrier in [Barrier::Fences, Barrier::Words] {
+        let setting = Setting {
+            barrier,
+            records: 3,
+            ..Setting::DEFAULT
+        };
+        explore_one(setting, 3, |site| {
+            let other = Arc::clone(site);
+            let reader = thread::spawn(move || {
+                let first = other.enter();
+                let second = other.enter();
+                drop(first);
+                // Waits for itself if it is not known to be inside.
+                let third = other.enter();
+                other.read();
+                drop(second);
+                other.read();
+                drop(third);
+            });
+            site.write();
+            reader.join().unwrap();
+        });
+    }
 }
 
 /// A reader that enters again is let in for the sake of its other guard. That guard may be gone by

@@ -6,8 +6,11 @@
 //!
 //! A **reader** shows the address in a [slot](super::slot) of its own thread, passes the light half
 //! of the [barrier](super::barrier) and looks whether the address is still in `current`. If it is, the
-//! reader has a guard, for which it has changed nothing but its slot. If it is not, or if the thread
-//! has no free slot, the reader takes the lock, and a counted share of what is current by then.
+//! reader has a guard, for which it has changed nothing but its slot. If it is not, the reader takes
+//! the lock, and a counted share of what is current by then. A thread [has](super::own) as many slots as
+//! it holds guards, up to a bound. Beyond it, the reader takes a guard in its *transit* slot, counts a
+//! share of what the guard shows, and drops the guard. Whoever is past the destructors of its
+//! thread-locals has no slot at all, and takes the lock.
 //!
 //! A **writer** puts another address in place, under the lock, and lets go of the lock. Then it
 //! passes the heavy half of the barrier and takes the lock again. It [searches](super::registry::Search)
@@ -21,7 +24,8 @@
 //! do; else the search goes on from there, and if it comes to its end the node is dropped.
 //!
 //! *Nothing is freed too early.* A retired node is not current, and a barrier has been passed since
-//! it was. So a reader with a guard has shown it before that barrier, and the search finds it. A
+//! it was. So a reader with a guard has shown it before that barrier, and the search finds it. (The
+//! slot is one of a record that was put on the list before anything was shown in it.) A
 //! reader that shows it later finds another address in `current`, and does not read. Therefore the
 //! slots that show it for good only become fewer, and the search need not look at a slot again that it
 //! has passed. (The node cannot become current again: a node does so once.) If a guard's slot is
@@ -36,7 +40,8 @@
 //! another node by then. That is safe, because the old node was freed.)
 //!
 //! *Nothing grows faster than it must.* A drop of a guard takes the lock and looks at one slot. All
-//! that the search for one node looks at besides is each slot once, however many guards there were.
+//! that the search for one node looks at besides is each slot once, however many guards there were. So
+//! to drop many guards is linear in their number, and in the slots for each value that they showed.
 //!
 //! Nobody waits for a reader. Only those who have shown an old value ever search. No node is dropped
 //! under the lock.
@@ -61,6 +66,7 @@ use std::ptr;
 
 use crate::raw::value::barrier;
 use crate::raw::value::node::{AsNode, Node, NodeRef};
+use crate::raw::value::own;
 use crate::raw::value::registry::{self, Search};
 use crate::raw::value::slot::Slot;
 use crate::shim::atomic::{AtomicPtr, Ordering};
@@ -167,9 +173,15 @@ impl<T, S, C> Cell<T, S, C> {
         if node.is_null() {
             return None;
         }
-        let Some(slot) = registry::free_slot() else {
-            return self.share(ptr::null()).map(Protected::from);
-        };
+        match own::free_slot() {
+            Some(slot) => self.load_in(slot, node),
+            None => self.count(node).map(Protected::from),
+        }
+    }
+
+    /// The current node, shown in this slot. `node` was the current one just now.
+    #[inline(always)]
+    fn load_in(&self, slot: &'static Slot, node: *mut Node<T>) -> Option<Protected<'_, T, S, C>> {
         slot.show(node.cast());
         let again = barrier::look_behind(|| {
             // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
@@ -189,6 +201,20 @@ impl<T, S, C> Cell<T, S, C> {
             node: unsafe { NodeRef::borrowed(again) },
             shown: Some(InSlot { slot, cell: self }),
         })
+    }
+
+    /// The current node, counted, for a thread that has no slot to keep. It is shown in the transit
+    /// slot until it is counted, so nobody takes the lock.
+    // A share and not what holds it: else a hit keeps its guard in memory.
+    #[cold]
+    fn count(&self, node: *mut Node<T>) -> Option<NodeRef<T>> {
+        match own::transit_slot() {
+            Some(slot) => {
+                let shown = self.load_in(slot, node)?;
+                Some(NodeRef::clone(&shown))
+            }
+            None => self.share(ptr::null()),
+        }
     }
 
     /// The current node, counted. An address that was shown in vain is given up.

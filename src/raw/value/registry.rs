@@ -1,42 +1,47 @@
-//! All slots of the process. Each thread has a record of them, which it finds through a thread-local.
+//! All slots of the process, in records. Each thread [has](super::own) one record, or some.
 //!
 //! Records are put on a list, where everybody finds them all, and are never freed. A thread that ends
-//! gives its record back: it goes to the *spare* records, from which a new thread takes one. Neither
-//! looks at any other record, so the cost is the same however many threads there are.
+//! gives its records back: they go to the *spare* records, from which another thread takes one when it
+//! needs one. Neither looks at any other record, so the cost is the same however many there are.
 //!
 //! A record can be given back with slots that are still taken, by guards that were sent to other
 //! threads or forgotten. The next owner goes on with the slots that are free. A record is of no use
 //! as long as no slot is free, or as long as a slot shows a gate, because then a thread that takes the
 //! record over would count as a reader inside that gate. Such a record is put aside, and is looked at
 //! again when as many records have been made as are put aside. So there are at most as many records
-//! as threads were alive at once, and two for each record of no use.
+//! as threads had at once, and two for each record of no use.
 //!
-//! The spare records are behind a lock, which is held for a few instructions by threads that have just
-//! begun. A child process that was forked in that moment finds it locked for ever. So nobody waits
+//! The spare records are behind a lock, which is held for a few instructions by threads that need a
+//! record. A child process that was forked in that moment finds it locked for ever. So nobody waits
 //! for it in earnest: after some tries a thread makes itself a new record.
 
-use std::cell::Cell;
 use std::ptr;
 
-use crate::raw::value::barrier;
 use crate::raw::value::slot::Slot;
 use crate::shim::atomic::{AtomicPtr, Ordering};
-use crate::shim::{Lasting, Mutex, Slots, leak, lock_soon, slots};
+use crate::shim::{Mutex, Slots, leak, lock_soon, slots};
 
-/// The slots of one thread, on cache lines of its own.
+/// Some slots of one thread, on cache lines of their own.
 #[repr(align(128))]
-struct Record {
-    slots: Slots<Slot, 8>,
+pub(super) struct Record {
+    pub(super) slots: Slots<Slot, 8>,
     /// In which the thread shows the gates that it has passed.
-    gate_slots: Slots<Slot, 6>,
+    pub(super) gate_slots: Slots<Slot, 5>,
+    /// In which the thread shows a value until it has counted on it.
+    transit: Slot,
     /// The record that was put on the list before this one.
     next: Option<&'static Record>,
-    /// While the record is spare: the next spare one.
-    next_spare: AtomicPtr<Record>,
+    /// While the record is spare: the next spare one. While a thread has it: the next one that this
+    /// thread has.
+    link: AtomicPtr<Record>,
 }
 
+// Two lines, which a processor may fetch together: each further record is looked at by every writer.
+#[cfg(not(any(dogpile_loom, dogpile_shuttle)))]
+const _: () = assert!(std::mem::size_of::<Record>() <= 128);
+
 /// The records that no thread has.
-struct Spare {
+pub(super) struct Spare {
     /// Given back since somebody last took them from here. Records are put here one by one, and taken
     /// out all at once: so an address that comes back here in between deceives nobody.
     given_back: AtomicPtr<Record>,
@@ -60,55 +65,9 @@ crate::shim::statics! {
 }
 
 crate::shim::lasting_static! {
-    fn spare() -> Spare {
+    pub(super) fn spare() -> Spare {
         Spare::new()
     }
-}
-
-crate::shim::thread_local_const! {
-    /// The record of this thread, once it has one. It has no destructor, so that finding it takes
-    /// one load.
-    static MINE: Cell<Option<&'static Record>> = Cell::new(None);
-}
-
-crate::shim::thread_local_const! {
-    /// Gives the record back when the thread ends.
-    static LEAVING: Leaving = Leaving(Cell::new(None));
-}
-
-struct Leaving(Cell<Option<(&'static Record, Lasting<Spare>)>>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // Thread-locals that are dropped after this one find no record. It is another thread's by
-        // then, and of two threads that used one slot neither would be safe.
-        let _ = MINE.try_with(Cell::take);
-        if let Some((record, spare)) = self.0.take() {
-            spare.give_back(record);
-        }
-    }
-}
-
-/// A slot that this thread may use. `None` if all are taken, or the thread is past the destructors
-/// of its thread-locals.
-#[inline]
-pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
-    free_of(&mine()?.slots)
-}
-
-/// As [`free_slot`], to show the number of a gate.
-#[inline]
-pub(in crate::raw) fn free_gate_slot() -> Option<&'static Slot> {
-    free_of(&mine()?.gate_slots)
-}
-
-/// In how many slots this thread shows the number of a gate.
-pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
-    let mine = MINE.try_with(Cell::get).ok().flatten();
-    mine.map_or(0, |record| {
-        let shown = record.gate_slots.iter().map(Slot::shown);
-        shown.filter(|&shown| shown == number).count()
-    })
 }
 
 /// Whether any thread shows the number of a gate.
@@ -116,34 +75,12 @@ pub(in crate::raw) fn is_gate_shown(number: *const ()) -> bool {
     records().any(|record| record.gate_slots.iter().any(|slot| slot.shown() == number))
 }
 
-#[inline]
-fn mine() -> Option<&'static Record> {
-    match MINE.try_with(Cell::get).ok()? {
-        Some(record) => Some(record),
-        None => enter(),
-    }
-}
-
-#[inline]
-fn free_of(slots: &[Slot]) -> Option<&Slot> {
-    let (first, others) = slots.split_first()?;
-    if first.is_free() {
-        return Some(first);
-    }
-    any_free_of(others)
-}
-
-#[cold]
-fn any_free_of(slots: &[Slot]) -> Option<&Slot> {
-    slots.iter().find(|slot| slot.is_free())
-}
-
 /// The addresses that are shown, in order. Each is there as often as it is shown.
 ///
 /// Where the heavy half of the barrier was passed before, on this thread or on one that this thread
 /// has heard from since: every address that is shown for good.
 pub(in crate::raw) fn all_shown() -> Vec<*const ()> {
-    let slots = records().flat_map(|record| record.slots.iter());
+    let slots = records().flat_map(Record::slots_of_values);
     let mut shown: Vec<_> = (slots.map(Slot::shown))
         .filter(|address| !address.is_null())
         .collect();
@@ -171,11 +108,10 @@ impl Search {
     /// Whether a slot shows the address. If not, that is so for good.
     pub(in crate::raw) fn finds(&mut self, address: *const ()) -> bool {
         while let Some(record) = self.record {
-            while let Some(slot) = record.slots.get(self.slot) {
-                if slot.shown() == address {
-                    return true;
-                }
-                self.slot += 1;
+            let mut slots = record.slots_of_values().skip(self.slot);
+            if let Some(passed) = slots.position(|slot| slot.shown() == address) {
+                self.slot += passed;
+                return true;
             }
             self.record = record.next;
             self.slot = 0;
@@ -196,19 +132,13 @@ fn newest() -> Option<&'static Record> {
     unsafe { head.as_ref() }
 }
 
-#[cold]
-fn enter() -> Option<&'static Record> {
-    // Refused where its destructor has run already.
-    let record = LEAVING.try_with(|leaving| {
-        barrier::prepare();
-        let spare = spare();
-        let record = spare.take().unwrap_or_else(add);
-        leaving.0.set(Some((record, spare)));
-        record
-    });
-    let record = record.ok()?;
-    MINE.try_with(|mine| mine.set(Some(record))).ok()?;
-    Some(record)
+/// A record for this thread to have, which is linked to none.
+pub(super) fn take_or_add(spare: &Spare) -> &'static Record {
+    let Some(record) = spare.take() else {
+        return add();
+    };
+    record.link_to(None);
+    record
 }
 
 /// Puts a new record on the list, for this thread.
@@ -216,8 +146,9 @@ fn add() -> &'static Record {
     let record: *mut Record = leak(Record {
         slots: slots(Slot::new),
         gate_slots: slots(Slot::new),
+        transit: Slot::new(),
         next: None,
-        next_spare: AtomicPtr::new(ptr::null_mut()),
+        link: AtomicPtr::new(ptr::null_mut()),
     });
     // ORDERING: pairs with the release below. Only to make a reference of what is seen: all changes
     // of `HEAD` are read-modify-writes, so who acquires the last one has acquired them all.
@@ -237,9 +168,37 @@ fn add() -> &'static Record {
 }
 
 impl Record {
+    fn slots_of_values(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().chain(self.transit())
+    }
+
+    pub(super) fn transit(&self) -> Option<&Slot> {
+        // LOOM: a slot more to look at multiplies the interleavings.
+        #[cfg(dogpile_loom)]
+        if !crate::shim::model::setting().transit {
+            return None;
+        }
+        Some(&self.transit)
+    }
+
     /// Whether a thread that takes it over has a slot, and is inside no gate that it does not know of.
     fn is_of_use(&self) -> bool {
-        any_free_of(&self.slots).is_some() && self.gate_slots.iter().all(Slot::is_free)
+        self.slots.iter().any(Slot::is_free) && self.gate_slots.iter().all(Slot::is_free)
+    }
+
+    /// The record to which the one who has this one, or the chain of the spare ones, has linked it.
+    pub(super) fn linked(&self) -> Option<&'static Record> {
+        // ORDERING: relaxed: used by one thread at a time, and handed over by `given_back` or the lock
+        // of the stock.
+        let linked = self.link.load(Ordering::Relaxed);
+        // SAFETY: null, or a record, which is never freed and only shared.
+        unsafe { linked.as_ref() }
+    }
+
+    pub(super) fn link_to(&self, record: Option<&'static Record>) {
+        let address = record.map_or(ptr::null_mut(), |record| ptr::from_ref(record).cast_mut());
+        // ORDERING: relaxed: as in `linked`.
+        self.link.store(address, Ordering::Relaxed);
     }
 }
 
@@ -258,13 +217,13 @@ impl Spare {
         }
     }
 
-    fn give_back(&self, record: &'static Record) {
+    pub(super) fn give_back(&self, record: &'static Record) {
         let address = ptr::from_ref(record).cast_mut();
         // ORDERING: relaxed: read again by the exchange.
         let mut first = self.given_back.load(Ordering::Relaxed);
         loop {
             // ORDERING: relaxed: published by the exchange.
-            record.next_spare.store(first, Ordering::Relaxed);
+            record.link.store(first, Ordering::Relaxed);
             // ORDERING: release pairs with the acquire in `take`: what this thread did with the slots
             // comes before what the next owner does.
             match (self.given_back).compare_exchange(
@@ -320,16 +279,11 @@ impl Stock {
 /// Takes the first record off a chain of spare ones.
 fn pop(first: &mut Option<&'static Record>) -> Option<&'static Record> {
     let record = first.take()?;
-    // ORDERING: relaxed: whoever stored it handed it over by the lock or by `given_back`.
-    let next = record.next_spare.load(Ordering::Relaxed);
-    // SAFETY: null, or a record, which is never freed and only shared.
-    *first = unsafe { next.as_ref() };
+    *first = record.linked();
     Some(record)
 }
 
 fn push(first: &mut Option<&'static Record>, record: &'static Record) {
-    let next = first.map_or(ptr::null_mut(), |next| ptr::from_ref(next).cast_mut());
-    // ORDERING: relaxed: as in `pop`.
-    record.next_spare.store(next, Ordering::Relaxed);
+    record.link_to(*first);
     *first = Some(record);
 }

@@ -1,0 +1,246 @@
+//! The slots of this thread, which it finds through a thread-local.
+//!
+//! A thread begins with one [record](super::registry). When all its slots are taken, it takes a further
+//! record and links it behind the one where it looked last. So its records are a ring, and it looks
+//! for a slot where it found the last one, and goes round from there. (What a thread holds comes and
+//! goes mostly in the order of a queue, or of a stack. Both find the next slot at once.)
+//!
+//! *No look costs much.* A thread looks through all of its records before it takes another one. If
+//! none of them has a slot, it looks at two records only for as many times as it has records. So one
+//! look at all is paid for by as many at two, and a thread has at most twice as many records as it
+//! has filled, and two.
+//!
+//! *No writer pays much.* Each writer looks at all slots of the process. So a thread takes a further
+//! record for a value only up to 32 records. When it has those, it looks at one record each time, and
+//! at the next one the next time. If there is no free slot it shows the value in its *transit* slot,
+//! for as long as it takes to count on it. For gates there is no limit, as only a thread's own slots
+//! tell that it is inside.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::raw::value::barrier;
+use crate::raw::value::registry::{Record, Spare, spare, take_or_add};
+use crate::raw::value::slot::Slot;
+use crate::shim::Lasting;
+
+crate::shim::thread_local_const! {
+    /// The first record of this thread, once it has one. It has no destructor, so that finding it
+    /// takes one load.
+    static MINE: Cell<Option<&'static Record>> = Cell::new(None);
+}
+
+crate::shim::thread_local_const! {
+    /// Of use while there is a first one.
+    static FURTHER: Further = Further::new();
+}
+
+crate::shim::thread_local_const! {
+    /// Gives the records back when the thread ends.
+    static LEAVING: Leaving = Leaving(Cell::new(None));
+}
+
+/// What a thread knows of its records.
+struct Further {
+    /// How many it has.
+    records: Cell<usize>,
+    values: Place,
+    gates: Place,
+}
+
+/// Where a thread looks for slots of one kind.
+struct Place {
+    /// The record in which it looked last.
+    last: Cell<Option<&'static Record>>,
+    /// How many times it is not to look through all records.
+    patience: Cell<usize>,
+}
+
+struct Leaving(Cell<Option<(&'static Record, Lasting<Spare>)>>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // Thread-locals that are dropped after this one find no record. They are other threads' by
+        // then, and of two threads that used one slot neither would be safe.
+        let _ = MINE.try_with(Cell::take);
+        let Some((first, spare)) = self.0.take() else {
+            return;
+        };
+        let mut next = Some(first);
+        while let Some(record) = next {
+            next = record.linked();
+            spare.give_back(record);
+        }
+    }
+}
+
+/// A slot that this thread may use. `None` if it has as many as it may have, all of them taken, or
+/// is past the destructors of its thread-locals.
+#[inline]
+pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
+    let mine = mine()?;
+    match mine.slots.first() {
+        Some(first) if first.is_free() => Some(first),
+        _ => another_slot(mine),
+    }
+}
+
+// Apart, and with the record alone, so that a hit without other guards pays nothing for it.
+#[cold]
+#[inline(never)]
+fn another_slot(mine: &'static Record) -> Option<&'static Slot> {
+    let free = |record: &'static Record| record.slots.iter().find(|slot| slot.is_free());
+    let found = FURTHER.try_with(|further| further.find(mine, &further.values, most(), free));
+    found.ok().flatten()
+}
+
+/// As [`free_slot`], to show the number of a gate.
+#[inline]
+pub(in crate::raw) fn free_gate_slot() -> Option<&'static Slot> {
+    let mine = mine()?;
+    match mine.gate_slots.first() {
+        Some(first) if first.is_free() => Some(first),
+        _ => another_gate_slot(mine),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn another_gate_slot(mine: &'static Record) -> Option<&'static Slot> {
+    let free = |record: &'static Record| record.gate_slots.iter().find(|slot| slot.is_free());
+    let most = most_of_gates();
+    let found = FURTHER.try_with(|further| further.find(mine, &further.gates, most, free));
+    found.ok().flatten()
+}
+
+/// A slot in which a value may be shown until it is counted, and where no other code runs meanwhile.
+/// `None` if the thread is past the destructors of its thread-locals.
+pub(in crate::raw) fn transit_slot() -> Option<&'static Slot> {
+    mine()?.transit()
+}
+
+/// In how many slots this thread shows the number of a gate.
+pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
+    let mine = MINE.try_with(Cell::get).ok().flatten();
+    let records = std::iter::successors(mine, |record| record.linked());
+    let slots = records.flat_map(|record| record.gate_slots.iter());
+    slots.filter(|slot| slot.shown() == number).count()
+}
+
+#[inline]
+fn mine() -> Option<&'static Record> {
+    match MINE.try_with(Cell::get).ok()? {
+        Some(record) => Some(record),
+        None => enter(),
+    }
+}
+
+#[cold]
+fn enter() -> Option<&'static Record> {
+    // Refused where its destructor has run already.
+    let record = LEAVING.try_with(|leaving| {
+        barrier::prepare();
+        let spare = spare();
+        let record = take_or_add(&spare);
+        leaving.0.set(Some((record, spare)));
+        record
+    });
+    let record = record.ok()?;
+    MINE.try_with(|mine| mine.set(Some(record))).ok()?;
+    Some(record)
+}
+
+/// How many records a thread has for values.
+#[cfg(not(any(dogpile_loom, dogpile_shuttle)))]
+const fn most() -> usize {
+    32
+}
+
+/// How many records a thread has for gates.
+#[cfg(not(dogpile_loom))]
+const fn most_of_gates() -> usize {
+    usize::MAX
+}
+
+// So that models get beyond it.
+#[cfg(dogpile_shuttle)]
+const fn most() -> usize {
+    2
+}
+
+// LOOM: as few as will do.
+#[cfg(dogpile_loom)]
+fn most() -> usize {
+    crate::shim::model::setting().records
+}
+
+#[cfg(dogpile_loom)]
+fn most_of_gates() -> usize {
+    most()
+}
+
+impl Further {
+    const fn new() -> Self {
+        Self {
+            records: Cell::new(1),
+            values: Place::new(),
+            gates: Place::new(),
+        }
+    }
+
+    /// A free slot of the thread whose first record is `mine`, which may take further records up to
+    /// a number of `most`.
+    fn find(
+        &self,
+        mine: &'static Record,
+        place: &Place,
+        most: usize,
+        free: impl Fn(&'static Record) -> Option<&'static Slot>,
+    ) -> Option<&'static Slot> {
+        let last = place.last.get().unwrap_or(mine);
+        if let Some(slot) = free(last) {
+            return Some(slot);
+        }
+        if self.records.get() >= most {
+            // One record for each that finds none.
+            place.last.set(Some(last.linked().unwrap_or(mine)));
+            return None;
+        }
+        let patience = place.patience.get();
+        let mut record = last;
+        let mut looked_at = 1;
+        loop {
+            record = record.linked().unwrap_or(mine);
+            if ptr::eq(record, last) {
+                break;
+            }
+            if let Some(slot) = free(record) {
+                place.last.set(Some(record));
+                return Some(slot);
+            }
+            looked_at += 1;
+            if patience > 0 {
+                break;
+            }
+        }
+        place.patience.set(match patience {
+            0 => looked_at,
+            _ => patience - 1,
+        });
+        let new = take_or_add(&spare());
+        self.records.set(self.records.get() + 1);
+        new.link_to(last.linked());
+        last.link_to(Some(new));
+        place.last.set(Some(new));
+        free(new)
+    }
+}
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            last: Cell::new(None),
+            patience: Cell::new(0),
+        }
+    }
+}
