@@ -19,7 +19,7 @@ use std::ptr;
 
 use crate::raw::value::slot::Slot;
 use crate::shim::atomic::{AtomicPtr, Ordering};
-use crate::shim::{Mutex, Slots, leak, lock_soon, slots};
+use crate::shim::{Lasting, Mutex, Slots, leak, lock_soon, slots};
 
 /// Some slots of one thread, on cache lines of their own.
 #[repr(align(128))]
@@ -133,7 +133,7 @@ fn newest() -> Option<&'static Record> {
 }
 
 /// A record for this thread to have, which is linked to none.
-pub(super) fn take_or_add(spare: &Spare) -> &'static Record {
+pub(super) fn take_or_add(spare: &Lasting<Spare>) -> &'static Record {
     let Some(record) = spare.take() else {
         return add();
     };
