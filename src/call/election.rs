@@ -16,6 +16,7 @@ use crate::policy::{Accept, Use};
 use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
 use crate::shim::{Arc, Mutex};
+use crate::time::Tick;
 
 /// What a call has to do next.
 pub(crate) enum Step<'a, T, A> {
@@ -119,7 +120,6 @@ pub(crate) struct Asking {
 
 impl Asking {
     /// Of a call that looks once.
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
     pub(crate) const FIRST: Self = Self {
         has_waited: false,
         presses: false,
@@ -323,6 +323,26 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
         }
     }
 
+    /// From when on the call may take the lease over that it waits for.
+    pub(crate) fn overdue_from<D, W>(&self, call: &Call<'a, T, D, W>) -> Option<Tick> {
+        let policy = &call.site.settings.policy;
+        policy.max_create_time?;
+        match (&self.at, self.role) {
+            (At::Waiting(_) | At::Outside(..), Role::Creates | Role::Starts) => {
+                call.site.pile.overdue_from(policy)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_overdue<D, W>(&self, call: &Call<'a, T, D, W>) -> bool {
+        let policy = &call.site.settings.policy;
+        policy.max_create_time.is_some()
+            && matches!(self.role, Role::Creates | Role::Starts)
+            && (call.site.pile.overdue_from(policy))
+                .is_some_and(|overdue| call.site.settings.time.now() >= overdue)
+    }
+
     /// How the job is to tell whether it began, of a call that starts one.
     pub(crate) fn report(&self) -> Option<Arc<Report>> {
         match &self.at {
@@ -428,6 +448,8 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 At::GoingOn(found) => Some(self.answer(*found)),
                 At::Waiting(waiters) => match waiters.outcome() {
                     Some(ending) => self.told(call, ending, waiters.fence(), None),
+                    // What it waits for is taken over: by this call, unless another was quicker.
+                    None if self.is_overdue(call) => None,
                     None => {
                         self.at = At::Waiting(waiters);
                         Some(self.wait(call))
@@ -440,6 +462,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                         Some(self.wait(call))
                     }
                 },
+                At::Outside(opening, known) if !opening.is_set() && self.is_overdue(call) => {
+                    self.at = At::Outside(opening, known);
+                    call.evict();
+                    None
+                }
                 At::Outside(opening, known) if !opening.is_set() => {
                     self.at = At::Outside(opening, known);
                     Some(Step::Wait)

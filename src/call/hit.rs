@@ -183,8 +183,17 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         Look {
             policy,
             now: time.now(),
+            seed: self.site.seed(),
             has_waited: asks.has_waited,
             presses: asks.presses,
+        }
+    }
+
+    /// Takes the lease from a holder who has had it for too long, and keeps the gate closed.
+    pub(crate) fn evict(&self) {
+        let evicted = self.site.pile.evict(&self.look(Asking::FIRST));
+        if let (Some(late), Some(gate)) = (evicted, self.site.gate) {
+            gate.end_of(late);
         }
     }
 
@@ -196,7 +205,13 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     ) -> Found<'a, T, A> {
         match found {
             raw::Found::Value(node, usable) => Found::Value(answer(node, usable)),
-            raw::Found::Lease(fence) => Found::Lease(Lease::new(self.site, fence)),
+            raw::Found::Lease(fence, taken_over) => {
+                if let (Some(late), Some(gate)) = (taken_over, self.site.gate) {
+                    // What it kept closed opens.
+                    gate.end_of(late);
+                }
+                Found::Lease(Lease::new(self.site, fence))
+            }
             raw::Found::Busy(waiters) => Found::Busy(waiters),
             raw::Found::NotYet(value, retry_in, failure) => Found::NotYet(NotYet {
                 value: value.map(|(node, usable)| answer(node, usable)),

@@ -41,6 +41,8 @@ impl<'a, 't, T, D: Copy> Remake<'a, 't, T, D> for Call<'a, T, D, Here<'t>> {
 /// The limit of a task's waiting, with what wakes the task then.
 pub(crate) struct Limit<'t> {
     deadline: Option<Tick>,
+    /// When the task is to look again before that.
+    overdue: Option<Tick>,
     timer: Option<&'t dyn Timer>,
     // In a lock that is never locked, so that a future which waits is `Sync`, as a timer need not be.
     sleep: Mutex<Option<Sleep>>,
@@ -52,10 +54,23 @@ impl<'t> Limit<'t> {
     pub(crate) fn new(deadline: Option<Tick>, timer: Option<&'t dyn Timer>) -> Self {
         Self {
             deadline,
+            overdue: None,
             timer,
             sleep: Mutex::new(None),
             paused: Tick::ZERO,
         }
+    }
+
+    fn set_overdue(&mut self, overdue: Option<Tick>) {
+        if self.overdue != overdue {
+            self.overdue = overdue;
+            *self.sleep.get_mut() = None;
+        }
+    }
+
+    fn is_overdue(&self) -> bool {
+        // Taking over comes first, if both come at once.
+        (self.overdue).is_some_and(|overdue| overdue <= self.deadline.unwrap_or(Tick::MAX))
     }
 
     /// Waits for an event; says whether it is set, which it may be at the very limit.
@@ -80,7 +95,11 @@ impl<'t> Limit<'t> {
         mut look: impl FnMut(Option<Tick>, &Waker) -> Polled<O>,
     ) -> Poll<Result<Option<O>, NoTimer>> {
         loop {
-            let rest = match look(self.deadline, cx.waker()) {
+            let until = match (self.deadline, self.overdue) {
+                (Some(deadline), Some(overdue)) => Some(deadline.min(overdue)),
+                (deadline, overdue) => deadline.or(overdue),
+            };
+            let rest = match look(until, cx.waker()) {
                 Polled::Set(outcome) => return Poll::Ready(Ok(Some(outcome))),
                 Polled::Over => return Poll::Ready(Ok(None)),
                 Polled::Asleep(None) => return Poll::Pending,
@@ -100,7 +119,10 @@ impl<'t> Limit<'t> {
                 return Poll::Pending;
             }
             // The time is over, whatever the clock says. What came in the same moment counts.
-            self.deadline = Some(Tick::ZERO);
+            match self.is_overdue() {
+                true => self.overdue = Some(Tick::ZERO),
+                false => self.deadline = Some(Tick::ZERO),
+            }
         }
     }
 }
@@ -158,6 +180,7 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
             self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
+            self.notice_overdue(&call);
             // The seat belongs to the event that the election waits for now, so it is polled before
             // the election goes on to the next event.
             if let Some(event) = self.election.event() {
@@ -181,6 +204,8 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(Some(Ok(())))) => {}
                     Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
+                    // It goes on from another event than the one on which it has its seat.
+                    Poll::Ready(Ok(None)) if self.is_overdue() => self.leave(),
                     Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(&call)),
                     Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
                 }
@@ -190,6 +215,28 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                 step => return Poll::Ready(step),
             }
         }
+    }
+
+    /// Wakes the task too when the lease may be taken over that it waits for, if anything can wake it.
+    fn notice_overdue<D: Door<Pass = P>>(&mut self, call: &Call<'a, T, D, Here<'t>>)
+    where
+        S: Source<'a, T, P, Found = F>,
+    {
+        let overdue = self.election.overdue_from(call);
+        match &mut self.limit {
+            Some(limit) => limit.set_overdue(overdue),
+            None if overdue.is_some() && call.can_be_woken() => {
+                let mut limit = Limit::new(None, call.mode.timer);
+                limit.set_overdue(overdue);
+                self.limit = Some(Box::new(limit));
+            }
+            None => {}
+        }
+    }
+
+    /// Whether it woke up to take over, and not since its limit passed.
+    fn is_overdue(&self) -> bool {
+        self.limit.as_ref().is_some_and(|limit| limit.is_overdue())
     }
 
     /// Stops the limit while one of the caller's functions runs, from here ...
@@ -216,11 +263,17 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
     }
 }
 
-impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
-    fn drop(&mut self) {
+impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
+    fn leave(&mut self) {
         if let Some(event) = self.election.event() {
             self.seat.leave(event);
         }
+    }
+}
+
+impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -349,14 +402,17 @@ impl<T, D> Call<'_, T, D, Here<'_>> {
     #[inline]
     pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
         match self.wait {
-            Some(limit) if !limit.is_zero() => {
-                let kept = self.mode.timer.is_some_and(Timer::is_here);
-                match kept || self.site.settings.time.wakes() {
-                    true => Ok(()),
-                    false => Err(Error::NoTimer),
-                }
-            }
+            Some(limit) if !limit.is_zero() => match self.can_be_woken() {
+                true => Ok(()),
+                false => Err(Error::NoTimer),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Whether anything wakes a task at a time.
+    fn can_be_woken(&self) -> bool {
+        let kept = self.mode.timer.is_some_and(Timer::is_here);
+        kept || self.site.settings.time.wakes()
     }
 }

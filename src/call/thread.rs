@@ -94,8 +94,17 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     let pile = Identity::of(self.site.pile);
                     let creation = election.awaited().map(|fence| (pile, fence));
                     let time = &self.site.settings.time;
-                    let set = self.mode.sleep(event, creation, time, limit.deadline);
-                    if !set.map_err(Stop::into_error)? {
+                    let overdue = election.overdue_from(self);
+                    // Taking over comes first, if both come at once.
+                    let is_to_take_over = overdue
+                        .is_some_and(|overdue| overdue <= limit.deadline.unwrap_or(Tick::MAX));
+                    let until = if is_to_take_over {
+                        overdue
+                    } else {
+                        limit.deadline
+                    };
+                    let set = self.mode.sleep(event, creation, time, until);
+                    if !set.map_err(Stop::into_error)? && !is_to_take_over {
                         step = election.timed_out(self);
                         continue;
                     }

@@ -211,6 +211,33 @@ impl<T> Builder<T> {
         self
     }
 
+    /// After how long a creation is taken over, because its creator hangs. Default: never, so that
+    /// there are never two creators at the same time.
+    ///
+    /// A thread that waits wakes up for it, and so does a task with a timer; else the next caller
+    /// takes the lease over. Those who wait then wait for the new creation. The late creator goes on,
+    /// since nothing can stop it: its result goes to its own caller alone, marked
+    /// [`Superseded`](crate::Origin::Superseded). A gate that it keeps closed opens. While one creator
+    /// is late, no second one is let be late at the same time: instead the take-over is told to those
+    /// who wait as a failure, and the pile backs off, for as long as a creation may take if no
+    /// [`backoff`](Builder::backoff) is set.
+    ///
+    /// Give the creator a time-out of its own, which is shorter: this one is for the creator that
+    /// hangs all the same.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero. In a `const` or a `static`, that is an error of the compiler.
+    pub const fn max_create_time(mut self, limit: Duration) -> Self {
+        assert!(
+            !limit.is_zero(),
+            "a max_create_time of zero takes each creation over as it begins: leave it out, or give it \
+             a span"
+        );
+        self.settings.policy.max_create_time = Some(limit);
+        self
+    }
+
     /// In the foreground one caller pays: from the refresh point on, the first call creates inline
     /// and gets the new value, while all others go on with the old one, which is still fresh.
     #[cfg_attr(

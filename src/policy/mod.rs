@@ -36,6 +36,8 @@ pub(crate) struct Policy {
     pub(crate) max_retry_after: Duration,
     /// How far apart creations begin, at least.
     pub(crate) min_interval: Option<Duration>,
+    /// After how long a lease is taken over.
+    pub(crate) max_create_time: Option<Duration>,
     /// What the draws follow from, if that was said.
     pub(crate) seed: Option<u64>,
 }
@@ -50,13 +52,14 @@ impl Policy {
             backoff: None,
             max_retry_after: Duration::from_secs(3600),
             min_interval: None,
+            max_create_time: None,
             seed: None,
         }
     }
 
     /// Whether anything is to be remembered of each creation.
     pub(crate) fn paces(&self) -> bool {
-        self.min_interval.is_some()
+        self.min_interval.is_some() || self.max_create_time.is_some()
     }
 
     /// What is wrong with these settings together, if anything is.

@@ -19,6 +19,8 @@ pub(crate) struct Pace {
     last_failure: Option<(Failure, Tick)>,
     /// Of the lease that is held.
     lease: Granted,
+    /// The fences of those who still create, though their lease was taken over.
+    late: Vec<u64>,
 }
 
 /// What is known of a lease.
@@ -200,6 +202,38 @@ impl Pace {
         let given_up = self.given_up.filter(|_| has_usable);
         let began = given_up.max(self.began)?;
         Some(Span::after(began, interval))
+    }
+
+    /// From when on the lease that is held may be taken over.
+    pub(crate) fn overdue_from(&self, policy: &Policy) -> Option<Tick> {
+        let began = self.lease.at?;
+        Some(began.saturating_add(policy.max_create_time?))
+    }
+
+    /// The lease is taken from its holder, who still creates. Says whether another may create
+    /// meanwhile: one late creator is enough.
+    pub(crate) fn is_late(&mut self, fence: u64) -> bool {
+        self.late.push(fence);
+        self.late.len() == 1
+    }
+
+    /// Nobody creates for as long as a creation may take, unless a back-off says otherwise.
+    pub(crate) fn rest(&mut self, policy: &Policy, now: Tick) {
+        if let (None, Some(span)) = (self.pause, policy.max_create_time) {
+            self.pause = Some(Span::after(now, span));
+        }
+    }
+
+    /// Whether the creator with this fence is late.
+    pub(crate) fn knows_as_late(&self, fence: u64) -> bool {
+        self.late.contains(&fence)
+    }
+
+    /// The creator with this fence has ended, if it was late. Says whether it was.
+    pub(crate) fn late_ends(&mut self, fence: u64) -> bool {
+        let before = self.late.len();
+        self.late.retain(|&late| late != fence);
+        self.late.len() != before
     }
 
     /// The last failure, and when it came.

@@ -56,9 +56,9 @@ const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
 pub(crate) enum Found<T> {
     /// The current value.
     Value(NodeRef<T>, Use),
-    /// The lease with this fence. To be ended by exactly one of `publish`, `fail`, `panicked` and
-    /// `give_up`.
-    Lease(u64),
+    /// The lease with the first fence. To be ended by exactly one of `publish`, `fail`, `panicked`,
+    /// `give_up` and `refused`. It may have been taken from the holder of the second.
+    Lease(u64, Option<u64>),
     /// Another caller's lease, to wait for; or the next value.
     Busy(Arc<Waiters<T>>),
     /// The lease may not be granted for so long. With it come a value to go on with, and the failure
@@ -70,6 +70,7 @@ pub(crate) enum Found<T> {
 pub(crate) struct Look<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) now: Tick,
+    pub(crate) seed: u64,
     /// It may have waited for an earlier lease until its end.
     pub(crate) has_waited: bool,
     /// It is granted the lease though none may be granted yet.
@@ -129,9 +130,44 @@ impl<T> Pile<T> {
         };
         let current = state.current();
         let usable = judge(marks, current.as_deref());
-        let availability = Self::availability(&state, look, usable);
+        drop(current);
+        let mut taken = match usable {
+            Use::Now => None,
+            _ => Self::take_over(&mut state, look),
+        };
+        if let Some(taken) = &mut taken {
+            match taken.is_granted {
+                true => state.vacate(),
+                false => {
+                    taken.waiters = state.end(taken.fence);
+                    Self::nobody_renews(&state, look.policy);
+                }
+            }
+        }
+        let found = Self::find(&mut state, look, usable, taken.as_ref());
+        drop(state);
+        if let Some(taken) = taken {
+            let failure = Failure::new(Arc::new(TOOK_TOO_LONG));
+            tell(taken.waiters, false, Ending::Failed(failure, true));
+            drop(taken.forgotten);
+        }
+        found
+    }
+
+    fn find(
+        state: &mut Locked<'_, T>,
+        look: &Look<'_>,
+        usable: Use,
+        taken: Option<&Taken<T>>,
+    ) -> Found<T> {
+        let current = state.current();
+        let is_taken = taken.is_some_and(|taken| taken.is_granted);
+        let availability = match is_taken {
+            true => Availability::Free,
+            false => Self::availability(state, look, usable),
+        };
         let value = || current.as_deref().map(|node| (node.clone(), usable));
-        let failure = || Self::paused_by(&state, look.now);
+        let failure = || Self::paused_by(state, look.now);
         match (decide(usable, availability), availability) {
             (Decision::Answer, Availability::NotYet(retry_in)) if usable != Use::Now => {
                 Found::NotYet(value(), retry_in, failure())
@@ -151,11 +187,60 @@ impl<T> Pile<T> {
                     node.set_quiet(Span::ALWAYS);
                 }
                 if look.policy.paces() {
-                    Self::change_pace(&mut state, |pace| pace.granted(look.now));
+                    Self::change_pace(state, |pace| pace.granted(look.now));
                 }
-                Found::Lease(state.grant())
+                let from = taken.filter(|taken| taken.is_granted);
+                Found::Lease(state.grant(), from.map(|taken| taken.fence))
             }
         }
+    }
+
+    /// Takes the lease from a holder who has had it for too long, if one has. It is a failure. If one
+    /// such creator is late already, nobody is granted the lease, and those who wait are told.
+    fn take_over(state: &mut Locked<'_, T>, look: &Look<'_>) -> Option<Taken<T>> {
+        let (policy, now) = (look.policy, look.now);
+        policy.max_create_time?;
+        let overdue = state.extra()?.overdue_from(policy)?;
+        if !state.is_leased() || now < overdue {
+            return None;
+        }
+        let fence = state.fence();
+        let end = End::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)));
+        let draw = Draw::new(look.seed, fence, Purpose::Backoff);
+        let (is_granted, forgotten) = Self::change_pace(state, |pace| {
+            let forgotten = pace.ended(policy, end, false, now, draw);
+            let is_granted = pace.is_late(fence);
+            if !is_granted {
+                pace.rest(policy, now);
+            }
+            (is_granted, forgotten)
+        });
+        Some(Taken {
+            fence,
+            is_granted,
+            waiters: None,
+            forgotten,
+        })
+    }
+
+    /// Takes the lease from a holder who has had it for too long, for a caller that such a holder keeps
+    /// out, and which goes on as any other does. Its fence is what was taken.
+    pub(crate) fn evict(&self, look: &Look<'_>) -> Option<u64> {
+        let mut state = self.cell.lock();
+        let taken = Self::take_over(&mut state, look)?;
+        let waiters = state.end(taken.fence);
+        Self::nobody_renews(&state, look.policy);
+        drop(state);
+        tell(
+            waiters,
+            false,
+            match taken.is_granted {
+                true => Ending::ElectAnew,
+                false => Ending::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)), true),
+            },
+        );
+        drop(taken.forgotten);
+        Some(taken.fence)
     }
 
     fn availability(state: &Locked<'_, T>, look: &Look<'_>, usable: Use) -> Availability {
@@ -229,6 +314,9 @@ impl<T> Pile<T> {
         let pile = state.pile();
         node.belongs_to(pile);
         kept.belongs_to(pile);
+        if Self::is_late_end(&mut state, fence) {
+            return false;
+        }
         let superseded = state.supersedes(fence);
         let waiters = state.end(fence);
         let forgotten = Self::note_end(&mut state, ended, End::Published, superseded);
@@ -283,6 +371,9 @@ impl<T> Pile<T> {
     fn end(&self, ended: &Ended<'_>, end: End, ending: impl FnOnce(bool) -> Ending<T>) {
         let fence = ended.fence;
         let mut state = self.cell.lock();
+        if Self::is_late_end(&mut state, fence) {
+            return;
+        }
         let superseded = state.supersedes(fence);
         let waiters = state.end(fence);
         let is_answer = matches!(end, End::Failed(_))
@@ -296,6 +387,11 @@ impl<T> Pile<T> {
         tell(waiters, superseded, ending(!is_answer));
         drop(old);
         drop(forgotten);
+    }
+
+    /// Whether it is the end of a creator whose lease was taken over: then nobody waits for it.
+    fn is_late_end(state: &mut Locked<'_, T>, fence: u64) -> bool {
+        !state.is_leased_to(fence) && Self::change_pace(state, |pace| pace.late_ends(fence))
     }
 
     /// Makes `node` the current one. The old one is to be dropped when the lock was released.
@@ -476,7 +572,16 @@ impl<T> Pile<T> {
 
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
-        self.cell.lock().supersedes(fence)
+        let state = self.cell.lock();
+        let is_late = state.extra().is_some_and(|pace| pace.knows_as_late(fence));
+        is_late || state.supersedes(fence)
+    }
+
+    /// From when on the lease that is held may be taken over.
+    pub(crate) fn overdue_from(&self, policy: &Policy) -> Option<Tick> {
+        let state = self.cell.lock();
+        let pace = state.extra().filter(|_| state.is_leased())?;
+        pace.overdue_from(policy)
     }
 
     /// The number of the last event.
@@ -536,6 +641,18 @@ impl<T> Pile<T> {
         self.cell.into_inner()?.into_value()
     }
 }
+
+/// A lease that was taken from its holder.
+struct Taken<T> {
+    fence: u64,
+    /// Whether another may create.
+    is_granted: bool,
+    /// Who is to be told that nobody creates.
+    waiters: Option<Arc<Waiters<T>>>,
+    forgotten: Option<Failure>,
+}
+
+const TOOK_TOO_LONG: &str = "the creation took longer than max_create_time";
 
 /// What a caller saw in a pile before it changes the value.
 #[derive(Clone, Copy)]

@@ -70,6 +70,11 @@ impl<T> State<T> {
         self.lease != 0
     }
 
+    /// The fence of the lease that is held; zero if it is free.
+    pub(super) fn fence(&self) -> u64 {
+        self.lease
+    }
+
     pub(super) fn is_leased_to(&self, fence: u64) -> bool {
         self.lease == fence
     }
@@ -92,6 +97,11 @@ impl<T> State<T> {
         debug_assert_eq!(self.lease, fence, "the lease is ended by its holder");
         self.lease = 0;
         self.waiters.take()
+    }
+
+    /// Takes the lease from its holder. Those who wait go on waiting, for the next one.
+    pub(super) fn vacate(&mut self) {
+        self.lease = 0;
     }
 
     /// Takes those who wait out, so that they can be told of something else than the end of the

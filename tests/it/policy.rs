@@ -1084,3 +1084,162 @@ mod per_value_limits {
         });
     }
 }
+
+mod max_create_time {
+    use super::*;
+
+    fn ten_seconds(builder: Builder<u32>) -> Builder<u32> {
+        builder.max_create_time(10 * SECOND)
+    }
+
+    /// By the next caller, at the very end of the time and no sooner.
+    #[test]
+    fn a_lease_held_for_longer_is_taken_over() {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let pile = ten_seconds(builder).build();
+        let Attempt::Lease(late) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(10 * SECOND - NANO);
+        assert!(matches!(pile.attempt(), Attempt::Busy(_)));
+        clock.advance(NANO);
+        assert!(!late.is_superseded());
+        let Attempt::Lease(next) = pile.attempt() else {
+            panic!()
+        };
+        assert!(late.is_superseded() && late.fence() < next.fence());
+        // Its result is its own.
+        assert_eq!(late.publish(1).unwrap_err().into_inner(), Some(1));
+        assert!(pile.is_creating());
+        assert_eq!(*next.publish(2).unwrap(), 2);
+        assert_eq!(*pile.peek().unwrap(), 2);
+    }
+
+    /// A waiting thread wakes up for it, and a waiting task; all others wait for the new creation.
+    #[test]
+    fn who_waits_takes_it_over_and_the_others_move() {
+        within(|| {
+            each(ten_seconds, |form, clock| {
+                let runs = Arc::new(Runs::default());
+                let open = Arc::new(std::sync::Barrier::new(2));
+                let (pile, waiting) = (Arc::clone(&form.pile), form.waiting_of(4));
+                let create = {
+                    let (runs, open) = (Arc::clone(&runs), Arc::clone(&open));
+                    // The first one hangs.
+                    move || match runs.next() {
+                        1 => {
+                            open.wait();
+                            Ok(Created::new(1))
+                        }
+                        number => {
+                            until(|| pile.waiters() >= waiting - 1);
+                            Ok(Created::new(number))
+                        }
+                    }
+                };
+                thread::scope(|threads| {
+                    let ask = || form.get(create.clone()).unwrap();
+                    let callers: Vec<_> = (0..4).map(|_| threads.spawn(ask)).collect();
+                    until(|| form.pile.waiters() == waiting);
+                    clock.advance(10 * SECOND);
+                    until(|| form.pile.peek() == Some(2));
+                    open.wait();
+                    let answers: Vec<_> = callers
+                        .into_iter()
+                        .map(|caller| caller.join().unwrap())
+                        .collect();
+                    let superseded = |answer: &&(u32, Origin)| **answer == (1, Origin::Superseded);
+                    let of_two = answers.iter().filter(|answer| answer.0 == 2).count();
+                    // In the background even the caller of the late one is given the new value.
+                    let late = usize::from(!form.is_in_background());
+                    assert_eq!(
+                        answers.iter().filter(superseded).count(),
+                        late,
+                        "{answers:?}"
+                    );
+                    assert_eq!(of_two, 4 - late, "{answers:?}");
+                });
+                assert_eq!(runs.count(), 2);
+                assert_eq!(form.pile.peek(), Some(2));
+            });
+        });
+    }
+
+    /// One late creator, and not a second one: that take-over is a failure.
+    #[test]
+    fn no_more_than_one_is_late() {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let pile = ten_seconds(builder).build();
+        let Attempt::Lease(first) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(10 * SECOND);
+        let Attempt::Lease(second) = pile.attempt() else {
+            panic!()
+        };
+        let waits = || pile.attempt();
+        let Attempt::Busy(busy) = waits() else {
+            panic!()
+        };
+        clock.advance(10 * SECOND);
+        let Attempt::NotYet(not_yet) = pile.attempt() else {
+            panic!()
+        };
+        assert_eq!(not_yet.retry_in, 10 * SECOND);
+        let dogpile::Outcome::Failed(failure) = busy.wait() else {
+            panic!()
+        };
+        assert!(failure.text().unwrap().contains("max_create_time"));
+        assert!(!pile.is_creating());
+        assert!(second.publish(2).is_err());
+        drop(first);
+        clock.advance(10 * SECOND);
+        let Attempt::Lease(third) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(10 * SECOND);
+        assert!(
+            matches!(pile.attempt(), Attempt::Lease(_)),
+            "both late ones have ended"
+        );
+        drop(third);
+    }
+
+    /// It counts as a failure, which the next success makes forgotten.
+    #[test]
+    fn it_arms_the_back_off() {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let backoff = Backoff::exponential(SECOND, HOUR).jitter(0);
+        let pile = ten_seconds(builder).backoff(backoff).build();
+        let Attempt::Lease(_late) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(10 * SECOND);
+        let Attempt::Lease(next) = pile.attempt() else {
+            panic!()
+        };
+        let _ = next.fail(Down(1));
+        assert_eq!(pile.retry_in(), Some(2 * SECOND));
+        clock.advance(2 * SECOND);
+        assert!(pile.get_or_try_create(|| Ok::<_, Down>(7)).is_ok());
+        assert_eq!(pile.retry_in(), None);
+    }
+
+    /// A creator that hangs with the write lock left to its creation keeps no reader out.
+    #[test]
+    fn a_gate_that_the_late_one_keeps_closed_opens() {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let pile = ten_seconds(builder).build_sync_reader();
+        let Attempt::Lease(late) = pile.attempt() else {
+            panic!()
+        };
+        let lock = pile.acquire_write_lock().unwrap();
+        lock.until_published(&late.creating());
+        let ask = || pile.call().wait(Duration::ZERO).get_or_create(|| 7);
+        assert!(ask().unwrap_err().is_timed_out());
+        clock.advance(10 * SECOND);
+        assert_eq!(*ask().unwrap(), 7);
+        drop(late);
+        assert_eq!(*ask().unwrap(), 7);
+    }
+}

@@ -80,6 +80,12 @@ impl Runs {
         creator()
     }
 
+    /// The number of a run that may overlap with others, from one on.
+    #[allow(dead_code)]
+    pub(crate) fn next(&self) -> u32 {
+        u32::try_from(self.begun.fetch_add(1, Ordering::SeqCst) + 1).unwrap()
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
