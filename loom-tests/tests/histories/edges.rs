@@ -40,7 +40,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use crate::linearize::created;
 use crate::program::duration;
 use crate::small::times;
-use crate::spec::{Caller, Id, Look, Made, Settings, Spec, Takes, Time, Told};
+use crate::spec::{Caller, Id, Look, Made, Seeker, Settings, Spec, Takes, Time, Told};
 use crate::watchdog::Watchdog;
 
 /// A step; one that makes no sense where it stands does nothing.
@@ -97,6 +97,7 @@ enum Ends {
 struct Times {
     age: Time,
     ttl: Option<Time>,
+    keep: bool,
 }
 
 /// Around the lengths of time that decide: those of `ttl` and `limit`, and the two together.
@@ -125,8 +126,13 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 fn told_times() -> impl Strategy<Value = Times> {
-    let plain = Just(Times { age: 0, ttl: None });
-    let told = (time(), proptest::option::of(ttl())).prop_map(|(age, ttl)| Times { age, ttl });
+    let plain = Just(Times {
+        age: 0,
+        ttl: None,
+        keep: true,
+    });
+    let told = (time(), proptest::option::of(ttl()), any::<bool>());
+    let told = told.prop_map(|(age, ttl, keep)| Times { age, ttl, keep });
     prop_oneof![3 => plain, 1 => told]
 }
 
@@ -286,11 +292,12 @@ impl<'a> Pair<'a> {
     }
 
     fn made(&mut self, times: Times) -> Made {
-        let Times { age, ttl } = times;
+        let Times { age, ttl, keep } = times;
         Made {
             id: self.name(),
             age,
             ttl,
+            keep,
         }
     }
 
@@ -357,7 +364,8 @@ impl<'a> Pair<'a> {
         let was_inside = self.inside;
         let mut create = |pair: &mut Self| {
             let floor = pair.spec.floor(takes);
-            let Look::Granted(number) = pair.spec.look(caller, takes, asks.max_age, floor) else {
+            let Look::Granted(number) = pair.spec.look(seeker(caller, takes, floor), asks.max_age)
+            else {
                 panic!("the pile creates, the specification does not");
             };
             pair.inside = true;
@@ -399,7 +407,7 @@ impl<'a> Pair<'a> {
             Err(panic) => resume_unwind(panic),
         };
         let floor = self.spec.floor(takes);
-        let look = |spec: &mut Spec| spec.look(caller, takes, asks.max_age, floor);
+        let look = |spec: &mut Spec| spec.look(seeker(caller, takes, floor), asks.max_age);
         let of_spec = of_spec.unwrap_or_else(|| match look(&mut self.spec) {
             Look::Value(id, origin) => Answer::Value(id, origin),
             Look::Granted(_) => panic!("the specification creates, the pile says {real:?}"),
@@ -438,7 +446,7 @@ impl<'a> Pair<'a> {
         let caller = self.name() as Caller;
         let (call, takes) = self.asked(asks);
         let floor = self.spec.floor(takes);
-        let look = self.spec.look(caller, takes, asks.max_age, floor);
+        let look = self.spec.look(seeker(caller, takes, floor), asks.max_age);
         match (call.attempt(), look) {
             (Attempt::Hit(guard), Look::Value(id, origin)) => {
                 assert_eq!((*guard, dogpile::Guard::origin(&guard)), (id, origin));
@@ -519,8 +527,20 @@ impl<'a> Pair<'a> {
     }
 }
 
+/// A call that looks for the first time.
+fn seeker(caller: Caller, takes: Takes, floor: u64) -> Seeker {
+    Seeker {
+        caller,
+        takes,
+        floor,
+        has_waited: false,
+    }
+}
+
 fn told(made: Made) -> Created<Id> {
-    let created = Created::new(made.id).age(Duration::from_nanos(made.age));
+    let created = Created::new(made.id)
+        .age(Duration::from_nanos(made.age))
+        .keep(made.keep);
     match made.ttl {
         Some(ttl) => created.ttl(duration(ttl)),
         None => created,

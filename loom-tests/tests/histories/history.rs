@@ -4,11 +4,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use dogpile::{Accept, Dogpile, Error, Guard, ManualClock, Origin};
+use dogpile::executor::{Executor, Job};
+use dogpile::{
+    Accept, Acquired, Created, Error, Guard, Lookup, ManualClock, Origin, Refused, Seen,
+};
 
-use crate::program::{Demand, Form, Get, Makes, Op, Program, WAIT, Wait, duration};
-use crate::spec::Id;
-use crate::threads::{AtomicU64, Ordering, block_on, scope, yield_now};
+use crate::program::{
+    AnyPile, Demand, Form, Get, LooksUp, Makes, Op, Program, WAIT, Wait, duration, on_pile,
+};
+use crate::spec::{ELSEWHERE, Id};
+use crate::threads::{AtomicU64, JoinHandle, Mutex, Ordering, block_on, scope, spawn, yield_now};
 
 /// The calls of each thread, one after the other.
 pub(crate) type History = Vec<Vec<Call>>;
@@ -23,7 +28,9 @@ pub(crate) struct Call {
     pub(crate) seen: Option<Id>,
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// When its creator began and ended, if it ran.
+    /// When it looked its value up elsewhere, if it did.
+    pub(crate) looked: Option<u64>,
+    /// When its creator began and ended, if it ran: in the background perhaps after the call.
     pub(crate) creator: Option<(u64, u64)>,
     pub(crate) answer: Answer,
 }
@@ -51,7 +58,7 @@ pub(crate) fn run(program: &Program, times: usize) -> Vec<History> {
             (program.pile(&clock), clock)
         })
         .collect();
-    let stamps = AtomicU64::new(1);
+    let stamps = Arc::new(AtomicU64::new(1));
     let arrived = AtomicU64::new(0);
     let threads = program.threads.len() as u64;
     let mut of_threads: Vec<_> = scope(|scope| {
@@ -98,11 +105,26 @@ impl Drop for Gone<'_> {
 
 struct Thread<'a> {
     number: usize,
-    pile: &'a Dogpile<u64>,
+    pile: &'a AnyPile,
     clock: &'a ManualClock,
-    stamps: &'a AtomicU64,
-    /// What it was given last.
+    stamps: &'a Arc<AtomicU64>,
+    /// The value of the pile that it was given last.
+    given: Option<(Id, Seen)>,
+    /// Its guard, where that keeps nobody out.
     guard: Option<Guard<'a, u64>>,
+    jobs: Vec<JoinHandle<()>>,
+}
+
+/// Runs each job on a thread of its own.
+#[derive(Default)]
+struct Jobs(Mutex<Vec<JoinHandle<()>>>);
+
+impl Executor for Jobs {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        let job = spawn(|| job.run());
+        self.0.lock().unwrap().push(job);
+        Ok(())
+    }
 }
 
 /// What creators fail with.
@@ -112,68 +134,168 @@ struct Failed(Id);
 /// What they panic with; the panic hook does not see it.
 struct Panicked;
 
+/// What was stamped in a call, by whatever thread.
+#[derive(Clone, Default)]
+struct Marks(Arc<Mutex<Stamped>>);
+
+#[derive(Clone, Copy, Default)]
+struct Stamped {
+    looked: Option<u64>,
+    creator: Option<(u64, u64)>,
+}
+
+/// What holds a value that a call was given.
+trait Holds<'a> {
+    fn origin(&self) -> Origin;
+    fn seen(&self) -> Seen;
+    /// A guard that keeps nobody out.
+    fn guard(self) -> Option<Guard<'a, u64>>;
+}
+
+impl<'a> Holds<'a> for Guard<'a, u64> {
+    fn origin(&self) -> Origin {
+        Guard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Guard::seen(self)
+    }
+
+    fn guard(self) -> Option<Guard<'a, u64>> {
+        Some(self)
+    }
+}
+
+impl<'a> Holds<'a> for dogpile::ReadGuard<'a, u64> {
+    fn origin(&self) -> Origin {
+        Guard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Guard::seen(self)
+    }
+
+    fn guard(self) -> Option<Guard<'a, u64>> {
+        None
+    }
+}
+
+impl<'a, P> Holds<'a> for Acquired<'a, u64, P> {
+    fn origin(&self) -> Origin {
+        Acquired::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        Acquired::seen(self)
+    }
+
+    fn guard(self) -> Option<Guard<'a, u64>> {
+        None
+    }
+}
+
+/// What the call answers: as a task, or not.
+macro_rules! ask {
+    (task: $this:expr, $get:expr, $call:expr, $create:expr, $look:expr) => {
+        match $get.looks {
+            LooksUp::No => {
+                let call = $call.get_or_try_create_with_async(|_| async { ($create)() });
+                block_on(call).map(|held| $this.given(held))
+            }
+            LooksUp::InVain | LooksUp::Finds => {
+                let look = || async { Ok($look()) };
+                let call = $call.acquire_with_async(|_| async { ($create)() }, look);
+                block_on(call).map(|held| $this.given(held))
+            }
+        }
+    };
+    ($this:expr, $get:expr, $call:expr, $create:expr, $look:expr) => {
+        match $get.looks {
+            LooksUp::No => {
+                let held = $call.get_or_try_create_with(move |_| ($create)());
+                held.map(|held| $this.given(held))
+            }
+            LooksUp::InVain | LooksUp::Finds => {
+                let held = $call.acquire_with(move |_| ($create)(), || Ok($look()));
+                held.map(|held| $this.given(held))
+            }
+        }
+    };
+}
+
 impl<'a> Thread<'a> {
     fn new(
         number: usize,
-        pile: &'a Dogpile<u64>,
+        pile: &'a AnyPile,
         clock: &'a ManualClock,
-        stamps: &'a AtomicU64,
+        stamps: &'a Arc<AtomicU64>,
     ) -> Self {
-        let guard = None;
         Self {
             number,
             pile,
             clock,
             stamps,
-            guard,
+            given: None,
+            guard: None,
+            jobs: Vec::new(),
         }
     }
 
     fn stamp(&self) -> u64 {
-        self.stamps.fetch_add(1, Ordering::SeqCst)
+        stamp(self.stamps)
     }
 
     fn run(mut self, ops: &[Op]) -> Vec<Call> {
-        (ops.iter().enumerate())
-            .map(|(index, &op)| {
-                let id = 100 * (self.number as u64 + 1) + index as u64;
-                self.call(op, id)
-            })
-            .collect()
+        let mut calls = Vec::new();
+        let mut all_marks = Vec::new();
+        for (index, &op) in ops.iter().enumerate() {
+            let id = 100 * (self.number as u64 + 1) + index as u64;
+            let marks = Marks::default();
+            calls.push(self.call(op, id, &marks));
+            all_marks.push(marks);
+        }
+        for job in self.jobs {
+            // A creator's panic goes on in what runs it.
+            match job.join() {
+                Err(panic) if !panic.is::<Panicked>() => resume_unwind(panic),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        for (call, marks) in calls.iter_mut().zip(all_marks) {
+            let Stamped { looked, creator } = *marks.0.lock().unwrap();
+            (call.looked, call.creator) = (looked, creator);
+        }
+        calls
     }
 
-    fn call(&mut self, op: Op, id: Id) -> Call {
-        let seen = self.guard.as_deref().copied();
-        let mut creator = None;
+    fn call(&mut self, op: Op, id: Id, marks: &Marks) -> Call {
+        let seen = self.given.map(|(id, _)| id);
+        let on_seen = |act: fn(&AnyPile, Seen) -> bool| {
+            Answer::Did(self.given.is_some_and(|(_, seen)| act(self.pile, seen)))
+        };
         let start = self.stamp();
         let answer = match op {
-            Op::Get(get) => self.get(get, id, &mut creator),
-            Op::Peek => match self.pile.peek() {
-                Some(guard) => self.given(guard),
+            Op::Get(get) => self.get(get, id, marks),
+            Op::Peek => on_pile!(self.pile, |pile| match pile.peek() {
+                Some(held) => self.given(held),
                 None => Answer::Nothing,
-            },
+            }),
             Op::Set => {
-                self.pile.set(id);
+                on_pile!(self.pile, |pile| pile.set(id));
                 Answer::Done
             }
             Op::Expire => {
-                self.pile.expire();
+                on_pile!(self.pile, |pile| pile.expire());
                 Answer::Done
             }
             Op::Invalidate => {
-                self.pile.invalidate();
+                on_pile!(self.pile, |pile| pile.invalidate());
                 Answer::Done
             }
-            Op::ExpireSeen => Answer::Did(
-                self.guard
-                    .as_ref()
-                    .is_some_and(|g| self.pile.expire_if(dogpile::Guard::seen(g))),
-            ),
-            Op::InvalidateSeen => Answer::Did(
-                self.guard
-                    .as_ref()
-                    .is_some_and(|g| self.pile.invalidate_if(dogpile::Guard::seen(g))),
-            ),
+            Op::ExpireSeen => on_seen(|pile, seen| on_pile!(pile, |pile| pile.expire_if(seen))),
+            Op::InvalidateSeen => {
+                on_seen(|pile, seen| on_pile!(pile, |pile| pile.invalidate_if(seen)))
+            }
             Op::Advance => {
                 self.clock.advance(duration(WAIT));
                 Answer::Done
@@ -186,62 +308,109 @@ impl<'a> Thread<'a> {
             seen,
             start,
             end,
-            creator,
+            // Not before its job is over.
+            looked: None,
+            creator: None,
             answer,
         }
     }
 
-    fn given(&mut self, guard: Guard<'a, u64>) -> Answer {
-        let answer = Answer::Value(*guard, dogpile::Guard::origin(&guard));
-        self.guard = Some(guard);
+    fn given<H: Holds<'a> + std::ops::Deref<Target = u64>>(&mut self, held: H) -> Answer {
+        let id = *held;
+        let answer = Answer::Value(id, held.origin());
+        if id != ELSEWHERE {
+            self.given = Some((id, held.seen()));
+            self.guard = held.guard();
+        }
         answer
     }
 
-    fn get(&mut self, get: Get, id: Id, ran: &mut Option<(u64, u64)>) -> Answer {
-        let mut call = self.pile.call();
-        match get.wait {
-            Wait::ForEver => {}
-            Wait::NotAtAll => call = call.wait(duration(0)),
-            Wait::Once => call = call.wait(duration(WAIT)),
-        }
-        call = call.accept(match (get.takes, &self.guard) {
-            (Demand::NewerThanSeen, Some(guard)) => Accept::NewerThan(dogpile::Guard::seen(guard)),
+    fn get(&mut self, get: Get, id: Id, marks: &Marks) -> Answer {
+        let accept = match (get.takes, self.given) {
+            (Demand::NewerThanSeen, Some((_, seen))) => Accept::NewerThan(seen),
             (Demand::Stale | Demand::NewerThanSeen, _) => Accept::Stale,
             (Demand::Fresh, _) => Accept::Fresh,
             (Demand::New, _) => Accept::New,
-        });
-        let mut create = || {
-            let begun = self.stamp();
-            for _ in 0..get.pause {
-                yield_now();
-            }
-            *ran = Some((begun, self.stamp()));
-            match get.makes {
-                Makes::Value => Ok(id),
-                Makes::Error => Err(Failed(id)),
-                Makes::Panic => resume_unwind(Box::new(Panicked)),
+        };
+        let wait = match get.wait {
+            Wait::ForEver => None,
+            Wait::NotAtAll => Some(duration(0)),
+            Wait::Once => Some(duration(WAIT)),
+        };
+        let create = {
+            let (stamps, marks) = (Arc::clone(self.stamps), marks.clone());
+            move || {
+                let begun = stamp(&stamps);
+                for _ in 0..get.pause {
+                    yield_now();
+                }
+                let ran = Some((begun, stamp(&stamps)));
+                let before = std::mem::replace(&mut marks.0.lock().unwrap().creator, ran);
+                assert_eq!(before, None, "it creates twice");
+                match get.makes {
+                    Makes::Value | Makes::Unkept => Ok(id),
+                    Makes::Error => Err(Failed(id)),
+                    Makes::Panic => resume_unwind(Box::new(Panicked)),
+                }
             }
         };
-        let answer = catch_unwind(AssertUnwindSafe(|| match get.form {
-            Form::Plain => call
-                .get_or_create(|| create().expect("it does not fail"))
-                .map_err(|error| {
-                    assert!(error.is_timed_out(), "{error}");
-                    Answer::TimedOut
-                }),
-            Form::Fallible => call.get_or_try_create(create).map_err(error),
-            Form::Task => {
-                let answer = call.get_or_try_create_async(|| async { create() });
-                block_on(answer).map_err(error)
+        let told = move |id| match get.makes {
+            Makes::Unkept => Created::new(id).keep(false),
+            Makes::Value | Makes::Error | Makes::Panic => Created::new(id),
+        };
+        let look = {
+            let (stamps, marks) = (Arc::clone(self.stamps), marks.clone());
+            move || {
+                let looked = Some(stamp(&stamps));
+                let before = std::mem::replace(&mut marks.0.lock().unwrap().looked, looked);
+                assert_eq!(before, None, "it looks up twice");
+                match get.looks {
+                    LooksUp::Finds => Lookup::Here(ELSEWHERE),
+                    LooksUp::No | LooksUp::InVain => Lookup::NeedRegeneration,
+                }
             }
+        };
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let jobs = Jobs::default();
+            let answer = on_pile!(self.pile, |pile| {
+                let mut call = pile.call().accept(accept);
+                let mut started = pile.background(&jobs).accept(accept);
+                if let Some(limit) = wait {
+                    call = call.wait(limit);
+                    started = started.wait(limit);
+                }
+                match get.form {
+                    Form::Plain => {
+                        let held = call.get_or_create(|| create().expect("it does not fail"));
+                        held.map(|held| self.given(held)).map_err(|error| {
+                            assert!(error.is_timed_out(), "{error}");
+                            Answer::TimedOut
+                        })
+                    }
+                    Form::Fallible => {
+                        ask!(self, get, call, || create().map(told), look).map_err(error)
+                    }
+                    Form::Task => {
+                        ask!(task: self, get, call, || create().map(told), look).map_err(error)
+                    }
+                    Form::Background => {
+                        ask!(self, get, started, || create().map(told), look).map_err(error)
+                    }
+                }
+            });
+            self.jobs.extend(jobs.0.into_inner().unwrap());
+            answer
         }));
         match answer {
-            Ok(Ok(guard)) => self.given(guard),
-            Ok(Err(answer)) => answer,
+            Ok(Ok(answer) | Err(answer)) => answer,
             Err(panic) if panic.is::<Panicked>() => Answer::Panicked,
             Err(panic) => resume_unwind(panic),
         }
     }
+}
+
+fn stamp(stamps: &AtomicU64) -> u64 {
+    stamps.fetch_add(1, Ordering::SeqCst)
 }
 
 fn error(error: Error<Failed>) -> Answer {
@@ -250,6 +419,12 @@ fn error(error: Error<Failed>) -> Answer {
         Error::TimedOut { .. } => Answer::TimedOut,
         Error::Panicked(_) => Answer::ToldOfPanic,
         other => panic!("no answer to such a call: {other:?}"),
+    }
+}
+
+impl Call {
+    pub(crate) fn is_in_background(&self) -> bool {
+        matches!(self.op, Op::Get(Get { form, .. }) if form == Form::Background)
     }
 }
 
@@ -264,6 +439,9 @@ impl fmt::Display for Call {
             ..
         } = self;
         write!(f, "{start:3} to {end:3}: {op:?}")?;
+        if let Some(looked) = self.looked {
+            write!(f, ", looked up at {looked}")?;
+        }
         if let Some((begun, ended)) = self.creator {
             write!(f, ", creator {begun} to {ended}")?;
         }

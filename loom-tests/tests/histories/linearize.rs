@@ -11,14 +11,27 @@ use std::fmt::Write;
 use dogpile::Origin;
 
 use crate::history::{Answer, Call, History};
-use crate::program::{Demand, Form, Get, Makes, Op, WAIT, Wait};
-use crate::spec::{Look, Spec, Takes, Time, Told};
+use crate::program::{Demand, Form, Get, Kind, LooksUp, Makes, Op, WAIT, Wait};
+use crate::spec::{ELSEWHERE, Look, LookedUp, Made, Seeker, Spec, Takes, Time, Told};
 
 /// How far a search has got.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Point {
+    kind: Kind,
     spec: Spec,
     threads: Vec<Cursor>,
+    /// The creations that run in the background.
+    jobs: Vec<Job>,
+}
+
+/// A creation that a call has started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Job {
+    /// Whose, and which of its calls.
+    thread: usize,
+    call: usize,
+    /// Of the lease.
+    number: u64,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -28,24 +41,40 @@ struct Cursor {
     phase: Phase,
     /// Fixed by the first look of the call.
     floor: Option<u64>,
+    /// For a lease until its end, and it looks again.
+    has_waited: bool,
     /// When its waiting is over, if that is its answer.
     deadline: Option<Time>,
+    /// Of an `acquire`, from its look-up on.
+    looked: Option<LookedUp>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 enum Phase {
     #[default]
+    Begins,
+    /// Elsewhere; only an `acquire` does.
+    LooksUp,
     Looks,
     Waits,
     /// Under the lease with this number.
     Creates(u64),
+    /// A creation under the lease with this number, by somebody else.
+    Starts,
+    /// For the creation that it has started.
+    WaitsForItsOwn,
+    /// Its value became the current one, and it goes in with it. (Only a reader's takes this step by
+    /// itself.)
+    GoesIn,
 }
 
 /// `Err` tells of a history that the contract does not allow.
-pub(crate) fn check(spec: Spec, history: &History) -> Result<(), String> {
+pub(crate) fn check(kind: Kind, spec: Spec, history: &History) -> Result<(), String> {
     let start = Point {
+        kind,
         spec,
         threads: vec![Cursor::default(); history.len()],
+        jobs: Vec::new(),
     };
     let mut seen = HashSet::new();
     let mut open = vec![start];
@@ -105,6 +134,40 @@ impl Point {
                 self.step(thread, call, open);
             }
         }
+        for (index, job) in self.jobs.iter().enumerate() {
+            let call = &history[job.thread][job.call];
+            // It ends after its creator has, and when is not known.
+            let ended = call.creator.map_or(0, |(_, ended)| ended);
+            if first_end.is_some_and(|end| ended < end) {
+                let mut next = self.clone();
+                next.jobs.swap_remove(index);
+                next.ends(job.number, call);
+                open.push(next);
+            }
+        }
+    }
+
+    /// The creation under the lease with this number ends; says what its caller is told.
+    fn ends(&mut self, number: u64, call: &Call) -> Answer {
+        let id = call.id;
+        let Op::Get(Get { makes, .. }) = call.op else {
+            unreachable!("only a get creates");
+        };
+        match makes {
+            Makes::Value | Makes::Unkept => {
+                let keep = makes == Makes::Value;
+                let made = Made { keep, ..id.into() };
+                Answer::Value(id, created(self.spec.publish(number, made)))
+            }
+            Makes::Error => {
+                self.spec.fail(number, id);
+                Answer::Failed(id)
+            }
+            Makes::Panic => {
+                self.spec.panicked(number);
+                Answer::Panicked
+            }
+        }
     }
 
     /// Adds what one step of this thread can come to: nothing if no step leads to its answer.
@@ -142,7 +205,6 @@ impl Point {
     /// The call is over, if that is what it answered.
     fn answered(mut self, thread: usize, call: &Call, answer: Answer, open: &mut Vec<Point>) {
         if call.answer == answer {
-            self.spec.leave(thread);
             self.threads[thread] = Cursor {
                 call: self.threads[thread].call + 1,
                 ..Cursor::default()
@@ -153,10 +215,11 @@ impl Point {
 
     fn step_of_get(mut self, thread: usize, call: &Call, get: Get, open: &mut Vec<Point>) {
         let gives_up = call.answer == Answer::TimedOut;
+        let takes = takes(call, get);
         let now = self.spec.now();
         let cursor = &mut self.threads[thread];
         match cursor.phase {
-            Phase::Looks if gives_up && cursor.deadline.is_none() => {
+            Phase::Begins if gives_up && cursor.deadline.is_none() => {
                 cursor.deadline = Some(match get.wait {
                     Wait::NotAtAll => now,
                     Wait::Once => now + WAIT,
@@ -164,31 +227,36 @@ impl Point {
                 });
                 open.push(self);
             }
-            Phase::Looks => {
-                let takes = match (get.takes, call.seen) {
-                    (Demand::NewerThanSeen, Some(id)) => Takes::NewerThan(id),
-                    (Demand::Stale | Demand::NewerThanSeen, _) => Takes::Stale,
-                    (Demand::Fresh, _) => Takes::Fresh,
-                    (Demand::New, _) => Takes::New,
-                };
-                let least = self.spec.floor(takes);
-                let floor = *cursor.floor.get_or_insert(least);
-                match self.spec.look(thread, takes, None, floor) {
-                    Look::Value(id, origin) => {
-                        self.without_creator(thread, call, Answer::Value(id, origin), open);
-                    }
-                    Look::Granted(number) => {
-                        if call.creator.is_some() {
-                            cursor.phase = Phase::Creates(number);
-                            open.push(self);
-                        }
-                    }
-                    Look::Waits => {
-                        cursor.phase = Phase::Waits;
-                        open.push(self);
-                    }
-                }
+            Phase::Begins if get.looks == LooksUp::No => {
+                cursor.phase = Phase::Looks;
+                self.look(thread, call, takes, open);
             }
+            Phase::Begins => {
+                let looks_up = self.spec.is_to_look_up(takes);
+                if call.looked.is_some() != looks_up {
+                    return;
+                }
+                cursor.looked = Some(self.spec.begin_look_up(takes));
+                let finds = looks_up && get.looks == LooksUp::Finds;
+                cursor.phase = if finds { Phase::LooksUp } else { Phase::Looks };
+                open.push(self);
+            }
+            Phase::LooksUp => {
+                let looked = cursor.looked.and_then(|looked| self.spec.finds(looked));
+                let Some(looked) = looked else { return };
+                if let Some(origin) = self.spec.is_answered(looked, takes) {
+                    let answer = Answer::Value(ELSEWHERE, origin);
+                    self.clone().without_creator(thread, call, answer, open);
+                    if origin == Origin::Fresh {
+                        return;
+                    }
+                    // That another creates it may have missed, until it looks under the lock.
+                }
+                let cursor = &mut self.threads[thread];
+                (cursor.looked, cursor.phase) = (Some(looked), Phase::Looks);
+                open.push(self);
+            }
+            Phase::Looks => self.look(thread, call, takes, open),
             Phase::Waits => {
                 let floor = cursor.floor.unwrap_or(0);
                 if gives_up && cursor.deadline.is_some_and(|deadline| now >= deadline) {
@@ -199,43 +267,132 @@ impl Point {
                 }
                 match self.spec.hear(thread, floor) {
                     None => {}
-                    Some(Told::Value(id)) => {
-                        let answer = Answer::Value(id, Origin::CreatedByAnother);
-                        self.without_creator(thread, call, answer, open);
-                    }
-                    Some(Told::Superseded(id)) => {
-                        let answer = Answer::Value(id, Origin::Superseded);
-                        self.without_creator(thread, call, answer, open);
-                    }
                     // A failure is no answer to a call that cannot fail.
-                    Some(Told::Failed(id)) if get.form != Form::Plain => {
-                        self.without_creator(thread, call, Answer::Failed(id), open);
-                    }
-                    Some(Told::Panicked) if get.form != Form::Plain => {
-                        self.without_creator(thread, call, Answer::ToldOfPanic, open);
-                    }
-                    Some(Told::Failed(_) | Told::Panicked | Told::ElectAnew) => {
-                        self.threads[thread].phase = Phase::Looks;
+                    Some(Told::Failed(_) | Told::Panicked) if get.form == Form::Plain => {
+                        self.looks_again(thread);
                         open.push(self);
                     }
+                    Some(Told::ElectAnew) => {
+                        self.looks_again(thread);
+                        open.push(self);
+                    }
+                    Some(told) => self.without_creator(thread, call, heard(told), open),
                 }
             }
-            Phase::Creates(number) => {
-                let answer = match get.makes {
-                    Makes::Value => {
-                        let published = self.spec.publish(number, call.id.into());
-                        Answer::Value(call.id, created(published))
+            Phase::Creates(number) => match self.ends(number, call) {
+                answer @ Answer::Value(_, Origin::CreatedHere) if self.kind == Kind::Plain => {
+                    self.answered(thread, call, answer, open);
+                }
+                Answer::Value(_, Origin::CreatedHere) => {
+                    self.threads[thread].phase = Phase::GoesIn;
+                    open.push(self);
+                }
+                answer => self.answered(thread, call, answer, open),
+            },
+            // What anybody does who comes while it is created.
+            Phase::Starts => {
+                let floor = cursor.floor.unwrap_or(0);
+                match self.looks(thread, takes, floor) {
+                    Look::Value(id, origin) => {
+                        self.answered(thread, call, Answer::Value(id, origin), open);
                     }
-                    Makes::Error => {
-                        self.spec.fail(number, call.id);
-                        Answer::Failed(call.id)
+                    Look::Waits => {
+                        // Whatever came since, that creation is its own.
+                        self.spec.leave(thread);
+                        self.spec.join_own(thread);
+                        self.threads[thread].phase = Phase::WaitsForItsOwn;
+                        open.push(self);
                     }
-                    Makes::Panic => {
-                        self.spec.panicked(number);
-                        Answer::Panicked
+                    Look::Granted(_) => unreachable!("its job begins after this"),
+                }
+            }
+            Phase::WaitsForItsOwn => {
+                let floor = cursor.floor.unwrap_or(0);
+                if gives_up && cursor.deadline.is_some_and(|deadline| now >= deadline) {
+                    let mut left = self.clone();
+                    left.spec.leave(thread);
+                    left.answered(thread, call, Answer::TimedOut, open);
+                }
+                match self.spec.hear(thread, floor) {
+                    None | Some(Told::ElectAnew) => {}
+                    Some(Told::Value(id)) if id == call.id => {
+                        self.threads[thread].phase = Phase::GoesIn;
+                        open.push(self);
                     }
+                    Some(told) => self.answered(thread, call, heard(told), open),
+                }
+            }
+            Phase::GoesIn => {
+                let own = |origin| Answer::Value(call.id, origin);
+                // A reader is shown nothing that was replaced before it was inside.
+                let answer = match self.kind {
+                    Kind::Reader if !self.spec.is_current(call.id) => self
+                        .spec
+                        .peek()
+                        .map_or(own(Origin::Superseded), |(id, origin)| {
+                            Answer::Value(id, origin)
+                        }),
+                    Kind::Plain | Kind::Reader => own(Origin::CreatedHere),
                 };
                 self.answered(thread, call, answer, open);
+            }
+        }
+    }
+
+    fn looks_again(&mut self, thread: usize) {
+        let cursor = &mut self.threads[thread];
+        (cursor.phase, cursor.has_waited) = (Phase::Looks, true);
+    }
+
+    fn looks(&mut self, thread: usize, takes: Takes, floor: u64) -> Look {
+        let Cursor {
+            looked, has_waited, ..
+        } = self.threads[thread];
+        let seeker = Seeker {
+            caller: thread,
+            takes,
+            floor,
+            has_waited,
+        };
+        match looked {
+            None => self.spec.look(seeker, None),
+            Some(looked) => self.spec.look_after(seeker, looked),
+        }
+    }
+
+    fn look(mut self, thread: usize, call: &Call, takes: Takes, open: &mut Vec<Point>) {
+        let least = self.spec.floor(takes);
+        let cursor = &mut self.threads[thread];
+        let floor = *cursor.floor.get_or_insert(least);
+        let look = self.looks(thread, takes, floor);
+        let cursor = &mut self.threads[thread];
+        match look {
+            Look::Value(id, origin) => {
+                self.without_creator(thread, call, Answer::Value(id, origin), open);
+            }
+            Look::Granted(number) => {
+                if call.creator.is_none() {
+                    return;
+                }
+                cursor.phase = Phase::Creates(number);
+                if call.is_in_background() {
+                    cursor.phase = Phase::Starts;
+                    let call = cursor.call;
+                    self.jobs.push(Job {
+                        thread,
+                        call,
+                        number,
+                    });
+                }
+                open.push(self);
+            }
+            Look::Waits => {
+                cursor.phase = Phase::Waits;
+                if self.kind == Kind::Reader {
+                    // It goes out.
+                    cursor.looked = cursor.looked.map(LookedUp::in_vain);
+                }
+                open.push(self);
             }
         }
     }
@@ -256,12 +413,39 @@ pub(crate) fn created(published: bool) -> Origin {
     }
 }
 
+/// Which values a call takes.
+fn takes(call: &Call, get: Get) -> Takes {
+    match (get.takes, call.seen) {
+        (Demand::NewerThanSeen, Some(id)) => Takes::NewerThan(id),
+        (Demand::Stale | Demand::NewerThanSeen, _) => Takes::Stale,
+        (Demand::Fresh, _) => Takes::Fresh,
+        (Demand::New, _) => Takes::New,
+    }
+}
+
+/// What a call answers that was told this while it waited.
+fn heard(told: Told) -> Answer {
+    match told {
+        Told::Value(id) => Answer::Value(id, Origin::CreatedByAnother),
+        Told::Superseded(id) => Answer::Value(id, Origin::Superseded),
+        Told::Failed(id) => Answer::Failed(id),
+        Told::Panicked => Answer::ToldOfPanic,
+        Told::ElectAnew => unreachable!("that is no answer"),
+    }
+}
+
 /// Between which stamps the next step of a call is. The lease is granted before the creator begins,
-/// and ends after it has ended.
+/// and ends after it has ended; of what came before its look-up a call knows from before that.
 fn window(call: &Call, phase: Phase) -> (u64, u64) {
+    let until = call
+        .creator
+        .map_or(call.end, |(begun, _)| begun.min(call.end));
     match (phase, call.creator) {
-        (Phase::Creates(_), Some((_, ended))) => (ended, call.end),
-        (_, Some((begun, _))) => (call.start, begun),
-        (_, None) => (call.start, call.end),
+        (Phase::Begins, _) => (call.start, call.looked.map_or(until, |at| at.min(until))),
+        (Phase::LooksUp | Phase::Looks | Phase::Waits, _) => (call.start, until),
+        (Phase::Starts, _) => (call.start, until),
+        (Phase::WaitsForItsOwn, _) => (call.start, call.end),
+        (Phase::Creates(_) | Phase::GoesIn, Some((_, ended))) => (ended, call.end),
+        (Phase::Creates(_) | Phase::GoesIn, None) => (call.start, call.end),
     }
 }

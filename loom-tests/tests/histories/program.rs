@@ -1,6 +1,6 @@
 //! What the threads of a history do.
 
-use dogpile::{Dogpile, ManualClock};
+use dogpile::{Dogpile, ManualClock, SyncReaderDogpile};
 use fastrand::Rng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,35 @@ use crate::spec::{Settings, Spec, Time};
 /// A few threads and the calls of each, one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
+    pub(crate) kind: Kind,
     pub(crate) settings: Settings,
     pub(crate) start: Start,
     pub(crate) threads: Vec<Vec<Op>>,
 }
+
+/// Of the pile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Plain,
+    Reader,
+}
+
+/// A pile of either kind.
+pub(crate) enum AnyPile {
+    Plain(Arc<Dogpile<u64>>),
+    Reader(Arc<SyncReaderDogpile<u64>>),
+}
+
+/// The same with the pile of either kind.
+macro_rules! on_pile {
+    ($any:expr, |$pile:ident| $body:expr) => {
+        match $any {
+            crate::program::AnyPile::Plain($pile) => $body,
+            crate::program::AnyPile::Reader($pile) => $body,
+        }
+    };
+}
+pub(crate) use on_pile;
 
 /// What the pile holds before.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +65,7 @@ pub(crate) enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Get {
     pub(crate) form: Form,
+    pub(crate) looks: LooksUp,
     pub(crate) makes: Makes,
     pub(crate) wait: Wait,
     pub(crate) takes: Demand,
@@ -54,12 +80,24 @@ pub(crate) enum Form {
     Fallible,
     /// As a task.
     Task,
+    /// Whose creator runs on a thread of its own.
+    Background,
+}
+
+/// Whether it looks for its value elsewhere: then it is an `acquire`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LooksUp {
+    No,
+    InVain,
+    Finds,
 }
 
 /// What its creator comes to, if it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Makes {
     Value,
+    /// One that the pile does not keep.
+    Unkept,
     Error,
     Panic,
 }
@@ -90,6 +128,7 @@ pub(crate) const FIRST: u64 = 0;
 
 pub(crate) const GET: Get = Get {
     form: Form::Fallible,
+    looks: LooksUp::No,
     makes: Makes::Value,
     wait: Wait::ForEver,
     takes: Demand::Stale,
@@ -97,20 +136,24 @@ pub(crate) const GET: Get = Get {
 };
 
 impl Program {
-    pub(crate) fn pile(&self, clock: &Arc<ManualClock>) -> Dogpile<u64> {
+    pub(crate) fn pile(&self, clock: &Arc<ManualClock>) -> AnyPile {
         let mut builder = Dogpile::builder(duration(self.settings.ttl));
         if let Some(limit) = self.settings.stale_while_revalidate {
             builder = builder.stale_while_revalidate(duration(limit));
         }
-        let pile = builder.clock(clock.clone()).build();
-        match self.start {
+        let builder = builder.clock(clock.clone());
+        let pile = match self.kind {
+            Kind::Plain => AnyPile::Plain(Arc::new(builder.build())),
+            Kind::Reader => AnyPile::Reader(Arc::new(builder.build_sync_reader())),
+        };
+        on_pile!(&pile, |pile| match self.start {
             Start::Nothing => {}
             Start::Fresh => pile.set(FIRST),
             Start::Expired => {
                 pile.set(FIRST);
                 pile.expire();
             }
-        }
+        });
         pile
     }
 
@@ -130,6 +173,7 @@ impl Program {
     pub(crate) fn random(rng: &mut Rng, threads: usize, calls: usize) -> Self {
         let swr = [None, None, None, Some(Time::MAX), Some(0)];
         Self {
+            kind: *pick(rng, &[Kind::Plain, Kind::Reader]),
             settings: Settings {
                 ttl: *pick(rng, &[Time::MAX, Time::MAX, 0]),
                 stale_while_revalidate: *pick(rng, &swr),
@@ -163,15 +207,28 @@ impl Get {
     fn random(rng: &mut Rng) -> Self {
         let form = *pick(
             rng,
-            &[Form::Plain, Form::Fallible, Form::Fallible, Form::Task],
+            &[
+                Form::Plain,
+                Form::Fallible,
+                Form::Fallible,
+                Form::Task,
+                Form::Background,
+            ],
         );
         let makes = match rng.u8(..10) {
             0..=2 if form != Form::Plain => Makes::Error,
             3 => Makes::Panic,
+            4 if form != Form::Plain => Makes::Unkept,
             _ => Makes::Value,
+        };
+        let looks = match rng.u8(..6) {
+            0 if form != Form::Plain => LooksUp::InVain,
+            1 if form != Form::Plain => LooksUp::Finds,
+            _ => LooksUp::No,
         };
         Self {
             form,
+            looks,
             makes,
             wait: match rng.u8(..10) {
                 0 => Wait::NotAtAll,

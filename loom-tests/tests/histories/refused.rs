@@ -6,8 +6,8 @@ use dogpile::Origin::{self, *};
 
 use crate::history::{Answer, Call, History};
 use crate::linearize::check;
-use crate::program::{Demand, Form, GET, Get, Makes, Op, Program, Start, Wait};
-use crate::spec::{Settings, Time};
+use crate::program::{Demand, Form, GET, Get, Kind, LooksUp, Makes, Op, Program, Start, Wait};
+use crate::spec::{ELSEWHERE, Settings, Time};
 
 const FAILS: Get = Get {
     makes: Makes::Error,
@@ -15,13 +15,14 @@ const FAILS: Get = Get {
 };
 
 fn call(op: Op, id: u64, (start, end): (u64, u64), answer: Answer) -> Call {
-    let (seen, creator) = (None, None);
+    let (seen, looked, creator) = (None, None, None);
     Call {
         op,
         id,
         seen,
         start,
         end,
+        looked,
         creator,
         answer,
     }
@@ -53,7 +54,12 @@ fn does(op: Op, id: u64, when: (u64, u64)) -> Call {
 }
 
 fn verdict(start: Start, history: History) -> Result<(), String> {
+    verdict_of(Kind::Plain, start, history)
+}
+
+fn verdict_of(kind: Kind, start: Start, history: History) -> Result<(), String> {
     let program = Program {
+        kind,
         settings: Settings {
             ttl: Time::MAX,
             stale_while_revalidate: None,
@@ -61,7 +67,7 @@ fn verdict(start: Start, history: History) -> Result<(), String> {
         start,
         threads: Vec::new(),
     };
-    check(program.spec(), &history)
+    check(program.kind, program.spec(), &history)
 }
 
 fn allowed(history: History) {
@@ -280,4 +286,143 @@ fn an_answer_that_began_too_early() {
     };
     allowed(anew(takes(Demand::New)));
     refused(anew(takes(Demand::Fresh)));
+}
+
+#[test]
+fn an_acquire_that_made_again_what_was_kept() {
+    let asks = |looks| Get { looks, ..GET };
+    // One begins its look-up at 2, and another has made and published by 6.
+    let history = |asks, second: Call| {
+        let second = Call {
+            op: Op::Get(asks),
+            looked: Some(2),
+            ..second
+        };
+        vec![vec![creates(1, (3, 6), (4, 5), CreatedHere)], vec![second]]
+    };
+    let in_vain = asks(LooksUp::InVain);
+    allowed(history(in_vain, get((1, 8), 1, CreatedByAnother)));
+    refused(history(in_vain, creates(2, (1, 10), (8, 9), CreatedHere)));
+    refused(history(in_vain, get((1, 8), 1, Fresh)));
+    // What begins later is no answer to it.
+    let later = |second| vec![vec![creates(1, (1, 4), (2, 3), CreatedHere)], vec![second]];
+    let later = |second: Call| {
+        later(Call {
+            op: Op::Get(in_vain),
+            looked: Some(6),
+            ..second
+        })
+    };
+    allowed(later(creates(2, (5, 10), (8, 9), CreatedHere)));
+    refused(later(get((5, 8), 1, CreatedByAnother)));
+    // What it finds is as fresh as the pile's own.
+    let finds = |start, origin| {
+        let found = Call {
+            op: Op::Get(asks(LooksUp::Finds)),
+            looked: Some(2),
+            ..get((1, 3), ELSEWHERE, origin)
+        };
+        verdict(start, vec![vec![found]])
+    };
+    finds(Start::Fresh, Fresh).unwrap();
+    finds(Start::Expired, Fresh).unwrap_err();
+    finds(Start::Expired, Stale).unwrap_err(); // Nobody creates.
+    finds(Start::Nothing, Fresh).unwrap_err();
+}
+
+#[test]
+fn a_look_up_in_a_pile_that_was_emptied() {
+    let history = |looked| {
+        let asks = Get {
+            looks: LooksUp::InVain,
+            ..GET
+        };
+        let own = Call {
+            op: Op::Get(asks),
+            looked,
+            ..creates(1, (3, 8), (6, 7), CreatedHere)
+        };
+        verdict(
+            Start::Fresh,
+            vec![vec![does(Op::Invalidate, 0, (1, 2)), own]],
+        )
+    };
+    history(None).unwrap();
+    history(Some(4)).unwrap_err();
+}
+
+#[test]
+fn a_value_that_was_not_to_be_kept() {
+    let unkept = |id, when, creator| Call {
+        op: Op::Get(Get {
+            makes: Makes::Unkept,
+            ..GET
+        }),
+        ..creates(id, when, creator, CreatedHere)
+    };
+    let history = |later| vec![vec![unkept(1, (1, 6), (2, 5))], vec![later]];
+    allowed(history(get((3, 7), 1, CreatedByAnother)));
+    allowed(history(creates(2, (7, 10), (8, 9), CreatedHere)));
+    refused(history(get((7, 8), 1, Fresh)));
+    refused(history(call(Op::Peek, 0, (7, 8), Answer::Value(1, Fresh))));
+}
+
+#[test]
+fn a_creation_in_the_background() {
+    let background = Get {
+        form: Form::Background,
+        ..GET
+    };
+    let starts = |when, creator, answer| Call {
+        creator,
+        ..call(Op::Get(background), 1, when, answer)
+    };
+    let stale = Answer::Value(0, Stale);
+    let own = |origin| Answer::Value(1, origin);
+    // It takes the stale value, and its creation goes on.
+    let expired = |call| verdict(Start::Expired, vec![vec![call]]);
+    expired(starts((1, 2), Some((3, 4)), stale)).unwrap();
+    expired(starts((1, 2), None, stale)).unwrap_err();
+    expired(starts((1, 6), Some((3, 4)), own(CreatedHere))).unwrap_err();
+    // Without one it waits.
+    let nothing = |call| verdict(Start::Nothing, vec![vec![call]]);
+    nothing(starts((1, 6), Some((3, 4)), own(CreatedHere))).unwrap();
+    nothing(starts((1, 2), Some((3, 4)), own(CreatedHere))).unwrap_err();
+    nothing(starts((1, 6), Some((3, 4)), own(CreatedByAnother))).unwrap_err();
+    // No other creates before it has ended.
+    let other = |begun| {
+        let other = creates(2, (begun - 1, 12), (begun, 11), CreatedHere);
+        let expired = does(Op::Expire, 0, (5, 9));
+        verdict(
+            Start::Expired,
+            vec![
+                vec![starts((1, 2), Some((3, 7)), stale)],
+                vec![expired],
+                vec![other],
+            ],
+        )
+    };
+    other(10).unwrap();
+    other(6).unwrap_err();
+}
+
+#[test]
+fn a_reader_that_is_shown_what_was_replaced() {
+    let history = |answer| {
+        let made = Call {
+            answer,
+            ..creates(1, (1, 8), (2, 3), CreatedHere)
+        };
+        vec![vec![made], vec![does(Op::Set, 5, (4, 6))]]
+    };
+    let made = Answer::Value(1, CreatedHere);
+    let set = Answer::Value(5, Fresh);
+    verdict_of(Kind::Plain, Start::Nothing, history(made)).unwrap();
+    verdict_of(Kind::Plain, Start::Nothing, history(set)).unwrap_err();
+    verdict_of(Kind::Reader, Start::Nothing, history(set)).unwrap();
+    // It may have been inside before.
+    verdict_of(Kind::Reader, Start::Nothing, history(made)).unwrap();
+    let mut later = history(made);
+    later[0][0].creator = Some((2, 7));
+    verdict_of(Kind::Reader, Start::Nothing, later).unwrap_err();
 }

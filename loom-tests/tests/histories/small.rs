@@ -13,6 +13,26 @@
 //! @ fn attempt_locked
 //! - if node.value().is_some()
 //! + if node.times().ttl.is_zero()
+//!
+//! made-meanwhile-and-made-again | src/call/acquire.rs
+//! - Some(made) => call.judge(made, newer_than, now),
+//! + Some(_) => Use::No,
+//!
+//! looked-up-though-it-was-emptied | src/call/acquire.rs
+//! - !(self.before.is_none() && call.site.pile.is_emptied())
+//! + true
+//!
+//! kept-against-its-creators-word | src/answer/created.rs
+//! - match self.keep.unwrap_or(true)
+//! + match self.keep.is_none_or(|_| true)
+//!
+//! what-was-set-is-taken-for-its-own | src/call/election.rs
+//! - let own = own.is_some() && node.number() == fence;
+//! + let own = own.is_some();
+//!
+//! what-a-reader-made-is-not-its-own | src/call/election.rs
+//! - Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
+//! + Maker::This | Maker::Another(_) => false,
 //! ```
 
 use std::env;
@@ -22,7 +42,7 @@ use fastrand::Rng;
 
 use crate::history::{Answer, Call, run};
 use crate::linearize::check;
-use crate::program::{Form, GET, Get, Makes, Op, Program, Start};
+use crate::program::{Form, GET, Get, Kind, LooksUp, Makes, Op, Program, Start};
 use crate::spec::{Settings, Time};
 use crate::watchdog::Watchdog;
 
@@ -31,7 +51,7 @@ fn holds(program: &Program, times: usize, met: &mut Met) {
     let spec = program.spec();
     for history in run(program, times) {
         history.iter().flatten().for_each(|call| met.count(call));
-        if let Err(why) = check(spec.clone(), &history) {
+        if let Err(why) = check(program.kind, spec.clone(), &history) {
             panic!("{program:#?}\n{why}");
         }
     }
@@ -44,13 +64,22 @@ struct Met {
     created_by_another: usize,
     superseded: usize,
     failed_by_another: usize,
+    /// An `acquire` took what another had made meanwhile.
+    acquired_from_another: usize,
+    /// A caller left while what it had started was created.
+    started: usize,
 }
 
 impl Met {
     fn count(&mut self, call: &Call) {
+        let ended = call.creator.map_or(0, |(_, ended)| ended);
+        self.started += usize::from(ended > call.end);
         match call.answer {
             Answer::Value(_, Origin::Stale) if call.op != Op::Peek => self.stale += 1,
-            Answer::Value(_, Origin::CreatedByAnother) => self.created_by_another += 1,
+            Answer::Value(_, Origin::CreatedByAnother) => {
+                self.created_by_another += 1;
+                self.acquired_from_another += usize::from(call.looked.is_some());
+            }
             Answer::Value(_, Origin::Superseded) => self.superseded += 1,
             Answer::Failed(id) if id != call.id => self.failed_by_another += 1,
             _ => {}
@@ -62,6 +91,7 @@ impl Met {
         println!("{self:?}");
         let least = self.stale.min(self.created_by_another);
         let least = least.min(self.superseded).min(self.failed_by_another);
+        let least = least.min(self.acquired_from_another).min(self.started);
         assert!(least > 0, "{self:?}");
     }
 }
@@ -128,6 +158,18 @@ fn all_of_two_threads_with_two_calls() {
             makes: Makes::Panic,
             ..GET
         }),
+        Op::Get(Get {
+            makes: Makes::Unkept,
+            ..GET
+        }),
+        Op::Get(Get {
+            looks: LooksUp::InVain,
+            ..GET
+        }),
+        Op::Get(Get {
+            form: Form::Background,
+            ..GET
+        }),
         Op::Set,
         Op::Expire,
         Op::Invalidate,
@@ -140,10 +182,16 @@ fn all_of_two_threads_with_two_calls() {
     let sides: Vec<_> = one.into_iter().chain(two).collect();
     let mut met = Met::default();
     Watchdog::watch(|watchdog| {
-        for start in [Start::Nothing, Start::Fresh, Start::Expired] {
+        let starts = [Start::Nothing, Start::Fresh, Start::Expired];
+        let kinds = [Kind::Plain, Kind::Reader];
+        for (kind, start) in kinds
+            .iter()
+            .flat_map(|&kind| starts.map(|start| (kind, start)))
+        {
             for (number, left) in sides.iter().enumerate() {
                 for right in &sides[number..] {
                     let program = Program {
+                        kind,
                         settings: Settings {
                             ttl: Time::MAX,
                             stale_while_revalidate: None,
@@ -152,7 +200,7 @@ fn all_of_two_threads_with_two_calls() {
                         threads: vec![left.clone(), right.clone()],
                     };
                     watchdog.about_to(&program);
-                    holds(&program, 2 * times(), &mut met);
+                    holds(&program, times(), &mut met);
                 }
             }
         }

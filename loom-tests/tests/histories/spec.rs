@@ -8,8 +8,11 @@
 //! | stale | held | the stale value |
 //! | none or gone | free | the lease |
 //! | none or gone | held | it waits |
+//!
+//! A value that the pile does not keep counts as none, but for a caller who has one from elsewhere: the
+//! pile knows how fresh that is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dogpile::Origin;
 
@@ -18,6 +21,9 @@ pub(crate) type Id = u64;
 
 /// Names a call that waits.
 pub(crate) type Caller = usize;
+
+/// What a look-up elsewhere finds, if it finds anything. No creator makes it.
+pub(crate) const ELSEWHERE: Id = 1;
 
 /// In nanoseconds. The last one stands for "never", or "without end".
 pub(crate) type Time = u64;
@@ -40,11 +46,11 @@ pub(crate) struct Spec {
     /// Of every value that there was.
     numbers: BTreeMap<Id, u64>,
     value: Option<Value>,
+    /// Removed, and nothing came since.
+    emptied: bool,
     lease: Option<Lease>,
     /// With the number of the grant or the `set` that it is from.
     told: BTreeMap<Caller, (Told, u64)>,
-    /// Those who have waited for a lease until its end: each lease that they find began later.
-    waited: BTreeSet<Caller>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +58,10 @@ struct Value {
     id: Id,
     /// Of the grant or the `set` that it is from.
     number: u64,
+    /// The number with which it became the current one.
+    came: u64,
+    /// Whether the pile has it, and not only its times.
+    kept: bool,
     made: Time,
     /// How old it was then.
     age_then: Time,
@@ -67,7 +77,7 @@ struct Lease {
     superseded: bool,
     /// An `expire` came after its grant.
     expired: bool,
-    /// Those who wait, and whether their calls began after it was superseded.
+    /// Those who wait, and whether they came after it was superseded.
     waiters: Vec<(Caller, bool)>,
 }
 
@@ -83,8 +93,19 @@ pub(crate) enum Told {
     ElectAnew,
 }
 
+/// A call that looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Seeker {
+    pub(crate) caller: Caller,
+    pub(crate) takes: Takes,
+    /// It takes nothing with a number up to this: that of its first look.
+    pub(crate) floor: u64,
+    /// Until the end of a lease: whichever it finds began after the call did.
+    pub(crate) has_waited: bool,
+}
+
 /// Which values a call takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Takes {
     Stale,
     Fresh,
@@ -110,20 +131,39 @@ pub(crate) struct Made {
     pub(crate) age: Time,
     /// Instead of the pile's.
     pub(crate) ttl: Option<Time>,
+    pub(crate) keep: bool,
 }
 
 impl From<Id> for Made {
     fn from(id: Id) -> Self {
-        let (age, ttl) = (0, None);
-        Self { id, age, ttl }
+        let (age, ttl, keep) = (0, None, true);
+        Self { id, age, ttl, keep }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a value is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Good {
     Fresh,
     Stale,
     Dead,
+}
+
+/// How an `acquire` stands after its look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LookedUp {
+    /// What came to the pile with a higher number came while it looked.
+    before: u64,
+    /// Of what it found, the number and what that is good for.
+    found: Option<(u64, Good)>,
+}
+
+impl LookedUp {
+    /// The caller has been outside since: what it found counts no more.
+    pub(crate) fn in_vain(self) -> Self {
+        let found = None;
+        Self { found, ..self }
+    }
 }
 
 impl Spec {
@@ -136,9 +176,9 @@ impl Spec {
             expiry_mark: 0,
             numbers: BTreeMap::new(),
             value: None,
+            emptied: false,
             lease: None,
             told: BTreeMap::new(),
-            waited: BTreeSet::new(),
         }
     }
 
@@ -182,9 +222,9 @@ impl Spec {
         }
     }
 
-    /// The value, unless it is dead.
+    /// The value, if it is kept and not dead.
     fn usable(&self, max_age: Option<Time>) -> Option<(Value, Origin)> {
-        let value = self.value?;
+        let value = self.value.filter(|value| value.kept)?;
         match self.good_for(&value, max_age) {
             Good::Fresh => Some((value, Origin::Fresh)),
             Good::Stale => Some((value, Origin::Stale)),
@@ -192,26 +232,29 @@ impl Spec {
         }
     }
 
-    /// Section 2 of the contract, for a caller who takes nothing with a number up to `floor`, which
-    /// its first look has fixed, and calls stale what is older than `max_age`.
-    pub(crate) fn look(
-        &mut self,
-        caller: Caller,
-        takes: Takes,
-        max_age: Option<Time>,
-        floor: u64,
-    ) -> Look {
-        let usable = self.usable(max_age).filter(|&(value, origin)| match takes {
+    /// Section 2 of the contract, for a caller who calls stale what is older than `max_age`.
+    pub(crate) fn look(&mut self, seeker: Seeker, max_age: Option<Time>) -> Look {
+        let usable = self.usable(max_age);
+        let usable = usable.filter(|&(value, origin)| match seeker.takes {
             Takes::Stale => true,
             Takes::Fresh => origin == Origin::Fresh,
-            Takes::NewerThan(_) | Takes::New => value.number > floor,
+            Takes::NewerThan(_) | Takes::New => value.number > seeker.floor,
         });
+        let usable = usable.map(|(value, origin)| match origin {
+            Origin::Fresh => (value.id, origin, true),
+            _ => (value.id, origin, false),
+        });
+        self.take(seeker, usable)
+    }
+
+    /// What is usable, at once or while another creates; or the lease; or a place among the waiters.
+    fn take(&mut self, seeker: Seeker, usable: Option<(Id, Origin, bool)>) -> Look {
         match (usable, &mut self.lease) {
-            (Some((value, Origin::Fresh)), _) => Look::Value(value.id, Origin::Fresh),
-            (Some((value, _)), Some(_)) => Look::Value(value.id, Origin::Stale),
+            (Some((id, origin, true)), _) => Look::Value(id, origin),
+            (Some((id, origin, false)), Some(_)) => Look::Value(id, origin),
             (None, Some(lease)) => {
-                let came_late = lease.superseded && !self.waited.contains(&caller);
-                lease.waiters.push((caller, came_late));
+                let late = lease.superseded && !seeker.has_waited;
+                lease.waiters.push((seeker.caller, late));
                 Look::Waits
             }
             (_, None) => {
@@ -225,6 +268,81 @@ impl Spec {
                 Look::Granted(number)
             }
         }
+    }
+
+    /// Whether an `acquire` looks its value up: not in a pile that was emptied, and not if it takes
+    /// nothing that is there.
+    pub(crate) fn is_to_look_up(&self, takes: Takes) -> bool {
+        takes != Takes::New && !self.emptied
+    }
+
+    /// An `acquire` begins, and looks up next, or does not.
+    pub(crate) fn begin_look_up(&self, takes: Takes) -> LookedUp {
+        let before = match self.is_to_look_up(takes) {
+            true => self.value.map_or(0, |value| value.came),
+            false => 0,
+        };
+        let found = None;
+        LookedUp { before, found }
+    }
+
+    /// It found the value, which is as good as the one that it began with. None if that one is there no
+    /// more: then this is too late a step. What is found for a pile that never created is none.
+    pub(crate) fn finds(&self, looked: LookedUp) -> Option<LookedUp> {
+        if looked.before == 0 {
+            return Some(looked);
+        }
+        let value = self.value.filter(|value| value.came == looked.before)?;
+        let found = Some((value.number, self.good_for(&value, None)));
+        Some(LookedUp { found, ..looked })
+    }
+
+    /// Whether what was found is an answer without more ado.
+    pub(crate) fn is_answered(&self, looked: LookedUp, takes: Takes) -> Option<Origin> {
+        match (looked.found?.1, takes) {
+            (Good::Fresh, Takes::Stale | Takes::Fresh) => Some(Origin::Fresh),
+            (Good::Stale, Takes::Stale) if self.lease.is_some() => Some(Origin::Stale),
+            _ => None,
+        }
+    }
+
+    /// As [`look`](Spec::look), of an `acquire` after its look-up: what was made meanwhile, and is kept,
+    /// will do instead of what was found.
+    pub(crate) fn look_after(&mut self, seeker: Seeker, looked: LookedUp) -> Look {
+        let takes = seeker.takes;
+        let good_for_it = |number, good| match takes {
+            Takes::Stale => good != Good::Dead,
+            Takes::Fresh => good == Good::Fresh,
+            Takes::NewerThan(_) | Takes::New => number > seeker.floor && good != Good::Dead,
+        };
+        let meanwhile = self.value.filter(|value| value.came > looked.before);
+        let usable = match (meanwhile, looked.found) {
+            (Some(value), _) if value.kept => {
+                let good = self.good_for(&value, None);
+                let origin = match good {
+                    Good::Fresh => Origin::CreatedByAnother,
+                    Good::Stale | Good::Dead => Origin::Stale,
+                };
+                good_for_it(value.number, good).then_some((value.id, origin, good == Good::Fresh))
+            }
+            // No reason to make it again for one that can go on with a stale one.
+            (Some(value), Some((_, Good::Stale))) if takes == Takes::Stale => {
+                let good = self.good_for(&value, None);
+                (good != Good::Dead).then_some((ELSEWHERE, Origin::Stale, good == Good::Fresh))
+            }
+            (None, Some((number, good))) if good_for_it(number, good) => Some(match good {
+                Good::Fresh => (ELSEWHERE, Origin::Fresh, true),
+                Good::Stale | Good::Dead => (ELSEWHERE, Origin::Stale, false),
+            }),
+            _ => None,
+        };
+        self.take(seeker, usable)
+    }
+
+    /// One that was granted the lease, and has had another start to create, joins those who wait.
+    pub(crate) fn join_own(&mut self, caller: Caller) {
+        let lease = self.lease.as_mut().expect("the lease is held");
+        lease.waiters.push((caller, false));
     }
 
     pub(crate) fn peek(&self) -> Option<(Id, Origin)> {
@@ -250,9 +368,8 @@ impl Spec {
         })
     }
 
-    /// A call is over: it has its answer, or gives up.
+    /// A waiter gives up.
     pub(crate) fn leave(&mut self, caller: Caller) {
-        self.waited.remove(&caller);
         self.told.remove(&caller);
         if let Some(lease) = &mut self.lease {
             lease.waiters.retain(|&(waiter, _)| waiter != caller);
@@ -270,8 +387,6 @@ impl Spec {
     /// again.
     fn tell_end(&mut self, lease: Lease, told: Told) {
         let number = lease.number;
-        let waiters = lease.waiters.iter();
-        self.waited.extend(waiters.map(|&(waiter, _)| waiter));
         let (late, early) = lease.waiters.into_iter().partition(|&(_, late)| late);
         self.tell(late, Told::ElectAnew, number);
         self.tell(early, told, number);
@@ -288,6 +403,8 @@ impl Spec {
         Value {
             id: made.id,
             number,
+            came: self.next(),
+            kept: made.keep,
             made: self.now,
             age_then: made.age,
             ttl: made.ttl.unwrap_or(self.ttl),
@@ -305,6 +422,7 @@ impl Spec {
         }
         value.expired = lease.expired.then_some(self.now);
         self.value = Some(value);
+        self.emptied = false;
         self.tell_end(lease, Told::Value(made.id));
         true
     }
@@ -327,6 +445,7 @@ impl Spec {
     pub(crate) fn set(&mut self, made: Made) {
         let number = self.next();
         self.value = Some(self.make(made, number));
+        self.emptied = false;
         if let Some(lease) = &mut self.lease {
             lease.superseded = true;
             let waiters = std::mem::take(&mut lease.waiters);
@@ -336,6 +455,7 @@ impl Spec {
 
     pub(crate) fn invalidate(&mut self) {
         self.value = None;
+        self.emptied = true;
         if let Some(lease) = &mut self.lease {
             lease.superseded = true;
         }
@@ -352,7 +472,7 @@ impl Spec {
         }
     }
 
-    fn is_current(&self, id: Id) -> bool {
+    pub(crate) fn is_current(&self, id: Id) -> bool {
         self.value.is_some_and(|value| value.id == id)
     }
 
