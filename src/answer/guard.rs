@@ -271,6 +271,9 @@ impl<T, P> Deref for Guard<'_, T, P> {
 /// It compares, orders and hashes as the value does. Its methods are associated functions, since it
 /// derefs to your value.
 ///
+/// In a `HashSet<Owned<_>>` or as the key of a map, clippy warns of a `mutable_key_type`, since the pile
+/// keeps counters beside the value. They are no part of how a handle compares or hashes: allow it there.
+///
 /// # Example
 ///
 /// ```

@@ -1,5 +1,15 @@
 //! The same promise in every form of a call: of either pile, by a thread or a task, with a creator in
 //! the call or in a job, of a value that the pile keeps or that is looked up.
+//!
+//! ```breakages
+//! what-is-kept-is-not | src/answer/created.rs | first_call_waits::of_a_value_that_is_kept
+//! - true => node.clone(),
+//! + true => NodeRef::elsewhere(times, number),
+//!
+//! what-was-expired-meanwhile-is-no-answer | src/call/election.rs | first_call_waits::of_a_value_that_was_expired_meanwhile
+//! - Ending::Value(node, writers) if node.number() > newer_than
+//! + Ending::Value(node, writers) if node.number() > newer_than && node.times().expired.is_none()
+//! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;

@@ -1,4 +1,19 @@
 //! What executors need, and do not have: threads that a call blocks, timers, room for a job.
+//!
+//! ```breakages
+//! a-refusal-is-an-error-to-all | src/call/thread.rs | m18_
+//! - if election.goes_on()
+//! + if false
+//!
+//! sleeps-on-the-thread-that-it-waits-for | src/call/background.rs | m22_never_waits_for_itself::in_a_pool
+//! - (Blocking::RunHere, Some((pile, fence)))
+//! + (Blocking::RunHere, Some((pile, fence))) if false
+//!
+//! a-wake-up-during-the-poll-is-lost | src/shim/real.rs | m23_
+//! - let mut rung = bell.rung.lock();
+//! + let mut rung = bell.rung.lock();
+//! + *rung = false;
+//! ```
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;

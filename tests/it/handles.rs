@@ -1,4 +1,10 @@
 //! What a caller holds afterwards: handles, errors, and the news that a renewal was started.
+//!
+//! ```breakages
+//! the-creators-own-stays-in | src/error.rs | errors::a_creators_own_can_be_taken_out
+//! @ fn into_created
+//! - Error::Create(error) => Ok(error),
+//! ```
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashSet};

@@ -1,5 +1,28 @@
 //! The known ways to get it wrong, each seen in a shipped library, by their numbers. Those about
 //! async callers, background creations and the reader-writer pile come with these.
+//!
+//! ```breakages
+//! what-is-superseded-goes-to-nobody | src/raw/mod.rs | m16_
+//! - !(superseded && group.came_late())
+//! + !superseded
+//!
+//! who-waits-is-told-of-no-panic | src/call/election.rs | m17_
+//! @ Ending::Panicked(panicked)
+//! - self.takes_failures
+//! + false
+//!
+//! an-expire-condemns | src/policy/freshness.rs | m19_
+//! - value.older_from(ttl.saturating_add(limit))
+//! + value.expired.map_or(value.older_from(ttl.saturating_add(limit)), |at| at.saturating_add(limit))
+//!
+//! unchanged-is-as-good-as-new | src/answer/created.rs | m20_
+//! - (None, Some(age)) => before.with_age(now, age),
+//! + (None, Some(_)) => Times::new(now, Duration::ZERO, before.ttl),
+//!
+//! a-shared-error-has-no-cause | src/error.rs | m21_
+//! - self.inner().source()
+//! + None
+//! ```
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
