@@ -17,6 +17,13 @@
 //! not-taken-for-just-created | src/call/acquire.rs | init
 //! - (None, None) if settings.cold.init
 //! + (None, None) if !settings.cold.init
+//!
+//! an-expire-of-what-was-removed-is-noted | src/raw/mod.rs | no_resurrection_by_expire
+//! @ fn expire
+//! - && state.generation == 0
+//!
+//! what-is-set-and-not-kept-has-no-number | src/raw/mod.rs | what_i_saw_and_is_kept_elsewhere
+//! - kept.number_as(number);
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
