@@ -119,11 +119,10 @@ mod tasks;
 
 mod kinds {
     use super::FewAtATime;
-    use super::forms::{AnyPile, any_pile};
-    use crate::pile::Builder;
+    use super::forms::{AnyPile, Kind, any_pile};
     use crate::shim::Arc;
 
-    pub(crate) const KINDS: [fn(Builder<u32>) -> Arc<dyn AnyPile>; 1] =
+    pub(crate) const KINDS: [Kind; 1] =
         [|builder| Arc::new(Arc::new(FewAtATime::new(builder.build(), 1)))];
 
     any_pile!(FewAtATime, "few at a time", true);

@@ -31,6 +31,9 @@ pub(crate) trait AnyPile: Send + Sync {
     fn get_or_create(&self, form: &Form, create: Box<dyn FnOnce() -> u32 + Send>) -> Got;
 }
 
+/// Makes a pile of one kind.
+pub(crate) type Kind = fn(Builder<u32>) -> Arc<dyn AnyPile>;
+
 /// Who calls, and who creates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum By {

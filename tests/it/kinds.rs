@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dogpile::{Builder, Dogpile, SyncReaderDogpile};
+use dogpile::{Dogpile, SyncReaderDogpile};
 
-use super::forms::{AnyPile, any_pile};
+use super::forms::{AnyPile, Kind, any_pile};
 
 /// Each, to be made of settings.
-pub(crate) const KINDS: [fn(Builder<u32>) -> Arc<dyn AnyPile>; 2] = [
+pub(crate) const KINDS: [Kind; 2] = [
     |builder| Arc::new(Arc::new(builder.build())),
     |builder| Arc::new(Arc::new(builder.build_sync_reader())),
 ];
