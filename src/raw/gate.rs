@@ -178,7 +178,7 @@ impl Gate {
             Some(slot) => slot.show(self.number() as *const ()),
             None => self.count(),
         }
-        barrier::light();
+        barrier::light_by_form();
         Reading { gate: self, slot }
     }
 
@@ -429,7 +429,7 @@ impl Drop for Reading<'_> {
             // ORDERING: pairs with the acquire in `has_readers`.
             None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
         }
-        barrier::light();
+        barrier::light_by_form();
         // ORDERING: relaxed: what it must not miss, the barrier sees to.
         if self.gate.closed.load(Ordering::Relaxed) {
             self.gate.a_reader_left();

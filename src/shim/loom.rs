@@ -170,6 +170,10 @@ pub(crate) mod model {
         pub(crate) records: usize,
         /// Whether a thread has a slot to show what it counts on.
         pub(crate) transit: bool,
+        /// How many nodes in a row that came soon make it often; never, if none.
+        pub(crate) often: Option<u8>,
+        /// How many times a thread reads a fenced node until that is for long; never, if none.
+        pub(crate) long: Option<u32>,
         /// Whether the heavy half of the barrier may come to be refused.
         pub(crate) may_be_refused: bool,
     }
@@ -208,6 +212,8 @@ pub(crate) mod model {
             slots: 1,
             records: 1,
             transit: false,
+            often: None,
+            long: None,
             may_be_refused: false,
         };
 

@@ -1,6 +1,16 @@
-//! A hit makes no system call.
+//! A hit makes no system call. A replacement makes one, unless values follow each other often.
 //!
 //! ```breakages
+//! always-plain | src/raw/value/node.rs | none_by_one_replacement_of_many
+//! - hurry == often
+//! + false
+//! fenced-for-ever | src/raw/value/node.rs | none_by_one_replacement_of_many
+//! - _ => 0,
+//! + _ => hurry,
+//! fenced-however-long-it-is-read | src/raw/value/cell.rs | none_by_one_replacement_of_many
+//! - self.unmark(current);
+//! + let _ = Self::unmark;
+//!
 //! yields-at-a-hit | src/call/hit.rs
 //!   let renewing = node.is_renewing();
 //! + std::thread::yield_now();
@@ -10,7 +20,10 @@ use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::FromRawFd;
+use std::sync::Arc;
+use std::time::Duration;
 
+use dogpile::{Clock, Dogpile, ManualClock};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::hits::Kind;
@@ -74,4 +87,37 @@ fn none_by_a_hit() {
             assert!(ends_under_strict_rules(hits), "{kind:?}")
         });
     }
+}
+
+/// The last of a row of values that follow each other often is replaced without a barrier. The value
+/// after a pause is not, nor one that has been read for long.
+#[test]
+fn none_by_one_replacement_of_many() {
+    // SAFETY: it only asks which commands there are.
+    if unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } < 0 {
+        println!("skipped: the kernel offers no membarrier(2)");
+        return;
+    }
+    let clock = Arc::new(ManualClock::new());
+    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let pile = Dogpile::builder(Duration::MAX).clock(shared).build();
+    let asks_nothing = || ends_under_strict_rules(|| pile.set(8));
+    let row = || (0..17).for_each(|_| pile.set(7));
+    pile.set(7);
+    assert!(!asks_nothing());
+    row();
+    assert!(asks_nothing());
+    // A short pause changes nothing.
+    clock.advance(Duration::from_millis(5));
+    pile.set(7);
+    assert!(asks_nothing());
+    clock.advance(Duration::from_millis(11));
+    pile.set(7);
+    assert!(!asks_nothing());
+    row();
+    assert!(asks_nothing());
+    for _ in 0..1 << 16 {
+        assert_eq!(pile.peek().as_deref(), Some(&7));
+    }
+    assert!(!asks_nothing());
 }

@@ -21,7 +21,7 @@
 //! no-light-barrier-on-leaving | src/raw/gate.rs
 //!   None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
 //!   }
-//! - barrier::light();
+//! - barrier::light_by_form();
 //!
 //! looks-before-it-asks-to-be-woken | src/raw/gate.rs
 //! - self.gate.begin_to_look(&leaving);

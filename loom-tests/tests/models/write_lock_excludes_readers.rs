@@ -5,7 +5,7 @@
 //! no-light-barrier-on-enter | src/raw/gate.rs
 //!   None => self.count(),
 //!   }
-//! - barrier::light();
+//! - barrier::light_by_form();
 //!
 //! no-heavy-barrier-on-close | src/raw/gate.rs
 //! - if !barrier::heavy(false) {

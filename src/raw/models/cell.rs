@@ -32,18 +32,26 @@
 //! - Ordering::Release,
 //! + Ordering::Relaxed,
 //! second-look-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
-//! - self.current.load(Ordering::Acquire)
-//! + self.current.load(Ordering::Relaxed)
+//! - (current, self.current.load(Ordering::Acquire))
+//! + (current, self.current.load(Ordering::Relaxed))
+//! look-behind-the-fence-relaxed | src/raw/value/cell.rs | one_reader_reads_while_three_are_published
+//! - let again = self.current.load(Ordering::Acquire);
+//! + let again = self.current.load(Ordering::Relaxed);
 //! swap-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let old = self.cell.current.swap(new, Ordering::Release);
 //! + let old = self.cell.current.swap(new, Ordering::Relaxed);
 //! no-second-look | src/raw/value/cell.rs | two_readers_read_while_one_is_published
-//! - if again != node {
-//! + let again = node;
-//! + if false {
-//! no-light-barrier-on-load | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//! - light_half();
-//!   let seen = look();
+//! - if again != current {
+//! + if false && again != current {
+//! no-light-barrier-on-load | src/raw/value/cell.rs | two_readers_read_while_one_is_published
+//!   slot.show(current.cast());
+//! - barrier::light();
+//! no-fence-on-load | src/raw/value/cell.rs | two_readers_read_while_one_is_published
+//!   slot.show(node.cast());
+//! - barrier::fence();
+//! no-fence-on-drop | src/raw/value/cell.rs | one_reader_reads_twice_while_two_are_published
+//! @ fn left
+//! - barrier::fence();
 //! no-light-barrier-on-drop | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //!   slot.clear();
 //! - barrier::light();
@@ -51,13 +59,29 @@
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let passed = true;
 //! light-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//! @ fn light_half
-//! - Barrier::Fences => fence(Ordering::SeqCst)
-//! + Barrier::Fences => fence(Ordering::AcqRel)
+//!   // ORDERING: pairs with the fence in `heavy`.
+//! - atomic::fence(Ordering::SeqCst);
+//!   }
+//!   pub(in crate::raw) fn light_by_form() { if are_fences()
+//! + atomic::fence(Ordering::AcqRel);
 //! heavy-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//!   for word in WORDS.iter() { word.fetch_add(1, Ordering::AcqRel); } }
-//! - Barrier::Fences => fence(Ordering::SeqCst)
-//! + Barrier::Fences => fence(Ordering::AcqRel)
+//! - atomic::fence(Ordering::SeqCst);
+//!   if fenced || model::setting()
+//! + atomic::fence(Ordering::AcqRel);
+//! the-heavy-half-is-no-fence | src/raw/value/barrier.rs | a_fenced_value_becomes_plain
+//! - atomic::fence(Ordering::SeqCst);
+//! - if fenced || model::setting().barrier == Barrier::Fences {
+//! + if fenced || model::setting().barrier == Barrier::Fences {
+//! + atomic::fence(Ordering::SeqCst);
+//! becomes-plain-relaxed | src/raw/value/cell.rs | a_fenced_value_becomes_plain
+//! - self.current.store(without_mark(current), Ordering::Release);
+//! + self.current.store(without_mark(current), Ordering::Relaxed);
+//! the-mark-of-the-next-one | src/raw/value/cell.rs | fenced_for_a_while
+//! - let fenced = is_fenced(old);
+//! + let fenced = is_fenced(new);
+//! all-taken-for-fenced | src/raw/value/cell.rs | fenced_for_a_while
+//! - let fenced = is_fenced(old);
+//! + let fenced = true;
 //! searched-before-the-barrier | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + if let Some(node) = self.node.take() {
@@ -117,13 +141,13 @@
 //! - self.slots.iter().chain(self.transit())
 //! + self.slots.iter()
 //! counted-after-it-was-shown | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
-//!   let shown = self.load_in(slot, node)?;
+//!   let shown = self.load_in(slot, current)?;
 //! + slot.clear();
 //! + drop(self.lock());
 //! no-drop-after-the-transit | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
-//! - let shown = self.load_in(slot, node)?;
+//! - let shown = self.load_in(slot, current)?;
 //! - Some(NodeRef::clone(&shown))
-//! + let shown = std::mem::ManuallyDrop::new(self.load_in(slot, node)?);
+//! + let shown = std::mem::ManuallyDrop::new(self.load_in(slot, current)?);
 //! + let share = NodeRef::clone(&shown);
 //! + slot.clear();
 //! + Some(share)
@@ -134,15 +158,6 @@
 //! - spare.give_back(record);
 //! + spare.give_back(record);
 //! + next = record.linked();
-//! all-taken-for-fenced | src/raw/value/cell.rs | a_barrier_that_is_refused_while_one_reads
-//! - let fenced = barrier::are_fences() && !new.is_null();
-//! + let fenced = !new.is_null();
-//! the-mark-outlives-its-node | src/raw/value/cell.rs | a_barrier_that_is_refused_while_one_reads
-//! - fenced: was_fenced,
-//! + fenced: was_fenced || fenced,
-//! no-second-look-behind-the-fence | src/raw/value/barrier.rs | what_is_published_after_a_refusal_is_freed
-//! - if !are_fences() { return seen; } fence(Ordering::SeqCst); look()
-//! + if !are_fences() { return seen; } seen
 //! ```
 
 use std::rc::Rc;
@@ -256,13 +271,22 @@ impl Model {
     }
 
     fn publish(&self, number: usize) {
+        self.publish_at(number, Tick::ZERO);
+    }
+
+    /// So much later than the others that these do not follow each other often.
+    fn publish_late(&self, number: usize) {
+        self.publish_at(number, Tick::from_nanos(1_000_000_000));
+    }
+
+    fn publish_at(&self, number: usize, now: Tick) {
         self.alive.fetch_add(1, Ordering::Relaxed);
         let value = Value {
             number,
             intact: UnsafeCell::new(true),
             alive: StdArc::clone(&self.alive),
         };
-        let times = Times::new(Tick::ZERO, Duration::ZERO, Duration::MAX);
+        let times = Times::new(now, Duration::ZERO, Duration::MAX);
         let node = NodeRef::new(value, times, number as u64);
         let replaced = self.cell.lock().swap(Some(node));
         drop(replaced);
@@ -673,8 +697,59 @@ fn two_guards_on_one_old_value() {
     });
 }
 
+/// Values are fenced from the first that follows another.
+const OFTEN: Setting = Setting {
+    barrier: Barrier::Words,
+    often: Some(1),
+    ..Setting::DEFAULT
+};
+
+/// A plain value is followed by two fenced ones, and these by a plain one.
+#[test]
+fn fenced_for_a_while() {
+    explore_one(OFTEN, 3, |model| {
+        let reader = model.spawn(|model| model.read(2));
+        model.publish(2);
+        model.publish(3);
+        model.publish_late(4);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn two_readers_of_a_fenced_value() {
+    explore_one(OFTEN, 2, |model| {
+        model.publish(2);
+        let readers = [(); 2].map(|()| model.spawn(|model| model.read(1)));
+        model.publish_late(3);
+        join(readers);
+    });
+}
+
+/// A guard that was taken behind a fence is dropped when the value is plain, or not current.
+#[test]
+fn a_fenced_value_becomes_plain() {
+    let setting = Setting {
+        long: Some(1),
+        ..OFTEN
+    };
+    explore_one(setting, 3, |model| {
+        model.publish(2);
+        let reader = model.spawn(|model| model.read(2));
+        model.publish(3);
+        reader.join().unwrap();
+    });
+    explore_one(setting, 2, |model| {
+        model.publish(2);
+        let readers = [(); 2].map(|()| model.spawn(|model| model.read(1)));
+        model.publish_late(3);
+        join(readers);
+    });
+}
+
 /// A barrier that may come to be refused.
 const REFUSING: Setting = Setting {
+    barrier: Barrier::Words,
     may_be_refused: true,
     ..Setting::DEFAULT
 };
@@ -683,7 +758,7 @@ const REFUSING: Setting = Setting {
 /// what is replaced afterwards.
 #[test]
 fn a_barrier_that_is_refused_for_a_while() {
-    explore_with(REFUSING, 3, 3, |model| {
+    explore_one(REFUSING, 3, |model| {
         let reader = model.spawn(|model| model.read(2));
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
@@ -697,7 +772,7 @@ fn a_barrier_that_is_refused_for_a_while() {
 /// A reader that knows of no refusal yet reads what was there before it.
 #[test]
 fn a_barrier_that_is_refused_while_one_reads() {
-    explore_with(REFUSING, 2, 3, |model| {
+    explore_one(REFUSING, 3, |model| {
         let reader = model.spawn(|model| model.read(1));
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
@@ -714,7 +789,7 @@ fn a_barrier_that_is_refused_while_one_reads() {
 /// What comes after a refusal is freed as soon as ever.
 #[test]
 fn what_is_published_after_a_refusal_is_freed() {
-    explore_with(REFUSING, 3, 3, |model| {
+    explore_one(REFUSING, 3, |model| {
         crate::shim::model::refuse_barriers(true);
         model.publish(2);
         model.publish(3);

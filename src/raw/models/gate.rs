@@ -7,11 +7,11 @@
 //! no-light-barrier-on-entering | src/raw/gate.rs | a_reader_and_a_writer
 //!   None => self.count(),
 //!   }
-//! - barrier::light();
+//! - barrier::light_by_form();
 //! no-light-barrier-on-going | src/raw/gate.rs | a_reader_and_a_writer
 //!   None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
 //!   }
-//! - barrier::light();
+//! - barrier::light_by_form();
 //! no-heavy-barrier-at-the-gate | src/raw/gate.rs | a_reader_and_a_writer
 //! - if !barrier::heavy(false) {
 //! + if false {

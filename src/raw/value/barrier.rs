@@ -9,34 +9,48 @@
 //! do the same. It is outside the memory model of the language, so the models, and systems without
 //! that call, use fences.)
 //!
+//! # Plain and fenced values
+//!
+//! The barrier is cheap for readers and dear for writers: it interrupts every core that runs a thread
+//! of the process. So a value says how it is read, by a mark on its address in the place where readers
+//! find it. A *plain* one is read with the light half, and whoever replaces it passes the heavy half. A
+//! *fenced* one is read with a fence instead of the light half, and whoever replaces it passes a fence.
+//! A reader of a value has found its address, with the mark or without, in the last look behind what
+//! it passed. So writer and readers of one value agree, with nothing but that address, and the next
+//! value may be of the other kind.
+//!
+//! Values are fenced
+//!
+//! - where there is no membarrier(2), or the kernel has come to refuse it ([`are_fences`]);
+//! - while values of that pile [follow each other often](super::node::Node::follows_often): sixteen
+//!   in a row within a millisecond each, until one lives for ten.
+//!
+//! The last value of such a row may live on for long. Its mark is taken off by a reader that [has read
+//! it](super::own::has_read_long) many times. It is plain from then on, though there are readers that
+//! passed a fence for it. That is why the heavy half has to be a fence of its own thread too, as the
+//! system call is: whoever replaces a plain value reaches both kinds of readers. The other way round is
+//! not possible: nothing makes a plain value fenced.
+//!
 //! # When the kernel comes to refuse
 //!
 //! A process can install a filter of system calls while it runs, and the kernel then refuses
-//! membarrier(2). From the first refusal on both halves are fences, for good. A reader that is in the
-//! middle of a read at that moment may pass no fence, and no fence of a writer makes up for that. So
-//! a fence of the writer is enough only for what such a reader cannot have read.
+//! membarrier(2). What is put in place from then on is fenced. For what was plain only a real barrier
+//! is enough: one that the kernel allows later, or allows another thread. At most two values of each
+//! pile are kept for that: the one that was current at the refusal, and the one that was replacing it.
 //!
-//! Therefore a reader looks which form is in force *after* it has looked at what it reads (see
-//! [`look_behind`]), and looks again behind a fence if the form is not membarrier(2). A node is marked
-//! as *fenced* if the writer that installed it knew of the refusal ([`are_fences`]) before its
-//! releasing store. A reader that finds a fenced node by its acquiring load knows of the refusal as
-//! well, because its look at the form comes after the writer's: of two such looks the later one does
-//! not see the older state. So that reader passes a fence, and looks again. For a fenced node the
-//! fence of a writer is enough. All other nodes were current at the refusal or before, and for them
-//! only a real barrier is enough: one that the kernel allows later, or allows another thread.
-//!
-//! (Counting which threads have passed a fence since the refusal would free those nodes too, but not
+//! (Counting which threads have passed a fence since the refusal would free those values too, but not
 //! for certain: a thread that has read for the last time never passes one, and its record does not
-//! tell it from a thread that is stopped in the middle of a read. At most two values of each pile
-//! are kept: the one that was current at the refusal, and the one that was replacing it.)
+//! tell it from a thread that is stopped in the middle of a read.)
+//!
+//! The gate has no values, and goes by the form of the whole process ([`light_by_form`]).
 
-pub(in crate::raw) use self::imp::{are_fences, heavy, light, look_behind, prepare};
+pub(in crate::raw) use self::imp::{are_fences, fence, heavy, light, light_by_form, prepare};
 
 #[cfg(all(target_os = "linux", not(any(dogpile_loom, dogpile_shuttle, miri))))]
 mod imp {
     use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
 
-    use crate::shim::atomic::{AtomicU8, Ordering, compiler_fence, fence};
+    use crate::shim::atomic::{self, AtomicU8, Ordering, compiler_fence};
 
     /// How both halves are made. Decided once for the process, and changed once at most: from
     /// `MEMBARRIER` to `REFUSED`.
@@ -87,39 +101,35 @@ mod imp {
         membarrier(MembarrierCommand::PrivateExpedited).is_ok()
     }
 
+    /// The light half, for what is plain.
     #[inline]
     pub(in crate::raw) fn light() {
-        // ORDERING: relaxed: as in `form`.
-        if FORM.load(Ordering::Relaxed) == MEMBARRIER {
-            // ORDERING: pairs with the system call in `heavy`.
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            // ORDERING: pairs with the fence, or the system call, in `heavy`.
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    /// Passes the light half and looks.
-    #[inline]
-    pub(in crate::raw) fn look_behind<R>(look: impl Fn() -> R) -> R {
         // ORDERING: pairs with the system call in `heavy`.
         compiler_fence(Ordering::SeqCst);
-        let seen = look();
-        // ORDERING: relaxed: as in `form`. After the look, which acquires: see the head of this file.
-        if FORM.load(Ordering::Relaxed) == MEMBARRIER {
-            return seen;
-        }
+    }
+
+    /// In place of the light half, for what is fenced.
+    pub(in crate::raw) fn fence() {
         // ORDERING: pairs with the fence, or the system call, in `heavy`.
-        fence(Ordering::SeqCst);
-        look()
+        atomic::fence(Ordering::SeqCst);
+    }
+
+    /// The light half, for what does not say whether it is plain or fenced.
+    #[inline]
+    pub(in crate::raw) fn light_by_form() {
+        // ORDERING: relaxed: as in `form`.
+        if FORM.load(Ordering::Relaxed) == MEMBARRIER {
+            light();
+        } else {
+            fence();
+        }
     }
 
     /// Passes the heavy half. Says whether that holds for all readers, or, if `fenced`, for all readers
-    /// of what is marked as fenced. For the latter it holds in any case.
+    /// of what is fenced. For the latter it holds in any case.
     #[must_use]
     pub(in crate::raw) fn heavy(fenced: bool) -> bool {
-        let form = form();
-        if form == MEMBARRIER {
+        if !fenced && form() == MEMBARRIER {
             // Asked once more with a new registration, for systems where a fork loses it.
             if everywhere() || (register() && everywhere()) {
                 return true;
@@ -127,16 +137,16 @@ mod imp {
             // ORDERING: relaxed: as in `are_fences`.
             FORM.store(REFUSED, Ordering::Relaxed);
         }
-        // ORDERING: pairs with the fence in `light`.
-        fence(Ordering::SeqCst);
+        // ORDERING: pairs with the fence of readers.
+        atomic::fence(Ordering::SeqCst);
         // It may be refused to one thread and allowed to another.
-        form == FENCES || fenced || everywhere()
+        fenced || form() == FENCES || everywhere()
     }
 
-    /// Whether fences are in force because the kernel refused a barrier.
+    /// Whether there is no barrier to rely on.
     pub(in crate::raw) fn are_fences() -> bool {
-        // ORDERING: relaxed: who is to see the same happens after this look, and cannot see less.
-        FORM.load(Ordering::Relaxed) == REFUSED
+        // Seen too late it makes a plain value more, which is kept until there is a barrier.
+        form() != MEMBARRIER
     }
 }
 
@@ -146,42 +156,43 @@ mod imp {
     not(dogpile_loom)
 ))]
 mod imp {
-    use crate::shim::atomic::{Ordering, fence};
+    use crate::shim::atomic::{self, Ordering};
 
     pub(in crate::raw) fn prepare() {}
 
+    /// Nothing is plain here.
     #[inline]
-    pub(in crate::raw) fn light() {
+    pub(in crate::raw) fn light() {}
+
+    pub(in crate::raw) fn fence() {
         // ORDERING: pairs with the fence in `heavy`.
-        fence(Ordering::SeqCst);
+        atomic::fence(Ordering::SeqCst);
     }
 
     #[inline]
-    pub(in crate::raw) fn look_behind<R>(look: impl Fn() -> R) -> R {
-        light();
-        look()
+    pub(in crate::raw) fn light_by_form() {
+        fence();
     }
 
     #[must_use]
     pub(in crate::raw) fn heavy(_fenced: bool) -> bool {
-        // ORDERING: pairs with the fence in `light`.
-        fence(Ordering::SeqCst);
+        // ORDERING: pairs with the fence of readers.
+        atomic::fence(Ordering::SeqCst);
         true
     }
 
     pub(in crate::raw) fn are_fences() -> bool {
-        false // All are, and always were.
+        true
     }
 }
 
-// LOOM: knows nothing of membarrier(2). The fences stand for the systems without it; they order more
-// than the call does, as the light half is then a fence as well. So there is a second form: a word
-// for each thread, which the thread changes in the light half, and the writer all of them in the
-// heavy one. That orders the two threads at this point and nothing else. Either form can be refused
-// from some moment on; then fences take its place, as with membarrier(2).
+// LOOM: knows nothing of membarrier(2). Either there is none, so that all is fenced; or a word for each
+// thread stands for it, which the thread changes in the light half, and the writer all of them in the
+// heavy one. That orders the two threads at this point and nothing else, but for the fence that the
+// heavy half is too. It can be refused from some moment on.
 #[cfg(dogpile_loom)]
 mod imp {
-    use crate::shim::atomic::{AtomicUsize, Ordering, fence};
+    use crate::shim::atomic::{self, AtomicUsize, Ordering};
     use crate::shim::model::{self, Barrier};
 
     #[cfg(test)]
@@ -198,70 +209,49 @@ mod imp {
     pub(in crate::raw) fn prepare() {}
 
     pub(in crate::raw) fn light() {
-        // Where nothing is refused nobody looks, which would only multiply the interleavings.
-        if are_fences() {
-            // ORDERING: pairs with the fence in `heavy`, where a barrier was refused.
-            fence(Ordering::SeqCst);
-        } else {
-            light_half();
-        }
-    }
-
-    fn light_half() {
         match model::setting().barrier {
             #[cfg(test)]
             Barrier::Words => {
                 // ORDERING: pairs with the read-modify-writes in `heavy`.
                 WORDS[model::thread()].fetch_add(1, Ordering::AcqRel);
             }
-            // ORDERING: pairs with the fence in `heavy`.
-            Barrier::Fences => fence(Ordering::SeqCst),
+            // Nothing is plain.
+            Barrier::Fences => {}
         }
     }
 
-    pub(in crate::raw) fn look_behind<R>(look: impl Fn() -> R) -> R {
-        light_half();
-        let seen = look();
-        if !are_fences() {
-            return seen;
-        }
-        // ORDERING: pairs with the fence in `heavy`, where a barrier was refused.
-        fence(Ordering::SeqCst);
-        look()
+    pub(in crate::raw) fn fence() {
+        // ORDERING: pairs with the fence in `heavy`.
+        atomic::fence(Ordering::SeqCst);
+    }
+
+    pub(in crate::raw) fn light_by_form() {
+        if are_fences() { fence() } else { light() }
     }
 
     #[must_use]
     pub(in crate::raw) fn heavy(fenced: bool) -> bool {
+        // ORDERING: pairs with the fence of readers.
+        atomic::fence(Ordering::SeqCst);
+        if fenced || model::setting().barrier == Barrier::Fences {
+            return true;
+        }
         if model::is_barrier_refused() {
             // ORDERING: relaxed: as in `are_fences`.
             FORM.store(1, Ordering::Relaxed);
-        }
-        if are_fences() {
-            // ORDERING: pairs with the fence in `light`, where a barrier was refused.
-            fence(Ordering::SeqCst);
-            if fenced {
-                return true;
-            }
-        }
-        if model::is_barrier_refused() {
             return false;
         }
-        match model::setting().barrier {
-            #[cfg(test)]
-            Barrier::Words => {
-                for word in WORDS.iter() {
-                    // ORDERING: pairs with the read-modify-write in `light`.
-                    word.fetch_add(1, Ordering::AcqRel);
-                }
-            }
-            // ORDERING: pairs with the fence in `light`.
-            Barrier::Fences => fence(Ordering::SeqCst),
+        #[cfg(test)]
+        for word in WORDS.iter() {
+            // ORDERING: pairs with the read-modify-write in `light`.
+            word.fetch_add(1, Ordering::AcqRel);
         }
         true
     }
 
     pub(in crate::raw) fn are_fences() -> bool {
-        // ORDERING: relaxed: who is to see the same happens after this look, and cannot see less.
-        model::may_be_refused() && FORM.load(Ordering::Relaxed) == 1
+        model::setting().barrier == Barrier::Fences
+            // ORDERING: relaxed: seen too late it makes a plain value more.
+            || (model::may_be_refused() && FORM.load(Ordering::Relaxed) == 1)
     }
 }

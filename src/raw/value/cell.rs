@@ -46,6 +46,22 @@
 //! Nobody waits for a reader. Only those who have shown an old value ever search. No node is dropped
 //! under the lock.
 //!
+//! # Plain and fenced nodes
+//!
+//! What is said of the barrier above holds for *plain* nodes. A *fenced* one has a mark on its address in
+//! `current`, and there "the light half" and "the heavy half" mean a full fence, of the reader and of the
+//! writer; see [the barrier](super::barrier) for when that is. The mark belongs to the address:
+//!
+//! - Who replaces a node sees by its mark what its readers have passed. A reader of a plain node has found
+//!   it without a mark behind the light half. A reader of a fenced one has found it with the mark behind a
+//!   fence: if it finds something else there, be it the same node without its mark, it does not read
+//!   without the lock.
+//! - The mark of a node may be taken off while it is current. Whoever replaces it then passes the heavy
+//!   half, which is a fence of that thread too, and so reaches those who have passed a fence before.
+//! - Who drops a guard compares the address without a mark. If it differs, because the node has a mark
+//!   or another node is there, it passes a fence and compares once more. If it is the same, the node is
+//!   plain, and will be replaced with the heavy half.
+//!
 //! # What it does not promise
 //!
 //! If the kernel comes to refuse the barrier, the value that was current then, and the one that
@@ -78,9 +94,21 @@ use crate::shim::{Mutex, MutexGuard};
 /// Its first eight bytes are all that a reader looks at.
 #[repr(C)]
 pub(in crate::raw) struct Cell<T, S, C = ()> {
-    /// An address of which the cell owns a share, or null.
+    /// An address of which the cell owns a share, [marked](FENCED) if the node is fenced; or null.
     current: AtomicPtr<Node<T>>,
     inner: Mutex<Inner<T, S, C>>,
+}
+
+/// The mark of a fenced node, in the lowest bit of its address where it stands as the current one.
+const FENCED: usize = 1;
+
+fn is_fenced<T>(current: *mut Node<T>) -> bool {
+    const { assert!(align_of::<Node<T>>() > FENCED) };
+    current.addr() & FENCED != 0
+}
+
+fn without_mark<T>(current: *mut Node<T>) -> *mut Node<T> {
+    current.map_addr(|address| address & !FENCED)
 }
 
 struct Inner<T, S, C> {
@@ -97,8 +125,6 @@ struct Cold<T, C> {
     looked_at: usize,
     /// The nodes that were replaced when the barrier was refused.
     refused: Vec<NodeRef<T>>,
-    /// Whether the current node is marked as fenced; see the barrier.
-    fenced: bool,
     extra: Option<C>,
 }
 
@@ -115,13 +141,12 @@ impl<T, C> Cold<T, C> {
             retired: BTreeMap::new(),
             looked_at: 0,
             refused: Vec::new(),
-            fenced: false,
             extra: None,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.retired.is_empty() && self.refused.is_empty() && !self.fenced && self.extra.is_none()
+        self.retired.is_empty() && self.refused.is_empty() && self.extra.is_none()
     }
 }
 
@@ -169,25 +194,32 @@ impl<T, S, C> Cell<T, S, C> {
     #[inline]
     pub(in crate::raw) fn load(&self) -> Option<Protected<'_, T, S, C>> {
         // ORDERING: relaxed: only compared with what is there below.
-        let node = self.current.load(Ordering::Relaxed);
-        if node.is_null() {
+        let current = self.current.load(Ordering::Relaxed);
+        if current.is_null() {
             return None;
         }
         match own::free_slot() {
-            Some(slot) => self.load_in(slot, node),
-            None => self.count(node).map(Protected::from),
+            Some(slot) => self.load_in(slot, current),
+            None => self.count(current).map(Protected::from),
         }
     }
 
-    /// The current node, shown in this slot. `node` was the current one just now.
+    /// The current node, shown in this slot. `current` is what stood there just now.
     #[inline(always)]
-    fn load_in(&self, slot: &'static Slot, node: *mut Node<T>) -> Option<Protected<'_, T, S, C>> {
-        slot.show(node.cast());
-        let again = barrier::look_behind(|| {
+    fn load_in(
+        &self,
+        slot: &'static Slot,
+        current: *mut Node<T>,
+    ) -> Option<Protected<'_, T, S, C>> {
+        let (node, again) = if is_fenced(current) {
+            (without_mark(current), self.look_behind_fence(slot, current))
+        } else {
+            slot.show(current.cast());
+            barrier::light();
             // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
-            self.current.load(Ordering::Acquire)
-        });
-        if again != node {
+            (current, self.current.load(Ordering::Acquire))
+        };
+        if again != current {
             slot.clear();
             // A search may have stopped at the slot.
             return self.share(node.cast()).map(Protected::from);
@@ -198,19 +230,47 @@ impl<T, S, C> Cell<T, S, C> {
             // finds the slot, and keeps the share until the slot is cleared, which `Protected` does
             // after its last use. `Protected` never drops this one. (The first look may have been at
             // another node, which was freed and left its address to this one.)
-            node: unsafe { NodeRef::borrowed(again) },
+            node: unsafe { NodeRef::borrowed(node) },
             shown: Some(InSlot { slot, cell: self }),
         })
+    }
+
+    /// Shows a fenced node and passes the fence. The answer is what stands there behind it.
+    #[cold]
+    #[inline(never)]
+    fn look_behind_fence(&self, slot: &'static Slot, current: *mut Node<T>) -> *mut Node<T> {
+        let node = without_mark(current);
+        slot.show(node.cast());
+        barrier::fence();
+        // ORDERING: as in `load_in`.
+        let again = self.current.load(Ordering::Acquire);
+        if again == current && own::has_read_long(node.cast()) && !barrier::are_fences() {
+            self.unmark(current);
+        }
+        again
+    }
+
+    /// Takes the mark off a node that is current: whoever replaces it passes the barrier instead of a
+    /// fence.
+    #[cold]
+    fn unmark(&self, current: *mut Node<T>) {
+        let locked = self.inner.lock();
+        // ORDERING: relaxed: stored under the lock.
+        if self.current.load(Ordering::Relaxed) == current {
+            // ORDERING: as in `swap`, whose store this takes the place of.
+            self.current.store(without_mark(current), Ordering::Release);
+        }
+        drop(locked);
     }
 
     /// The current node, counted, for a thread that has no slot to keep. It is shown in the transit
     /// slot until it is counted, so nobody takes the lock.
     // A share and not what holds it: else a hit keeps its guard in memory.
     #[cold]
-    fn count(&self, node: *mut Node<T>) -> Option<NodeRef<T>> {
+    fn count(&self, current: *mut Node<T>) -> Option<NodeRef<T>> {
         match own::transit_slot() {
             Some(slot) => {
-                let shown = self.load_in(slot, node)?;
+                let shown = self.load_in(slot, current)?;
                 Some(NodeRef::clone(&shown))
             }
             None => self.share(ptr::null()),
@@ -228,9 +288,15 @@ impl<T, S, C> Cell<T, S, C> {
         share
     }
 
-    /// The guard of a node that is not current any more has been dropped.
+    /// The guard of a node has been dropped that is fenced, or is not current any more.
     #[cold]
     fn left(&self, address: *const ()) {
+        barrier::fence();
+        // ORDERING: relaxed: only compared. What it must not miss, the fence sees to.
+        let current = without_mark(self.current.load(Ordering::Relaxed));
+        if current.cast_const().cast() == address {
+            return;
+        }
         let unread = self.inner.lock().unread(address);
         drop(unread);
     }
@@ -245,7 +311,7 @@ impl<T, S, C> Cell<T, S, C> {
     /// The current node, if nobody else has a share in it.
     pub(in crate::raw) fn get_mut(&mut self) -> Option<&mut T> {
         // ORDERING: relaxed: nobody else has access.
-        let node = self.current.load(Ordering::Relaxed);
+        let node = without_mark(self.current.load(Ordering::Relaxed));
         if node.is_null() {
             return None;
         }
@@ -264,7 +330,7 @@ impl<T, S, C> Cell<T, S, C> {
 
     fn end(&mut self) -> Option<NodeRef<T>> {
         // ORDERING: relaxed: nobody else has access.
-        let node = self.current.swap(ptr::null_mut(), Ordering::Relaxed);
+        let node = without_mark(self.current.swap(ptr::null_mut(), Ordering::Relaxed));
         // SAFETY: the cell owned a share in what stood there, and now it does not any more.
         let node = (!node.is_null()).then(|| unsafe { NodeRef::from_raw(node) });
         // What is shown now, is so by guards that were forgotten, and for ever: a node of another
@@ -327,7 +393,7 @@ impl<'a, T, S, C> Locked<'a, T, S, C> {
 
     /// The current node, which cannot be replaced meanwhile.
     pub(in crate::raw) fn current(&self) -> Option<Current<'_, T>> {
-        let node = self.cell.current_under_lock();
+        let node = without_mark(self.cell.current_under_lock());
         // SAFETY: the cell owns a share, and gives it away only under the lock, which is held for as
         // long as this borrow.
         (!node.is_null()).then(|| Current(unsafe { NodeRef::borrowed(node) }, PhantomData))
@@ -337,28 +403,39 @@ impl<'a, T, S, C> Locked<'a, T, S, C> {
     /// reader has gone. The result must not be dropped under the lock.
     #[must_use = "what is replaced must be dropped when the lock was let go"]
     pub(in crate::raw) fn swap(&mut self, new: Option<NodeRef<T>>) -> Replaced<'a, T, S, C> {
-        let new = new.map_or(ptr::null_mut(), NodeRef::into_raw);
-        // Before the store that publishes it.
-        let fenced = barrier::are_fences() && !new.is_null();
-        // ORDERING: release pairs with the acquire in `load`: readers see the node as it was made.
+        let fenced = (new.as_ref()).is_some_and(|new| self.is_often_replaced_by(new));
+        let fenced = fenced || barrier::are_fences();
+        let new = new.map_or(ptr::null_mut(), |new| {
+            let mark = if fenced { FENCED } else { 0 };
+            new.into_raw().map_addr(|address| address | mark)
+        });
+        // ORDERING: release pairs with the acquire in `load_in`: readers see the node as it was made.
         let old = self.cell.current.swap(new, Ordering::Release);
-        let was_fenced = (self.inner.cold.as_ref()).is_some_and(|cold| cold.fenced);
         let mut refused = Vec::new();
-        if fenced || self.inner.cold.is_some() {
-            let cold = self.inner.cold();
-            cold.fenced = fenced;
+        if let Some(cold) = &mut self.inner.cold {
             refused = std::mem::take(&mut cold.refused);
             if cold.is_empty() {
                 self.inner.cold = None;
             }
         }
+        let fenced = is_fenced(old);
+        let old = without_mark(old);
         Replaced {
             cell: self.cell,
             // SAFETY: the cell owned a share in what stood there, and now it does not any more.
             node: (!old.is_null()).then(|| unsafe { NodeRef::from_raw(old) }),
-            fenced: was_fenced,
+            fenced,
             refused,
         }
+    }
+
+    fn is_often_replaced_by(&self, new: &NodeRef<T>) -> bool {
+        // LOOM: a look more multiplies the interleavings.
+        #[cfg(dogpile_loom)]
+        if crate::shim::model::setting().often.is_none() {
+            return false;
+        }
+        (self.current()).is_some_and(|old| new.follows_often(&old))
     }
 }
 
@@ -409,7 +486,7 @@ impl<T> Deref for Current<'_, T> {
 pub(in crate::raw) struct Replaced<'a, T, S, C = ()> {
     cell: &'a Cell<T, S, C>,
     node: Option<NodeRef<T>>,
-    /// Whether the node is marked as fenced.
+    /// Whether the node was fenced.
     fenced: bool,
     /// What waits for a barrier that begins after it was replaced, as this one does.
     refused: Vec<NodeRef<T>>,
@@ -422,7 +499,7 @@ impl<T, S, C> Drop for Replaced<'_, T, S, C> {
         }
         // Not under the lock: readers that drop a guard would wait for the kernel.
         let passed = barrier::heavy(self.fenced && self.refused.is_empty());
-        // For a fenced node the fence is enough that is part of a refused barrier too.
+        // For a fenced node the fence is enough that is part of a barrier, refused or not.
         let node_passed = passed || self.fenced;
         let mut locked = self.cell.lock();
         let inner = &mut *locked.inner;

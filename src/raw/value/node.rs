@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::policy::Span;
+use crate::raw::value::barrier;
 use crate::shim::{
     Counted,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU64, Ordering},
     keep_memory, last_share,
 };
 use crate::time::{Tick, Times};
@@ -35,6 +36,8 @@ pub(crate) struct Node<T> {
     /// current value: who finds the value due or stale then need not ask.
     quiet_from: AtomicU64,
     quiet_until: AtomicU64,
+    /// How many in a row, up to this one, came soon after the one before; at most [`OFTEN`].
+    hurry: AtomicU8,
     /// The pile that it is a value of; zero if it is none's yet.
     #[cfg(debug_assertions)]
     pile: AtomicU64,
@@ -58,6 +61,13 @@ enum Content<T> {
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// So many in a row that come soon make it often.
+const OFTEN: u8 = 16;
+/// One that comes later than this ends the row.
+const SOON: Duration = Duration::from_millis(1);
+/// One that comes later than this ends what is often.
+const LATE: Duration = Duration::from_millis(10);
 
 impl<T> Node<T> {
     /// The value, unless it is kept elsewhere.
@@ -179,6 +189,25 @@ impl<T> Node<T> {
         }
     }
 
+    /// Takes the place of `old`. Says whether nodes follow each other often. Under the pile's lock,
+    /// before it is shared.
+    pub(in crate::raw) fn follows_often(&self, old: &Node<T>) -> bool {
+        #[cfg(dogpile_loom)]
+        let often = crate::shim::model::setting().often.unwrap_or(OFTEN);
+        #[cfg(not(dogpile_loom))]
+        let often = OFTEN;
+        // ORDERING: relaxed: as in `number`.
+        let hurry = old.hurry.load(Ordering::Relaxed);
+        let hurry = match self.times.created.saturating_since(old.times.created) {
+            lived if lived < SOON => often.min(hurry + 1),
+            lived if lived <= LATE && hurry == often => hurry,
+            _ => 0,
+        };
+        // ORDERING: relaxed: as in `number`.
+        self.hurry.store(hurry, Ordering::Relaxed);
+        hurry == often
+    }
+
     /// Whether the lease cannot be had from the one instant to the other, as far as is known here.
     #[inline]
     pub(crate) fn is_quiet(&self, earliest: Tick, latest: Tick) -> bool {
@@ -259,6 +288,8 @@ impl<T> NodeRef<T> {
     }
 
     fn with(content: Content<T>, times: Times, number: u64) -> Self {
+        // Before anybody takes a lock to put it in place: it may take a while, once.
+        barrier::prepare();
         Self(Counted::new(Node {
             content,
             number: AtomicU64::new(number),
@@ -270,6 +301,7 @@ impl<T> NodeRef<T> {
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
             quiet_from: AtomicU64::new(NEVER),
             quiet_until: AtomicU64::new(0),
+            hurry: AtomicU8::new(0),
             #[cfg(debug_assertions)]
             pile: AtomicU64::new(0),
             #[cfg(dogpile_loom)]

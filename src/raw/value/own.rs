@@ -46,6 +46,9 @@ struct Further {
     records: Cell<usize>,
     values: Place,
     gates: Place,
+    /// The fenced value that it read last, and how many times in a row.
+    fenced: Cell<*const ()>,
+    read: Cell<u32>,
 }
 
 /// Where a thread looks for slots of one kind.
@@ -119,6 +122,20 @@ pub(in crate::raw) fn transit_slot() -> Option<&'static Slot> {
     mine()?.transit()
 }
 
+/// Whether this thread has read this fenced value, and no other fenced one since, so many times that
+/// a barrier would have cost less than the fences, or that nobody replaces it often any more: if it is
+/// replaced a thousand times a second, no thread gets as far.
+pub(in crate::raw) fn has_read_long(address: *const ()) -> bool {
+    let long = FURTHER.try_with(|further| {
+        if further.fenced.replace(address) != address {
+            further.read.set(0);
+        }
+        further.read.set(further.read.get().wrapping_add(1));
+        further.read.get() == long()
+    });
+    long.unwrap_or(false)
+}
+
 /// In how many slots this thread shows the number of a gate.
 pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
     let mine = MINE.try_with(Cell::get).ok().flatten();
@@ -156,6 +173,16 @@ const fn most() -> usize {
     32
 }
 
+#[cfg(not(dogpile_loom))]
+const fn long() -> u32 {
+    1 << 16
+}
+
+#[cfg(dogpile_loom)]
+fn long() -> u32 {
+    crate::shim::model::setting().long.unwrap_or(0)
+}
+
 /// How many records a thread has for gates.
 #[cfg(not(dogpile_loom))]
 const fn most_of_gates() -> usize {
@@ -185,6 +212,8 @@ impl Further {
             records: Cell::new(1),
             values: Place::new(),
             gates: Place::new(),
+            fenced: Cell::new(ptr::null()),
+            read: Cell::new(0),
         }
     }
 
