@@ -49,8 +49,8 @@ pub enum Origin {
 /// A thread shows what it reads in slots of its own. Taking and dropping a guard writes nothing else,
 /// be it the only one or one of the hundreds that the tasks of a thread hold across an `await`. A
 /// thread has up to 256 slots. Eight of them take 128 bytes for as long as the process lives, and a
-/// thread that ends leaves them to others. Guards beyond these count on the value. So do the guards
-/// of a creation or a wait.
+/// thread that ends leaves them to others. Guards beyond these count on the value. So does the guard
+/// of a creation.
 ///
 /// # Forgotten guards, forks and signals
 ///

@@ -704,7 +704,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     fn told<D: Door<Pass = P>, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
-        ending: Ending<T>,
+        ending: &Ending<T>,
         fence: u64,
         own: Option<&Report>,
     ) -> Option<Step<'a, T, S::Answer>> {
@@ -712,7 +712,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         let began_in_time = fence > newer_than;
         let takes_failures = own.is_some() || self.failures == Failures::Taken;
         // A value with another number was `set`, and the lease is held yet.
-        self.has_waited |= !matches!(&ending, Ending::Value(node, _) if node.number() != fence);
+        self.has_waited |= !matches!(ending, Ending::Value(node, _) if node.number() != fence);
         // To tell the value's age with, which need not be exact: all who wait ask at once.
         let now = call.site.settings.time.coarse();
         match ending {
@@ -720,24 +720,24 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 let own = own.is_some() && node.number() == fence;
                 let (origin, by) = match own {
                     true => (Origin::CreatedHere, Maker::This),
-                    false => (Origin::CreatedByAnother, Maker::Another(writers)),
+                    false => (Origin::CreatedByAnother, Maker::Another(*writers)),
                 };
-                let guard = Guard::new(node, origin, now);
+                let guard = Guard::new(call.site.pile.hold(node), origin, now);
                 self.made(call, Made { guard, by })
             }
             Ending::Superseded(node, writers) if began_in_time => {
                 let by = match own {
                     Some(_) => Maker::This,
-                    None => Maker::Another(writers),
+                    None => Maker::Another(*writers),
                 };
-                let guard = Guard::new(node, Origin::Superseded, now);
+                let guard = Guard::new(node.clone(), Origin::Superseded, now);
                 self.made(call, Made { guard, by })
             }
             Ending::Failed(failure, falls_back) if began_in_time && takes_failures => {
-                self.told_of_failure(call, Stop::Failed(failure), falls_back)
+                self.told_of_failure(call, Stop::Failed(failure.clone()), *falls_back)
             }
             Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures => {
-                self.told_of_failure(call, Stop::Panicked(panicked), falls_back)
+                self.told_of_failure(call, Stop::Panicked(panicked.clone()), *falls_back)
             }
             // No answer at all, or one that began too early for what this call asked for.
             _ => match own {

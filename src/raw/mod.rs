@@ -114,6 +114,12 @@ impl<T> Pile<T> {
         self.cell.load()
     }
 
+    /// A node that the caller has a share in, or was lent one: as readers hold it if it is the current
+    /// one, else by a share of its own.
+    pub(crate) fn hold(&self, node: &NodeRef<T>) -> Protected<'_, T> {
+        self.cell.hold(node)
+    }
+
     /// Takes the current value if it is good enough, else the lease if it can be had, else a place
     /// among the waiters.
     ///

@@ -59,15 +59,15 @@
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let passed = true;
 //! light-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
-//!   // ORDERING: pairs with the fence in `heavy`.
 //! - atomic::fence(Ordering::SeqCst);
-//!   }
-//!   pub(in crate::raw) fn light_by_form() { if are_fences()
 //! + atomic::fence(Ordering::AcqRel);
+//!   }
+//!   pub(in crate::raw) fn light_by_form() {
+//!   if are_fences()
 //! heavy-fence-acquire-release | src/raw/value/barrier.rs | two_readers_read_while_one_is_published
 //! - atomic::fence(Ordering::SeqCst);
-//!   if fenced || model::setting()
 //! + atomic::fence(Ordering::AcqRel);
+//!   if fenced || model::setting()
 //! the-heavy-half-is-no-fence | src/raw/value/barrier.rs | a_fenced_value_becomes_plain
 //! - atomic::fence(Ordering::SeqCst);
 //! - if fenced || model::setting().barrier == Barrier::Fences {
@@ -121,6 +121,12 @@
 //! + drop(locked);
 //! + let mut locked = self.lock();
 //! + let share = node.map(|node| NodeRef::clone(&*unsafe { NodeRef::borrowed(node.cast::<Node<T>>().cast_mut()) }));
+//! held-though-it-was-replaced | src/raw/value/cell.rs | a_node_that_was_told_of
+//! - held.is(node).then_some(held)
+//! + Some(held)
+//! held-as-it-was-told | src/raw/value/cell.rs | a_node_that_was_told_of
+//! - (self.load_if(node)).unwrap_or_else(|| Protected::from(node.clone()))
+//! + Protected::from(unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) })
 //! refused-taken-for-passed | src/raw/value/cell.rs | a_barrier_that_is_refused_for_a_while
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + let _ = barrier::heavy(self.fenced && self.refused.is_empty());
@@ -407,6 +413,28 @@ fn nested_guards_with_a_slot_each() {
 #[test]
 fn nested_guards_one_of_them_counted() {
     explore(1, 3, 3, nested);
+}
+
+/// Who was told of a node and keeps it alive holds it as readers do, or by a share.
+#[test]
+fn a_node_that_was_told_of() {
+    explore(1, 2, 2, |model| {
+        let told = model
+            .cell
+            .lock()
+            .current()
+            .map(|node| node.clone())
+            .unwrap();
+        let waiter = model.spawn(move |model| {
+            let held = model.cell.hold(&told);
+            drop(told);
+            assert_eq!(number(&held), 1);
+        });
+        let reader = model.spawn(|model| model.read(1));
+        model.publish(2);
+        waiter.join().unwrap();
+        reader.join().unwrap();
+    });
 }
 
 #[test]
@@ -739,10 +767,10 @@ fn a_fenced_value_becomes_plain() {
         model.publish(3);
         reader.join().unwrap();
     });
+    // Who finds it plain finds it as it was made.
     explore_one(setting, 2, |model| {
-        model.publish(2);
         let readers = [(); 2].map(|()| model.spawn(|model| model.read(1)));
-        model.publish_late(3);
+        model.publish(2);
         join(readers);
     });
 }

@@ -9,7 +9,8 @@
 //! reader has a guard, for which it has changed nothing but its slot. If it is not, the reader takes
 //! the lock, and a counted share of what is current by then. A thread [has](super::own) as many slots as
 //! it holds guards, up to a bound. Beyond it, the reader takes a guard in its *transit* slot, counts a
-//! share of what the guard shows, and drops the guard. Whoever is past the destructors of its
+//! share of what the guard shows, and drops the guard. Who waited for a node, and was lent the share of
+//! those who told of it, takes a guard in the same way if that node is current. Whoever is past the destructors of its
 //! thread-locals has no slot at all, and takes the lock.
 //!
 //! A **writer** puts another address in place, under the lock, and lets go of the lock. Then it
@@ -233,6 +234,22 @@ impl<T, S, C> Cell<T, S, C> {
             node: unsafe { NodeRef::borrowed(node) },
             shown: Some(InSlot { slot, cell: self }),
         })
+    }
+
+    /// A node that the caller keeps alive meanwhile: in a slot if it is current, else by a share.
+    pub(in crate::raw) fn hold(&self, node: &NodeRef<T>) -> Protected<'_, T, S, C> {
+        (self.load_if(node)).unwrap_or_else(|| Protected::from(node.clone()))
+    }
+
+    fn load_if(&self, node: &NodeRef<T>) -> Option<Protected<'_, T, S, C>> {
+        // ORDERING: relaxed: only compared with what is there in `load_in`.
+        let current = self.current.load(Ordering::Relaxed);
+        if without_mark(current).cast_const().cast() != node.address() {
+            return None;
+        }
+        let held = self.load_in(own::free_slot()?, current)?;
+        // It was replaced meanwhile, if it is another one.
+        held.is(node).then_some(held)
     }
 
     /// Shows a fenced node and passes the fence. The answer is what stands there behind it.

@@ -108,15 +108,17 @@ impl<T> Waiters<T> {
         self.done.set();
     }
 
-    /// The outcome, if it is there.
-    pub(crate) fn outcome(&self) -> Option<Ending<T>> {
+    /// The outcome, if it is there. Lent: to count on it would be one more write to what all of the
+    /// group share.
+    pub(crate) fn outcome(&self) -> Option<&Ending<T>> {
         if !self.done.is_set() {
             return None;
         }
         self.outcome.with(|slot| {
             // SAFETY: `done` was just seen set, so `complete` has written the slot, and nobody
-            // writes it again. Without that look this could read while `complete` writes.
-            unsafe { (*slot).clone() }
+            // writes it again for as long as the group lives. Without that look this could read
+            // while `complete` writes.
+            unsafe { (*slot).as_ref() }
         })
     }
 }
