@@ -144,7 +144,7 @@ pub use crate::answer::{
 };
 pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
-pub use crate::call::{Background, OnExecutor, Wait};
+pub use crate::call::{Background, OnExecutor, Wait, With};
 pub use crate::error::{Error, Failure, Panicked, Refused, WriteLockError};
 pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};

@@ -225,7 +225,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         create: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
         let create = |_: Creating<'static, T>| async { Ok(Created::new(create())) };
-        self.get_or_start(Failures::Ignored, create)
+        self.get_or_start(Failures::Ignored, || create)
     }
 
     /// The value, or else the one that `create` makes, on the executor.
@@ -282,7 +282,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
         let create = |creating| async { create(creating) };
-        self.get_or_start(Failures::Taken, create)
+        self.get_or_start(Failures::Taken, || create)
     }
 
     /// The value where it is kept, or else the one that `create` makes on the executor and puts
@@ -341,18 +341,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
-        let keep = self.site.settings.cold.keep;
-        let create = move |creating| async move {
-            create(creating).map(|created| created.kept_by_default(keep))
-        };
-        let election = Election::new(
-            Caller::Thread,
-            Role::Starts,
-            Failures::Taken,
-            Acquiring::new(),
-        );
-        let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
-        self.drive(election, lead, get)
+        self.acquire_or_start(|| |creating| async { create(creating) }, get)
     }
 
     /// Has a new value created now, however fresh the one held is, and does not wait for it.
@@ -424,7 +413,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = T> + Send + 'static,
     {
         let create = |_: Creating<'static, T>| async { Ok(Created::new(create().await)) };
-        self.get_or_start_async(Failures::Ignored, create)
+        self.get_or_start_async(Failures::Ignored, || create)
     }
 
     /// As [`get_or_try_create`](Background::get_or_try_create), for tasks: the executor calls
@@ -486,7 +475,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        self.get_or_start_async(Failures::Taken, create)
+        self.get_or_start_async(Failures::Taken, || create)
     }
 
     /// As [`acquire`](Background::acquire), for tasks: this task polls the future of `get`, the
@@ -540,52 +529,99 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        let keep = self.site.settings.cold.keep;
-        let create = move |creating| async move {
-            let created = create(creating).await?;
-            Ok(created.kept_by_default(keep))
-        };
-        let election = Election::new(
-            Caller::Task,
-            Role::Starts,
-            Failures::Taken,
-            Acquiring::new(),
-        );
-        let lead = move |lease, report| ready(self.mode.start(lease, create, report));
-        async move {
-            let call = self.for_tasks();
-            call.require_timer()?;
-            drive(Task::new(call, election), lead, get).await
-        }
+        self.acquire_or_start_async(|| create, get)
     }
 
-    fn get_or_start<E: Send + Sync + 'static, F>(
+    // What creates is made by `make`, of a call that is elected.
+
+    pub(crate) fn get_or_start<E: Send + Sync + 'static, F, C>(
         self,
         failures: Failures,
-        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        make: impl FnOnce() -> C,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>>
     where
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         if let Some(guard) = self.hit_by(Caller::Thread) {
             return Ok(guard);
         }
         let election = Election::new(Caller::Thread, Role::Starts, failures, Kept);
-        let lead = |lease, report| self.mode.start_or_run(lease, create, report, self.wait);
+        let lead = |lease, report| self.mode.start_or_run(lease, make(), report, self.wait);
         self.drive(election, lead, no_look_up)
     }
 
-    fn get_or_start_async<E: Send + Sync + 'static, F>(
+    pub(crate) fn get_or_start_async<E: Send + Sync + 'static, F, C>(
         self,
         failures: Failures,
-        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        make: impl FnOnce() -> C,
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
     where
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         let election = move || Election::new(Caller::Task, Role::Starts, failures, Kept);
-        let lead = move |lease, report| ready(self.mode.start(lease, create, report));
+        let lead = move |lease, report| ready(self.mode.start(lease, make(), report));
         answer(move || self.for_tasks(), election, lead)
+    }
+
+    pub(crate) fn acquire_or_start<E: Send + Sync + 'static, F, C>(
+        self,
+        make: impl FnOnce() -> C,
+        get: impl FnOnce() -> Result<Lookup<T>, E>,
+    ) -> Result<Acquired<'a, T, D::Pass>, Error<E>>
+    where
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let keep = self.site.settings.cold.keep;
+        let election = Election::new(
+            Caller::Thread,
+            Role::Starts,
+            Failures::Taken,
+            Acquiring::new(),
+        );
+        let lead = |lease, report| {
+            let create = make();
+            let create = move |creating| async move {
+                let created = create(creating).await?;
+                Ok(created.kept_by_default(keep))
+            };
+            self.mode.start_or_run(lease, create, report, self.wait)
+        };
+        self.drive(election, lead, get)
+    }
+
+    pub(crate) fn acquire_or_start_async<E: Send + Sync + 'static, F, G, C>(
+        self,
+        make: impl FnOnce() -> C,
+        get: impl FnOnce() -> G,
+    ) -> impl Future<Output = Result<Acquired<'a, T, D::Pass>, Error<E>>>
+    where
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+        G: Future<Output = Result<Lookup<T>, E>>,
+    {
+        let keep = self.site.settings.cold.keep;
+        let election = Election::new(
+            Caller::Task,
+            Role::Starts,
+            Failures::Taken,
+            Acquiring::new(),
+        );
+        let lead = move |lease, report| {
+            let create = make();
+            let create = move |creating| async move {
+                let created = create(creating).await?;
+                Ok(created.kept_by_default(keep))
+            };
+            ready(self.mode.start(lease, create, report))
+        };
+        async move {
+            let call = self.for_tasks();
+            call.require_timer()?;
+            drive(Task::new(call, election), lead, get).await
+        }
     }
 
     /// The call, with what keeps its limit.

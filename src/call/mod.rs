@@ -17,6 +17,9 @@ mod next_value;
 mod background;
 
 #[cfg(feature = "async")]
+mod with;
+
+#[cfg(feature = "async")]
 mod forms_async;
 
 pub(crate) mod election;
@@ -37,6 +40,8 @@ pub use self::attempt::{Attempt, Busy, NotYet, Outcome, ReadAttempt};
 pub(crate) use self::background::KeptPile;
 #[cfg(feature = "async")]
 pub use self::background::{Background, OnExecutor};
+#[cfg(feature = "async")]
+pub use self::with::With;
 use crate::answer::{Open, Site};
 #[cfg(feature = "async")]
 use crate::executor::Timer;

@@ -54,6 +54,144 @@ fn is_refused<E>(answer: Result<Guard<'_, u32>, Error<E>>) -> bool {
     matches!(answer, Err(Error::Refused(_)))
 }
 
+/// What a creator is given is cloned for the job, and for nobody else.
+mod what_is_given {
+    use super::*;
+
+    /// Counts its clones.
+    struct Given(Arc<AtomicUsize>);
+
+    impl Clone for Given {
+        fn clone(&self) -> Self {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Self(Arc::clone(&self.0))
+        }
+    }
+
+    impl Given {
+        fn new() -> Self {
+            Self(Arc::default())
+        }
+
+        fn clones(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        /// What a creator makes of it.
+        fn number(self) -> Result<u32, ()> {
+            Ok(u32::try_from(self.clones()).unwrap())
+        }
+    }
+
+    type Pile = Arc<Dogpile<u32>>;
+    type Form = fn(&Pile, &Shelf, &Given) -> Option<u32>;
+
+    const FORMS: [Form; 8] = [
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            call.get_or_create(|given| given.number().unwrap())
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            call.get_or_try_create(Given::number)
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            call.get_or_try_create_with(|given, _| given.number().map(Created::new))
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            call.acquire(Given::number, || Ok(Lookup::Here(0)))
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            let create = |given: Given| async { given.number().unwrap() };
+            block_on(call.get_or_create_async(create))
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            let create = |given: Given| async { given.number() };
+            block_on(call.get_or_try_create_async(create))
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            let create = |given: Given, _: Creating<'static, u32>| async {
+                given.number().map(Created::new)
+            };
+            block_on(call.get_or_try_create_with_async(create))
+                .ok()
+                .map(|value| *value)
+        },
+        |pile, shelf, given| {
+            let call = pile.background(shelf).with(given);
+            let create = |given: Given| async { given.number() };
+            let get = || async { Ok(Lookup::Here(0)) };
+            block_on(call.acquire_async(create, get))
+                .ok()
+                .map(|value| *value)
+        },
+    ];
+
+    #[test]
+    fn is_cloned_by_the_elected_call_alone() {
+        within(|| {
+            for form in FORMS {
+                let (pile, shelf, given) = (
+                    Pile::new(Dogpile::new(MINUTE)),
+                    Shelf::default(),
+                    Given::new(),
+                );
+                pile.set(0);
+                assert_eq!(
+                    (form(&pile, &shelf, &given), given.clones()),
+                    (Some(0), 0),
+                    "a hit"
+                );
+                pile.expire();
+                assert_eq!((form(&pile, &shelf, &given), given.clones()), (Some(0), 1));
+                assert_eq!(
+                    (form(&pile, &shelf, &given), given.clones()),
+                    (Some(0), 1),
+                    "meanwhile"
+                );
+                shelf.take().run();
+                assert_eq!(pile.peek().as_deref(), Some(&1), "made of the clone");
+            }
+        });
+    }
+
+    /// Its panic gives the lease up.
+    #[test]
+    fn may_panic_when_it_is_cloned() {
+        struct Fragile;
+        impl Clone for Fragile {
+            fn clone(&self) -> Self {
+                panic!("it breaks")
+            }
+        }
+        within(|| {
+            let (pile, shelf) = (Arc::new(Dogpile::with_value(MINUTE, 1)), Shelf::default());
+            pile.expire();
+            let call = || pile.background(&shelf).with(&Fragile);
+            let broken = std::panic::catch_unwind(|| drop(call().get_or_create(|_| 2)));
+            assert!(broken.is_err() && shelf.is_empty() && !pile.is_creating());
+            assert_eq!(*pile.get_or_create(|| 3), 3);
+        });
+    }
+}
+
 /// The caller who finds the value stale has the creation started, takes the stale value and leaves.
 #[test]
 fn a_stale_value_is_taken_and_its_caller_leaves() {

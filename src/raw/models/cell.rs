@@ -73,9 +73,6 @@
 //! - if fenced || model::setting().barrier == Barrier::Fences {
 //! + if fenced || model::setting().barrier == Barrier::Fences {
 //! + atomic::fence(Ordering::SeqCst);
-//! becomes-plain-relaxed | src/raw/value/cell.rs | a_fenced_value_becomes_plain
-//! - self.current.store(without_mark(current), Ordering::Release);
-//! + self.current.store(without_mark(current), Ordering::Relaxed);
 //! the-mark-of-the-next-one | src/raw/value/cell.rs | fenced_for_a_while
 //! - let fenced = is_fenced(old);
 //! + let fenced = is_fenced(new);
