@@ -166,10 +166,10 @@ impl<T> Builder<T> {
     /// It bounds what strangers can cause, who provoke renewals with made-up key ids. It counts from the
     /// beginning of the last creation that published, failed or panicked. One that was given up counts
     /// only while there is a usable value: else a caller who leaves would lock out all others.
-    /// Meanwhile callers with a stale value get it, and those without one get
-    /// [`Error::BackingOff`](crate::Error::BackingOff): in the pattern of
-    /// [`expire_if`](crate::Dogpile::expire_if) that means "unknown key". `set` is no creation, and
-    /// `invalidate` does not end the interval.
+    /// Meanwhile callers with a stale value get it, and those without one, or who asked for a newer one,
+    /// get [`Error::BackingOff`](crate::Error::BackingOff). `set` is no creation, and `invalidate` does
+    /// not end the interval. [`Dogpile::expire_if`](crate::Dogpile::expire_if) has the pattern for a key
+    /// id that is not known.
     ///
     /// A value whose own limits are shorter than the interval leaves a gap, in which callers get
     /// `BackingOff`.
@@ -178,29 +178,15 @@ impl<T> Builder<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use dogpile::{Accept, Dogpile, Guard};
+    /// use dogpile::Dogpile;
     ///
     /// # fn fetch() -> Result<Vec<u32>, std::io::Error> { Ok(vec![1]) }
     /// static KEYS: Dogpile<Vec<u32>> = Dogpile::builder(Duration::from_secs(86_400))
     ///     .min_interval(Duration::from_secs(10))
     ///     .build();
     ///
-    /// fn knows(key: u32) -> Result<bool, dogpile::Error<std::io::Error>> {
-    ///     let keys = KEYS.get_or_try_create(fetch)?;
-    ///     if keys.contains(&key) {
-    ///         return Ok(true);
-    ///     }
-    ///     // Perhaps the keys were rotated. Or somebody makes up keys: then the interval has its say.
-    ///     let seen = Guard::seen(&keys);
-    ///     KEYS.expire_if(seen);
-    ///     match KEYS.call().accept(Accept::NewerThan(seen)).get_or_try_create(fetch) {
-    ///         Ok(newer) => Ok(newer.contains(&key)),
-    ///         Err(error) if error.is_backing_off() => Ok(false),
-    ///         Err(error) => Err(error),
-    ///     }
-    /// }
-    /// assert!(knows(1)?);
-    /// assert!(!knows(2)?);
+    /// KEYS.get_or_try_create(fetch)?;
+    /// assert!(KEYS.refresh(fetch).unwrap_err().is_backing_off());
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
     pub const fn min_interval(mut self, interval: Duration) -> Self {

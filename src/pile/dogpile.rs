@@ -574,6 +574,43 @@ impl<T> Dogpile<T> {
     /// was found, so one more follows. A caller that would rather have its result asks for
     /// [`Accept::NewerThan`](crate::Accept::NewerThan) alone.
     ///
+    /// # Faults that strangers make up
+    ///
+    /// Each call of this marks the value, so it is for faults that are facts: a server refused the
+    /// token. A key id that is not known is none. It may be new, or anybody may have made it up. Asked
+    /// for at each of them, a source gets as many requests as strangers send, and if it is down then the
+    /// callers with good keys, whose value is marked, meet its failure. So do not mark the value: ask
+    /// for a newer one, bound how often that creates by
+    /// [`min_interval`](Builder::min_interval), and take
+    /// [`BackingOff`](Error::BackingOff) for "unknown".
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Accept, Dogpile, Error, Guard};
+    ///
+    /// static KEYS: Dogpile<Vec<u32>> = Dogpile::builder(Duration::from_secs(86_400))
+    ///     .min_interval(Duration::from_secs(10))
+    ///     .build();
+    ///
+    /// # fn fetch() -> Result<Vec<u32>, std::io::Error> { Ok(vec![1, 2]) }
+    /// fn is_known(id: u32) -> Result<bool, Error<std::io::Error>> {
+    ///     let keys = KEYS.get_or_try_create(fetch)?;
+    ///     if keys.contains(&id) {
+    ///         return Ok(true);
+    ///     }
+    ///     let newer = KEYS.call().accept(Accept::NewerThan(Guard::seen(&keys)));
+    ///     match newer.get_or_try_create(fetch) {
+    ///         Ok(newer) => Ok(newer.contains(&id)),
+    ///         // Somebody asked less than ten seconds ago. If the key is new, it is known soon.
+    ///         Err(error) if error.is_backing_off() => Ok(false),
+    ///         Err(error) => Err(error),
+    ///     }
+    /// }
+    /// assert!(is_known(2)?);
+    /// assert!(!is_known(3)?);
+    /// # Ok::<_, Error<std::io::Error>>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// In builds with debug assertions, if the value was seen in another pile.
@@ -584,15 +621,16 @@ impl<T> Dogpile<T> {
     /// # use std::time::Duration;
     /// use dogpile::{Accept, Dogpile, Guard};
     ///
-    /// # fn fetch() -> Vec<u32> { vec![1, 2] }
-    /// let keys = Dogpile::with_value(Duration::from_secs(60), vec![1]);
-    /// let known = keys.peek().unwrap();
-    /// if !known.contains(&2) {
-    ///     // Perhaps the keys were rotated: the first caller asks, the others wait for the answer.
-    ///     let seen = Guard::seen(&known);
-    ///     keys.expire_if(seen);
-    ///     let newer = keys.call().accept(Accept::NewerThan(seen)).get_or_create(fetch).unwrap();
-    ///     assert!(newer.contains(&2));
+    /// # fn sign_in() -> u32 { 2 }
+    /// # fn server_takes(token: u32) -> bool { token == 2 }
+    /// let tokens = Dogpile::with_value(Duration::from_secs(60), 1);
+    /// let token = tokens.get_or_create(sign_in);
+    /// if !server_takes(*token) {
+    ///     // It was revoked. The first caller gets a new one, the others wait for that.
+    ///     let seen = Guard::seen(&token);
+    ///     tokens.expire_if(seen);
+    ///     let newer = tokens.call().accept(Accept::NewerThan(seen)).get_or_create(sign_in).unwrap();
+    ///     assert!(server_takes(*newer));
     /// }
     /// ```
     pub fn expire_if(&self, seen: Seen) -> bool {

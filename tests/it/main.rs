@@ -39,6 +39,7 @@ mod policy;
 mod promised;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod spawned;
+mod strangers;
 mod stress;
 mod support;
 mod sync_reader;
