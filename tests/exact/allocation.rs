@@ -2,8 +2,8 @@
 //!
 //! ```breakages
 //! allocates-at-a-hit | src/call/hit.rs
-//!   let renewing = node.is_renewing();
-//! + drop(std::hint::black_box(Box::new(renewing)));
+//!   let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
+//! + drop(std::hint::black_box(Box::new(stale_from)));
 //!
 //! gives-one-record-back | src/raw/value/own.rs
 //! - let mut next = Some(first);

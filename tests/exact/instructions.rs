@@ -5,8 +5,9 @@
 //!
 //! ```breakages
 //! asks-the-clock-twice | src/call/hit.rs | no_more
-//!   let (earliest, latest) = settings.time.bounds();
-//! + std::hint::black_box(settings.time.bounds());
+//! @ pub(crate) fn hit_inside
+//!   let (earliest, latest) = self.site.settings.time.bounds();
+//! + std::hint::black_box(self.site.settings.time.bounds());
 //!
 //! one-record-for-a-thread | src/raw/value/own.rs | no_more
 //! - if self.records.get() >= most {

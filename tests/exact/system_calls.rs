@@ -12,7 +12,7 @@
 //! + let _ = Self::unmark;
 //!
 //! yields-at-a-hit | src/call/hit.rs
-//!   let renewing = node.is_renewing();
+//!   let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
 //! + std::thread::yield_now();
 //! ```
 

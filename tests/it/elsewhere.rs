@@ -7,8 +7,8 @@
 //! + let lookup = get().unwrap_or(Lookup::NeedRegeneration);
 //!
 //! told-age-does-not-count | src/call/acquire.rs | age_from_store
-//! - Times::new(now, age, settings.policy.ttl)
-//! + Times::new(now, Duration::ZERO, settings.policy.ttl)
+//! - ..Times::new(now, age, policy.ttl)
+//! + ..Times::new(now, age * 0, policy.ttl)
 //!
 //! told-age-is-not-noted | src/call/acquire.rs | age_from_store
 //! - times.expired.is_none() && known.is_none_or(|known| age < known.age(now))

@@ -2,7 +2,8 @@
 //!
 //! ```breakages
 //! drops-the-old-value-under-the-lock | src/raw/mod.rs | user_code_outside_locks
-//!   let old = state.swap(None);
+//! @ pub(crate) fn invalidate
+//!   let old = Self::empty(&mut state);
 //! - drop(state);
 //! - drop(old);
 //! + drop(old);

@@ -6,13 +6,15 @@
 //! + .saturating_add(Duration::from_nanos(0)),
 //!
 //! invalidate-only-expires | src/raw/mod.rs | no_resurrection
-//! - let old = state.swap(None);
+//! @ pub(crate) fn invalidate
+//! - let old = Self::empty(&mut state);
+//! + state.generation = state.next();
 //! + let old = state.current().map(|node| node.expire(Tick::ZERO));
 //!
 //! fresh-since-the-clock-began | src/answer/lease.rs | ttl_from_completion
 //! @ fn publish_ready
-//! - let now = settings.time.now();
-//! + let now = crate::time::Tick::ZERO;
+//! - let now = site.settings.time.now();
+//! + let now = Tick::ZERO;
 //!
 //! expired-only-from-then-on | src/time/times.rs | monotonic::a_clock_that_steps_back
 //! - Some(_) => Tick::ZERO,

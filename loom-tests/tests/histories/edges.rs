@@ -9,9 +9,10 @@
 //! - Some(rest) if !limit.is_zero() => self
 //! + Some(rest) if !limit.is_zero() || self.age_then.is_zero() => self
 //!
-//! expired-values-live-longer | src/policy/freshness.rs
-//! - value.older_from(ttl.saturating_add(limit))
-//! + value.expired.map_or(value.older_from(ttl.saturating_add(limit)), |_| Tick::MAX)
+//! expired-values-live-longer | src/time/times.rs
+//! @ pub(crate) fn usable_until
+//! - self.older_from(ttl.saturating_add(limit))
+//! + self.expired.map_or(self.older_from(ttl.saturating_add(limit)), |_| Tick::MAX)
 //!
 //! stale-values-live-for-ever | src/policy/freshness.rs
 //! - now < self.usable_until

@@ -6,8 +6,9 @@
 //! + Accept::Fresh => 0
 //!
 //! grants-a-held-lease-once-begun | src/raw/mod.rs
-//! - _ if state.is_leased() => Found::Busy(state.join(has_waited)),
-//! + _ if state.is_leased() && marks.last > 1 => Found::Busy(state.join(has_waited)),
+//! @ fn availability
+//! - if state.is_leased()
+//! + if state.is_leased() && state.last() > 1
 //!
 //! creates-what-another-just-made | src/call/hit.rs
 //! @ fn attempt_locked

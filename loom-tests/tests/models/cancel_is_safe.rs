@@ -10,8 +10,8 @@
 //! + std::mem::ManuallyDrop::into_inner(kept).end(created)
 //!
 //! give-up-wakes-nobody | src/raw/mod.rs
-//! - self.end(fence, Ending::ElectAnew);
-//! + let waiters = self.cell.lock().end(fence);
+//! - self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
+//! + let waiters = self.cell.lock().end(ended.fence);
 //! + drop(waiters);
 //!
 //! dropped-waiter-takes-all-along | src/raw/wait/event.rs

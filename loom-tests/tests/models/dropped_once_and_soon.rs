@@ -4,13 +4,17 @@
 //! ```breakages
 //! publish-keeps-the-old-value | src/raw/mod.rs
 //! @ fn publish
-//! - Some(Self::install(&mut state, kept))
-//! + { std::mem::forget(Self::install(&mut state, kept)); None::<Replaced<'_, T>> }
+//! - Some(Self::install(&mut state, ended.policy, kept)),
+//! + {
+//! + std::mem::forget(Self::install(&mut state, ended.policy, kept));
+//! + None::<Replaced<'_, T>>
+//! + },
 //!
 //! invalidate-keeps-the-old-value | src/raw/mod.rs
-//! - let old = state.swap(None);
+//! @ pub(crate) fn invalidate
+//! - let old = Self::empty(&mut state);
 //! + let old = ();
-//! + std::mem::forget(state.swap(None));
+//! + std::mem::forget(Self::empty(&mut state));
 //! ```
 
 use std::sync::Arc as StdArc;

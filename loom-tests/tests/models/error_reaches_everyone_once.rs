@@ -4,19 +4,18 @@
 //!
 //! ```breakages
 //! failure-elects-anew | src/raw/mod.rs
-//! - self.end(fence, Ending::Failed(failure));
+//! - self.end(ended, end, |falls_back| Ending::Failed(failure, falls_back));
 //! + drop(failure);
-//! + self.end(fence, Ending::ElectAnew);
+//! + self.end(ended, end, |_| Ending::ElectAnew);
 //!
 //! failure-wakes-nobody | src/raw/mod.rs
 //! @ fn end(&self
-//! - tell(waiters, superseded, ending);
-//! + drop((waiters, superseded, ending));
+//! - tell(waiters, superseded, ending(!is_answer));
+//! + drop((waiters, superseded, ending(!is_answer)));
 //!
 //! infallible-callers-fail | src/call/election.rs
-//! @ Ending::Failed(failure)
-//! - own.is_some() || self.takes_failures
-//! + true
+//! - Ending::Failed(failure, falls_back) if began_in_time && takes_failures
+//! + Ending::Failed(failure, falls_back) if began_in_time
 //! ```
 
 use dogpile::{Dogpile, Error};

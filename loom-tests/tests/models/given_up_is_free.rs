@@ -7,8 +7,9 @@
 //! + if self.waiters.is_none() { self.lease = 0 }
 //!
 //! stale-callers-think-it-held | src/raw/mod.rs
-//! - node.set_renewing(false);
-//! + let _ = node;
+//! @ fn nobody_renews
+//! - Self::quiet(state, policy, &node);
+//! + let _ = (node, policy);
 //!
 //! lease-sent-away-is-not-given-up | src/answer/lease.rs
 //! @ impl<T> Drop for Lease
@@ -16,8 +17,8 @@
 //! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
 //!
 //! who-declines-fails | src/raw/mod.rs
-//! - self.end(fence, Ending::ElectAnew);
-//! + self.end(fence, Ending::Panicked(Panicked::new(&"")));
+//! - self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
+//! + self.end(ended, End::GivenUp, |_| Ending::Panicked(Panicked::new(&""), true));
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -3,8 +3,9 @@
 //!
 //! ```breakages
 //! grants-a-held-lease | src/raw/mod.rs
-//! - _ if state.is_leased() => Found::Busy(state.join(has_waited)),
-//! + _ if state.is_leased() && marks.last > 1 => Found::Busy(state.join(has_waited)),
+//! @ fn availability
+//! - if state.is_leased()
+//! + if state.is_leased() && state.last() > 1
 //!
 //! superseded-lease-counts-as-free | src/raw/state.rs
 //! - self.lease != 0

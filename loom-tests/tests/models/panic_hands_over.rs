@@ -4,16 +4,18 @@
 //! ```breakages
 //! lease-without-drop-guard | src/answer/lease.rs
 //! @ impl<T> Drop for Lease
-//! - site.pile.give_up(self.fence);
+//! - self.end_with_nothing(site);
 //!
 //! a-panic-tells-nobody | src/answer/lease.rs
-//! - self.anchor.site().pile.panicked(self.fence, panicked);
-//! + drop(panicked);
+//! - site.pile.panicked(&ended, panicked);
+//! + drop((ended, panicked));
 //!
 //! a-panic-elects-anew | src/raw/mod.rs
-//! - self.end(fence, Ending::Panicked(panicked));
+//! - self.end(ended, end, |falls_back| {
+//! - Ending::Panicked(panicked, falls_back)
+//! - });
 //! + drop(panicked);
-//! + self.end(fence, Ending::ElectAnew);
+//! + self.end(ended, end, |_| Ending::ElectAnew);
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

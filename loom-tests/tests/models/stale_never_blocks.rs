@@ -2,9 +2,11 @@
 //! returns at once.
 //!
 //! ```breakages
-//! stale-callers-wait | src/raw/mod.rs
-//! - usable == Use::IfLeased && state.is_leased()
-//! + usable == Use::IfLeased && marks.last == 0
+//! stale-callers-wait | src/policy/decide.rs
+//! - (Use::Due | Use::IfLeased, _) => Decision::Answer,
+//! - (Use::Fallback | Use::No, Availability::Held)
+//! + (Use::Due | Use::IfLeased, Availability::NotYet(_)) => Decision::Answer,
+//! + (_, Availability::Held)
 //!
 //! stale-is-useless | src/policy/accept.rs
 //! - new_enough && self != Accept::Fresh => Use::IfLeased

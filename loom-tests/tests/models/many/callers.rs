@@ -10,8 +10,8 @@
 //! + _ if false
 //!
 //! waiter-takes-a-failure-from-before | src/call/election.rs
-//! - Ending::Failed(failure) if began_in_time &&
-//! + Ending::Failed(failure) if
+//! - Ending::Failed(failure, falls_back) if began_in_time &&
+//! + Ending::Failed(failure, falls_back) if
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
