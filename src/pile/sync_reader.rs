@@ -14,7 +14,7 @@ use crate::call::election::Failures;
 #[cfg(feature = "async")]
 use crate::call::{Background, KeptPile, OnExecutor};
 use crate::call::{Call, ReadAttempt};
-use crate::error::{Error, WriteLockError};
+use crate::error::{Error, Failure, WriteLockError};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
@@ -397,6 +397,16 @@ impl<T> SyncReaderDogpile<T> {
     /// How old the value is, if there is one that a call could be given.
     pub fn age(&self) -> Option<Duration> {
         self.pile.age()
+    }
+
+    /// The last failure of a creation, with its age: as [`Dogpile::last_failure`].
+    pub fn last_failure(&self) -> Option<(Failure, Duration)> {
+        self.pile.last_failure()
+    }
+
+    /// After how long the next creation may begin: as [`Dogpile::retry_in`].
+    pub fn retry_in(&self) -> Option<Duration> {
+        self.pile.retry_in()
     }
 
     /// Whether somebody is creating a value.
