@@ -112,6 +112,12 @@ pub enum Error<E> {
         /// The failure that the pile backs off from, if there is one.
         failure: Option<Failure>,
     },
+    /// The key was left out by the creator of several keys that was to bring it, here or where this call
+    /// waited; see [`KeyedDogpile::get_or_create_multi`](crate::KeyedDogpile::get_or_create_multi).
+    Missing,
+    /// The call came from inside the creator of a key, whose value this call's key would wait for: two
+    /// creators on two threads would wait for each other.
+    Cycle(Cycle),
 }
 
 impl<E> Error<E> {
@@ -196,6 +202,38 @@ impl<E> Error<E> {
         matches!(self, Error::Refused(_))
     }
 
+    /// Whether the creator of several keys left this one out.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Error::Missing)
+    }
+
+    /// Whether creators would wait for each other.
+    pub fn is_cycle(&self) -> bool {
+        matches!(self, Error::Cycle(_))
+    }
+
+    /// The same error once more, of a call that looked nothing up and has no job.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Error::Create(error) => Error::Create(Arc::clone(error)),
+            Error::Failed(failure) => Error::Failed(failure.clone()),
+            Error::Panicked(panicked) => Error::Panicked(panicked.clone()),
+            Error::TimedOut { limit } => Error::TimedOut { limit: *limit },
+            Error::Reentrant => Error::Reentrant,
+            Error::HoldsReadGuard => Error::HoldsReadGuard,
+            Error::HoldsWriteLock => Error::HoldsWriteLock,
+            Error::NoTimer => Error::NoTimer,
+            Error::GivenUp => Error::GivenUp,
+            Error::BackingOff { retry_in, failure } => Error::BackingOff {
+                retry_in: *retry_in,
+                failure: failure.clone(),
+            },
+            Error::Missing => Error::Missing,
+            Error::Cycle(cycle) => Error::Cycle(cycle.clone()),
+            Error::Get(_) | Error::Refused(_) => unreachable!("it is of another kind of call"),
+        }
+    }
+
     /// An error that carries no `E`.
     fn untyped<F>(self) -> Error<F> {
         match self {
@@ -210,6 +248,8 @@ impl<E> Error<E> {
             Error::Refused(refused) => Error::Refused(refused),
             Error::GivenUp => Error::GivenUp,
             Error::BackingOff { retry_in, failure } => Error::BackingOff { retry_in, failure },
+            Error::Missing => Error::Missing,
+            Error::Cycle(cycle) => Error::Cycle(cycle),
         }
     }
 }
@@ -275,7 +315,9 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             | Error::HoldsReadGuard
             | Error::HoldsWriteLock
             | Error::NoTimer
-            | Error::GivenUp => None,
+            | Error::GivenUp
+            | Error::Missing
+            | Error::Cycle(_) => None,
         }
     }
 }
@@ -319,6 +361,8 @@ impl<E> fmt::Display for Error<E> {
                     None => "the pile keeps its interval between creations",
                 })
             }
+            Error::Missing => Missing.fmt(f),
+            Error::Cycle(cycle) => cycle.fmt(f),
         }
     }
 }
@@ -342,9 +386,60 @@ impl<E: fmt::Debug> fmt::Debug for Error<E> {
                 .field("retry_in", retry_in)
                 .field("failure", failure)
                 .finish(),
+            Error::Missing => f.write_str("Missing"),
+            Error::Cycle(cycle) => cycle.fmt(f),
         }
     }
 }
+
+/// Two keys whose creators would wait for each other.
+///
+/// They are named if the map was told how: see
+/// [`KeyedBuilder::name_keys`](crate::KeyedBuilder::name_keys).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cycle {
+    keys: Option<Arc<[String; 2]>>,
+}
+
+impl Cycle {
+    pub(crate) fn new(keys: Option<[String; 2]>) -> Self {
+        Self {
+            keys: keys.map(Arc::new),
+        }
+    }
+
+    /// The names of the key whose creator made the call, and of the key that it called for.
+    pub fn keys(&self) -> Option<[&str; 2]> {
+        let [one, other] = &**self.keys.as_ref()?;
+        Some([one, other])
+    }
+}
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.keys() {
+            Some([one, other]) => write!(
+                f,
+                "the creator of {one} called for {other}, whose creator waits for it; "
+            )?,
+            None => f.write_str(
+                "the creator of a key called for another key, whose creator waits for it; ",
+            )?,
+        }
+        f.write_str("take what a creator needs before its call, or create such keys together")
+    }
+}
+
+impl fmt::Debug for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cycle").field(&self.keys()).finish()
+    }
+}
+
+/// What those are told who wait for a key that a creator of several keys left out.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("there is no value: the creator of several keys left this one out")]
+pub(crate) struct Missing;
 
 /// Why a write lock was not acquired; see
 /// [`SyncReaderDogpile::acquire_write_lock`](crate::SyncReaderDogpile::acquire_write_lock).
@@ -528,7 +623,10 @@ impl Failure {
     /// the same, else [`Error::Failed`].
     pub fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
         if self.downcast_ref::<E>().is_none() {
-            return Error::Failed(self);
+            return match self.downcast_ref::<Missing>() {
+                Some(_) => Error::Missing,
+                None => Error::Failed(self),
+            };
         }
         match self.0.into_any().downcast() {
             Ok(error) => Error::Create(error),
@@ -543,6 +641,9 @@ impl Failure {
         }
         if let Some(error) = self.downcast_ref::<Panicked>() {
             return Some(error);
+        }
+        if let Some(missing) = self.downcast_ref::<Missing>() {
+            return Some(missing);
         }
         if let Some(error) = self.downcast_ref::<Error<Infallible>>() {
             return Some(error);

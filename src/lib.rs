@@ -43,6 +43,8 @@
 //! # Where to go from here
 //!
 //! - [`Dogpile`]: the methods that most callers need.
+//! - [`KeyedDogpile`]: a value for each key, with bounds and eviction. [`Leases`]: many keys whose values
+//!   are kept elsewhere.
 //! - [`Call`]: a call with options, such as a wait limit.
 //! - [`Guard`]: what an answer looks like, and what it says about the value.
 //! - [`Error`]: what can go wrong.
@@ -91,13 +93,14 @@
 //!
 //! - It detects a creator that waits for its own pile on the same thread. It does not detect a creator
 //!   that waits for another thread which waits for the pile. Nor does it detect two creators that wait
-//!   for each other's pile, or a task that holds a read guard and waits for a writer. [`Call::wait`]
+//!   for each other's pile, unless they are keys of one map on two threads, or a task that holds a read guard and waits for a writer. [`Call::wait`]
 //!   limits how long such calls last.
 //! - It does not stop a creator that hangs. That creator keeps the lease. Callers with a stale value go
 //!   on, and callers without one wait until their limit. Give the creator a time-out of its own.
 //! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
 //!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
-//! - It has no map of keys and evicts nothing. Keep one pile per key where you keep the keys.
+//! - A hit of a [`KeyedDogpile`] takes a short lock that some of its keys share. A hit of a [`Dogpile`]
+//!   takes none.
 //! - It elects among the threads and tasks of one process, not among processes.
 //!
 //! # Features
@@ -130,6 +133,7 @@ mod compile_fail;
 mod error;
 #[cfg(feature = "async")]
 pub mod executor;
+mod keyed;
 mod pile;
 mod policy;
 pub mod promises;
@@ -145,7 +149,13 @@ pub use crate::answer::{
 pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
 pub use crate::call::{Background, OnExecutor, Wait, With};
-pub use crate::error::{Error, Failure, Panicked, Refused, WriteLockError};
+pub use crate::error::{Cycle, Error, Failure, Panicked, Refused, WriteLockError};
+pub use crate::keyed::{
+    Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
+    KeyedDogpile, KeyedGuard, KeyedOwned, Leases,
+};
+#[cfg(feature = "async")]
+pub use crate::keyed::{InBackground, KeyedBackground};
 pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
 pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};

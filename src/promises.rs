@@ -105,6 +105,21 @@
 //! | `store_down` | If `get` cannot reach the store, the call goes by the value of the last creation. |
 //! | `declines` | The holder of a lease can decline to create. Waiters elect anew, and nobody gets an error. |
 //!
+//! # Many keys
+//!
+//! Of a [`KeyedDogpile`]. All other promises hold for each of its keys too, but for those of `acquire`,
+//! which it does not have.
+//!
+//! | promise | |
+//! |---|---|
+//! | `keys_do_not_wait` | A creation, a slow creator, a failure of one key delays no other key. None of your code runs under a lock that keys share, not even `Hash` and `Eq`. |
+//! | `no_trace` | A key without a value, and without anybody who creates it or waits for it, takes no memory. |
+//! | `eviction_loses_nobody` | Evicting a key ends no creation, wakes no waiter empty-handed, and lets no second creator in. |
+//! | `bounded` | With a bound, entries and weight stay within it, but for the keys that calls are at. What weighs more than all room goes to its callers and is not kept. |
+//! | `creation_limit` | So many creations of the map run at once. A call waits for its turn before it is elected. A creation nested in a creator of the same map needs no turn, and a call for several keys needs one. |
+//! | `multi_never_deadlocks` | Calls for several keys may overlap in any order. Nobody waits while holding a lease. Each key has one creator, an error concerns its keys alone, and a key that the creator left out is [`Error::Missing`] to all who waited for it. |
+//! | `cycles_are_an_error` | Of two creators, on threads, that would wait for each other's key, one gets [`Error::Cycle`]. |
+//!
 //! # Seen from outside
 //!
 //! | promise | |

@@ -16,7 +16,14 @@ use crate::shim::{Ran, run};
 thread_local! {
     // LOOM: its `thread_local!` has no const initialisers.
     #[allow(clippy::missing_const_for_thread_local)]
-    static INSIDE: RefCell<Vec<(Identity, Form)>> = RefCell::new(Vec::new());
+    static INSIDE: RefCell<Vec<(Creation, Form)>> = RefCell::new(Vec::new());
+}
+
+/// A creation: of a pile, under a lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Creation {
+    pub(crate) pile: Identity,
+    pub(crate) fence: u64,
 }
 
 /// In which form the thread runs a creator.
@@ -46,25 +53,73 @@ impl Identity {
 }
 
 /// The current thread runs the creator of a pile until this is dropped.
-pub(crate) struct Inside(Identity);
+pub(crate) struct Inside(Creation);
 
 impl Inside {
     /// Enters a creator that is a closure.
-    pub(crate) fn enter(pile: Identity) -> Self {
-        Self::enter_as(pile, Form::Closure)
+    pub(crate) fn enter(creation: Creation) -> Self {
+        Self::enter_as(creation, Form::Closure)
     }
 
-    fn enter_as(pile: Identity, form: Form) -> Self {
+    fn enter_as(creation: Creation, form: Form) -> Self {
         // A thread that is ending may have dropped its thread-locals. Then nothing is recorded, and
         // a nested call waits like any other call.
-        let _ = with(|inside| inside.push((pile, form)));
-        Inside(pile)
+        let _ = with(|inside| inside.push((creation, form)));
+        Inside(creation)
     }
 
     #[cfg(feature = "async")]
-    fn enter_poll(pile: Identity) -> Self {
-        Self::enter_as(pile, Form::Poll)
+    fn enter_poll(creation: Creation) -> Self {
+        Self::enter_as(creation, Form::Poll)
     }
+}
+
+/// As [`inside`], for the creator of several piles at once. Its future is dropped inside, too.
+#[cfg(feature = "async")]
+pub(crate) struct InsideAll<F> {
+    creations: Vec<Creation>,
+    future: Option<std::pin::Pin<Box<F>>>,
+}
+
+#[cfg(feature = "async")]
+impl<F: Future> InsideAll<F> {
+    /// That of the future that `create` makes, or the panic of `create`.
+    pub(crate) fn new(creations: Vec<Creation>, create: impl FnOnce() -> F) -> Ran<Self> {
+        let _inside = enter_polls(&creations);
+        let future = Some(Box::pin(run(create)?));
+        drop(_inside);
+        Ok(Self { creations, future })
+    }
+}
+
+#[cfg(feature = "async")]
+impl<F: Future> Future for InsideAll<F> {
+    type Output = Ran<F::Output>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Ran<F::Output>> {
+        let _inside = enter_polls(&self.creations);
+        let future = self.future.as_mut().expect("it is there until the drop");
+        match run(|| future.as_mut().poll(cx)) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+#[cfg(feature = "async")]
+impl<F> Drop for InsideAll<F> {
+    fn drop(&mut self) {
+        let _inside = enter_polls(&self.creations);
+        self.future = None;
+    }
+}
+
+#[cfg(feature = "async")]
+fn enter_polls(creations: &[Creation]) -> Vec<Inside> {
+    creations.iter().copied().map(Inside::enter_poll).collect()
 }
 
 /// Runs the future of a creator. A thread is inside the creator while it polls the future, and while
@@ -72,23 +127,23 @@ impl Inside {
 #[cfg(feature = "async")]
 #[allow(clippy::manual_async_fn)] // An `async fn` would hold its arguments twice.
 pub(crate) fn inside<F: Future>(
-    pile: Identity,
+    creation: Creation,
     create: impl FnOnce() -> F,
 ) -> impl Future<Output = Ran<F::Output>> {
     async move {
         // Locals are dropped in reverse order, also if the caller is cancelled: `_enter` enters,
         // `future` is dropped inside, `_leave` leaves.
-        let _leave = Inside(pile);
+        let _leave = Inside(creation);
         let mut future = pin!({
-            let _inside = Inside::enter_poll(pile);
+            let _inside = Inside::enter_poll(creation);
             match run(create) {
                 Ok(future) => future,
                 Err(panic) => return Err(panic),
             }
         });
-        let _enter = EnterOnDrop(pile);
+        let _enter = EnterOnDrop(creation);
         poll_fn(|cx| {
-            let _inside = Inside::enter_poll(pile);
+            let _inside = Inside::enter_poll(creation);
             match run(|| future.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -100,7 +155,7 @@ pub(crate) fn inside<F: Future>(
 }
 
 #[cfg(feature = "async")]
-struct EnterOnDrop(Identity);
+struct EnterOnDrop(Creation);
 
 #[cfg(feature = "async")]
 impl Drop for EnterOnDrop {
@@ -112,7 +167,7 @@ impl Drop for EnterOnDrop {
 impl Drop for Inside {
     fn drop(&mut self) {
         let _ = with(|inside| {
-            if let Some(at) = inside.iter().rposition(|&(pile, _)| pile == self.0) {
+            if let Some(at) = inside.iter().rposition(|&(creation, _)| creation == self.0) {
                 inside.remove(at);
             }
         });
@@ -121,15 +176,21 @@ impl Drop for Inside {
 
 /// Whether the current thread is inside the creator of this pile.
 pub(crate) fn is_inside(pile: Identity) -> bool {
-    with(|inside| inside.iter().any(|&(of, _)| of == pile)).unwrap_or(false)
+    with(|inside| inside.iter().any(|(of, _)| of.pile == pile)).unwrap_or(false)
 }
 
 /// Whether the current thread runs the creator of this pile as a closure. If so, the creation ends on
 /// this thread.
 pub(crate) fn runs_closure_of(pile: Identity) -> bool {
-    with(|inside| inside.contains(&(pile, Form::Closure))).unwrap_or(false)
+    let runs = |(of, form): &(Creation, Form)| of.pile == pile && *form == Form::Closure;
+    with(|inside| inside.iter().any(runs)).unwrap_or(false)
 }
 
-fn with<R>(f: impl FnOnce(&mut Vec<(Identity, Form)>) -> R) -> Option<R> {
+/// The creations that the current thread is inside.
+pub(crate) fn all_inside() -> Vec<Creation> {
+    with(|inside| inside.iter().map(|(creation, _)| *creation).collect()).unwrap_or_default()
+}
+
+fn with<R>(f: impl FnOnce(&mut Vec<(Creation, Form)>) -> R) -> Option<R> {
     INSIDE.try_with(|inside| f(&mut inside.borrow_mut())).ok()
 }

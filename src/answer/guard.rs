@@ -156,6 +156,16 @@ impl<'a, T> Guard<'a, T> {
         }
     }
 
+    /// The same once more, counted.
+    pub(crate) fn again(&self) -> Self {
+        Guard::new(self.node().clone(), self.origin, self.answered)
+    }
+
+    /// The same, counted: it borrows nothing of the pile any more.
+    pub(crate) fn counted<'b>(self) -> Guard<'b, T> {
+        Guard::new(self.node().clone(), self.origin, self.answered)
+    }
+
     /// A handle that keeps the value alive beyond the pile.
     ///
     /// # Cost

@@ -11,7 +11,7 @@ use crate::error::{Error, Failure, Panicked, Refused};
 use crate::raw::{Ended, NodeRef, Writers};
 #[cfg(feature = "async")]
 use crate::reentrancy::inside;
-use crate::reentrancy::{Identity, Inside};
+use crate::reentrancy::{Creation, Identity, Inside};
 use crate::shim::{Arc, Ran, contain, run};
 use crate::time::Tick;
 
@@ -113,20 +113,34 @@ impl<'a, T> Lease<'a, T> {
     /// form.
     ///
     /// The error comes back as this caller's own.
-    pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> Error<E> {
+    pub fn fail<E: Send + Sync + 'static>(self, error: E) -> Error<E> {
         let error = Arc::new(error);
-        let failure = Failure::new(Arc::clone(&error));
+        self.fail_as(Failure::new(Arc::clone(&error)));
+        Error::Create(error)
+    }
+
+    /// Ends the lease with a failure that others may share.
+    pub(crate) fn fail_as(mut self, failure: Failure) {
         let site = self.anchor.site();
         let ended = self.ended(site, site.settings.time.now());
         self.ended = true;
         site.pile.fail(&ended, failure);
-        Error::Create(error)
     }
 
-    /// Whose lease it is.
-    #[cfg(feature = "async")]
-    pub(crate) fn identity(&self) -> Identity {
-        Identity::of(self.anchor.site().pile)
+    /// Ends the lease with a panic of its creator.
+    pub(crate) fn panicked(mut self, panicked: Panicked) {
+        let site = self.anchor.site();
+        let ended = self.ended(site, site.settings.time.now());
+        self.ended = true;
+        site.pile.panicked(&ended, panicked);
+    }
+
+    /// The creation under this lease.
+    pub(crate) fn creation(&self) -> Creation {
+        Creation {
+            pile: Identity::of(self.anchor.site().pile),
+            fence: self.fence,
+        }
     }
 
     /// Runs a creator under the lease, and leaves the end of the lease to the holder.
@@ -153,7 +167,7 @@ impl<'a, T> Lease<'a, T> {
     /// assert_eq!(*pile.peek().unwrap(), 7);
     /// ```
     pub fn run<R>(&self, create: impl FnOnce(Creating<'a, T>) -> R) -> R {
-        let _inside = Inside::enter(Identity::of(self.anchor.site().pile));
+        let _inside = Inside::enter(self.creation());
         create(self.creating())
     }
 
@@ -206,7 +220,7 @@ impl<'a, T> Lease<'a, T> {
     }
 
     /// Ends the lease with a value, and shows it.
-    fn publish_ready<'g>(mut self, created: Created<T>) -> Guard<'g, T> {
+    pub(crate) fn publish_ready<'g>(mut self, created: Created<T>) -> Guard<'g, T> {
         let site = self.anchor.site();
         // Asked here, when the creation is complete: a creator slower than the ttl still makes a
         // value that lives for it.
@@ -263,7 +277,7 @@ impl<'a, T> Lease<'a, T> {
         &self,
         create: C,
     ) -> impl Future<Output = Ran<R>> + use<R, F, C, T> {
-        inside(Identity::of(self.anchor.site().pile), create)
+        inside(self.creation(), create)
     }
 
     #[cold]
@@ -283,19 +297,14 @@ impl<'a, T> Lease<'a, T> {
 
     /// Ends the lease with what came of the creator.
     fn end<'g, E: Send + Sync + 'static>(
-        mut self,
+        self,
         created: Ran<Result<Created<T>, E>>,
     ) -> Result<Guard<'g, T>, Error<E>> {
         match created {
             Ok(Ok(created)) => Ok(self.publish_ready(created)),
             Ok(Err(error)) => Err(self.fail(error)),
             Err(panic) => {
-                let panicked = Panicked::new(&*panic);
-                let site = self.anchor.site();
-                let ended = self.ended(site, site.settings.time.now());
-                self.ended = true;
-                site.pile.panicked(&ended, panicked);
-                drop(self);
+                self.panicked(Panicked::new(&*panic));
                 resume_unwind(panic)
             }
         }

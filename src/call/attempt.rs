@@ -71,6 +71,17 @@ pub struct NotYet<A> {
     pub failure: Option<Failure>,
 }
 
+impl<A> NotYet<A> {
+    /// The same, its value shown in another way.
+    pub(crate) fn map<B>(self, show: impl FnOnce(A) -> B) -> NotYet<B> {
+        NotYet {
+            value: self.value.map(show),
+            retry_in: self.retry_in,
+            failure: self.failure,
+        }
+    }
+}
+
 impl<A> fmt::Debug for NotYet<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotYet")
@@ -100,6 +111,28 @@ impl<'a, T, A, D: Door> Busy<'a, T, A, D> {
         match self.stale {
             Some(stale) => Ok(stale),
             None => Err(self),
+        }
+    }
+}
+
+impl<'a, T, A, D: Door> Busy<'a, T, A, D> {
+    /// Its parts: how far the call has come, and the stale value.
+    #[expect(clippy::type_complexity, reason = "two parts, and no more")]
+    pub(crate) fn into_parts<'b>(
+        self,
+    ) -> (Election<'b, T, D::Pass, Kept, Guard<'b, T>>, Option<A>) {
+        (self.election.of_kept(), self.stale)
+    }
+
+    /// The wait of a call that has come so far.
+    pub(crate) fn from_parts(
+        call: Call<'a, T, D>,
+        election: Election<'a, T, D::Pass, Kept, Guard<'a, T>>,
+    ) -> Self {
+        Self {
+            call,
+            election,
+            stale: None,
         }
     }
 }
@@ -170,6 +203,18 @@ pub enum Outcome<A> {
 }
 
 impl<A> Outcome<A> {
+    /// The same, its value shown in another way.
+    pub(crate) fn map<B>(self, show: impl FnOnce(A) -> B) -> Outcome<B> {
+        match self {
+            Outcome::Value(value) => Outcome::Value(show(value)),
+            Outcome::Failed(failure) => Outcome::Failed(failure),
+            Outcome::Panicked(panicked) => Outcome::Panicked(panicked),
+            Outcome::ElectAnew => Outcome::ElectAnew,
+            Outcome::TimedOut => Outcome::TimedOut,
+            Outcome::Reentrant => Outcome::Reentrant,
+        }
+    }
+
     fn of<T, G>(step: Step<'_, T, G>) -> Self
     where
         A: From<G>,
@@ -180,7 +225,9 @@ impl<A> Outcome<A> {
                 Stop::Failed(failure) => Outcome::Failed(failure),
                 Stop::Panicked(panicked) => Outcome::Panicked(panicked),
                 Stop::TimedOut(_) => Outcome::TimedOut,
-                Stop::Reentrant | Stop::HoldsReadGuard | Stop::HoldsWriteLock => Outcome::Reentrant,
+                Stop::Reentrant | Stop::Cycle(_) | Stop::HoldsReadGuard | Stop::HoldsWriteLock => {
+                    Outcome::Reentrant
+                }
                 Stop::ElectAnew
                 | Stop::GivenUp
                 | Stop::NoTimer

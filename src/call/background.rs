@@ -10,7 +10,7 @@ use crate::answer::{
 };
 use crate::call::acquire::Acquiring;
 use crate::call::election::{
-    Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Stop, dropped_unrun,
+    Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Source, Stop, dropped_unrun,
 };
 use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::executor::{Blocking, Executor, Job, JobId};
 use crate::policy::Accept;
 use crate::raw::Event;
-use crate::reentrancy::Identity;
+use crate::reentrancy::Creation;
 use crate::shim::{Arc, contain};
 use crate::time::{Tick, Time};
 
@@ -106,7 +106,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         let lease = lease.unrun(self.keep());
-        let id = job_id(lease.identity(), lease.fence());
+        let id = job_id(lease.creation());
         Job::new(id, run(lease, create, Reporter(report)))
     }
 
@@ -131,15 +131,15 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
     }
 }
 
-fn job_id(pile: Identity, fence: u64) -> JobId {
-    JobId::new(pile.address(), fence)
+fn job_id(creation: Creation) -> JobId {
+    JobId::new(creation.pile.address(), creation.fence)
 }
 
 impl<T: 'static> Sleeper for OnExecutor<'_, '_, T> {
     fn sleep(
         &self,
         event: &Arc<Event>,
-        creation: Option<(Identity, u64)>,
+        creation: Option<Creation>,
         time: &Time,
         deadline: Option<Tick>,
     ) -> Result<bool, Stop> {
@@ -153,8 +153,8 @@ impl<T: 'static> Sleeper for OnExecutor<'_, '_, T> {
                 within(&mut || set = event.wait(time, deadline));
                 Ok(set)
             }
-            (Blocking::RunHere, Some((pile, fence))) => {
-                Ok(self.run_or_sleep(event, job_id(pile, fence), time, deadline))
+            (Blocking::RunHere, Some(creation)) => {
+                Ok(self.run_or_sleep(event, job_id(creation), time, deadline))
             }
             (Blocking::Refuse(refused), Some(_)) => Err(Stop::Refused(refused)),
             // What is no creation is no job of the executor's: it waits for a writer.
@@ -543,10 +543,25 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        if let Some(guard) = self.hit_by(Caller::Thread) {
-            return Ok(guard);
+        match self.hit_by(Caller::Thread) {
+            Some(guard) => Ok(guard),
+            None => self.start_from(Kept, failures, make),
         }
-        let election = Election::new(Caller::Thread, Role::Starts, failures, Kept);
+    }
+
+    /// The election of a call that takes its values from this source.
+    pub(crate) fn start_from<S, E: Send + Sync + 'static, F, C>(
+        self,
+        source: S,
+        failures: Failures,
+        make: impl FnOnce() -> C,
+    ) -> Result<S::Answer, Error<E>>
+    where
+        S: Source<'a, T, D::Pass>,
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let election = Election::new(Caller::Thread, Role::Starts, failures, source);
         let lead = |lease, report| self.mode.start_or_run(lease, make(), report, self.wait);
         self.drive(election, lead, no_look_up)
     }
@@ -560,7 +575,22 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let election = move || Election::new(Caller::Task, Role::Starts, failures, Kept);
+        self.start_from_async(Kept, failures, make)
+    }
+
+    /// As [`start_from`](Background::start_from), for tasks, and a look at the value first.
+    pub(crate) fn start_from_async<S, E: Send + Sync + 'static, F, C>(
+        self,
+        source: S,
+        failures: Failures,
+        make: impl FnOnce() -> C,
+    ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
+    where
+        S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
+        C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
+        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+    {
+        let election = move || Election::new(Caller::Task, Role::Starts, failures, source);
         let lead = move |lease, report| ready(self.mode.start(lease, make(), report));
         answer(move || self.for_tasks(), election, lead)
     }

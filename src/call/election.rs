@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin};
 use crate::call::{Call, NotYet};
-use crate::error::{Error, Failure, Panicked, Refused};
+use crate::error::{Cycle, Error, Failure, Panicked, Refused};
 use crate::policy::{Accept, Use};
 use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
@@ -52,6 +52,7 @@ pub(crate) enum Stop {
     },
     /// Only of a call that [waits and nothing else](Role::Waits).
     ElectAnew,
+    Cycle(Cycle),
 }
 
 impl Stop {
@@ -67,6 +68,7 @@ impl Stop {
             Stop::Refused(refused) => Error::Refused(refused),
             Stop::GivenUp => Error::GivenUp,
             Stop::BackingOff { retry_in, failure } => Error::BackingOff { retry_in, failure },
+            Stop::Cycle(cycle) => Error::Cycle(cycle),
             Stop::ElectAnew => unreachable!("a call that creates elects anew itself"),
         }
     }
@@ -83,7 +85,11 @@ impl Stop {
             | Stop::Refused(_)
             | Stop::GivenUp
             | Stop::BackingOff { .. } => true,
-            Stop::Reentrant | Stop::HoldsWriteLock | Stop::NoTimer | Stop::ElectAnew => false,
+            Stop::Reentrant
+            | Stop::Cycle(_)
+            | Stop::HoldsWriteLock
+            | Stop::NoTimer
+            | Stop::ElectAnew => false,
         }
     }
 
@@ -146,6 +152,8 @@ pub(crate) enum Found<'a, T, A> {
     Lease(Lease<'a, T>),
     Busy(Arc<Waiters<T>>),
     NotYet(NotYet<A>),
+    /// Nothing that would do, and no lease before this is set.
+    Later(Arc<Event>),
 }
 
 /// The number that a value must exceed to be an answer, once it is known. (In one word, since a task
@@ -393,12 +401,13 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
         self
     }
 
-    /// The same wait, for what the pile itself keeps.
-    pub(crate) fn of_kept<G>(self) -> Election<'a, T, P, Kept, G> {
+    /// The same wait of a call that has made nothing, for what the pile itself keeps. It borrows nothing
+    /// of the pile.
+    pub(crate) fn of_kept<'b, G>(self) -> Election<'b, T, P, Kept, G> {
         Election {
             at: match self.at {
                 At::Waiting(waiters) => At::Waiting(waiters),
-                At::Outside(opening, known) => At::Outside(opening, known),
+                At::Outside(opening, _) => At::Outside(opening, None),
                 At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => At::Start,
             },
             newer_than: self.newer_than,
@@ -573,6 +582,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 self.at = At::Waiting(waiters);
                 None
             }
+            Found::Later(turn) => {
+                self.leave::<D>();
+                self.at = At::Outside(turn, None);
+                None
+            }
         }
     }
 
@@ -695,7 +709,9 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 // the same.
                 At::Own(call.site.pile.join_own(), Arc::new(Report::new(true)))
             }
-            Found::Lease(_) | Found::NotYet(_) => unreachable!("the lease is held"),
+            Found::Lease(_) | Found::NotYet(_) | Found::Later(_) => {
+                unreachable!("the lease is held")
+            }
         };
     }
 

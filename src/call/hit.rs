@@ -3,7 +3,7 @@
 use crate::answer::{Caller, Door, Guard, Lease, Origin, Settings};
 use crate::call::election::{Asking, Found, NewerThan};
 use crate::call::{Call, NotYet};
-use crate::policy::{Accept, Freshness, Horizon, Use};
+use crate::policy::{Accept, Freshness, Horizon, Marks, Use};
 use crate::raw::{self, Look, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};
 
@@ -164,17 +164,36 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         asks: Asking,
     ) -> Found<'a, T, Guard<'a, T>> {
         let look = self.look(asks);
-        let now = look.now;
-        let found = self.site.pile.attempt(&look, |marks, node| {
+        let judge = self.judge_locked(newer_than, look.now);
+        let found = self.site.pile.attempt(&look, judge);
+        self.found(found, |node, usable| held(node, usable, look.now))
+    }
+
+    /// As [`attempt_locked`](Call::attempt_locked), where no lease may be granted. `None`: it would have
+    /// been the lease.
+    pub(crate) fn attempt_without_lease(
+        &self,
+        newer_than: &mut NewerThan,
+        asks: Asking,
+    ) -> Option<Found<'a, T, Guard<'a, T>>> {
+        let look = self.look(asks);
+        let judge = self.judge_locked(newer_than, look.now);
+        let found = self.site.pile.attempt_without_lease(&look, judge)?;
+        Some(self.found(found, |node, usable| held(node, usable, look.now)))
+    }
+
+    fn judge_locked(
+        &self,
+        newer_than: &mut NewerThan,
+        now: Tick,
+    ) -> impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use {
+        move |marks, node| {
             let newer_than = newer_than.fix(|| self.accept.newer_than(marks));
             match node {
                 Some(node) if node.value().is_some() => self.judge(node, newer_than, now),
                 _ => Use::No,
             }
-        });
-        self.found(found, |node, usable| {
-            Guard::new(node, origin_of(usable), now)
-        })
+        }
     }
 
     /// How the call looks under the lock.
@@ -246,4 +265,9 @@ fn served_or_fallback(freshness: Freshness) -> Option<Origin> {
         Freshness::Fallback => Some(Origin::Fallback),
         freshness => served(freshness),
     }
+}
+
+/// The value that is held, as a look under the lock found it.
+fn held<'a, T>(node: NodeRef<T>, usable: Use, now: Tick) -> Guard<'a, T> {
+    Guard::new(node, origin_of(usable), now)
 }

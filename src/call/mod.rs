@@ -90,7 +90,7 @@ pub struct Here<'t> {
 }
 
 impl Here<'_> {
-    const UNTIMED: Self = Self {
+    pub(crate) const UNTIMED: Self = Self {
         #[cfg(feature = "async")]
         timer: None,
         #[cfg(not(feature = "async"))]
@@ -118,7 +118,6 @@ impl<'a, T, D> Call<'a, T, D> {
     }
 }
 
-#[cfg(feature = "async")]
 impl<'a, T, D, W> Call<'a, T, D, W> {
     /// The same call in another mode.
     pub(crate) fn by<V>(self, mode: V) -> Call<'a, T, D, V> {

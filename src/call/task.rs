@@ -357,12 +357,13 @@ where
 }
 
 /// All of a call that looks nothing up: a hit, or else the election.
-pub(crate) fn answer<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, L>(
+pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L>(
     call: impl Remake<'a, 't, T, D>,
-    election: impl FnOnce() -> Election<'a, T, D::Pass, Kept, Guard<'a, T>>,
+    election: impl FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
 ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
 where
+    S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
     L: Future<Output = Led<'a, T, E>>,
 {
     async move {

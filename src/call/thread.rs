@@ -5,7 +5,7 @@ use crate::call::election::{Election, Report, Source, Step, Stop};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::raw::Event;
-use crate::reentrancy::Identity;
+use crate::reentrancy::{Creation, Identity};
 use crate::shim::Arc;
 use crate::time::{Tick, Time};
 
@@ -16,7 +16,7 @@ pub(crate) trait Sleeper {
     fn sleep(
         &self,
         event: &Arc<Event>,
-        creation: Option<(Identity, u64)>,
+        creation: Option<Creation>,
         time: &Time,
         deadline: Option<Tick>,
     ) -> Result<bool, Stop>;
@@ -26,7 +26,7 @@ impl Sleeper for Here<'_> {
     fn sleep(
         &self,
         event: &Arc<Event>,
-        _creation: Option<(Identity, u64)>,
+        _creation: Option<Creation>,
         time: &Time,
         deadline: Option<Tick>,
     ) -> Result<bool, Stop> {
@@ -92,7 +92,7 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                 Step::Wait => {
                     let event = election.event().expect("there is something to wait for");
                     let pile = Identity::of(self.site.pile);
-                    let creation = election.awaited().map(|fence| (pile, fence));
+                    let creation = election.awaited().map(|fence| Creation { pile, fence });
                     let time = &self.site.settings.time;
                     let overdue = election.overdue_from(self);
                     // Taking over comes first, if both come at once.

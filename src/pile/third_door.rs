@@ -125,5 +125,5 @@ mod kinds {
     pub(crate) const KINDS: [Kind; 1] =
         [|builder| Arc::new(Arc::new(FewAtATime::new(builder.build(), 1)))];
 
-    any_pile!(FewAtATime, "few at a time", true);
+    any_pile!(FewAtATime, "few at a time", true, ask);
 }

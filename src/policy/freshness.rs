@@ -29,7 +29,7 @@ pub enum Freshness {
 }
 
 /// What a call asks of the times of a value. (In nanoseconds, since a task that waits holds it.)
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Asks {
     max_age: u64,
     min_fresh: u64,

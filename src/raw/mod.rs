@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod gate;
+mod keyed;
 #[cfg(all(test, dogpile_loom))]
 mod models;
 mod state;

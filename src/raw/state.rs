@@ -42,6 +42,17 @@ impl<T> State<T> {
         }
     }
 
+    /// That of a pile which goes on where another one has ended.
+    pub(super) fn following(last: u64, group: u64) -> Self {
+        let _ = group;
+        Self {
+            last,
+            #[cfg(debug_assertions)]
+            pile: group,
+            ..Self::new()
+        }
+    }
+
     /// The number of the last event.
     pub(super) fn last(&self) -> u64 {
         self.last

@@ -11,6 +11,11 @@ pub(crate) fn current_thread() -> ThreadId {
     loom::thread::current().id()
 }
 
+// LOOM: what many threads would share less, two shall share.
+pub(crate) fn cores() -> usize {
+    1
+}
+
 // LOOM: its threads share one real thread, and so whether it is panicking, which poisons the
 // locks that innocent threads let go meanwhile. Nothing may be locked while unwinding: the
 // panic is held up until the lease has been given up.

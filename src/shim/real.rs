@@ -10,6 +10,11 @@ pub(crate) fn current_thread() -> ThreadId {
     std::thread::current().id()
 }
 
+/// How many threads run at once.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Runs a creator. Its panic is held up until those who wait have been told of it.
 pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(creator))

@@ -17,6 +17,10 @@ pub(crate) fn current_thread() -> ThreadId {
     shuttle::thread::current().id()
 }
 
+pub(crate) fn cores() -> usize {
+    1
+}
+
 // Its threads share one real thread, and so whether that is panicking: as under loom, the panic is
 // held up until the lease has been given up.
 pub(crate) fn run<R>(creator: impl FnOnce() -> R) -> super::Ran<R> {

@@ -20,6 +20,8 @@ pub(crate) trait AnyPile: Send + Sync {
     fn kind(&self) -> &'static str;
     /// Whether its answers hold something that others may have to wait for.
     fn is_gated(&self) -> bool;
+    /// Whether it can look values up that are kept elsewhere.
+    fn looks_up(&self) -> bool;
     fn waiters(&self) -> usize;
     fn invalidate(&self);
     fn expire(&self);
@@ -79,8 +81,12 @@ pub(crate) fn each_form(builder: impl Fn() -> Builder<u32>, body: impl Fn(&Form)
     for by in by {
         for acquires in [false, true] {
             for of_kind in KINDS {
+                let pile = of_kind(builder());
+                if acquires && !pile.looks_up() {
+                    continue;
+                }
                 let form = Form {
-                    pile: of_kind(builder()),
+                    pile,
                     by,
                     acquires,
                     accept: Accept::Stale,
@@ -136,15 +142,26 @@ impl Form {
     }
 }
 
-/// What a call with these options answers in the fallible form.
+/// What a call with these options answers in the fallible form, of a kind that looks nothing up.
+macro_rules! ask_kept {
+    (task: $form:expr, $call:expr, $create:expr) => {{
+        let call = $call.get_or_try_create_with_async(|creating| async move { $create(&creating) });
+        block_on(call).map(|held| (*held, held.origin()))
+    }};
+    ($form:expr, $call:expr, $create:expr) => {
+        $call
+            .get_or_try_create_with(|creating| $create(&creating))
+            .map(|held| (*held, held.origin()))
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use ask_kept;
+
+/// The same, of a kind that looks values up.
 macro_rules! ask {
     (task: $form:expr, $call:expr, $create:expr) => {
         match $form.acquires {
-            false => {
-                let call = $call
-                    .get_or_try_create_with_async(|creating| async move { $create(&creating) });
-                block_on(call).map(|held| (*held, held.origin()))
-            }
+            false => ask_kept!(task: $form, $call, $create),
             true => {
                 let look = || async { Ok(Lookup::NeedRegeneration) };
                 let call =
@@ -155,9 +172,7 @@ macro_rules! ask {
     };
     ($form:expr, $call:expr, $create:expr) => {
         match $form.acquires {
-            false => $call
-                .get_or_try_create_with(|creating| $create(&creating))
-                .map(|held| (*held, held.origin())),
+            false => ask_kept!($form, $call, $create),
             true => $call
                 .acquire_with(
                     |creating| $create(&creating),
@@ -171,12 +186,14 @@ pub(crate) use ask;
 
 /// The forms of a kind of pile, which has `call` and `background` and what is asked of any.
 macro_rules! any_pile {
-    ($pile:ty, $kind:literal, $is_gated:literal) => {
+    ($pile:ty, $kind:literal, $is_gated:literal, $ask:ident) => {
         const _: () = {
-            use super::forms::{By, Creator, Form, Got, Told, ask};
+            #[allow(unused_imports)]
+            use super::forms::{By, Creator, Form, Got, Told, ask, ask_kept};
             use super::support::Shows as _;
             #[cfg(feature = "async")]
             use super::tasks::block_on;
+            #[allow(unused_imports)]
             use dogpile::Lookup;
             #[cfg(feature = "async")]
             use dogpile::executor::Thread;
@@ -188,6 +205,10 @@ macro_rules! any_pile {
 
                 fn is_gated(&self) -> bool {
                     $is_gated
+                }
+
+                fn looks_up(&self) -> bool {
+                    stringify!($ask) == "ask"
                 }
 
                 fn waiters(&self) -> usize {
@@ -220,16 +241,16 @@ macro_rules! any_pile {
 
                 fn get(&self, form: &Form, create: Creator) -> Told {
                     match form.by {
-                        By::Thread => ask!(form, self.call().accept(form.accept), create),
+                        By::Thread => $ask!(form, self.call().accept(form.accept), create),
                         #[cfg(feature = "async")]
-                        By::Task => ask!(task: form, self.call().accept(form.accept), create),
+                        By::Task => $ask!(task: form, self.call().accept(form.accept), create),
                         #[cfg(feature = "async")]
                         By::Background => {
-                            ask!(form, self.background(&Thread).accept(form.accept), create)
+                            $ask!(form, self.background(&Thread).accept(form.accept), create)
                         }
                         #[cfg(feature = "async")]
                         By::BackgroundTask => {
-                            ask!(task: form, self.background(&Thread).accept(form.accept), create)
+                            $ask!(task: form, self.background(&Thread).accept(form.accept), create)
                         }
                     }
                 }

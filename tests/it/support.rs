@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dogpile::{Acquired, Clock, Guard, ManualClock, Origin, Owned, Seen, Tick};
+use dogpile::{Acquired, Clock, Guard, KeyedGuard, ManualClock, Origin, Owned, Seen, Tick};
 
 pub(crate) const NANO: Duration = Duration::from_nanos(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -232,6 +232,16 @@ impl<T, P> Shows for Guard<'_, T, P> {
 
     fn seen(&self) -> Seen {
         Guard::seen(self)
+    }
+}
+
+impl<K, T> Shows for KeyedGuard<'_, K, T> {
+    fn origin(&self) -> Origin {
+        KeyedGuard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        KeyedGuard::seen(self)
     }
 }
 

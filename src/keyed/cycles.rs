@@ -1,0 +1,110 @@
+//! Creators on threads that would wait for each other's key: noticed before they do.
+//!
+//! A thread that waits for a creation while it is inside another one is rare, so it writes down what it
+//! is inside and what it waits for, and follows what others wrote. If that leads back to what it is inside
+//! itself, nobody of the circle would ever go on.
+
+use crate::call::election::Stop;
+use crate::call::thread::Sleeper;
+use crate::error::Cycle;
+use crate::keyed::shared::Shared;
+use crate::raw::Event;
+use crate::reentrancy::{Creation, Identity, all_inside};
+use crate::shim::{Arc, Mutex};
+use crate::time::{Tick, Time};
+
+/// The threads that wait for one creation of a map inside another.
+pub(super) struct Waits(Mutex<Vec<Nested>>);
+
+struct Nested {
+    inside: Vec<Creation>,
+    waits_for: Creation,
+    /// Tells this wait from others.
+    event: Arc<Event>,
+}
+
+impl Waits {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Notes that a thread waits, unless it would be for itself: then, the creation that it is inside and
+    /// that would wait for it.
+    fn enter(&self, nested: Nested) -> Result<Waiting<'_>, Creation> {
+        let event = Arc::clone(&nested.event);
+        let mut waits = self.0.lock();
+        let mut awaited = vec![nested.waits_for];
+        let mut followed = 0;
+        while let Some(&creation) = awaited.get(followed) {
+            followed += 1;
+            if nested.inside.contains(&creation) {
+                return Err(creation);
+            }
+            let inside = waits.iter().filter(|wait| wait.inside.contains(&creation));
+            for wait in inside {
+                if !awaited.contains(&wait.waits_for) {
+                    awaited.push(wait.waits_for);
+                }
+            }
+        }
+        waits.push(nested);
+        drop(waits);
+        Ok(Waiting { waits: self, event })
+    }
+}
+
+struct Waiting<'a> {
+    waits: &'a Waits,
+    event: Arc<Event>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waits = self.waits.0.lock();
+        if let Some(at) = waits
+            .iter()
+            .position(|wait| Arc::ptr_eq(&wait.event, &self.event))
+        {
+            let nested = waits.swap_remove(at);
+            drop(waits);
+            drop(nested);
+        }
+    }
+}
+
+/// How a thread waits in a call of a map.
+pub(super) struct Watched<'a, K, T>(pub(super) &'a Shared<K, T>);
+
+impl<K, T> Sleeper for Watched<'_, K, T> {
+    fn sleep(
+        &self,
+        event: &Arc<Event>,
+        creation: Option<Creation>,
+        time: &Time,
+        deadline: Option<Tick>,
+    ) -> Result<bool, Stop> {
+        let Some(waits_for) = creation else {
+            return Ok(event.wait(time, deadline));
+        };
+        let inside = all_inside();
+        if inside.is_empty() {
+            return Ok(event.wait(time, deadline));
+        }
+        let nested = Nested {
+            inside,
+            waits_for,
+            event: Arc::clone(event),
+        };
+        match self.0.waits().enter(nested) {
+            Ok(_waiting) => Ok(event.wait(time, deadline)),
+            Err(own) => Err(Stop::Cycle(self.cycle(own.pile, waits_for.pile))),
+        }
+    }
+}
+
+impl<K, T> Watched<'_, K, T> {
+    fn cycle(&self, own: Identity, other: Identity) -> Cycle {
+        let names = || Some([self.0.name(own)?, self.0.name(other)?]);
+        Cycle::new(names())
+    }
+}

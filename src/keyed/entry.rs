@@ -1,0 +1,51 @@
+//! What a map holds for one key, and a caller's visit there.
+
+use crate::answer::{HasSite, Site};
+use crate::keyed::shared::Shared;
+use crate::raw::Pile;
+use crate::shim::Arc;
+
+/// A key and its pile.
+///
+/// Guards hold it for the key's sake. So an entry that was taken out of its map has no value: else a
+/// guard of an older value would keep it alive.
+pub(crate) struct Entry<K, T> {
+    /// That of the key, spread: see [`Shared::spread`].
+    pub(super) hash: u64,
+    pub(super) key: K,
+    pub(super) pile: Pile<T>,
+}
+
+/// A caller at an entry. Whatever may change the pile of a key is done in a visit: the entry stays in the
+/// map until the last visitor leaves, and whoever leaves tells the map what has become of the value.
+pub(crate) struct Visit<K, T> {
+    map: Arc<Shared<K, T>>,
+    entry: Arc<Entry<K, T>>,
+}
+
+impl<K, T> Visit<K, T> {
+    /// That of a caller who is counted at the entry already.
+    pub(super) fn of(map: Arc<Shared<K, T>>, entry: Arc<Entry<K, T>>) -> Self {
+        Self { map, entry }
+    }
+
+    pub(super) fn entry(&self) -> &Arc<Entry<K, T>> {
+        &self.entry
+    }
+
+    pub(super) fn site(&self) -> Site<'_, T> {
+        self.map.site(&self.entry)
+    }
+}
+
+impl<K, T> HasSite<T> for Visit<K, T> {
+    fn site(&self) -> Site<'_, T> {
+        Visit::site(self)
+    }
+}
+
+impl<K, T> Drop for Visit<K, T> {
+    fn drop(&mut self) {
+        self.map.leave(&self.entry);
+    }
+}

@@ -1,0 +1,45 @@
+//! Many keys, each with a pile of its own: [`KeyedDogpile`].
+//!
+//! A map is shards of a lock around a table. An *entry* of a table is a key and the pile of that key. So
+//! all that is promised of a pile is promised of a key, by the same code. The entry is there for as long
+//! as the pile has a value, or somebody is at it: a caller, a lease, a waiter. Whoever may change the pile
+//! makes a *visit*, which the shard counts. The last visitor to leave a pile without a value takes the
+//! entry out. So nobody is ever at an entry that is not in the table, and there are never two piles of
+//! one key.
+//!
+//! A hit makes no visit. It finds the entry, lets go of the lock, and reads the pile as any hit does. If
+//! the entry is taken out meanwhile, its pile has no value, and the call goes on as one that found
+//! nothing.
+
+mod attempt;
+mod builder;
+mod cached;
+mod call;
+#[cfg(feature = "async")]
+mod call_async;
+mod cycles;
+mod dogpile;
+#[cfg(feature = "async")]
+mod dogpile_async;
+mod entry;
+mod guard;
+mod leases;
+mod multi;
+#[cfg(feature = "async")]
+mod multi_async;
+mod queue;
+mod room;
+mod shard;
+mod shared;
+mod turns;
+
+pub use self::attempt::{KeyedAttempt, KeyedBusy};
+pub use self::builder::KeyedBuilder;
+pub use self::cached::Cached;
+pub use self::call::KeyedCall;
+#[cfg(feature = "async")]
+pub use self::call_async::{InBackground, KeyedBackground};
+pub use self::dogpile::{Iter, KeyedDogpile};
+pub use self::guard::{KeyedGuard, KeyedOwned};
+pub use self::leases::{KeyLease, KeySeat, Leases};
+pub use self::room::Eviction;

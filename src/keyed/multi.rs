@@ -1,0 +1,489 @@
+//! Calls for several keys at once.
+//!
+//! Each key has an election of its own, as in a call for that key alone. They are stepped together: first
+//! all of them as far as they come without waiting; then the creator is called once for all keys that
+//! the call was elected for; and only when it has published or given back all leases it waits for the
+//! creations of others. So nobody waits while holding a lease, and calls cannot wait for each other in a
+//! circle, in whatever order they name their keys.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::hash::{BuildHasher, Hash};
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+use crate::answer::{Caller, Created, Guard, Lease, Open};
+use crate::call::Call;
+use crate::call::election::{Election, Failures, Role, Step, Stop};
+use crate::call::thread::Sleeper as _;
+use crate::error::{Error, Failure, Missing, Panicked};
+use crate::keyed::cycles::Watched;
+use crate::keyed::entry::Visit;
+use crate::keyed::turns::{InTurn, Turn};
+use crate::keyed::{KeyedDogpile, KeyedGuard};
+use crate::raw::Event;
+use crate::reentrancy::{Creation, Identity, Inside};
+use crate::shim::{Arc, Ran, run};
+use crate::time::Tick;
+
+impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
+    /// The values of several keys, those that are missing, gone or stale made together.
+    ///
+    /// `create` is called with the keys that this call was elected for, and returns their values in any
+    /// order, each with its key. Each is published when it is taken from what `create` returns, so an
+    /// iterator that makes them one by one lets others have them one by one. What is created by other
+    /// callers, this call waits for afterwards. If one of those creations was given up, `create` may be
+    /// called once more, for that key.
+    ///
+    /// The answers are in the order of `keys`, and `None` for a key that `create` left out. Whoever waited
+    /// for that key with a fallible form is told [`Error::Missing`]. A key may be named twice.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does. If called from inside the creator of one of the keys while no value of it can be
+    /// had: [`get_or_try_create_multi`](KeyedDogpile::get_or_try_create_multi) returns that as an error.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::KeyedDogpile;
+    /// let squares = KeyedDogpile::new(Duration::from_secs(60));
+    /// squares.set(2, 4);
+    /// let answers = squares.get_or_create_multi(&[1, 2, 3], |wanted| {
+    ///     assert_eq!(wanted, [&1, &3]);
+    ///     wanted.iter().map(|root| (**root, **root * **root)).collect::<Vec<_>>()
+    /// });
+    /// let answers: Vec<u32> = answers.into_iter().map(|square| *square.unwrap()).collect();
+    /// assert_eq!(answers, [1, 4, 9]);
+    /// ```
+    #[track_caller]
+    pub fn get_or_create_multi<'k, Q, V, I>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+        mut create: impl FnMut(&[&'k Q]) -> I,
+    ) -> Vec<Option<KeyedGuard<'_, K, T>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized + 'k,
+        V: Into<Created<T>>,
+        I: IntoIterator<Item = (K, V)>,
+    {
+        let answers = self.multi(keys, None, Failures::Pressed, |wanted| {
+            let created = create(wanted).into_iter();
+            Ok::<_, Infallible>(created.map(|(key, value)| (key, Ok(value))))
+        });
+        let answer = |answer: Result<_, Error<Infallible>>| match answer {
+            Ok(guard) => Some(guard),
+            Err(Error::Missing) => None,
+            Err(error) => {
+                panic!(
+                    "KeyedDogpile::get_or_create_multi: {error} (get_or_try_create_multi returns this as \
+                     an error)"
+                )
+            }
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// The values of several keys, those that are missing, gone or stale made together, if they can be.
+    ///
+    /// As [`get_or_create_multi`](KeyedDogpile::get_or_create_multi). An error of `create` itself goes to
+    /// all keys that it was called for, and to those who waited for them with a fallible form. An error
+    /// that it returns for one key concerns that key alone.
+    ///
+    /// # Errors
+    ///
+    /// For each key those of [`get_or_try_create`](KeyedDogpile::get_or_try_create), and
+    /// [`Error::Missing`] if it was left out.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::KeyedDogpile;
+    /// let numbers = KeyedDogpile::<String, u32>::new(Duration::from_secs(60));
+    /// let answers = numbers.get_or_try_create_multi(["7", "seven"], |wanted| {
+    ///     let parse = |text: &&str| (text.to_string(), text.parse::<u32>());
+    ///     Ok(wanted.iter().map(parse).collect::<Vec<_>>())
+    /// });
+    /// assert_eq!(**answers[0].as_ref().unwrap(), 7);
+    /// assert!(answers[1].as_ref().is_err_and(|error| error.is_failed()));
+    /// ```
+    pub fn get_or_try_create_multi<'k, Q, V, E, I>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+        create: impl FnMut(&[&'k Q]) -> Result<I, E>,
+    ) -> Vec<Result<KeyedGuard<'_, K, T>, Error<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized + 'k,
+        V: Into<Created<T>>,
+        E: Send + Sync + 'static,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+    {
+        self.multi(keys, None, Failures::Taken, create)
+    }
+
+    /// As [`get_or_try_create_multi`](KeyedDogpile::get_or_try_create_multi), waiting for the creations of
+    /// others for `limit` at most, in all.
+    ///
+    /// # Errors
+    ///
+    /// For each key those of [`get_or_try_create_multi`](KeyedDogpile::get_or_try_create_multi), and
+    /// [`Error::TimedOut`].
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn get_or_try_create_multi_for<'k, Q, V, E, I>(
+        &self,
+        limit: Duration,
+        keys: impl IntoIterator<Item = &'k Q>,
+        create: impl FnMut(&[&'k Q]) -> Result<I, E>,
+    ) -> Vec<Result<KeyedGuard<'_, K, T>, Error<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized + 'k,
+        V: Into<Created<T>>,
+        E: Send + Sync + 'static,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+    {
+        self.multi(keys, Some(limit), Failures::Taken, create)
+    }
+
+    fn multi<'k, Q, V, E, I>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Q>,
+        limit: Option<Duration>,
+        failures: Failures,
+        mut create: impl FnMut(&[&'k Q]) -> Result<I, E>,
+    ) -> Vec<Result<KeyedGuard<'_, K, T>, Error<E>>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized + 'k,
+        V: Into<Created<T>>,
+        E: Send + Sync + 'static,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+    {
+        let time = &self.shared.settings().time;
+        let mut deadline = limit.map(|limit| time.now().saturating_add(limit));
+        let mut keys = Keys::of(keys);
+        let open = keys.take_hits(|key| self.call(key).hit());
+        let visits = self.visit_several(&open);
+        let turn = self.shared.turn();
+        let mut all = Several::new(&visits, Caller::Thread, failures, turn);
+        loop {
+            let leases = all.step();
+            if !leases.is_empty() {
+                let since = deadline.map(|_| time.now());
+                let wanted: Vec<_> = leases.iter().map(|(at, _)| open[*at]).collect();
+                let created = all.run(&leases, || create(&wanted));
+                all.publish(leases, &wanted, created);
+                // Only waiting is limited.
+                deadline = paused(deadline, since, time.now());
+                continue;
+            }
+            let Some((event, creation)) = all.awaited() else {
+                break;
+            };
+            match Watched(&*self.shared).sleep(&event, creation, time, deadline) {
+                Ok(true) => {}
+                Ok(false) => all.stop(|| Stop::TimedOut(limit.unwrap_or_default())),
+                Err(stop) => all.stop_first(stop),
+            }
+        }
+        keys.answers(all.end())
+    }
+
+    /// A visit at each of these keys.
+    pub(super) fn visit_several<Q>(&self, keys: &[&Q]) -> Vec<Visit<K, T>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let visit = |key: &&Q| {
+            let own = || (**key).to_owned();
+            self.shared.enter(self.hash(*key), *key, own)
+        };
+        keys.iter().map(visit).collect()
+    }
+}
+
+fn paused(deadline: Option<Tick>, since: Option<Tick>, now: Tick) -> Option<Tick> {
+    Some(deadline?.saturating_add(now.saturating_since(since?)))
+}
+
+/// The keys of a call, and which are the same.
+pub(super) struct Keys<'a, 'k, K, T, Q: ?Sized> {
+    distinct: Vec<&'k Q>,
+    /// For each key that was named, which of the distinct ones it is.
+    named: Vec<usize>,
+    /// For each of the distinct ones, its value, if it was there at once.
+    hits: Vec<Option<KeyedGuard<'a, K, T>>>,
+}
+
+impl<'a, 'k, K, T, Q: Eq + Hash + ?Sized> Keys<'a, 'k, K, T, Q> {
+    pub(super) fn of(keys: impl IntoIterator<Item = &'k Q>) -> Self {
+        let mut known = HashMap::new();
+        let mut distinct = Vec::new();
+        let name = |key: &'k Q| {
+            *known.entry(key).or_insert_with(|| {
+                distinct.push(key);
+                distinct.len() - 1
+            })
+        };
+        let named = keys.into_iter().map(name).collect();
+        Self {
+            distinct,
+            named,
+            hits: Vec::new(),
+        }
+    }
+
+    /// Looks for the values that are there at once. The other keys.
+    pub(super) fn take_hits(
+        &mut self,
+        hit: impl Fn(&'k Q) -> Option<KeyedGuard<'a, K, T>>,
+    ) -> Vec<&'k Q> {
+        self.hits = self.distinct.iter().map(|key| hit(key)).collect();
+        let is_open = self.hits.iter().map(Option::is_none);
+        let open = self.distinct.iter().zip(is_open);
+        open.filter(|(_, is_open)| *is_open)
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    /// The answers in the order in which the keys were named, from those of the open ones.
+    pub(super) fn answers<E>(
+        self,
+        open: Vec<Result<KeyedGuard<'a, K, T>, Error<E>>>,
+    ) -> Vec<Result<KeyedGuard<'a, K, T>, Error<E>>> {
+        let mut open = open.into_iter();
+        let answer = |hit: Option<_>| hit.map(Ok).or_else(|| open.next());
+        let answers: Vec<_> = self.hits.into_iter().filter_map(answer).collect();
+        if self.named.len() == self.distinct.len() {
+            return answers;
+        }
+        let again = |at: &usize| match &answers[*at] {
+            Ok(guard) => Ok(guard.again()),
+            Err(error) => Err(error.again()),
+        };
+        self.named.iter().map(again).collect()
+    }
+}
+
+type OneElection<'v, T> = Election<'v, T, (), InTurn, Guard<'v, T>>;
+
+/// One of the keys.
+struct One<'v, K, T, E> {
+    visit: &'v Visit<K, T>,
+    call: Call<'v, T>,
+    election: OneElection<'v, T>,
+    answer: Option<Result<Guard<'v, T>, Error<E>>>,
+}
+
+/// The keys that a call asks for, each as far as it has come.
+pub(super) struct Several<'v, K, T, E> {
+    keys: Vec<One<'v, K, T, E>>,
+    /// One turn for all of them.
+    turn: Turn,
+}
+
+impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
+    pub(super) fn new(
+        visits: &'v [Visit<K, T>],
+        caller: Caller,
+        failures: Failures,
+        turn: Turn,
+    ) -> Self {
+        let one = |visit: &'v Visit<K, T>| One {
+            visit,
+            call: Call::new(visit.site(), Open),
+            election: Election::new(caller, Role::Creates, failures, turn.source()),
+            answer: None,
+        };
+        let keys = visits.iter().map(one).collect();
+        Self { keys, turn }
+    }
+
+    /// Goes on with all keys as far as can be without waiting. The leases that were granted, and whose
+    /// they are.
+    pub(super) fn step(&mut self) -> Vec<(usize, Lease<'v, T>)> {
+        let mut leases = Vec::new();
+        for (at, one) in self.keys.iter_mut().enumerate() {
+            if one.answer.is_some() {
+                continue;
+            }
+            match one.election.step(&one.call) {
+                Step::Answer(guard) => one.answer = Some(Ok(guard)),
+                Step::Stop(stop) => one.answer = Some(Err(stop.into_error())),
+                Step::Create(lease) => leases.push((at, lease)),
+                Step::Wait => {}
+                Step::LookUp | Step::NotYet(_) => {
+                    unreachable!("nothing is looked up, and no lease is lent")
+                }
+            }
+        }
+        if leases.is_empty() {
+            self.turn.end();
+        }
+        leases
+    }
+
+    /// What whoever runs the creator under these leases is inside.
+    pub(super) fn creations(&self, leases: &[(usize, Lease<'_, T>)]) -> Vec<Creation> {
+        let leases = leases.iter().map(|(_, lease)| lease.creation());
+        leases.chain(self.turn.creation()).collect()
+    }
+
+    /// Runs the creator under these leases.
+    fn run<R>(&self, leases: &[(usize, Lease<'_, T>)], create: impl FnOnce() -> R) -> Ran<R> {
+        let creations = self.creations(leases);
+        let _inside: Vec<_> = creations.into_iter().map(Inside::enter).collect();
+        run(create)
+    }
+
+    /// What to wait for next, and what creation it is the end of, if it is one.
+    pub(super) fn awaited(&self) -> Option<(Arc<Event>, Option<Creation>)> {
+        let mut open = self.keys.iter().filter(|one| one.answer.is_none());
+        open.find_map(|one| {
+            let pile = Identity::of(one.call.site.pile);
+            let creation = one.election.awaited().map(|fence| Creation { pile, fence });
+            Some((Arc::clone(one.election.event()?), creation))
+        })
+    }
+
+    /// Waits no longer for any of them.
+    fn stop(&mut self, why: impl Fn() -> Stop) {
+        for one in self.keys.iter_mut().filter(|one| one.answer.is_none()) {
+            one.answer = Some(Err(why().into_error()));
+        }
+    }
+
+    /// Waits no longer for the next.
+    fn stop_first(&mut self, why: Stop) {
+        if let Some(one) = self.keys.iter_mut().find(|one| one.answer.is_none()) {
+            one.answer = Some(Err(why.into_error()));
+        }
+    }
+
+    /// Ends the leases with what the creator of these keys made.
+    pub(super) fn publish<Q, V, I>(
+        &mut self,
+        leases: Vec<(usize, Lease<'v, T>)>,
+        wanted: &[&Q],
+        created: Ran<Result<I, E>>,
+    ) where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+        V: Into<Created<T>>,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+    {
+        let mut open = Held::new(leases, wanted, self.turn.creation());
+        let created = match created {
+            Ok(Ok(created)) => created,
+            Ok(Err(error)) => {
+                let error = Arc::new(error);
+                for (at, lease) in open.leases() {
+                    lease.fail_as(Failure::new(Arc::clone(&error)));
+                    self.keys[at].answer = Some(Err(Error::Create(Arc::clone(&error))));
+                }
+                self.turn.end();
+                return;
+            }
+            Err(panic) => open.burst(panic),
+        };
+        // The iterator is the creator's too.
+        let mut created = match open.run(|| created.into_iter()) {
+            Ok(created) => created,
+            Err(panic) => open.burst(panic),
+        };
+        loop {
+            let next = match open.run(|| created.next()) {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(panic) => open.burst(panic),
+            };
+            // A key that was not wanted, or came before, is nobody's.
+            let Some((at, lease)) = open.take(next.0.borrow()) else {
+                continue;
+            };
+            let one = &mut self.keys[at];
+            match next.1 {
+                Err(error) => one.answer = Some(Err(lease.fail(error))),
+                Ok(value) => {
+                    let guard = lease.publish_ready(value.into());
+                    match one.election.created(&one.call, guard) {
+                        Some(Step::Answer(guard)) => one.answer = Some(Ok(guard)),
+                        Some(Step::Stop(stop)) => one.answer = Some(Err(stop.into_error())),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        for (at, lease) in open.leases() {
+            lease.fail_as(Failure::new(Arc::new(Missing)));
+            self.keys[at].answer = Some(Err(Error::Missing));
+        }
+        self.turn.end();
+    }
+
+    /// The answers, one for each key.
+    pub(super) fn end<'a>(self) -> Vec<Result<KeyedGuard<'a, K, T>, Error<E>>> {
+        let answer = |one: One<'v, K, T, E>| {
+            let answer = one.answer.expect("it goes on until all are answered");
+            answer.map(|guard| KeyedGuard::new(guard, one.visit.entry()))
+        };
+        self.keys.into_iter().map(answer).collect()
+    }
+}
+
+/// The leases that are held, by their keys.
+struct Held<'w, 'v, Q: ?Sized, T> {
+    at: HashMap<&'w Q, usize>,
+    leases: Vec<Option<(usize, Lease<'v, T>)>>,
+    turn: Option<Creation>,
+}
+
+impl<'w, 'v, Q: Eq + Hash + ?Sized, T> Held<'w, 'v, Q, T> {
+    fn new(leases: Vec<(usize, Lease<'v, T>)>, wanted: &[&'w Q], turn: Option<Creation>) -> Self {
+        Self {
+            turn,
+            at: wanted.iter().copied().zip(0..).collect(),
+            leases: leases.into_iter().map(Some).collect(),
+        }
+    }
+
+    /// The lease of a key, if it is still held.
+    fn take(&mut self, key: &Q) -> Option<(usize, Lease<'v, T>)> {
+        self.leases[*self.at.get(key)?].take()
+    }
+
+    /// All leases that are still held.
+    fn leases(&mut self) -> impl Iterator<Item = (usize, Lease<'v, T>)> {
+        std::mem::take(&mut self.leases).into_iter().flatten()
+    }
+
+    /// Runs a part of the creator, inside those whose leases are still held.
+    fn run<R>(&self, part: impl FnOnce() -> R) -> Ran<R> {
+        let held = self.leases.iter().flatten();
+        let held = held.map(|(_, lease)| lease.creation());
+        let _inside: Vec<_> = held.chain(self.turn).map(Inside::enter).collect();
+        run(part)
+    }
+
+    /// The creator panicked.
+    fn burst(&mut self, panic: Box<dyn std::any::Any + Send>) -> ! {
+        let panicked = Panicked::new(&*panic);
+        for (_, lease) in self.leases() {
+            lease.panicked(panicked.clone());
+        }
+        resume_unwind(panic)
+    }
+}

@@ -1,0 +1,100 @@
+//! The order in which a shard gives values away: the shape of S3-FIFO (Yang et al., "FIFO queues are all
+//! you need for cache eviction", SOSP 2023), with the table as the main queue.
+//!
+//! A new key is *young*: it stands on a ring for a tenth of the keys. If it leaves the ring and nobody has
+//! asked for it, it is given away, and leaves a ghost: a part of its hash. Else, or if it had a ghost when
+//! it came, it is governed by a hand that goes round over the table, and spares once what was asked for.
+
+use std::collections::VecDeque;
+
+/// What a shard keeps to choose by, besides what stands in the places themselves.
+pub(super) struct Queue {
+    /// The young keys, the oldest first: their hash, and the number by which their place knows them. What
+    /// was removed stays on it for a while.
+    young: VecDeque<(u64, u64)>,
+    last_born: u64,
+    /// Parts of hashes, each where its hash says, so that the last one counts.
+    ghosts: Vec<u32>,
+    /// Where the hand stands in the table.
+    pub(super) hand: usize,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            young: VecDeque::new(),
+            last_born: 0,
+            ghosts: Vec::new(),
+            hand: 0,
+        }
+    }
+
+    /// A key comes. The number by which it is known while it is young; none if it is not.
+    pub(super) fn comes(&mut self, hash: u64) -> Option<u64> {
+        if self.had_ghost(hash) {
+            return None;
+        }
+        self.last_born += 1;
+        self.young.push_back((hash, self.last_born));
+        Some(self.last_born)
+    }
+
+    /// The oldest of the young, if there are more of them than is due among so many keys.
+    pub(super) fn leaves(&mut self, keys: usize) -> Option<(u64, u64)> {
+        match self.young.len() > (keys / 10).max(1) {
+            true => self.young.pop_front(),
+            false => None,
+        }
+    }
+
+    /// The oldest of the young, where there is nothing else.
+    pub(super) fn oldest(&mut self) -> Option<(u64, u64)> {
+        self.young.pop_front()
+    }
+
+    /// Spared once: it is young once more.
+    pub(super) fn again(&mut self, young: (u64, u64)) {
+        self.young.push_back(young);
+    }
+
+    pub(super) fn young(&self) -> usize {
+        self.young.len()
+    }
+
+    /// Forgets those who are not there any more, when they have become many.
+    pub(super) fn prune(&mut self, keys: usize, is_there: impl Fn(u64, u64) -> bool) {
+        if self.young.len() > keys + keys / 2 + 16 {
+            self.young.retain(|&(hash, born)| is_there(hash, born));
+        }
+    }
+
+    /// Remembers that a young key was given away, in a shard of so many.
+    pub(super) fn leave_ghost(&mut self, hash: u64, keys: usize) {
+        if self.ghosts.len() < keys || self.ghosts.is_empty() {
+            self.ghosts = vec![0; (keys + keys / 4).next_power_of_two().max(16)];
+        }
+        let at = self.ghost(hash);
+        self.ghosts[at] = part(hash);
+    }
+
+    fn had_ghost(&mut self, hash: u64) -> bool {
+        if self.ghosts.is_empty() {
+            return false;
+        }
+        let at = self.ghost(hash);
+        let had = self.ghosts[at] == part(hash);
+        if had {
+            self.ghosts[at] = 0;
+        }
+        had
+    }
+
+    fn ghost(&self, hash: u64) -> usize {
+        hash as usize & (self.ghosts.len() - 1)
+    }
+}
+
+/// Never zero.
+fn part(hash: u64) -> u32 {
+    (hash >> 32) as u32 | 1
+}

@@ -1,0 +1,391 @@
+//! A part of a map, under one lock.
+
+use hashbrown::HashTable;
+
+use crate::keyed::entry::Entry;
+use crate::keyed::queue::Queue;
+use crate::keyed::room::Taken;
+use crate::raw::Pile;
+use crate::shim::Arc;
+
+/// A table of entries.
+///
+/// Everything here is done under the shard's lock, and takes a few instructions. No user code runs: keys
+/// are found by their hash, which is kept, and compared by the caller when it has let go of the lock.
+pub(super) struct Shard<K, T> {
+    table: HashTable<Place<K, T>>,
+    /// The highest number that any pile has used which was here and is gone.
+    last: u64,
+    /// How many values there are.
+    kept: usize,
+    /// Where to look next for what is gone.
+    broom: usize,
+    /// In a bounded map.
+    queue: Option<Queue>,
+}
+
+/// Where an entry stands.
+pub(super) struct Place<K, T> {
+    hash: u64,
+    entry: Arc<Entry<K, T>>,
+    /// How many visit the entry.
+    callers: usize,
+    /// The value that is counted.
+    value: Option<Weighed>,
+    /// Whether somebody has asked for it since it came, or since it was spared.
+    seen: bool,
+    /// The number by which the queue knows it while it is young.
+    young: Option<u64>,
+}
+
+/// A value, by when it came, and its weight.
+#[derive(Clone, Copy)]
+pub(super) struct Weighed {
+    pub(super) installed_at: u64,
+    pub(super) weight: u32,
+}
+
+/// How a visit ended.
+pub(super) struct Left<K, T> {
+    /// What nobody needs any more. To be dropped when the lock was let go.
+    pub(super) removed: Option<Place<K, T>>,
+    pub(super) change: Taken,
+    /// Whether a new value is counted.
+    pub(super) came: bool,
+}
+
+/// What a shard gives away.
+pub(super) enum Given<K, T> {
+    /// An entry that nobody else holds, with its value.
+    Whole(Arc<Entry<K, T>>),
+    /// An entry that somebody holds, and that is visited now. The value that came then is to be taken
+    /// away.
+    Visited(Arc<Entry<K, T>>, u64),
+}
+
+impl<K, T> Shard<K, T> {
+    pub(super) fn new(is_bounded: bool) -> Self {
+        Self {
+            table: HashTable::new(),
+            last: 0,
+            kept: 0,
+            broom: 0,
+            queue: is_bounded.then(Queue::new),
+        }
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.kept
+    }
+
+    /// An entry with this hash, as a rule the only one. Its key is to be compared.
+    pub(super) fn first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+        let place = self.table.find_mut(hash, |place| place.hash == hash)?;
+        place.seen = true;
+        Some(Arc::clone(&place.entry))
+    }
+
+    /// All entries with this hash.
+    pub(super) fn all(&self, hash: u64) -> Vec<Arc<Entry<K, T>>> {
+        let places = self.table.iter_hash(hash);
+        let same = places.filter(|place| place.hash == hash);
+        same.map(|place| Arc::clone(&place.entry)).collect()
+    }
+
+    /// Begins a visit at an entry with this hash, as a rule the only one. Its key is to be compared.
+    pub(super) fn visit_first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+        let place = self.table.find_mut(hash, |place| place.hash == hash)?;
+        place.callers += 1;
+        Some(Arc::clone(&place.entry))
+    }
+
+    /// Begins a visit at this entry, if it is still here.
+    pub(super) fn visit(&mut self, entry: &Arc<Entry<K, T>>) -> bool {
+        match Self::place(&mut self.table, entry) {
+            Some(place) => {
+                place.callers += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Begins a visit at every entry.
+    pub(super) fn visit_all(&mut self) -> Vec<Arc<Entry<K, T>>> {
+        let visit = |place: &mut Place<K, T>| {
+            place.callers += 1;
+            Arc::clone(&place.entry)
+        };
+        self.table.iter_mut().map(visit).collect()
+    }
+
+    /// All entries.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry<K, T>>> {
+        let places = self.table.iter();
+        places.map(|place| Arc::clone(&place.entry)).collect()
+    }
+
+    /// Makes an entry, and begins a visit there, unless there is one with the same hash which is not
+    /// among `known`: sorted addresses. Then the key comes back.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        key: K,
+        known: &[*const Entry<K, T>],
+        group: u64,
+    ) -> Result<Arc<Entry<K, T>>, K> {
+        let is_news = |place: &&Place<K, T>| {
+            let address = Arc::as_ptr(&place.entry);
+            place.hash == hash && known.binary_search(&address).is_err()
+        };
+        if self.table.iter_hash(hash).any(|place| is_news(&place)) {
+            return Err(key);
+        }
+        let pile = Pile::following(self.last, group);
+        let entry = Arc::new(Entry { hash, key, pile });
+        let place = Place {
+            hash,
+            entry: Arc::clone(&entry),
+            callers: 1,
+            value: None,
+            seen: false,
+            young: None,
+        };
+        self.table.insert_unique(hash, place, |place| place.hash);
+        Ok(entry)
+    }
+
+    /// Ends a visit, and notes what has become of the value. `None`: a value has come, and is to be
+    /// weighed first, where they are `weighed` at all.
+    pub(super) fn leave(
+        &mut self,
+        entry: &Arc<Entry<K, T>>,
+        weighed: Option<Weighed>,
+        are_weighed: bool,
+    ) -> Option<Left<K, T>> {
+        let held = entry.pile.held();
+        let Self { table, queue, .. } = self;
+        let Some(place) = Self::place(table, entry) else {
+            unreachable!("an entry stays while it is visited");
+        };
+        let before = place.value;
+        let after = match held.value {
+            value if value == before.map(|value| value.installed_at) => before,
+            None => None,
+            Some(installed_at) if !are_weighed => Some(Weighed {
+                installed_at,
+                weight: 1,
+            }),
+            Some(installed_at) => match weighed? {
+                weighed if weighed.installed_at == installed_at => Some(weighed),
+                // Another has come meanwhile. Who brought it is still here, and will see to it.
+                _ => before,
+            },
+        };
+        place.callers -= 1;
+        place.value = after;
+        let is_of_no_use = place.callers == 0 && held.value.is_none();
+        let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
+        if before.is_none() && after.is_some() {
+            place.seen = false;
+            place.young = match queue {
+                Some(queue) => queue.comes(entry.hash),
+                None => None,
+            };
+        }
+        let mut change = Taken::default();
+        change.add(taken(after));
+        change.add(untaken(before));
+        self.kept = self.kept + usize::from(after.is_some()) - usize::from(before.is_some());
+        let removed = match is_of_no_use {
+            true => self.remove(entry),
+            false => None,
+        };
+        Some(Left {
+            removed,
+            change,
+            came,
+        })
+    }
+
+    /// Gives a value away, to make room for another.
+    pub(super) fn give_away(&mut self) -> Option<(Given<K, T>, Taken)> {
+        let index = self.choose()?;
+        let given = self.give(index)?;
+        self.shrink();
+        Some(given)
+    }
+
+    /// The index of a place whose value is to be given away.
+    fn choose(&mut self) -> Option<usize> {
+        let Self {
+            table, kept, queue, ..
+        } = self;
+        let queue = queue.as_mut()?;
+        let is_young = |table: &HashTable<Place<K, T>>, hash, born| {
+            let is_it = |place: &Place<K, T>| place.young == Some(born);
+            table.find_bucket_index(hash, is_it)
+        };
+        queue.prune(*kept, |hash, born| is_young(table, hash, born).is_some());
+        while let Some((hash, born)) = queue.leaves(*kept) {
+            let Some(index) = is_young(table, hash, born) else {
+                continue;
+            };
+            let place = table.get_bucket_mut(index)?;
+            place.young = None;
+            if !place.is_free() || std::mem::take(&mut place.seen) {
+                continue;
+            }
+            queue.leave_ghost(hash, *kept);
+            return Some(index);
+        }
+        let buckets = table.num_buckets();
+        // Twice round: the first time it may spare all.
+        for _ in 0..2 * buckets {
+            queue.hand = (queue.hand + 1) % buckets;
+            let Some(place) = table.get_bucket_mut(queue.hand) else {
+                continue;
+            };
+            let is_eligible = place.is_free() && place.young.is_none();
+            if is_eligible && !std::mem::take(&mut place.seen) {
+                return Some(queue.hand);
+            }
+        }
+        // There are but young ones.
+        for _ in 0..2 * queue.young() {
+            let (hash, born) = queue.oldest()?;
+            let Some(index) = is_young(table, hash, born) else {
+                continue;
+            };
+            let place = table.get_bucket_mut(index)?;
+            if place.is_free() && !std::mem::take(&mut place.seen) {
+                place.young = None;
+                return Some(index);
+            }
+            queue.again((hash, born));
+        }
+        None
+    }
+
+    /// Looks at a few places, and gives away those that are `gone`.
+    pub(super) fn sweep(
+        &mut self,
+        gone: impl Fn(&Entry<K, T>) -> bool,
+    ) -> (Vec<Given<K, T>>, Taken) {
+        const PLACES: usize = 7;
+        let (mut given, mut change) = (Vec::new(), Taken::default());
+        for _ in 0..PLACES.min(self.table.num_buckets()) {
+            self.broom = (self.broom + 1) % self.table.num_buckets();
+            let place = self.table.get_bucket(self.broom);
+            if place.is_some_and(|place| place.is_free() && gone(&place.entry)) {
+                if let Some((one, by)) = self.give(self.broom) {
+                    given.push(one);
+                    change.add(by);
+                }
+            }
+        }
+        if !given.is_empty() {
+            self.shrink();
+        }
+        (given, change)
+    }
+
+    /// Gives away what is at this place, and counts it no more.
+    fn give(&mut self, index: usize) -> Option<(Given<K, T>, Taken)> {
+        let place = self.table.get_bucket_mut(index)?;
+        let value = place.value.take()?;
+        self.kept -= 1;
+        let change = untaken(Some(value));
+        // Whoever reads a value without a visit holds the entry. Others cannot come while the lock is
+        // held.
+        if Arc::strong_count(&place.entry) > 1 {
+            place.callers += 1;
+            let given = Given::Visited(Arc::clone(&place.entry), value.installed_at);
+            return Some((given, change));
+        }
+        let (place, _) = self.table.get_bucket_entry(index).ok()?.remove();
+        self.last = self.last.max(place.entry.pile.held().last);
+        Some((Given::Whole(place.entry), change))
+    }
+
+    /// Gives away all values that are `meant`. Of those who are visited, and of keys that have no value,
+    /// it says too that they are: none of them is left out.
+    pub(super) fn give_all(
+        &mut self,
+        meant: impl Fn(&Entry<K, T>) -> bool,
+    ) -> (Vec<Given<K, T>>, Taken) {
+        let (mut given, mut change) = (Vec::new(), Taken::default());
+        for index in 0..self.table.num_buckets() {
+            let Some(place) = self.table.get_bucket_mut(index) else {
+                continue;
+            };
+            if !meant(&place.entry) {
+                continue;
+            }
+            if place.is_free() {
+                if let Some((one, by)) = self.give(index) {
+                    given.push(one);
+                    change.add(by);
+                }
+            } else {
+                // What has become of its value is noted when the visit ends.
+                place.callers += 1;
+                given.push(Given::Visited(Arc::clone(&place.entry), 0));
+            }
+        }
+        self.shrink();
+        (given, change)
+    }
+
+    fn place<'a>(
+        table: &'a mut HashTable<Place<K, T>>,
+        entry: &Arc<Entry<K, T>>,
+    ) -> Option<&'a mut Place<K, T>> {
+        let is_it = |place: &Place<K, T>| Arc::ptr_eq(&place.entry, entry);
+        table.find_mut(entry.hash, is_it)
+    }
+
+    /// Takes out an entry without a value.
+    fn remove(&mut self, entry: &Arc<Entry<K, T>>) -> Option<Place<K, T>> {
+        let is_it = |place: &Place<K, T>| Arc::ptr_eq(&place.entry, entry);
+        let found = self.table.find_entry(entry.hash, is_it).ok()?;
+        let (place, _) = found.remove();
+        self.last = self.last.max(entry.pile.held().last);
+        self.shrink();
+        Some(place)
+    }
+
+    /// Gives memory back that a table of this size does not need.
+    fn shrink(&mut self) {
+        if self.table.is_empty() {
+            self.table = HashTable::new();
+            self.queue = self.queue.as_ref().map(|_| Queue::new());
+        } else if self.table.capacity() > 16 && self.table.len() * 8 < self.table.capacity() {
+            let room = self.table.len() * 2;
+            self.table.shrink_to(room, |place| place.hash);
+        }
+    }
+}
+
+impl<K, T> Place<K, T> {
+    /// Whether there is a value, and nobody at the entry.
+    fn is_free(&self) -> bool {
+        self.value.is_some() && self.callers == 0
+    }
+}
+
+fn taken(value: Option<Weighed>) -> Taken {
+    Taken {
+        entries: value.map_or(0, |_| 1),
+        weight: value.map_or(0, |value| i64::from(value.weight)),
+    }
+}
+
+fn untaken(value: Option<Weighed>) -> Taken {
+    let Taken { entries, weight } = taken(value);
+    Taken {
+        entries: -entries,
+        weight: -weight,
+    }
+}

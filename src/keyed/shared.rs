@@ -1,0 +1,372 @@
+//! All of a map that a visit holds: the shards, and the settings of the piles.
+
+use std::borrow::Borrow;
+
+use crossbeam_utils::CachePadded;
+
+use crate::answer::{Settings, Site};
+use crate::keyed::cycles::Waits;
+use crate::keyed::entry::{Entry, Visit};
+use crate::keyed::room::{Eviction, Limits, Room, Taken};
+use crate::keyed::shard::{Given, Shard, Weighed};
+use crate::keyed::turns::{Turn, Turns};
+use crate::policy::{Asks, Freshness, Horizon};
+use crate::reentrancy::Identity;
+use crate::shim::{Arc, Mutex, contain, cores};
+use crate::time::Tick;
+
+/// A shard with its lock, on cache lines of its own.
+pub(super) type Locked<K, T> = CachePadded<Mutex<Shard<K, T>>>;
+
+/// Those whose keys have the same hash.
+type Others<K, T> = Vec<Arc<Entry<K, T>>>;
+
+pub(crate) struct Shared<K, T> {
+    settings: Settings,
+    shards: Box<[Locked<K, T>]>,
+    limits: Limits<K, T>,
+    room: Room,
+    turns: Option<Arc<Turns>>,
+    waits: Waits,
+    /// By what the values of this map are known in debug builds.
+    group: u64,
+}
+
+impl<K, T> Shared<K, T> {
+    pub(super) fn new(settings: Settings, limits: Limits<K, T>) -> Self {
+        // Each shard chooses among its own keys, and needs many for that.
+        let most = limits.entries.map_or(usize::MAX, |keys| keys / 128).max(1);
+        let shards = (4 * cores()).min(most).next_power_of_two();
+        let shard = || CachePadded::new(Mutex::new(Shard::new(limits.are_there())));
+        Self {
+            settings,
+            shards: std::iter::repeat_with(shard).take(shards).collect(),
+            room: Room::new(),
+            turns: limits.creations.map(Turns::new).map(Arc::new),
+            waits: Waits::new(),
+            limits,
+            #[cfg(debug_assertions)]
+            group: crate::shim::next_pile(),
+            #[cfg(not(debug_assertions))]
+            group: 0,
+        }
+    }
+
+    /// The hash of a key, spread over all bits, as not every hasher does it: of the identity, few bits
+    /// differ. No two hashes become one.
+    pub(super) fn spread(hash: u64) -> u64 {
+        let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ (hash >> 29)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn site<'a>(&'a self, entry: &'a Entry<K, T>) -> Site<'a, T> {
+        Site {
+            settings: &self.settings,
+            pile: &entry.pile,
+            gate: None,
+        }
+    }
+
+    /// The turn of one call.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::of(self.turns.as_ref())
+    }
+
+    pub(super) fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// The name of a key, by its pile, if the map was told how to name keys.
+    pub(super) fn name(&self, pile: Identity) -> Option<String> {
+        let name = self.limits.name.as_ref()?;
+        for shard in &self.shards {
+            let entries = shard.lock().entries();
+            let found = entries
+                .iter()
+                .find(|entry| Identity::of(&entry.pile) == pile);
+            if let Some(entry) = found {
+                return Some(name(&entry.key));
+            }
+        }
+        None
+    }
+
+    pub(super) fn shards(&self) -> &[Locked<K, T>] {
+        &self.shards
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard<K, T>> {
+        // The table uses the bits at both ends.
+        &self.shards[(hash >> 24) as usize & (self.shards.len() - 1)]
+    }
+
+    /// The entry of a key, to be read and no more: it may be taken out of the map at any time. Then it
+    /// has no value, and will never have one.
+    pub(super) fn find<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Arc<Entry<K, T>>>
+    where
+        K: Borrow<Q>,
+    {
+        let first = self.shard(hash).lock().first(hash)?;
+        if first.key.borrow() == key {
+            return Some(first);
+        }
+        let all = self.shard(hash).lock().all(hash);
+        all.into_iter().find(|entry| entry.key.borrow() == key)
+    }
+
+    /// A visit at the entry of a key, if it has one.
+    pub(super) fn visit<Q: Eq + ?Sized>(self: &Arc<Self>, hash: u64, key: &Q) -> Option<Visit<K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        let first = self.shard(hash).lock().visit_first(hash)?;
+        let first = Visit::of(Arc::clone(self), first);
+        if first.entry().key.borrow() == key {
+            return Some(first);
+        }
+        drop(first);
+        self.visit_among(hash, key).ok()
+    }
+
+    /// A visit at the entry of a key, which is made if there is none.
+    pub(super) fn enter<Q: Eq + ?Sized>(
+        self: &Arc<Self>,
+        hash: u64,
+        key: &Q,
+        own: impl FnOnce() -> K,
+    ) -> Visit<K, T>
+    where
+        K: Borrow<Q> + Eq,
+    {
+        if let Some(visit) = self.visit(hash, key) {
+            return visit;
+        }
+        self.insert(hash, own())
+    }
+
+    /// A visit at the entry of a key, which is made unless there is one by now.
+    fn insert(self: &Arc<Self>, hash: u64, mut own: K) -> Visit<K, T>
+    where
+        K: Eq,
+    {
+        loop {
+            let others = match self.visit_among(hash, &own) {
+                Ok(visit) => return visit,
+                Err(others) => others,
+            };
+            let mut known: Vec<_> = others.iter().map(Arc::as_ptr).collect();
+            known.sort_unstable();
+            let inserted = (self.shard(hash).lock()).insert(hash, own, &known, self.group);
+            match inserted {
+                Ok(entry) => return Visit::of(Arc::clone(self), entry),
+                Err(key) => own = key,
+            }
+        }
+    }
+
+    /// As [`enter`](Shared::enter), with a key to give away.
+    pub(super) fn enter_owned(self: &Arc<Self>, hash: u64, key: K) -> Visit<K, T>
+    where
+        K: Eq,
+    {
+        if let Some(visit) = self.visit(hash, &key) {
+            return visit;
+        }
+        self.insert(hash, key)
+    }
+
+    /// A visit at the entry of a key, or all entries whose keys have the same hash and are others.
+    fn visit_among<Q: Eq + ?Sized>(
+        self: &Arc<Self>,
+        hash: u64,
+        key: &Q,
+    ) -> Result<Visit<K, T>, Others<K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        loop {
+            let all = self.shard(hash).lock().all(hash);
+            let Some(found) = all.iter().find(|entry| entry.key.borrow() == key) else {
+                return Err(all);
+            };
+            if self.shard(hash).lock().visit(found) {
+                return Ok(Visit::of(Arc::clone(self), Arc::clone(found)));
+            }
+            // It was taken out meanwhile.
+        }
+    }
+
+    /// Ends a visit.
+    pub(super) fn leave(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) {
+        let mut weighed = None;
+        let left = loop {
+            let shard = self.shard(entry.hash);
+            let are_weighed = self.limits.weigh();
+            match shard.lock().leave(entry, weighed, are_weighed) {
+                Some(left) => break left,
+                None => weighed = Some(self.weigh(entry)),
+            }
+        };
+        drop(left.removed);
+        let is_too_much = self.changed(left.change);
+        if left.came {
+            self.sweep(entry.hash);
+        }
+        if is_too_much {
+            self.make_room();
+        }
+    }
+
+    /// Weighs the value of an entry. What weighs more than all room is taken away.
+    fn weigh(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) -> Weighed {
+        let none = Weighed {
+            installed_at: 0,
+            weight: 0,
+        };
+        let Some(node) = entry.pile.load().map(|node| node.clone()) else {
+            return none;
+        };
+        let Some(value) = node.value() else {
+            return none;
+        };
+        let installed_at = node.installed_at();
+        match self.limits.weight_of(&entry.key, value) {
+            Some(weight) => Weighed {
+                installed_at,
+                weight,
+            },
+            None => {
+                let evicted = entry.pile.evict_value(installed_at);
+                drop(node);
+                self.limits.evicted(entry, evicted, Eviction::NoRoom);
+                none
+            }
+        }
+    }
+
+    /// Notes what is held. Says whether it is more than may be.
+    fn changed(&self, change: Taken) -> bool {
+        self.limits.are_there() && self.room.change(change, &self.limits)
+    }
+
+    /// Evicts until no more is held than may be, or nothing is left that nobody is at.
+    fn make_room(self: &Arc<Self>) {
+        let mut in_vain = 0;
+        while in_vain < self.shards.len() {
+            let shard = self.room.next_shard() & (self.shards.len() - 1);
+            let given = self.shards[shard].lock().give_away();
+            let Some((given, change)) = given else {
+                in_vain += 1;
+                continue;
+            };
+            in_vain = 0;
+            let is_too_much = self.changed(change);
+            self.evict(given, Eviction::NoRoom);
+            if !is_too_much {
+                return;
+            }
+        }
+    }
+
+    /// Looks for a few values that are gone.
+    fn sweep(self: &Arc<Self>, hash: u64) {
+        let now = self.settings.time.now();
+        let gone = |entry: &Entry<K, T>| self.gone(entry, now);
+        let (given, change) = self.shard(hash).lock().sweep(gone);
+        if !given.is_empty() {
+            self.changed(change);
+            self.evict_all(given, Eviction::Gone);
+        }
+    }
+
+    fn evict_all(self: &Arc<Self>, given: Vec<Given<K, T>>, why: Eviction) {
+        for one in given {
+            self.evict(one, why);
+        }
+    }
+
+    fn evict(self: &Arc<Self>, given: Given<K, T>, why: Eviction) {
+        match given {
+            // Nobody else holds it: what is in it goes with it.
+            Given::Whole(entry) if self.limits.listener.is_none() => contain(|| drop(entry)),
+            Given::Whole(entry) => {
+                let node = entry.pile.remove();
+                self.limits.evicted(&entry, node, why);
+            }
+            Given::Visited(entry, installed_at) => {
+                let visit = Visit::of(Arc::clone(self), entry);
+                let node = visit.entry().pile.evict_value(installed_at);
+                self.limits.evicted(visit.entry(), node, why);
+            }
+        }
+    }
+
+    /// Whether the value of an entry is of use to nobody any more.
+    fn gone(&self, entry: &Entry<K, T>, now: Tick) -> bool {
+        let is_gone = |times| Horizon::new(&times, Asks::NOTHING).at(now) == Freshness::Gone;
+        (entry.pile).judge(|node| node.is_some_and(|node| is_gone(node.times())))
+    }
+
+    /// Takes out what is gone.
+    pub(super) fn purge(self: &Arc<Self>) {
+        let now = self.settings.time.now();
+        for shard in &self.shards {
+            let gone = |entry: &Entry<K, T>| self.gone(entry, now);
+            let (given, change) = shard.lock().give_all(gone);
+            self.changed(change);
+            self.evict_all(given, Eviction::Gone);
+        }
+    }
+
+    /// Removes all values.
+    pub(super) fn invalidate_all(self: &Arc<Self>) {
+        for shard in &self.shards {
+            let (given, change) = shard.lock().give_all(|_| true);
+            self.changed(change);
+            for one in given {
+                match one {
+                    Given::Whole(entry) => contain(|| drop(entry)),
+                    Given::Visited(entry, _) => {
+                        let visit = Visit::of(Arc::clone(self), entry);
+                        contain(|| drop(visit.entry().pile.remove()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The weight of all values.
+    pub(super) fn weight(&self) -> u64 {
+        self.room.weight()
+    }
+
+    /// A visit at every entry of a shard.
+    pub(super) fn visit_shard(
+        self: &Arc<Self>,
+        shard: &Mutex<Shard<K, T>>,
+    ) -> impl Iterator<Item = Visit<K, T>> {
+        let visited = shard.lock().visit_all();
+        // All of them now: none is forgotten, also if one is not come to.
+        let visits: Vec<_> = (visited.into_iter())
+            .map(|entry| Visit::of(Arc::clone(self), entry))
+            .collect();
+        visits.into_iter()
+    }
+}
+
+/// What is held elsewhere yet, such as by a guard for its key, keeps no value.
+impl<K, T> Drop for Shared<K, T> {
+    fn drop(&mut self) {
+        for shard in &mut self.shards {
+            for entry in shard.get_mut().entries() {
+                if Arc::strong_count(&entry) > 2 {
+                    drop(entry.pile.remove());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a pile is asked for that is one of many.
+
+use crate::policy::{Availability, Marks, Use};
+use crate::raw::value::{Cell, NodeRef};
+use crate::raw::{Found, Look, Pile, State};
+
+/// What whoever keeps many piles has to know of one.
+pub(crate) struct Held {
+    /// The number of the last event. The next pile of the same key goes on from there.
+    pub(crate) last: u64,
+    /// When the value that is held became the current one. None if no value is held.
+    pub(crate) value: Option<u64>,
+    /// Whether somebody holds the lease.
+    pub(crate) is_leased: bool,
+}
+
+impl<T> Pile<T> {
+    /// A pile whose numbers go on from `last`. Of several piles that stand for the same thing one
+    /// after the other, no two then use the same number. In debug builds, what was seen in one of them
+    /// is known by `group` to be of any of them.
+    pub(crate) fn following(last: u64, group: u64) -> Self {
+        Self {
+            cell: Cell::new(State::following(last, group)),
+        }
+    }
+
+    /// What whoever keeps many piles has to know of this one.
+    pub(crate) fn held(&self) -> Held {
+        let state = self.cell.lock();
+        let value = state.current().filter(|node| node.value().is_some());
+        Held {
+            last: state.last(),
+            value: value.map(|node| node.installed_at()),
+            is_leased: state.is_leased(),
+        }
+    }
+
+    /// As [`attempt`](Pile::attempt), where no lease may be granted: a value that will do while another
+    /// caller creates, will do now. `None`: it would have been the lease.
+    pub(crate) fn attempt_without_lease(
+        &self,
+        look: &Look<'_>,
+        judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
+    ) -> Option<Found<T>> {
+        let mut state = self.cell.lock();
+        let marks = Marks {
+            last: state.last(),
+            expiry: state.expiry_mark,
+        };
+        let current = state.current();
+        let usable = judge(marks, current.as_deref());
+        if let Some(node) = current.filter(|_| usable.is_usable()) {
+            return Some(Found::Value(node.clone(), usable));
+        }
+        match Self::availability(&state, look, usable) {
+            Availability::Free => None,
+            Availability::Held => Some(Found::Busy(state.join(look.has_waited))),
+            Availability::NotYet(retry_in) => {
+                let failure = Self::paused_by(&state, look.now);
+                Some(Found::NotYet(None, retry_in, failure))
+            }
+        }
+    }
+
+    /// Shows the current node to `judge`, which runs under the lock.
+    pub(crate) fn judge<R>(&self, judge: impl FnOnce(Option<&NodeRef<T>>) -> R) -> R {
+        let state = self.cell.lock();
+        let current = state.current();
+        judge(current.as_deref())
+    }
+
+    /// Takes the value away that became the current one at `installed_at`, and nothing else: a lease
+    /// that is held goes on, and will publish.
+    pub(crate) fn evict_value(&self, installed_at: u64) -> Option<NodeRef<T>> {
+        let mut state = self.cell.lock();
+        let current = state.current().map(|node| node.clone());
+        let evicted = current.filter(|node| node.installed_at() == installed_at)?;
+        let old = state.swap(None);
+        drop(state);
+        drop(old);
+        Some(evicted)
+    }
+
+    /// Removes the current value, and supersedes a lease that is held. The value that was removed.
+    pub(crate) fn remove(&self) -> Option<NodeRef<T>> {
+        let mut state = self.cell.lock();
+        let removed = state.current().map(|node| node.clone());
+        let old = Self::empty(&mut state);
+        drop(state);
+        drop(old);
+        removed.filter(|node| node.value().is_some())
+    }
+
+    /// Supersedes the lease that is held, and leaves the current value. `false`: the current value is
+    /// another one than that which came at `installed_at`, and nothing was done.
+    pub(crate) fn supersede(&self, installed_at: Option<u64>) -> bool {
+        let mut state = self.cell.lock();
+        let current = state.current().filter(|node| node.value().is_some());
+        if current.map(|node| node.installed_at()) != installed_at {
+            return false;
+        }
+        if state.is_leased() {
+            state.generation = state.next();
+        }
+        true
+    }
+}

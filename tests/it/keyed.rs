@@ -1,0 +1,1321 @@
+//! Many keys: what is promised of them besides what is promised of each as of a pile. That goes through
+//! the bodies of `every_form`, one of whose kinds of pile is a key of a map.
+
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use dogpile::{
+    Accept, Created, Dogpile, Error, Eviction, KeyedAttempt, KeyedDogpile, KeyedGuard, KeyedOwned,
+    Origin, Outcome,
+};
+
+use crate::support::{Census, Counted, MINUTE, OnDrop, Runs, Shows as _};
+use crate::support::{burst, bursts, manual, until, within};
+
+/// A hasher by which all keys are in one place.
+#[derive(Clone, Copy, Default)]
+struct Alike;
+
+impl Hasher for Alike {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        7
+    }
+}
+
+type AllAlike = BuildHasherDefault<Alike>;
+
+/// A key whose copies are counted.
+struct Key {
+    number: u32,
+    census: Census,
+    _counted: Counted,
+}
+
+impl Key {
+    fn new(number: u32, census: &Census) -> Self {
+        Self {
+            number,
+            census: census.clone(),
+            _counted: census.value(number),
+        }
+    }
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        Self::new(self.number, &self.census)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+/// A map whose keys are counted, and all in one place.
+struct Traced {
+    census: Census,
+    map: Arc<KeyedDogpile<Key, u32, AllAlike>>,
+}
+
+impl Traced {
+    fn new() -> Self {
+        let map = Dogpile::builder(MINUTE).keyed().hasher(AllAlike::default());
+        Self {
+            census: Census::default(),
+            map: Arc::new(map.build()),
+        }
+    }
+
+    fn key(&self, number: u32) -> Key {
+        Key::new(number, &self.census)
+    }
+}
+
+mod keys_do_not_wait {
+    use super::*;
+
+    /// While one key's creator runs, everything can be done with the others, though all keys share one
+    /// lock.
+    #[test]
+    fn for_the_creation_of_another() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().hasher(AllAlike::default());
+            let map = map.build();
+            map.set(1, 10);
+            let created = map.get_or_create(&0, || {
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        assert_eq!(*map.get_or_create(&1, || 0), 10);
+                        assert_eq!(*map.get_or_create(&2, || 20), 20);
+                        assert!(map.get_or_try_create(&3, || Err("down")).is_err());
+                        assert!(bursts(|| map.get_or_create(&4, || burst())));
+                        map.set(5, 50);
+                        map.expire(&5);
+                        assert_eq!(*map.remove(&5).unwrap(), 50);
+                        map.invalidate(&1);
+                        assert_eq!(map.iter().map(|held| *held).sum::<u32>(), 20);
+                        assert_eq!(map.len(), 1);
+                        map.expire_all();
+                        map.purge();
+                        map.invalidate_where(|key, _| *key == 2);
+                        assert!(map.is_empty());
+                        assert!(map.is_creating(&0));
+                        assert!(!map.is_creating(&2));
+                    });
+                });
+                7
+            });
+            assert_eq!((*created, created.origin()), (7, Origin::CreatedHere));
+        });
+    }
+
+    /// A failure of one key is no answer for another, and no back-off of it.
+    #[test]
+    fn for_the_failure_of_another() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            let failed = map.get_or_try_create(&1, || Err("down"));
+            assert!(matches!(failed, Err(Error::Create(_))));
+            assert_eq!(*map.get_or_try_create(&2, || Ok::<_, &str>(2)).unwrap(), 2);
+        });
+    }
+}
+
+mod one_creator {
+    use super::*;
+
+    type Map = Arc<KeyedDogpile<u32, u32>>;
+    /// How often each key was created.
+    type Created = Arc<Vec<AtomicUsize>>;
+
+    const KEYS: u32 = 1000;
+    const THREADS: u32 = 64;
+
+    /// Sixty-four threads on a thousand cold keys, each in an order of its own: a thousand creations.
+    fn on_cold_keys(ask: fn(&Map, u32, &Created) -> u32) {
+        within(move || {
+            let map = Arc::new(KeyedDogpile::new(MINUTE));
+            let created: Vec<_> = (0..KEYS).map(|_| AtomicUsize::new(0)).collect();
+            let created = Arc::new(created);
+            let start = Barrier::new(THREADS as usize);
+            thread::scope(|threads| {
+                for thread in 0..THREADS {
+                    let (map, created, start) = (&map, &created, &start);
+                    threads.spawn(move || {
+                        start.wait();
+                        // 7919 and 1000 have no divisor in common.
+                        for step in 0..KEYS {
+                            let key = (step * 7919 + thread * 131) % KEYS;
+                            assert_eq!(ask(map, key, created), key + 1);
+                        }
+                    });
+                }
+            });
+            assert!(created.iter().all(|runs| runs.load(Ordering::SeqCst) == 1));
+            assert_eq!(map.len(), KEYS as usize);
+        });
+    }
+
+    fn create(key: u32, created: &[AtomicUsize]) -> u32 {
+        created[key as usize].fetch_add(1, Ordering::SeqCst);
+        thread::yield_now();
+        key + 1
+    }
+
+    #[test]
+    fn of_each_key_by_threads() {
+        on_cold_keys(|map, key, created| *map.get_or_create(&key, || create(key, created)));
+    }
+
+    #[test]
+    fn of_each_key_that_may_fail() {
+        on_cold_keys(|map, key, created| {
+            let create = || Ok::<_, u8>(create(key, created));
+            *map.get_or_try_create(&key, create).unwrap()
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_each_key_by_tasks() {
+        on_cold_keys(|map, key, created| {
+            let call = map.get_or_create_async(&key, || async { create(key, created) });
+            *crate::tasks::block_on(call)
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_each_key_in_the_background() {
+        on_cold_keys(|map, key, created| {
+            let created = Arc::clone(created);
+            let call = map.background(&key, &dogpile::executor::Thread);
+            *call.get_or_create(move || create(key, &created)).unwrap()
+        });
+    }
+
+    /// Keys come and go while they are created: two are never at it.
+    #[test]
+    fn of_a_key_that_comes_and_goes() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            let runs = Runs::default();
+            thread::scope(|threads| {
+                for thread in 0..4_u32 {
+                    let (map, runs) = (&map, &runs);
+                    threads.spawn(move || {
+                        for step in 0..2000_u32 {
+                            match (step + thread) % 5 {
+                                0 => map.invalidate(&1),
+                                1 => drop(map.remove(&1)),
+                                2 => {
+                                    let fail = || runs.run(|| Err::<u32, _>("down"));
+                                    drop(map.refresh(&1, fail));
+                                }
+                                3 => map.invalidate_all(),
+                                _ => drop(map.get_or_create(&1, || runs.run(|| step))),
+                            }
+                        }
+                    });
+                }
+            });
+            map.invalidate_all();
+            assert!(map.is_empty());
+        });
+    }
+}
+
+mod no_trace {
+    use super::*;
+
+    /// After one thing was done to a key without a value, in whatever way, its map holds no key.
+    fn of(act: impl FnOnce(&Traced) + Send + 'static) {
+        within(|| {
+            let traced = Traced::new();
+            act(&traced);
+            // A job that was started may be about to end.
+            until(|| traced.census.live() == 0);
+            assert!(traced.map.is_empty());
+        });
+    }
+
+    #[test]
+    fn of_a_look() {
+        of(|traced| {
+            let key = traced.key(1);
+            assert!(traced.map.peek(&key).is_none());
+            assert!(!traced.map.has_value(&key));
+            assert!(!traced.map.is_creating(&key));
+            traced.map.invalidate(&key);
+            traced.map.expire(&key);
+            assert!(traced.map.remove(&key).is_none());
+            assert_eq!(traced.census.live(), 1);
+        });
+    }
+
+    #[test]
+    fn of_a_failure() {
+        of(|traced| {
+            let failed = traced.map.get_or_try_create(&traced.key(1), || Err("down"));
+            assert!(failed.is_err());
+        });
+    }
+
+    #[test]
+    fn of_a_panic() {
+        of(|traced| {
+            assert!(bursts(|| traced
+                .map
+                .get_or_create(&traced.key(1), || burst())));
+        });
+    }
+
+    #[test]
+    fn of_a_lease_that_was_given_up() {
+        of(|traced| {
+            let KeyedAttempt::Lease(lease) = traced.map.attempt(&traced.key(1)) else {
+                panic!("nobody creates");
+            };
+            let KeyedAttempt::Busy(busy) = traced.map.attempt(&traced.key(1)) else {
+                panic!("it is held");
+            };
+            assert_eq!(traced.census.live(), 1);
+            drop(lease);
+            assert!(matches!(busy.wait(), Outcome::ElectAnew));
+        });
+    }
+
+    #[test]
+    fn of_what_a_creator_was_given() {
+        of(|traced| {
+            let KeyedAttempt::Lease(lease) = traced.map.attempt(&traced.key(1)) else {
+                panic!("nobody creates");
+            };
+            let creating = lease.creating();
+            drop(lease.publish(7));
+            traced.map.invalidate(&traced.key(1));
+            assert!(creating.is_superseded());
+        });
+    }
+
+    #[test]
+    fn of_a_limit_that_passed() {
+        of(|traced| {
+            let KeyedAttempt::Lease(lease) = traced.map.attempt(&traced.key(1)) else {
+                panic!("nobody creates");
+            };
+            let key = traced.key(1);
+            let call = traced.map.call(&key).wait(Duration::ZERO);
+            assert!(call.get_or_create(|| 1).unwrap_err().is_timed_out());
+            drop(lease);
+        });
+    }
+
+    #[test]
+    fn of_what_was_removed() {
+        of(|traced| {
+            let key = traced.key(1);
+            traced.map.set(key.clone(), 1);
+            traced.map.invalidate(&key);
+            drop(traced.map.get_or_create(&key, || 2));
+            drop(traced.map.remove(&key));
+            traced.map.set(key.clone(), 3);
+            assert!(
+                traced
+                    .map
+                    .invalidate_if(&key, traced.map.peek(&key).unwrap().seen())
+            );
+            traced.map.set(key.clone(), 4);
+            traced.map.invalidate_where(|_, _| true);
+            traced.map.set(key.clone(), 5);
+            traced.map.invalidate_all();
+            assert_eq!(traced.census.live(), 1);
+        });
+    }
+
+    #[test]
+    fn of_what_was_removed_while_it_was_created() {
+        of(|traced| {
+            let key = traced.key(1);
+            let created = traced.map.get_or_create(&key, || {
+                traced.map.invalidate(&key);
+                traced.map.expire(&key);
+                1
+            });
+            assert_eq!(created.origin(), Origin::Superseded);
+        });
+    }
+
+    #[test]
+    fn of_what_is_not_kept() {
+        of(|traced| {
+            let create = |_: dogpile::Creating<'_, u32>| Ok::<_, u8>(Created::new(1).keep(false));
+            let created = traced.map.get_or_try_create_with(&traced.key(1), create);
+            assert_eq!(*created.unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn of_what_was_expired_before_it_was_there() {
+        of(|traced| {
+            let key = traced.key(1);
+            let failed = traced.map.get_or_try_create(&key, || {
+                traced.map.expire(&key);
+                Err("down")
+            });
+            assert!(failed.is_err());
+        });
+    }
+
+    #[test]
+    fn of_a_set_in_vain() {
+        of(|traced| {
+            let seen = {
+                traced.map.set(traced.key(1), 1);
+                traced.map.peek(&traced.key(1)).unwrap().seen()
+            };
+            traced.map.invalidate(&traced.key(1));
+            assert_eq!(traced.map.set_if(traced.key(1), seen, 2), Err(2));
+            assert!(!traced.map.expire_if(&traced.key(1), seen));
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_a_task_that_was_cancelled() {
+        of(|traced| {
+            let key = traced.key(1);
+            let mut leader = Box::pin(traced.map.get_or_create_async(&key, std::future::pending));
+            assert!(crate::tasks::poll(leader.as_mut()).is_pending());
+            let mut waiter = Box::pin(traced.map.get_or_create_async(&key, || async { 1 }));
+            assert!(crate::tasks::poll(waiter.as_mut()).is_pending());
+            assert_eq!(traced.map.waiters(&key), 1);
+            drop(waiter);
+            drop(leader);
+            assert_eq!(traced.census.live(), 1);
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_a_job_that_was_refused_or_failed() {
+        struct Full;
+
+        impl dogpile::executor::Executor for Full {
+            fn spawn(&self, _: dogpile::executor::Job) -> Result<(), dogpile::Refused> {
+                Err(dogpile::Refused::new("full"))
+            }
+        }
+
+        of(|traced| {
+            let key = traced.key(1);
+            let refused = traced.map.background(&key, &Full).get_or_create(|| 1);
+            assert!(refused.unwrap_err().is_refused());
+            let thread = dogpile::executor::Thread;
+            let failed = traced.map.background(&key, &thread);
+            assert!(failed.get_or_try_create(|| Err("down")).is_err());
+            let renewed = traced.map.background(&key, &thread).renew(|| Err("down"));
+            assert!(renewed.is_ok());
+        });
+    }
+
+    /// What is gone is found by `purge`.
+    #[test]
+    fn of_what_is_gone() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let map = builder.stale_while_revalidate(Duration::ZERO).build_keyed();
+            let census = Census::default();
+            let held = {
+                for number in 0..100 {
+                    map.set(number, census.value(number));
+                }
+                map.peek(&7).unwrap()
+            };
+            clock.advance(MINUTE);
+            map.set(1000, census.value(1000));
+            clock.advance(MINUTE / 2);
+            assert_eq!(map.iter().count(), 1);
+            map.purge();
+            assert_eq!(map.len(), 1);
+            // The value that a guard shows is kept for the guard.
+            assert_eq!((census.live(), held.number), (2, 7));
+            drop(held);
+            assert_eq!(census.live(), 1);
+            assert_eq!(map.peek(&1000).unwrap().number, 1000);
+        });
+    }
+}
+
+mod bounded {
+    use super::*;
+
+    /// A map of so many entries, all in one place or not.
+    fn map(entries: usize) -> KeyedDogpile<u32, u32> {
+        Dogpile::builder(MINUTE)
+            .keyed()
+            .max_entries(entries)
+            .build()
+    }
+
+    #[test]
+    fn by_the_number_of_entries() {
+        within(|| {
+            for bound in [0, 1, 2, 3, 10, 100, 1000] {
+                let map = map(bound);
+                for key in 0..5000 {
+                    match key % 3 {
+                        0 => map.set(key, key),
+                        1 => assert_eq!(*map.get_or_create(&key, || key), key),
+                        _ => {
+                            let made = map.get_or_try_create(&key, || Ok::<_, u8>(key));
+                            assert_eq!(*made.unwrap(), key);
+                        }
+                    }
+                    assert!(map.len() <= bound);
+                }
+                assert_eq!((map.len(), map.iter().count()), (bound, bound));
+                map.invalidate_all();
+                assert_eq!((map.len(), map.weight()), (0, 0));
+            }
+        });
+    }
+
+    /// Of many threads, each may be at one key more.
+    #[test]
+    fn but_for_the_keys_that_callers_are_at() {
+        within(|| {
+            const THREADS: usize = 8;
+            let (map, over) = (map(64), AtomicUsize::new(0));
+            thread::scope(|threads| {
+                for thread in 0..THREADS as u32 {
+                    let (map, over) = (&map, &over);
+                    threads.spawn(move || {
+                        for step in 0..2000_u32 {
+                            let key = (step * 7919 + thread * 31) % 1000;
+                            assert_eq!(*map.get_or_create(&key, || key), key);
+                            over.fetch_max(map.len(), Ordering::SeqCst);
+                        }
+                    });
+                }
+            });
+            assert!(over.into_inner() <= 64 + THREADS);
+            assert_eq!(map.len(), 64);
+        });
+    }
+
+    #[test]
+    fn by_weight() {
+        within(|| {
+            let weighed = Arc::new(AtomicUsize::new(0));
+            let weigher = {
+                let weighed = Arc::clone(&weighed);
+                move |_: &u32, weight: &u32| {
+                    weighed.fetch_add(1, Ordering::SeqCst);
+                    *weight
+                }
+            };
+            let map = Dogpile::builder(MINUTE)
+                .keyed()
+                .max_weight(100, weigher)
+                .build();
+            for key in 0..1000 {
+                map.set(key, key % 10);
+                assert!(map.weight() <= 100);
+            }
+            assert_eq!(weighed.load(Ordering::SeqCst), 1000);
+            assert!(map.weight() > 90);
+            assert_eq!(
+                map.weight(),
+                map.iter().map(|held| u64::from(*held)).sum::<u64>()
+            );
+            // What takes the place of a value, is weighed as that was.
+            map.invalidate_all();
+            map.set(1, 40);
+            map.set(1, 50);
+            map.set(2, 50);
+            assert_eq!((map.weight(), map.len()), (100, 2));
+            drop(map.remove(&1));
+            assert_eq!(map.weight(), 50);
+        });
+    }
+
+    /// What weighs more than all room goes to its callers, and drives nothing out.
+    #[test]
+    fn what_is_too_heavy_is_not_kept() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed();
+            let map = map.max_weight(100, |_: &u32, weight: &u32| *weight).build();
+            map.set(1, 100);
+            assert_eq!(*map.get_or_create(&2, || 101), 101);
+            let runs = Runs::default();
+            thread::scope(|threads| {
+                let (map, runs) = (&map, &runs);
+                for _ in 0..5 {
+                    let create = move || {
+                        runs.run(|| {
+                            until(|| map.waiters(&3) == 4);
+                            1000
+                        })
+                    };
+                    threads.spawn(move || assert_eq!(*map.get_or_create(&3, create), 1000));
+                }
+            });
+            assert_eq!((runs.count(), map.len(), map.weight()), (1, 1, 100));
+            // A value that grew too heavy is gone with it.
+            assert_eq!(*map.refresh(&1, || Ok::<_, u8>(200)).unwrap(), 200);
+            assert!(map.is_empty());
+        });
+    }
+
+    /// A weigher that panics hurts nobody, one that lies gets what it says.
+    #[test]
+    fn by_a_weigher_that_panics_or_lies() {
+        within(|| {
+            let said = AtomicUsize::new(0);
+            let map = Dogpile::builder(MINUTE).keyed();
+            let map = map.max_weight(1000, move |_: &u32, weight: &u32| match weight {
+                13 => burst(),
+                _ => said.fetch_add(7, Ordering::SeqCst) as u32 % 50,
+            });
+            let map = map.build();
+            assert_eq!(*map.get_or_create(&1, || 13), 13);
+            assert!(map.is_empty());
+            for key in 0..1000 {
+                map.set(key % 300, key.max(14));
+                map.invalidate(&(key * 7 % 300));
+                assert!(map.weight() <= 1000);
+            }
+            for key in 0..300 {
+                map.invalidate(&key);
+            }
+            assert_eq!((map.weight(), map.len()), (0, 0));
+        });
+    }
+
+    /// What everybody asks for outlasts any number of keys that are asked for once.
+    #[test]
+    fn and_keeps_what_is_asked_for() {
+        within(|| {
+            let map = map(1000);
+            let mut misses = 0;
+            for round in 0..100_u32 {
+                for favourite in 0..500 {
+                    drop(map.get_or_create(&favourite, || {
+                        misses += 1;
+                        favourite
+                    }));
+                }
+                for once in 0..1000 {
+                    map.set(1_000_000 + round * 1000 + once, 0);
+                }
+            }
+            // LRU would miss each of the 50,000 times.
+            assert!(misses < 5000, "{misses}");
+        });
+    }
+
+    /// What is gone goes by itself, as others come.
+    #[test]
+    fn by_time_alone_as_others_come() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let tell = {
+                let told = Arc::clone(&told);
+                move |held: KeyedOwned<u32, u32>, why| told.lock().unwrap().push((*held, why))
+            };
+            let map = builder.stale_while_revalidate(Duration::ZERO).keyed();
+            let map = map.on_eviction(tell).build();
+            for key in 0..20_000 {
+                map.set(key, key);
+                clock.advance(MINUTE / 1000);
+                assert!(map.len() < 2000, "{}", map.len());
+            }
+            let told = told.lock().unwrap();
+            assert!(told.iter().all(|(_, why)| *why == Eviction::Gone));
+            assert_eq!(told.len() + map.len(), 20_000);
+        });
+    }
+}
+
+mod eviction_loses_nobody {
+    use super::*;
+
+    fn fill(map: &KeyedDogpile<u32, u32>) {
+        for key in 1000..2000 {
+            map.set(key, key);
+        }
+    }
+
+    /// While a key is created, a thousand others come and go: no second creator, nobody left out.
+    #[test]
+    fn of_a_key_that_is_created() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(10).build();
+            let runs = Runs::default();
+            for (round, has_value) in [(1, false), (2, true)] {
+                if has_value {
+                    map.set(1, 0);
+                    map.expire(&1);
+                }
+                thread::scope(|threads| {
+                    let (map, runs) = (&map, &runs);
+                    let create = move || {
+                        runs.run(|| {
+                            fill(map);
+                            if !has_value {
+                                until(|| map.waiters(&1) == 4);
+                            }
+                            fill(map);
+                            assert_eq!(map.len(), 10);
+                            assert!(map.is_creating(&1));
+                            7
+                        })
+                    };
+                    let leader = threads.spawn(move || *map.get_or_create(&1, create));
+                    until(|| map.is_creating(&1));
+                    if !has_value {
+                        for _ in 0..4 {
+                            threads.spawn(move || assert_eq!(*map.get_or_create(&1, create), 7));
+                        }
+                    }
+                    assert_eq!(leader.join().unwrap(), 7);
+                });
+                assert_eq!(runs.count(), round);
+                assert!(map.len() <= 10);
+            }
+        });
+    }
+
+    /// In a map that keeps nothing, waiters get what was made for them.
+    #[test]
+    fn of_a_key_that_is_not_kept() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(0).build();
+            let runs = Runs::default();
+            thread::scope(|threads| {
+                for _ in 0..9 {
+                    let (map, runs) = (&map, &runs);
+                    threads.spawn(move || {
+                        let create = || {
+                            runs.run(|| {
+                                until(|| map.waiters(&1) == 8);
+                                7
+                            })
+                        };
+                        assert_eq!(*map.get_or_create(&1, create), 7);
+                    });
+                }
+            });
+            assert_eq!((runs.count(), map.len()), (1, 0));
+        });
+    }
+
+    /// A guard keeps what was evicted; the listener gets it with its key, under no lock, and may panic.
+    #[test]
+    fn whoever_holds_it() {
+        within(|| {
+            let census = Census::default();
+            let told = Arc::new(AtomicUsize::new(0));
+            let map: Arc<KeyedDogpile<u32, Counted>> = Arc::new_cyclic(|map| {
+                let map: std::sync::Weak<KeyedDogpile<u32, Counted>> = map.clone();
+                let told = Arc::clone(&told);
+                let tell = move |held: KeyedOwned<u32, Counted>, why| {
+                    assert_eq!(
+                        (*KeyedOwned::key(&held), why),
+                        (held.number, Eviction::NoRoom)
+                    );
+                    let map = map.upgrade().expect("a call runs");
+                    assert!(map.peek(&held.number).is_none());
+                    told.fetch_add(1, Ordering::SeqCst);
+                    burst();
+                };
+                Dogpile::builder(MINUTE)
+                    .keyed()
+                    .max_entries(1)
+                    .on_eviction(tell)
+                    .build()
+            });
+            map.set(1, census.value(1));
+            let held = map.peek(&1).unwrap();
+            for number in 2..100 {
+                map.set(number, census.value(number));
+            }
+            assert_eq!((held.number, census.live(), map.len()), (1, 2, 1));
+            drop(held);
+            assert_eq!((census.live(), told.load(Ordering::SeqCst)), (1, 98));
+        });
+    }
+
+    /// A value that panics when it is dropped is no matter of the call that made room.
+    #[test]
+    fn by_a_value_that_panics_when_it_is_dropped() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(1).build();
+            map.set(1, OnDrop::new(|| burst()));
+            map.set(2, OnDrop::quiet());
+            assert!(map.peek(&2).is_some() && map.len() == 1);
+        });
+    }
+}
+
+mod what_i_saw {
+    use super::*;
+
+    /// A key that was forgotten meanwhile numbers its values on.
+    #[test]
+    fn in_a_key_that_was_forgotten_meanwhile() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            let mut seen = Vec::new();
+            for value in 0..5 {
+                drop(map.get_or_create(&1, || value));
+                let now = map.peek(&1).unwrap().seen();
+                for &before in &seen {
+                    assert!(now > before);
+                    assert!(!map.expire_if(&1, before));
+                    assert!(!map.invalidate_if(&1, before));
+                    assert_eq!(map.set_if(1, before, 9), Err(9));
+                    let newer = map.call(&1).accept(Accept::NewerThan(before));
+                    assert_eq!(*newer.get_or_create(|| 9).unwrap(), value);
+                }
+                seen.push(now);
+                match value % 3 {
+                    0 => map.invalidate(&1),
+                    1 => map.invalidate_all(),
+                    _ => drop(map.remove(&1)),
+                }
+                assert_eq!(map.set_if(1, now, 9), Err(9));
+            }
+            assert_eq!(map.set_if(1, None, 9), Ok(()));
+            let seen = map.peek(&1).unwrap().seen();
+            assert_eq!(map.set_if(1, seen, 10), Ok(()));
+            assert!(map.call(&1).accept(Accept::NewerThan(seen)).hit().is_none());
+            assert!(map.expire_if(&1, map.peek(&1).unwrap().seen()));
+        });
+    }
+}
+
+mod invalidate_wins {
+    use super::*;
+
+    /// What is being created cannot be judged yet: `which` is asked for it without a value.
+    #[test]
+    fn over_what_is_created_meanwhile() {
+        within(|| {
+            for meant in [false, true] {
+                let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+                map.set(1, 5);
+                map.expire(&1);
+                let created = map.get_or_create(&1, || {
+                    map.invalidate_where(|_, value| value.map_or(meant, |value| *value == 50));
+                    assert_eq!(*map.peek(&1).unwrap(), 5);
+                    50
+                });
+                let (origin, left) = match meant {
+                    true => (Origin::Superseded, 5),
+                    false => (Origin::CreatedHere, 50),
+                };
+                assert_eq!(created.origin(), origin);
+                assert_eq!(*map.peek(&1).unwrap(), left);
+            }
+        });
+    }
+
+    #[test]
+    fn by_the_value_alone() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            for key in 0..100 {
+                map.set(key, key % 10);
+            }
+            map.invalidate_where(|_, value| value == Some(&3));
+            assert_eq!(map.len(), 90);
+            map.expire_where(|key, _| *key < 50);
+            assert_eq!((0..100).filter(|key| map.is_fresh(key)).count(), 45);
+            map.expire_all();
+            assert_eq!((0..100).filter(|key| map.is_fresh(key)).count(), 0);
+            assert_eq!(map.iter().count(), 90);
+        });
+    }
+
+    /// A creation that runs is no answer to who comes after an `invalidate_all`.
+    #[test]
+    fn of_all_keys_at_once() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            map.set(2, 2);
+            let created = map.get_or_create(&1, || {
+                map.invalidate_all();
+                assert!(map.peek(&2).is_none());
+                1
+            });
+            assert_eq!(created.origin(), Origin::Superseded);
+            assert!(map.is_empty());
+        });
+    }
+
+    /// After `remove` has returned, nobody is shown what was removed. One changes the data of a key, by
+    /// removing it and setting new data, as others look: what they see begins no earlier.
+    #[test]
+    fn in_the_program_of_the_first_who_was_served_removed_data() {
+        within(|| {
+            for run in 0..10_000_u32 {
+                let cache = KeyedDogpile::<&str, u32>::new(MINUTE);
+                let removed = AtomicUsize::new(0);
+                cache.set("key1", 1);
+                thread::scope(|threads| {
+                    // A few of the runs with all its threads; the rest with as many as pay.
+                    for _ in 0..if run % 100 == 0 { 5 } else { 1 } {
+                        threads.spawn(|| {
+                            for _ in 0..4 {
+                                let before = removed.load(Ordering::SeqCst);
+                                let shown = cache.peek("key1").map(|held| *held);
+                                assert!(
+                                    before == 0 || shown != Some(1),
+                                    "removed data, after it was removed"
+                                );
+                            }
+                        });
+                    }
+                    assert_eq!(*cache.remove("key1").unwrap(), 1);
+                    removed.store(1, Ordering::SeqCst);
+                    assert!(cache.peek("key1").is_none());
+                    cache.set("key1", 2);
+                });
+                assert_eq!(*cache.peek("key1").unwrap(), 2);
+            }
+        });
+    }
+}
+
+mod guards {
+    use super::*;
+
+    /// The map goes while everything of it is still out.
+    #[test]
+    fn outlive_their_map() {
+        within(|| {
+            let census = Census::default();
+            let map = KeyedDogpile::<String, Counted>::new(MINUTE);
+            let held = KeyedGuard::to_owned(&map.get_or_create("a", || census.value(1)));
+            let KeyedAttempt::Lease(lease) = map.call("b").accept(Accept::New).attempt() else {
+                panic!("nobody creates");
+            };
+            let creating = lease.creating();
+            // The newer value of the same key is nothing to the handle.
+            map.set("a".to_owned(), census.value(2));
+            let removed = map.remove("a").unwrap();
+            map.set("a".to_owned(), census.value(3));
+            assert_eq!((removed.number, census.live()), (2, 3));
+            drop(lease);
+            assert!(creating.previous().is_none());
+            drop(creating);
+            drop(map);
+            assert_eq!(census.live(), 2);
+            assert_eq!(KeyedOwned::key(&held), "a");
+            assert_eq!((held.number, removed.number), (1, 2));
+            drop(KeyedOwned::into_value(removed.clone()));
+            drop((held, removed));
+            assert_eq!(census.live(), 0);
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_a_job_that_outlives_its_map() {
+        within(|| {
+            let (go, goes) = std::sync::mpsc::channel::<()>();
+            let census = Census::default();
+            let map = KeyedDogpile::<u32, Counted>::new(MINUTE);
+            map.set(1, census.value(1));
+            map.expire(&1);
+            let create = {
+                let census = census.clone();
+                move || {
+                    goes.recv().unwrap();
+                    census.value(2)
+                }
+            };
+            let call = map.background(&1, &dogpile::executor::Thread);
+            let stale = KeyedGuard::to_owned(&call.get_or_create(create).unwrap());
+            assert_eq!(stale.number, 1);
+            drop(map);
+            go.send(()).unwrap();
+            drop(stale);
+            until(|| census.live() == 0);
+        });
+    }
+
+    #[test]
+    fn say_what_they_show() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let map = builder.build_keyed::<String>();
+            drop(map.get_or_create("a", || 7));
+            clock.advance(MINUTE / 4);
+            let held = map.peek("a").unwrap();
+            assert_eq!(KeyedGuard::key(&held), "a");
+            assert_eq!(KeyedGuard::age(&held), MINUTE / 4);
+            assert_eq!(KeyedGuard::ttl(&held), MINUTE);
+            assert_eq!(KeyedGuard::time_left(&held), MINUTE * 3 / 4);
+            assert_eq!(held.origin(), Origin::Fresh);
+            assert_eq!(format!("{held} {held:?} {map:?}"), "7 7 {\"a\": 7}");
+            thread::scope(|threads| threads.spawn(move || drop(held)).join().unwrap());
+        });
+    }
+
+    /// Every value is dropped when its last guard goes, and no sooner.
+    #[test]
+    fn keep_their_value() {
+        within(|| {
+            let census = Census::default();
+            let map = KeyedDogpile::<u32, Counted>::new(MINUTE);
+            let first = map.get_or_create(&1, || census.value(1));
+            map.set(1, census.value(2));
+            map.invalidate(&1);
+            assert_eq!((first.number, census.live()), (1, 1));
+            map.set(1, census.value(3));
+            map.invalidate_all();
+            assert_eq!(census.live(), 1);
+            drop(first);
+            assert_eq!(census.live(), 0);
+        });
+    }
+}
+
+mod user_code_outside_locks {
+    use super::*;
+
+    thread_local! {
+        /// The map that keys and values call, whatever is done to them.
+        static MAP: std::cell::RefCell<Option<Arc<KeyedDogpile<Nosy, OnDrop, AllAlike>>>> =
+            const { std::cell::RefCell::new(None) };
+        static DEPTH: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    }
+
+    /// A key that calls its map whenever it is used.
+    struct Nosy(u32);
+
+    fn pry() {
+        if DEPTH.get() > 0 {
+            return;
+        }
+        DEPTH.set(1);
+        if let Some(map) = MAP.with_borrow(Option::clone) {
+            let _ = (map.len(), map.iter().count());
+            map.invalidate(&Nosy(900));
+            map.set(Nosy(901), OnDrop::quiet());
+            drop(map.remove(&Nosy(901)));
+            drop(map.peek(&Nosy(1)));
+        }
+        DEPTH.set(0);
+    }
+
+    impl Hash for Nosy {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            pry();
+            self.0.hash(state);
+        }
+    }
+
+    impl PartialEq for Nosy {
+        fn eq(&self, other: &Self) -> bool {
+            pry();
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Nosy {}
+
+    impl Clone for Nosy {
+        fn clone(&self) -> Self {
+            pry();
+            Self(self.0)
+        }
+    }
+
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            pry();
+        }
+    }
+
+    /// Everything that is the user's calls the map, whose keys are all under one lock.
+    #[test]
+    fn of_keys_values_and_functions() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().hasher(AllAlike::default());
+            let map = Arc::new(map.build());
+            MAP.set(Some(Arc::clone(&map)));
+            for round in 0..3 {
+                for number in 0..20 {
+                    drop(map.get_or_create(&Nosy(number), || {
+                        pry();
+                        OnDrop::new(pry)
+                    }));
+                    map.set(Nosy(number), OnDrop::new(pry));
+                }
+                map.expire_where(|_, _| {
+                    pry();
+                    true
+                });
+                drop(map.remove(&Nosy(3)));
+                map.invalidate(&Nosy(4));
+                map.invalidate_where(|key, _| {
+                    pry();
+                    key.0 % 2 == 0
+                });
+                match round {
+                    0 => map.invalidate_all(),
+                    1 => map.purge(),
+                    _ => {}
+                }
+            }
+            MAP.set(None);
+            drop(map);
+        });
+    }
+}
+
+mod bad_input {
+    use super::*;
+
+    /// A key whose `Hash` or `Eq` panics when it is told to.
+    #[derive(Clone, Debug)]
+    struct Brittle(u32, &'static Mutex<&'static str>);
+
+    impl Hash for Brittle {
+        fn hash<H: Hasher>(&self, _: &mut H) {
+            if *self.1.lock().unwrap_or_else(|poison| poison.into_inner()) == "hash" {
+                burst();
+            }
+        }
+    }
+
+    impl PartialEq for Brittle {
+        fn eq(&self, other: &Self) -> bool {
+            if *self.1.lock().unwrap_or_else(|poison| poison.into_inner()) == "eq" {
+                burst();
+            }
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Brittle {}
+
+    #[test]
+    fn hash_and_eq_that_panic() {
+        within(|| {
+            static BREAKS: Mutex<&str> = Mutex::new("");
+            let breaks = |what| *BREAKS.lock().unwrap() = what;
+            let key = |number| Brittle(number, &BREAKS);
+            let map = KeyedDogpile::<Brittle, u32>::new(MINUTE);
+            map.set(key(1), 1);
+            map.set(key(2), 2);
+            for what in ["hash", "eq"] {
+                breaks(what);
+                assert!(bursts(|| map.get_or_create(&key(3), || 3)));
+                assert!(bursts(|| map.peek(&key(2))));
+                assert!(bursts(|| map.set(key(1), 9)));
+                assert!(bursts(|| map.remove(&key(2))));
+                breaks("");
+                assert_eq!(map.len(), 2);
+                assert_eq!(*map.peek(&key(1)).unwrap(), 1);
+                assert_eq!(*map.get_or_create(&key(2), || 9), 2);
+                assert!(map.peek(&key(3)).is_none());
+            }
+            map.invalidate_all();
+            assert!(map.is_empty());
+        });
+    }
+
+    /// Equal keys with different hashes are different keys, or not: all else goes well.
+    #[test]
+    fn hash_and_eq_that_disagree() {
+        static SALT: AtomicUsize = AtomicUsize::new(0);
+
+        #[derive(Clone)]
+        struct Fickle(u32);
+
+        impl Hash for Fickle {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                SALT.fetch_add(1, Ordering::SeqCst).hash(state);
+            }
+        }
+
+        impl PartialEq for Fickle {
+            fn eq(&self, _: &Self) -> bool {
+                SALT.fetch_add(1, Ordering::SeqCst) % 2 == 0
+            }
+        }
+
+        impl Eq for Fickle {}
+
+        within(|| {
+            let map = KeyedDogpile::<Fickle, u32>::new(MINUTE);
+            for number in 0..1000 {
+                drop(map.get_or_create(&Fickle(number), || number));
+                map.invalidate(&Fickle(number / 2));
+                drop(map.peek(&Fickle(number / 3)));
+            }
+            assert!(map.iter().all(|held| KeyedGuard::key(&held).0 == *held));
+            map.invalidate_all();
+            assert_eq!((map.len(), map.iter().count()), (0, 0));
+        });
+    }
+
+    /// Of the identity, only the low bits differ.
+    #[test]
+    fn a_hasher_that_does_nothing() {
+        #[derive(Default)]
+        struct Identity(u64);
+
+        impl Hasher for Identity {
+            fn write(&mut self, _: &[u8]) {
+                unreachable!("keys are numbers");
+            }
+
+            fn write_u64(&mut self, number: u64) {
+                self.0 = number;
+            }
+
+            fn finish(&self) -> u64 {
+                self.0
+            }
+        }
+
+        within(|| {
+            let hasher = BuildHasherDefault::<Identity>::default();
+            let map = Dogpile::builder(MINUTE).keyed().hasher(hasher).build();
+            for shift in [0, 32, 44] {
+                for key in 0..1000_u64 {
+                    map.set(key << shift, key);
+                }
+                assert!((0..1000_u64).all(|key| *map.peek(&(key << shift)).unwrap() == key));
+                map.invalidate_all();
+            }
+        });
+    }
+
+    #[test]
+    fn thousands_of_keys_with_one_hash() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().hasher(AllAlike::default());
+            let map = map.build();
+            for key in 0..2000 {
+                assert_eq!(*map.get_or_create(&key, || key), key);
+            }
+            assert_eq!(
+                map.iter().map(|held| *held).collect::<HashSet<_>>().len(),
+                2000
+            );
+            for key in 0..2000 {
+                assert_eq!(map.remove(&key).map(|removed| *removed), Some(key));
+            }
+            assert!(map.is_empty());
+        });
+    }
+
+    #[test]
+    fn keys_of_a_megabyte() {
+        within(|| {
+            let map = KeyedDogpile::<String, usize>::new(MINUTE);
+            let key = |last: char| "k".repeat(1 << 20) + &last.to_string();
+            for last in 'a'..='d' {
+                map.set(key(last), last as usize);
+            }
+            assert_eq!(*map.get_or_create(&*key('c'), || 0), 'c' as usize);
+            assert!(map.peek(&*key('e')).is_none());
+        });
+    }
+
+    /// Borrowed keys find what owned ones made.
+    #[test]
+    fn keys_that_are_borrowed() {
+        #[derive(PartialEq, Eq, Hash, Clone)]
+        struct Wrapped(String);
+
+        impl Borrow<str> for Wrapped {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        within(|| {
+            let map = KeyedDogpile::<Wrapped, u32>::new(MINUTE);
+            map.set(Wrapped("a".into()), 1);
+            // Its `Hash` is not that of `str`? It is: a struct of one field hashes as the field.
+            assert_eq!(*map.peek("a").unwrap(), 1);
+            assert_eq!(*map.remove("a").unwrap(), 1);
+        });
+    }
+
+    /// A creator that asks the map for its own key is told so, for another it is served.
+    #[test]
+    fn a_creator_that_asks_the_map() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            let created = map.get_or_create(&1, || {
+                let own = map.get_or_try_create(&1, || Ok::<_, u8>(0));
+                assert!(own.unwrap_err().is_reentrant());
+                *map.get_or_create(&2, || 2) + 1
+            });
+            assert_eq!(*created, 3);
+            assert_eq!(*map.peek(&2).unwrap(), 2);
+        });
+    }
+
+    /// Whatever is done meanwhile, an iterator comes to its end, and shows what was there all the time.
+    #[test]
+    fn iteration_during_everything() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            for key in 0..100 {
+                map.set(key, key);
+            }
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            thread::scope(|threads| {
+                let others: Vec<_> = (0..2)
+                    .map(|_| {
+                        threads.spawn(|| {
+                            for key in (100..u32::MAX).take_while(|_| !stop.load(Ordering::SeqCst))
+                            {
+                                map.set(key % 500 + 100, key);
+                                map.invalidate(&((key + 250) % 500 + 100));
+                                map.purge();
+                            }
+                        })
+                    })
+                    .collect();
+                for _ in 0..50 {
+                    let shown: Vec<u32> = map.iter().map(|held| *KeyedGuard::key(&held)).collect();
+                    let distinct: HashSet<_> = shown.iter().collect();
+                    assert_eq!(distinct.len(), shown.len());
+                    assert!((0..100).all(|key| distinct.contains(&key)));
+                    assert!(map.len() >= 100);
+                }
+                stop.store(true, Ordering::SeqCst);
+                drop(others);
+            });
+        });
+    }
+}
