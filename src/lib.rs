@@ -101,7 +101,8 @@
 //!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
 //! - A hit of a [`KeyedDogpile`] takes a short lock that some of its keys share. A hit of a [`Dogpile`]
 //!   takes none.
-//! - It elects among the threads and tasks of one process, not among processes.
+//! - It elects among the threads and tasks of one process. The crate `dogpile-fleet` elects among
+//!   processes, over this one.
 //!
 //! # Features
 //!

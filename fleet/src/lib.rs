@@ -1,0 +1,127 @@
+//! One creator among all processes, on a store that is there already.
+//!
+//! A [`Dogpile`](dogpile::Dogpile) elects one creator among the threads and tasks of one process. A
+//! [`FleetDogpile`] elects one among all processes that share a *store*: a directory, a memory, or
+//! whatever implements [`Store`]. In each process it is a pile: a hit asks nothing. When the copy of a
+//! process has reached its local ttl, one caller of that process asks the store, which answers in one
+//! step: with the value, with the lease to create it, or that somebody is at it.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use dogpile_fleet::{FileStore, FleetDogpile};
+//!
+//! # let dir = std::env::temp_dir().join(format!("dogpile-lib-{}", std::process::id()));
+//! // All processes of this host that open this directory are one fleet.
+//! let store = Arc::new(FileStore::open(&dir)?);
+//! let styles = FleetDogpile::builder(store, "styles", Duration::from_secs(300)).build();
+//! let css = styles.get_or_try_create(|creation| {
+//!     // At most one process is here. Whoever comes meanwhile has the old value, or waits.
+//!     println!("lease {:?}", creation.fence());
+//!     Ok::<_, std::io::Error>("a { }".to_owned())
+//! })?;
+//! assert_eq!(*css, "a { }");
+//! # drop(css);
+//! # std::fs::remove_dir_all(dir)?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The words
+//!
+//! Those of [`dogpile`], and these:
+//!
+//! - The *store* keeps a *record* for each key: a value with its times, and a *lease*: an owner, a
+//!   number (its *fence*), and an end.
+//! - A *version* numbers a value: it is the fence of the lease under which it was stored, or the number
+//!   of the write.
+//! - The *ttl* is that of the fleet. The *local ttl* is how long a process goes on with its copy without
+//!   asking. Whether a value is stale is judged by the ttl.
+//!
+//! # What is promised
+//!
+//! | promise | |
+//! |---|---|
+//! | `fleet_one_creator` | Of all processes one creates, the others go on with the old value or wait. A creator that dies is replaced once: when the store sees its death, or when its lease ends |
+//! | `fleet_backoff` | After a failure nobody in the fleet creates for a while; the interval holds for all likewise. Writes and invalidations clear it |
+//! | `fenced` | A late, stopped, resumed or twice elected creator overwrites nothing that came after its lease. It is told, and its value goes to its own caller alone |
+//! | `store_first` | A write or an invalidation is at the store before the copy of this process changes |
+//! | `fleet_invalidate_wins` | After `invalidate` returned, no call of this process, and no call elsewhere that asks the store, yields what began before |
+//! | `compare_and_set` | "Absent" and a version are both strict. A conflict names what is there |
+//! | `waiters_ask_again` | Whoever has waited asks anew, and never passes |
+//! | `store_errors_serve` | A store that is slow, down, emptied, full or lying costs a caller with a usable value nothing, and the elected one a bounded time |
+//! | `bytes_are_checked` | Torn, foreign, newer or garbled bytes are a miss, counted, and never an error, a panic or a value |
+//! | `file_readers_take_no_lock` | Reading a [`FileStore`] waits for nobody. What the killed leave is removed |
+//! | `lock_is_owned` | Only its holder releases a [`LeaseLock`], and one whose lease is over can know it |
+//!
+//! "One creator" is a promise of efficiency: it holds while store and lease hold. "Nothing older over
+//! something newer" is one of correctness: it holds for as long as the store remembers.
+//!
+//! | what happens | creators at once | something older over something newer |
+//! |---|---|---|
+//! | nothing | 1 | never |
+//! | the creator dies | 1: at once if the store sees deaths, else when the lease ends | never |
+//! | the creator is stopped for longer than its lease | 2, the old one and the new | never: the old one is refused |
+//! | the store is emptied | up to 2 | never |
+//! | the store is put back to an *older* state | up to 2 | possible: the store has forgotten the newer one |
+//! | the store is down | 1 in each process | does not arise: nothing is stored |
+//! | a clock is put back or forward | perhaps 1 more | never: numbers are compared, and not times |
+//!
+//! # A store of your own
+//!
+//! Implement [`Store`], five verbs of one atomic step each, or [`AsyncStore`]; the public module
+//! [`conformance`] has a case for each rule.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod async_store;
+mod attempt;
+mod call;
+mod codec;
+pub mod conformance;
+mod creation;
+mod entry;
+mod error;
+#[cfg(feature = "file")]
+mod file;
+mod fleet;
+mod heart;
+mod lock;
+mod memory;
+mod policy;
+mod record;
+
+mod regeneration;
+#[cfg(test)]
+mod schedules;
+mod shared;
+mod store;
+mod sum;
+mod task;
+mod thread;
+mod write;
+mod writes;
+
+pub use async_store::{AsyncStore, Blocking, Work};
+pub use attempt::{FleetAttempt, FleetLease, PublishOutcome, Published};
+pub use call::{FleetAccept, FleetCall};
+#[cfg(feature = "serde-json")]
+pub use codec::Json;
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
+pub use codec::{Codec, Plain};
+pub use creation::Creation;
+pub use entry::FleetGuard;
+pub use error::{FleetError, Foreign, WriteError};
+#[cfg(feature = "file")]
+pub use file::{Collected, FileStore, FileStoreBuilder, Files, NewFile, Step, StoredFile};
+pub use fleet::{FleetBuilder, FleetDogpile};
+pub use lock::{AsyncLockGuard, LeaseLock, LockError, LockGuard};
+pub use memory::MemoryStore;
+pub use policy::OnStoreError;
+pub use shared::FleetStats;
+pub use store::{
+    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, Owner, Placed, Put,
+    Store, StoreError, StoreErrorKind, Stored, Version, Watch,
+};
+pub use thread::FleetBackground;
+pub use write::{Expected, Swap};
