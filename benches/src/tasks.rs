@@ -1,7 +1,9 @@
 //! The herd, as tasks: many of them find no value, one creates it, the others wait.
 //!
-//! As with threads, what is measured begins when the creation ends and ends when the last task has
-//! the value.
+//! What is measured begins when the result of the creation is there and ends when the last task has the
+//! value. The result comes from a task of its own, as from a connection, and is stamped there. So what
+//! a candidate does with the wake-up of the creation counts too: the waker of `Shared` wakes all of its
+//! waiters, before the creation is even polled.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -136,13 +138,20 @@ impl Herd {
 
     async fn create(self: Arc<Self>) -> u64 {
         self.creations.fetch_add(1, Relaxed);
+        let (result, sent) = oneshot::channel();
+        tokio::spawn(self.answer(result));
+        sent.await.expect("it is sent")
+    }
+
+    /// Where the result comes from.
+    async fn answer(self: Arc<Self>, result: oneshot::Sender<u64>) {
         while self.inside.load(Relaxed) < self.size {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // The last of them is on its way to sleep.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.created.store(self.now(), Relaxed);
-        7
+        result.send(7).expect("the creation waits for it");
     }
 
     /// One task.
