@@ -49,32 +49,48 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
-        // Almost every call ends here, without an election.
         let holds_pass = self.door.holds_pass(Caller::Thread);
-        let mut source = Acquiring::new();
-        let (election, get) = match self.door.try_enter(Caller::Thread) {
-            None => (
-                Election::new(Caller::Thread, Role::Creates, Failures::Taken, source),
-                Some(get),
-            ),
-            Some(pass) => {
-                let get = match source.begin(&self) {
-                    true => {
-                        let lookup = get().map_err(Error::Get)?;
-                        source.note(&self, lookup);
-                        None
-                    }
-                    false => Some(get),
-                };
-                if let Some(found) = source.found(&self) {
-                    return Ok(found.with(pass));
-                }
-                let election =
-                    Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
-                (election.inside(pass, holds_pass), get)
-            }
+        let Some(pass) = self.door.try_enter(Caller::Thread) else {
+            let election = Election::new(
+                Caller::Thread,
+                Role::Creates,
+                Failures::Taken,
+                Acquiring::of(None),
+            );
+            return self.acquire_slowly(election, create, Some(get));
         };
-        self.acquire_slowly(election, create, get)
+        let mut before = self.load_before();
+        if !self.is_to_look_up(before.is_some()) {
+            let source = Acquiring::of(before);
+            let election = Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
+            return self.acquire_slowly(election.inside(pass, holds_pass), create, Some(get));
+        }
+        // Almost every call ends here. What it knows stays in registers, as it is lent to nobody.
+        let lookup = match self.plainly_fresh(&mut before, get().map_err(Error::Get)?) {
+            Ok(found) => return Ok(found.with(pass)),
+            Err(lookup) => lookup,
+        };
+        self.acquire_exact(before, lookup, (pass, holds_pass), create)
+    }
+
+    /// As [`acquire_with`](Call::acquire_with), for what was looked up and is not plainly fresh.
+    // Apart, so that what is plainly fresh pays nothing for it.
+    #[inline(never)]
+    fn acquire_exact<E: Send + Sync + 'static>(
+        self,
+        before: Option<Protected<'a, T>>,
+        lookup: Lookup<T>,
+        (pass, holds_pass): (D::Pass, bool),
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
+        let mut source = Acquiring::of(before);
+        source.note(&self, lookup);
+        if let Some(found) = source.found(&self) {
+            return Ok(found.with(pass));
+        }
+        let election = Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
+        let none = None::<fn() -> Result<Lookup<T>, E>>;
+        self.acquire_slowly(election.inside(pass, holds_pass), create, none)
     }
 
     #[cold]
@@ -117,10 +133,20 @@ enum Brought<T> {
 impl<'a, T> Acquiring<'a, T> {
     #[inline]
     pub(crate) fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// With what was seen before the look-up.
+    #[inline]
+    fn of(before: Option<Protected<'a, T>>) -> Self {
+        let (seen, installed_at) = match &before {
+            Some(node) => (Seen::new(node.number(), node.pile()), node.installed_at()),
+            None => (Seen::new(0, 0), 0),
+        };
         Self {
-            before: None,
-            seen: Seen::new(0, 0),
-            installed_at: 0,
+            before,
+            seen,
+            installed_at,
             brought: None,
             freshness: Freshness::Gone,
             times: None,
@@ -130,17 +156,8 @@ impl<'a, T> Acquiring<'a, T> {
     /// Looks at the pile before the look-up. Says whether there is anything to look up.
     #[inline(always)]
     pub(crate) fn begin<D, W>(&mut self, call: &Call<'a, T, D, W>) -> bool {
-        // Nothing that is there already would do.
-        if call.accept == Accept::New {
-            return false;
-        }
-        self.before = call.site.pile.load();
-        if let Some(node) = &self.before {
-            self.seen = Seen::new(node.number(), node.pile());
-            self.installed_at = node.installed_at();
-        }
-        // Invalidated: whatever is there was made before.
-        !(self.before.is_none() && call.site.pile.is_emptied())
+        *self = Self::of(call.load_before());
+        call.is_to_look_up(self.before.is_some())
     }
 
     /// Notes what was looked up.
@@ -161,6 +178,17 @@ impl<'a, T> Acquiring<'a, T> {
             self.brought = Some(brought);
             self.times = Some(times);
         }
+    }
+
+    /// What was looked up, if it is fresh beyond doubt. Else that is to be [noted](Acquiring::note).
+    #[cfg(feature = "async")]
+    #[inline(always)]
+    pub(crate) fn plainly_fresh<D, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        lookup: Lookup<T>,
+    ) -> Result<Acquired<'a, T>, Lookup<T>> {
+        call.plainly_fresh(&mut self.before, lookup)
     }
 
     /// What was looked up, if it will do without a look under the lock.
@@ -329,7 +357,42 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
     }
 }
 
-impl<T, D, W> Call<'_, T, D, W> {
+impl<'a, T, D, W> Call<'a, T, D, W> {
+    /// What the pile knows before the look-up.
+    #[inline(always)]
+    fn load_before(&self) -> Option<Protected<'a, T>> {
+        // Nothing that is there already would do.
+        (self.accept != Accept::New).then(|| self.site.pile.load())?
+    }
+
+    /// Whether there is anything to look up.
+    #[inline(always)]
+    fn is_to_look_up(&self, has_before: bool) -> bool {
+        // Invalidated: whatever is there was made before.
+        has_before || !(self.accept == Accept::New || self.site.pile.is_emptied())
+    }
+
+    /// What was looked up, if it is the value of which `before` tells, and fresh beyond doubt.
+    #[inline(always)]
+    fn plainly_fresh(
+        &self,
+        before: &mut Option<Protected<'a, T>>,
+        lookup: Lookup<T>,
+    ) -> Result<Acquired<'a, T>, Lookup<T>> {
+        let (value, node) = match (lookup, &before) {
+            (Lookup::Here(value), Some(node)) => (value, node),
+            (lookup, _) => return Err(lookup),
+        };
+        let plain = self.is_plain() && node.is_of_a_value();
+        if !plain || self.site.settings.time.bounds().1 >= self.due_from(node) {
+            return Err(Lookup::Here(value));
+        }
+        let seen = Seen::new(node.number(), node.pile());
+        // It might be the last share in an old value.
+        *before = None;
+        Ok(Acquired::looked_up(value, seen, Origin::Fresh))
+    }
+
     /// The times of a value that was found to be so old. Its end is not left to chance: nobody knows
     /// which draw it had.
     pub(crate) fn looked_up(&self, now: Tick, age: Duration) -> Times {

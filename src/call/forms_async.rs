@@ -216,7 +216,10 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             if source.begin(&self) {
                 if let Some(get) = get.take() {
                     let lookup = get().await.map_err(Error::Get)?;
-                    source.note(&self, lookup);
+                    match source.plainly_fresh(&self, lookup) {
+                        Ok(found) => return Ok(found.with(pass)),
+                        Err(lookup) => source.note(&self, lookup),
+                    }
                 }
             }
             if let Some(found) = source.found(&self) {

@@ -87,16 +87,12 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     // else the guard is moved about in memory, which costs as much as all the rest.
     #[inline(always)]
     pub(crate) fn hit_inside(&self) -> Option<Guard<'a, T>> {
-        if !matches!(self.accept, Accept::Stale | Accept::Fresh) || self.asks.min_fresh().is_some()
-        {
+        if !self.is_plain() {
             return None;
         }
         let (earliest, latest) = self.site.settings.time.bounds();
         let node = self.site.pile.load()?;
-        let due_from = match self.asks.max_age() {
-            Some(limit) => node.older_from(limit).min(node.due_from()),
-            None => node.due_from(),
-        };
+        let due_from = self.due_from(&node);
         let is_quiet = self.asks.max_age().is_none() && node.is_quiet(earliest, latest);
         let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
         let node = ValueRef::new(node)?;
@@ -113,6 +109,21 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             return Some(Guard::of(node, Origin::Stale, earliest));
         }
         None
+    }
+
+    /// Whether a value that is fresh is an answer, whichever it is.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.accept, Accept::Stale | Accept::Fresh) && self.asks.min_fresh().is_none()
+    }
+
+    /// The first instant at which the value is to be renewed, to this call.
+    #[inline(always)]
+    pub(crate) fn due_from(&self, node: &Node<T>) -> Tick {
+        match self.asks.max_age() {
+            Some(limit) => node.older_from(limit).min(node.due_from()),
+            None => node.due_from(),
+        }
     }
 
     /// As [`hit_inside`](Call::hit_inside), for values that are not plainly fresh and calls that are
