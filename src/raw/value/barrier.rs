@@ -109,6 +109,7 @@ mod imp {
     }
 
     /// In place of the light half, for what is fenced.
+    #[inline]
     pub(in crate::raw) fn fence() {
         // ORDERING: pairs with the fence, or the system call, in `heavy`.
         atomic::fence(Ordering::SeqCst);
@@ -164,6 +165,7 @@ mod imp {
     #[inline]
     pub(in crate::raw) fn light() {}
 
+    #[inline]
     pub(in crate::raw) fn fence() {
         // ORDERING: pairs with the fence in `heavy`.
         atomic::fence(Ordering::SeqCst);
@@ -220,6 +222,7 @@ mod imp {
         }
     }
 
+    #[inline]
     pub(in crate::raw) fn fence() {
         // ORDERING: pairs with the fence in `heavy`.
         atomic::fence(Ordering::SeqCst);
