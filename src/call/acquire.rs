@@ -286,18 +286,19 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
             return None;
         }
         let now = call.site.settings.time.now();
-        let origin = self.times.and_then(|times| call.stands_in(&times, now));
+        let number = self.seen.number;
+        let origin = (self.times).and_then(|times| call.stands_in(&times, number, now));
         if let Some(answer) = origin.and_then(|origin| self.answer(call, origin)) {
             return Some(answer);
         }
         let node = call.site.pile.load()?;
         let made = node.made()?;
-        let origin = call.stands_in(&made.times(), now)?;
+        let origin = call.stands_in(&made.times(), made.number(), now)?;
         Some(Guard::new(made.clone(), origin, now).into())
     }
 
     fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
-        call.accept == Accept::Stale
+        call.accept != Accept::New
     }
 
     fn beside(found: Acquired<'a, T>, failure: Failure) -> Acquired<'a, T> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin};
 use crate::call::{Call, NotYet};
 use crate::error::{Cycle, Error, Failure, Panicked, Refused};
-use crate::policy::{Accept, Use};
+use crate::policy::Use;
 use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
 use crate::shim::{Arc, Mutex};
@@ -662,6 +662,15 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         self.stopped(call, stop).unwrap_or(Step::Wait)
     }
 
+    /// Tells that the call may not wait where it is.
+    pub(crate) fn may_not_wait<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        stop: Stop,
+    ) -> Step<'a, T, S::Answer> {
+        self.stopped(call, stop).unwrap_or(Step::Wait)
+    }
+
     /// Tells that what this call created, or tried to have created, failed. `Ok` is what stands in.
     pub(crate) fn failed<D: Door<Pass = P>, W, E: Send + Sync + 'static>(
         &mut self,
@@ -915,12 +924,14 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
         let now = call.site.settings.time.now();
         let node = call.site.pile.load()?;
         node.value()?;
-        let origin = call.stands_in(&node.times(), now)?;
+        let origin = call.stands_in(&node.times(), node.number(), now)?;
         Some(Guard::new(node, origin, now))
     }
 
     fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
-        call.accept == Accept::Stale && call.site.pile.load().is_some()
+        let now = call.site.settings.time.now();
+        let held = call.site.pile.load();
+        held.is_some_and(|node| call.stands_in(&node.times(), node.number(), now).is_some())
     }
 
     fn beside(found: Guard<'a, T>, failure: Failure) -> Guard<'a, T> {

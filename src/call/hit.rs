@@ -159,12 +159,22 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         self.accept.judge(newer_than, node.number(), freshness)
     }
 
-    /// As what a value stands in for a failure, if it may for this call.
-    pub(crate) fn stands_in(&self, times: &Times, now: Tick) -> Option<Origin> {
+    /// As what the value with this number stands in for a failure, if it may for this call.
+    pub(crate) fn stands_in(&self, times: &Times, number: u64, now: Tick) -> Option<Origin> {
+        let horizon = Horizon::new(times, self.asks);
+        let newer_than = match self.accept {
+            Accept::Stale | Accept::Fresh => 0,
+            Accept::NewerThan(seen) => seen.number,
+            Accept::New => u64::MAX,
+        };
+        // It was to be renewed ahead, and this call has not ruled it out.
+        if self.accept.judge(newer_than, number, horizon.at(now)) == Use::Due {
+            return Some(Origin::Fresh);
+        }
         if self.accept != Accept::Stale || self.asks.min_fresh().is_some() {
             return None;
         }
-        served_or_fallback(Horizon::new(times, self.asks).stands_in(now)?)
+        served_or_fallback(horizon.stands_in(now)?)
     }
 
     /// A look under the lock. The first one fixes `newer_than`: what counts is what had happened

@@ -103,10 +103,16 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     } else {
                         limit.deadline
                     };
-                    let set = self.mode.sleep(event, creation, time, until);
-                    if !set.map_err(Stop::into_error)? && !is_to_take_over {
-                        step = election.timed_out(self);
-                        continue;
+                    match self.mode.sleep(event, creation, time, until) {
+                        Ok(set) if set || is_to_take_over => {}
+                        Ok(_) => {
+                            step = election.timed_out(self);
+                            continue;
+                        }
+                        Err(stop) => {
+                            step = election.may_not_wait(self, stop);
+                            continue;
+                        }
                     }
                 }
             }

@@ -50,8 +50,8 @@ pub(crate) enum Decision {
     BackOff(Duration),
 }
 
-/// The rows of the contract's table. `docs/decisions.txt` shows them as a user sees them, and a test
-/// holds the two against each other.
+/// The rows of the contract's table. `decisions.txt` beside this file shows them as a user sees them,
+/// and a test holds the two against each other.
 pub(crate) fn decide(usable: Use, lease: Availability) -> Decision {
     match (usable, lease) {
         (Use::Now, _) => Decision::Answer,

@@ -134,11 +134,7 @@ impl Horizon {
 
     /// What the value is that stands in for a failure at `now`, if it does.
     pub(crate) fn stands_in(self, now: Tick) -> Option<Freshness> {
-        match self.at(now) {
-            // It was to be renewed ahead, and needs no limit to be good.
-            Freshness::Due => Some(Freshness::Due),
-            freshness => (now < self.stands_in_until).then_some(freshness),
-        }
+        (now < self.stands_in_until).then(|| self.at(now))
     }
 }
 

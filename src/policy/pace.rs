@@ -129,7 +129,7 @@ impl Pace {
             }
             End::GivenUp => None,
             End::Refused(failure) => {
-                if let Some(backoff) = policy.backoff {
+                if let Some(backoff) = policy.backoff.filter(|_| !superseded) {
                     let base = Span::after(now, backoff.span(1, draw));
                     if self.pause.is_none_or(|pause| pause.until < base.until) {
                         self.pause = Some(base);

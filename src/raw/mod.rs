@@ -74,7 +74,7 @@ pub(crate) struct Look<'p> {
     pub(crate) seed: u64,
     /// It may have waited for an earlier lease until its end.
     pub(crate) has_waited: bool,
-    /// It is granted the lease though none may be granted yet.
+    /// Without a usable value it is granted the lease though none may be granted yet.
     pub(crate) presses: bool,
 }
 
@@ -254,7 +254,9 @@ impl<T> Pile<T> {
         if state.is_leased() {
             return Availability::Held;
         }
-        let pace = state.extra().filter(|_| !look.presses);
+        // Who has something to go on with spares the source all the same.
+        let presses = look.presses && !usable.is_usable();
+        let pace = state.extra().filter(|_| !presses);
         pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
             .map_or(Availability::Free, Availability::NotYet)
     }

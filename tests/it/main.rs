@@ -16,6 +16,8 @@ mod bad_input;
 #[cfg(feature = "async")]
 mod clocks;
 mod created;
+#[cfg(feature = "async")]
+mod decisions;
 mod election;
 mod elsewhere;
 mod every_form;
