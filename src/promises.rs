@@ -8,28 +8,17 @@
 //!
 //! # What a caller gets
 //!
-//! | value | lease | a caller gets | [`Origin`] |
-//! |---|---|---|---|
-//! | fresh | free or held | the value, at once | `Fresh` |
-//! | stale | free | the lease: it creates, and gets the new value | `CreatedHere` |
-//! | stale | held | the stale value, at once | `Stale` |
-//! | none, or gone | free | the lease: it creates, and gets the new value | `CreatedHere` |
-//! | none, or gone | held | it waits, and gets what the lease ends with | `CreatedByAnother` |
+//! Each row names what a call finds, and what it gets then. A test reads these rows, and holds the crate
+//! against them.
 //!
-//! [`Accept`] and [`Call::max_age`] say for one call that a fresh or a stale value is not usable. The
-//! call then creates or waits, as if there were no value.
+//! ```text
+#![doc = include_str!("policy/decisions.txt")]
+//! ```
 //!
-//! # How a lease ends
-//!
-//! | end | its own caller gets | callers that waited get |
-//! |---|---|---|
-//! | published | the value | the same value |
-//! | failed | the error | fallible calls: the same error, shared; infallible calls: elect anew |
-//! | panicked | the panic; if the creator ran on an executor: [`Error::Panicked`] | fallible calls: [`Error::Panicked`] with its text; infallible calls: elect anew |
-//! | given up: the lease was dropped, the call was cancelled, or the executor dropped the running job | if the creator ran on an executor: [`Error::GivenUp`] | elect anew |
-//! | refused: the executor did not take the job, or dropped it before it ran | the stale value, else [`Error::Refused`] | elect anew |
-//! | superseded by `invalidate` | its result, marked [`Superseded`](Origin::Superseded) | if they waited before the `invalidate`: the same result, marked; if they came after it: elect anew |
-//! | superseded by `set` | its result, marked [`Superseded`](Origin::Superseded) | the value that was set, at once |
+//! An answer's [`Origin`] and [`Guard::failure`] tell how it came about. [`Dogpile::peek`],
+//! [`Dogpile::has_value`], [`Dogpile::is_fresh`] and [`Dogpile::age`] never show a value that only stands
+//! in for a failure. [`Call::max_age`] says for one call that a value is stale sooner, and moves its
+//! limits with that.
 //!
 //! To *elect anew* is to look again: one of the callers gets the lease, and the others wait for it. A
 //! call that asked for something newer elects anew too if the creation began too early for it.
@@ -39,7 +28,7 @@
 //! | promise | |
 //! |---|---|
 //! | `one_creator` | One pile never has two creators at the same time. This holds after an `invalidate`, a `set`, a failure, a panic, a cancellation and a time-out too. |
-//! | `stale_never_blocks` | While one caller creates, every other caller with a usable value returns at once, without taking the lock of the pile. |
+//! | `stale_never_blocks` | While one caller creates, or none may create yet, every other caller with a usable value returns at once, without taking the lock of the pile. |
 //! | `first_call_waits` | Without a value, all callers wait, one creates, and all get that value. They get it even if it is stale, expired or invalidated by then. |
 //! | `no_double_regeneration` | A caller that saw a stale value, but got the lease only after another caller renewed it, does not create again. |
 //! | `broadcast` | Waiters leave together. None of them takes a lock for it, and none of them runs a creator. |
@@ -50,6 +39,9 @@
 //! | promise | |
 //! |---|---|
 //! | `error_reaches_everyone_once` | An error goes to its caller and to the fallible calls that waited for that creation. The creator is not run again for them. Callers with another error type get [`Error::Failed`]. |
+//! | `stale_if_error` | Where it is configured, and within its limit, a call that would get a failure gets the value that is held instead, if it takes stale values. A creator can say that its failure is an answer. |
+//! | `backoff` | Where it is configured, no creator runs after a failure before the back-off is over. A creator can say how long it lasts. |
+//! | `min_interval` | Where it is configured, creations begin at least so far apart, whatever asks for them. |
 //! | `panic_hands_over` | A panic unwinds in the call that ran the creator. The fallible calls that waited get [`Error::Panicked`]. The next caller creates. |
 //! | `given_up_is_free` | After a lease is given up, the next caller takes it. It is never reserved for a sleeping waiter. |
 //! | `refusal_serves_stale` | If an executor refuses or drops a job, only callers without a usable value get an error. |
@@ -68,6 +60,9 @@
 //! | `what_i_saw` | `expire_if`, `invalidate_if` and `set_if` act only if the value that was seen is still the current one. |
 //! | `no_resurrection` | `expire` after `invalidate` does not bring the invalidated value back. |
 //! | `ttl_from_completion` | The age of a value counts from the end of its creation. A creator that is slower than the time to live still makes a value that lives for that time. |
+//! | `per_value_limits` | A creator may give its value a time to live, an age and limits of its own. |
+//! | `refresh_ahead` | From the refresh point of a value on, one caller renews it, and all others are served. |
+//! | `ttl_jitter` | It moves only the start of stale, and only to earlier. |
 //! | `monotonic` | A step of the wall clock changes nothing. The clock can be injected, in a `static` too; one that counts what the machine sleeps is [`BootClock`]. |
 //!
 //! # Guards

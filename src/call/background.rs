@@ -14,7 +14,7 @@ use crate::call::election::{
 };
 use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
-use crate::call::{Call, Here};
+use crate::call::{Call, Here, NotYet};
 use crate::error::Error;
 use crate::executor::{Blocking, Executor, Job, JobId};
 use crate::policy::Accept;
@@ -350,7 +350,8 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the executor did not take the creation.
+    /// [`Error::Refused`] if the executor did not take the creation. [`Error::BackingOff`] if none may
+    /// begin yet.
     ///
     /// # Example
     ///
@@ -386,8 +387,12 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let call = self.accept(Accept::New);
         let mut newer_than = NewerThan::UNKNOWN;
-        let Found::Lease(lease) = call.attempt_locked(&mut newer_than, Asking::FIRST) else {
-            return Ok(false);
+        let lease = match call.attempt_locked(&mut newer_than, Asking::FIRST) {
+            Found::Lease(lease) => lease,
+            Found::Busy(_) | Found::Value(_) => return Ok(false),
+            Found::NotYet(NotYet {
+                retry_in, failure, ..
+            }) => return Err(Error::BackingOff { retry_in, failure }),
         };
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
         self.mode

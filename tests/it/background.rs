@@ -10,10 +10,10 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use dogpile::executor::{Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
+use dogpile::executor::{Blocking, Executor, Job, Rayon, Smol, Thread, Tokio, TokioBlocking};
 use dogpile::{
-    Accept, Acquired, Background, Created, Creating, Dogpile, Error, Guard, Lookup, ManualClock,
-    Origin, Refused,
+    Accept, Acquired, Attempt, Background, Backoff, Created, Creating, Dogpile, Error, Guard,
+    Lookup, ManualClock, Origin, Refused,
 };
 
 use crate::support::{Keeps as _, Shows as _};
@@ -190,6 +190,63 @@ mod what_is_given {
             assert_eq!(*pile.get_or_create(|| 3), 3);
         });
     }
+}
+
+/// Would have its thread blocked for none of its jobs.
+struct Needed;
+
+impl Executor for Needed {
+    fn spawn(&self, job: Job) -> Result<(), Refused> {
+        Thread.spawn(job)
+    }
+
+    fn blocking_here(&self) -> Blocking {
+        Blocking::Refuse(Refused::new("this thread is needed"))
+    }
+}
+
+/// Elected or not.
+#[test]
+fn who_may_not_wait_here_gets_what_stands_in() {
+    within(|| {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let limits = builder
+            .stale_while_revalidate(SECOND)
+            .stale_if_error(MINUTE);
+        let pile = Arc::new(limits.build());
+        pile.set(1);
+        clock.advance(MINUTE + 2 * SECOND);
+        let ask = || {
+            let held = pile.background(&Needed).get_or_create(|| 2).unwrap();
+            assert_eq!((*held, held.origin()), (1, Origin::Fallback));
+            let failure = Guard::failure(&held).unwrap();
+            assert!(matches!(failure.as_refusal(), Some(Error::Refused(_))));
+        };
+        ask();
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!("what was not begun was not given up")
+        };
+        ask();
+        drop(lease);
+    });
+}
+
+/// A `set` came before that, and it counts.
+#[test]
+fn what_is_refused_late_backs_off_from_nothing() {
+    let (_, builder) = manual::<u32>(MINUTE);
+    let pile = Arc::new(builder.backoff(Backoff::constant(SECOND)).build());
+    let shelf = Shelf::default();
+    let call = pile.background(&shelf).wait(Duration::ZERO);
+    assert!(call.get_or_create(|| 1).unwrap_err().is_timed_out());
+    pile.set(2);
+    drop(shelf.take());
+    assert_eq!(pile.retry_in(), None);
+    assert!(pile.background(&shelf).renew(|| Ok::<_, ()>(3)).unwrap());
+    drop(shelf.take());
+    assert_eq!(pile.retry_in(), Some(SECOND));
+    let again = pile.background(&shelf).renew(|| Ok::<_, ()>(3));
+    assert!(again.unwrap_err().is_backing_off());
 }
 
 /// The caller who finds the value stale has the creation started, takes the stale value and leaves.

@@ -1,5 +1,25 @@
 //! The table of what a caller gets, `src/policy/decisions.txt`, against real piles in all states, with
 //! all settings, by threads and by tasks.
+//!
+//! ```breakages
+//! a-renewal-ahead-fails-whoever-asks-for-fresh | src/call/hit.rs
+//! - if self.accept.judge(newer_than, number, horizon.at(now)) == Use::Due {
+//! + if self.accept == Accept::Stale && horizon.at(now) == Freshness::Due {
+//!
+//! a-value-that-is-seen-stands-in-for-a-newer-one | src/call/hit.rs
+//! - if self.accept != Accept::Stale || self.asks.min_fresh().is_some() {
+//! + if self.accept == Accept::New || self.asks.min_fresh().is_some() {
+//!
+//! a-fallback-waits-for-the-end-of-the-back-off | src/call/election.rs
+//! - | Stop::BackingOff { .. } => true,
+//! + => true,
+//! - Stop::Reentrant | Stop::HoldsWriteLock
+//! + Stop::BackingOff { .. } | Stop::Reentrant | Stop::HoldsWriteLock
+//!
+//! an-interval-has-no-say | src/policy/pace.rs
+//! - let interval = policy.min_interval?;
+//! + let interval = policy.min_interval.filter(|_| has_usable)?;
+//! ```
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -18,7 +38,8 @@ use dogpile::{
 use crate::support::{MINUTE, SECOND, burst, bursts, manual, until, within};
 use crate::tasks::block_on;
 
-const TABLE: &str = include_str!("../../src/policy/decisions.txt");
+/// Both tables.
+pub(crate) const TABLES: &str = include_str!("../../src/policy/decisions.txt");
 
 const VALUES: [&str; 6] = ["fresh", "due", "stale", "fallback", "gone", "none"];
 const LEASES: [&str; 4] = ["free", "held", "backs-off", "interval"];
@@ -62,7 +83,8 @@ struct Row {
 
 fn rows() -> Vec<Row> {
     let known: [&[&str]; 5] = [&VALUES, &LEASES, &CALLS, &["yes", "no"], &CREATORS];
-    let lines = TABLE.lines().zip(1..);
+    let lines = TABLES.lines().zip(1..);
+    let lines = lines.take_while(|(line, _)| *line != "# How a lease ends");
     let rows = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
     rows.map(|(text, line)| {
         let (matched, gets) = text.split_once('|').expect("what is matched | what is got");

@@ -20,6 +20,8 @@ mod created;
 mod decisions;
 mod election;
 mod elsewhere;
+#[cfg(feature = "async")]
+mod ends;
 mod every_form;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod executors;

@@ -1,12 +1,18 @@
 //! What a pile does while its source is slow, down, or driven by strangers.
+//!
+//! ```breakages
+//! short-calls-press-on-with-a-stale-value | src/raw/mod.rs | min_interval
+//! - let presses = look.presses && !usable.is_usable();
+//! + let presses = look.presses;
+//! ```
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Attempt, Backoff, Builder, Created, Dogpile, Error, Guard, Lookup, ManualClock, Origin,
-    Previous, RefreshAhead, Tick,
+    Accept, Attempt, Backoff, Builder, Clock, Created, Dogpile, Error, Guard, Lookup, ManualClock,
+    Origin, Previous, RefreshAhead, Tick,
 };
 
 use crate::forms::{Down, Form, each_form};
@@ -661,6 +667,26 @@ mod min_interval {
 
     fn ten_seconds(builder: Builder<u32>) -> Builder<u32> {
         builder.min_interval(10 * SECOND)
+    }
+
+    /// A clock that steps back out of the back-off is in the interval yet.
+    #[test]
+    fn a_short_call_with_a_stale_value_spares_the_source() {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let pile = ten_seconds(builder)
+            .backoff(Backoff::constant(SECOND))
+            .build();
+        pile.set(7);
+        clock.advance(MINUTE + SECOND);
+        let begun = clock.now();
+        let answer = pile.get_or_try_create(|| {
+            clock.advance(2 * SECOND);
+            Err(Down(1))
+        });
+        assert!(answer.is_err());
+        clock.set(begun.saturating_add(SECOND));
+        let held = pile.get_or_create(|| panic!("a creator ran that was to be spared"));
+        assert_eq!((*held, Guard::origin(&held)), (7, Origin::Stale));
     }
 
     #[test]

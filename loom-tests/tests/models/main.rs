@@ -10,6 +10,7 @@
 //! That they run at all, `canary.rs` beside this folder sees to.
 #![cfg(any(dogpile_loom, dogpile_shuttle))]
 
+mod backoff;
 mod broadcast;
 mod cancel_is_safe;
 mod dropped_once_and_soon;
@@ -20,6 +21,7 @@ mod given_up_is_free;
 mod guard_keeps_value;
 mod invalidate_wins;
 mod kept_for_the_late;
+mod min_interval;
 mod nested_reader_goes_in;
 mod next_value;
 mod no_double_regeneration;
@@ -29,7 +31,9 @@ mod panic_hands_over;
 mod pending_writer_goes_first;
 mod publish_never_waits_for_readers;
 mod reader_never_waits_for_creation;
+mod refresh_ahead;
 mod set_wins;
+mod stale_if_error;
 mod stale_never_blocks;
 mod wait_timeout;
 mod what_i_saw;

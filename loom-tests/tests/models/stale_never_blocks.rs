@@ -1,5 +1,5 @@
-//! `stale_never_blocks`: while one caller creates, every other caller with a usable stale value
-//! returns at once.
+//! `stale_never_blocks`: while one caller creates, or a back-off runs, every other caller with a usable
+//! stale value returns at once.
 //!
 //! ```breakages
 //! stale-callers-wait | src/policy/decide.rs
@@ -11,13 +11,23 @@
 //! stale-is-useless | src/policy/accept.rs
 //! - new_enough && self != Accept::Fresh => Use::IfLeased
 //! + new_enough && self != Accept::Fresh => Use::No
+//!
+//! stale-callers-are-told-to-come-back | src/policy/decide.rs
+//! - (Use::Due | Use::IfLeased, _) => Decision::Answer,
+//! - (Use::Fallback | Use::No, Availability::Held) => Decision::Wait,
+//! - (Use::Fallback | Use::No, Availability::NotYet(retry_in))
+//! + (Use::Due | Use::IfLeased, Availability::Held) => Decision::Answer,
+//! + (_, Availability::Held) => Decision::Wait,
+//! + (_, Availability::NotYet(retry_in))
 //! ```
 
-use dogpile::{Dogpile, Origin};
+use std::time::Duration;
+
+use dogpile::{Backoff, Dogpile, ManualClock, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
+use loom_tests::{HOUR, Source, model};
 
 #[test]
 fn callers_inside_the_creation() {
@@ -81,5 +91,42 @@ fn callers_who_looked_before_the_lease_was_taken() {
         if let Some(other) = other {
             other.join().unwrap();
         }
+    });
+}
+
+/// Whoever is elected fails, and the other one goes on: it came meanwhile, or during the back-off, or
+/// looked before and asked for the lease after.
+#[test]
+fn callers_in_a_back_off() {
+    model(|| {
+        let clock = std::sync::Arc::new(ManualClock::new());
+        let builder = Dogpile::builder(HOUR).backoff(Backoff::constant(HOUR));
+        let pile = builder.clock(clock.clone()).build();
+        pile.set(1);
+        clock.advance(HOUR + Duration::from_secs(1));
+        let shared = Arc::new((pile, Source::new()));
+        let ask = |(pile, source): &(Dogpile<usize>, Source)| {
+            let create = || {
+                source.create();
+                Err::<usize, u8>(9)
+            };
+            let answer = pile.get_or_try_create(create);
+            answer.map(|held| (*held, held.origin()))
+        };
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || ask(&shared))
+        };
+        let answers = [ask(&shared), other.join().unwrap()];
+        assert_eq!(shared.1.runs(), 1);
+        match answers {
+            [Err(error), Ok(held)] | [Ok(held), Err(error)] => {
+                assert_eq!(error.created(), Some(&9));
+                assert_eq!(held, (1, Origin::Stale));
+            }
+            answers => panic!("{answers:?}"),
+        }
+        let held = shared.0.get_or_create(|| unreachable!("it backs off"));
+        assert_eq!((*held, held.origin()), (1, Origin::Stale));
     });
 }
