@@ -929,9 +929,12 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
     }
 
     fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
+        // Without a value the clock is not asked: a call whose time is over has asked for the last time.
+        let Some(node) = call.site.pile.load().filter(|node| node.value().is_some()) else {
+            return false;
+        };
         let now = call.site.settings.time.now();
-        let held = call.site.pile.load();
-        held.is_some_and(|node| call.stands_in(&node.times(), node.number(), now).is_some())
+        call.stands_in(&node.times(), node.number(), now).is_some()
     }
 
     fn beside(found: Guard<'a, T>, failure: Failure) -> Guard<'a, T> {
