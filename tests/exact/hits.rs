@@ -6,7 +6,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup, SyncReaderDogpile};
+use dogpile::{
+    Accept, Attempt, Backoff, Created, Dogpile, Guard, Lease, Lookup, RefreshAhead,
+    SyncReaderDogpile,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A way to be given a value that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +21,9 @@ pub(crate) enum Kind {
     Peek,
     /// The value is stale, and somebody is creating another.
     Stale,
-    /// The same, without a call for it to be made.
+    /// The same while nobody is, since the pile backs off, with all that a policy can be.
+    BackOff,
+    /// Stale, without a call for it to be made.
     StalePeek,
     /// With options.
     Fresh,
@@ -50,11 +57,12 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 21] = [
+    pub(crate) const ALL: [Kind; 22] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
         Kind::Stale,
+        Kind::BackOff,
         Kind::StalePeek,
         Kind::Fresh,
         Kind::MaxAge,
@@ -105,7 +113,24 @@ impl Kind {
             self.reads(&pile, 1);
             return around(&|| self.reads(&pile, hits));
         }
-        self.run_on(&Dogpile::with_value(Duration::MAX, 7_u32), hits, around);
+        self.run_on(&self.pile(7_u32), hits, around);
+    }
+
+    /// A plain pile that has this value.
+    pub(crate) fn pile<T>(self, value: T) -> Dogpile<T> {
+        if self != Kind::BackOff {
+            return Dogpile::with_value(Duration::MAX, value);
+        }
+        let pile = Dogpile::builder(HOUR)
+            .stale_while_revalidate(24 * HOUR)
+            .stale_if_error(48 * HOUR)
+            .refresh_ahead(RefreshAhead::percent(80).jitter(10))
+            .ttl_jitter(10)
+            .min_interval(HOUR)
+            .backoff(Backoff::exponential(HOUR, 24 * HOUR).jitter(0))
+            .build();
+        pile.set_with(Created::new(value).age(2 * HOUR));
+        pile
     }
 
     /// The same on a pile of which the value is seven.
@@ -117,6 +142,10 @@ impl Kind {
     ) {
         let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
         let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(pile));
+        if self == Kind::BackOff {
+            let stale = pile.get_or_try_create(|| Err(NotToBeCreated)).unwrap();
+            assert!(Guard::failure(&stale).is_some() && pile.retry_in().is_some());
+        }
         self.hits(pile, 1);
         around(&|| self.hits(pile, hits));
         drop(lease);
@@ -128,7 +157,7 @@ impl Kind {
         match self {
             Kind::GetOrCreate => repeat(hits, || hit(pile)),
             Kind::AmongMany | Kind::Counted => repeat(hits, || hit(pile)),
-            Kind::GetOrTryCreate | Kind::Stale => repeat(hits, || {
+            Kind::GetOrTryCreate | Kind::Stale | Kind::BackOff => repeat(hits, || {
                 show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
             }),
             Kind::Peek | Kind::StalePeek => repeat(hits, || show(pile.peek())),

@@ -15,7 +15,6 @@
 use std::fs;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use dogpile::{Dogpile, Guard};
 
@@ -103,7 +102,7 @@ fn none_by_a_hit() {
     assert!(!ends_without_writing_to(&globals, || GLOBAL.store(1, Ordering::Relaxed)));
 
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_plain()) {
-        let pile = Dogpile::with_value(Duration::MAX, Paged(7));
+        let pile = kind.pile(Paged(7));
         let value = last_pages();
         let pile = Box::new(Paged(pile));
         let mut places = vec![last_pages(), value];

@@ -26,11 +26,12 @@ use dogpile::executor::{
     Blocking, Executor, Job, JobId, Rayon, Smol, Thread, Timer, Tokio, TokioBlocking,
 };
 use dogpile::{
-    Accept, Created, Dogpile, Error, Lookup, Origin, Refused, SyncReaderDogpile, WriteLockError,
+    Accept, Backoff, Created, Dogpile, Error, Lookup, Origin, RefreshAhead, Refused,
+    SyncReaderDogpile, WriteLockError,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::support::{LIMIT, MINUTE, NANO, SECOND, Shows as _, burst, until, within};
+use crate::support::{LIMIT, MINUTE, NANO, SECOND, Shows as _, burst, manual, until, within};
 use crate::tasks::{block_on, poll};
 
 fn one_thread() -> Runtime {
@@ -202,6 +203,45 @@ fn m18_a_full_pool_leaves_stale_values_good() {
             });
         }
     });
+}
+
+/// 18 again, with policies: nor does the back-off that a full pool arms.
+#[test]
+fn m18_a_full_pool_leaves_good_what_stands_in() {
+    struct Full;
+    impl Executor for Full {
+        fn spawn(&self, _: Job) -> Result<(), Refused> {
+            Err(Refused::new("full"))
+        }
+    }
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let builder = builder
+        .stale_while_revalidate(2 * SECOND)
+        .stale_if_error(MINUTE)
+        .backoff(Backoff::exponential(SECOND, MINUTE).jitter(0))
+        .refresh_ahead(RefreshAhead::percent(50));
+    let pile = Arc::new(builder.build());
+    pile.set(1);
+    let ask = |after, origin| {
+        clock.advance(after);
+        for _ in 0..2 {
+            let held = pile.background(&Full).get_or_create(|| 2).unwrap();
+            assert_eq!((*held, held.origin()), (1, origin));
+            // It is no failure of the source.
+            assert_eq!(pile.retry_in(), Some(SECOND));
+        }
+    };
+    ask(45 * SECOND, Origin::Fresh);
+    ask(16 * SECOND, Origin::Stale);
+    ask(2 * SECOND, Origin::Fallback);
+    clock.advance(MINUTE);
+    let call = || {
+        pile.background(&Full)
+            .get_or_create(|| 2)
+            .map(|value| *value)
+    };
+    assert!(matches!(call(), Err(Error::Refused(_))));
+    assert!(call().unwrap_err().is_backing_off());
 }
 
 /// 23: a job's own parking swallows the wake-up of what it awaits, and it sleeps on with the lease.

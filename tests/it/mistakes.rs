@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Accept, Dogpile, Origin};
+use dogpile::{Accept, Backoff, Builder, Created, Dogpile, Freshness, Origin, RefreshAhead};
 
 use crate::support::Shows as _;
 use crate::support::{MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
@@ -511,6 +511,44 @@ mod asynchronous {
             }
         });
     }
+
+    /// 25: a rate limit that a disconnecting first caller arms for everybody. Whatever that one's
+    /// creator had said by then: it was not heard out.
+    #[test]
+    fn m25_who_leaves_arms_nothing() {
+        within(|| {
+            let (clock, builder) = manual::<u32>(MINUTE);
+            let builder = builder.stale_while_revalidate(MINUTE);
+            let pile = builder
+                .min_interval(MINUTE)
+                .backoff(Backoff::constant(MINUTE))
+                .build();
+            let leave = || {
+                let mut caller = Box::pin(pile.get_or_try_create_with_async(async |creating| {
+                    creating.retry_after(MINUTE);
+                    creating.no_fallback();
+                    pending::<Result<Created<u32>, &str>>().await
+                }));
+                assert!(poll(caller.as_mut()).is_pending());
+                assert!(pile.is_creating());
+            };
+            for _ in 0..3 {
+                leave();
+            }
+            assert_eq!(pile.retry_in(), None);
+            let value = block_on(pile.get_or_try_create_async(async || Ok::<_, &str>(7)));
+            assert_eq!(*value.unwrap(), 7);
+            // With something to go on with, those who leave do not hammer the source either.
+            clock.advance(MINUTE + SECOND);
+            leave();
+            let held = block_on(pile.get_or_try_create_async(async || Err("it is spared")));
+            assert_eq!(held.unwrap().origin(), Origin::Stale);
+            // And that is over as soon as there is not.
+            pile.invalidate();
+            let value = block_on(pile.get_or_try_create_async(async || Ok::<_, &str>(8)));
+            assert_eq!(*value.unwrap(), 8);
+        });
+    }
 }
 
 /// Invalidations faster than a creation: whoever waited already is not served one per creation.
@@ -563,45 +601,71 @@ fn m17_a_panic_on_bad_data_is_run_again_by_every_waiter() {
     });
 }
 
-/// One forged token, and the source is down.
+/// One forged token, and the source is down. With policies, another forged one each minute.
 #[test]
 fn m19_an_expiry_that_a_caller_provokes_shortens_the_life_of_a_good_value() {
-    let (clock, builder) = manual(MINUTE * 60);
-    let pile = builder.stale_while_revalidate(MINUTE).build();
-    pile.set(1);
-    let seen = dogpile::Guard::seen(&pile.peek().unwrap());
-    assert!(pile.expire_if(seen));
-    clock.advance(MINUTE * 59);
-    assert!(pile.get_or_try_create(|| Err::<u32, _>("down")).is_err());
-    assert_eq!(*pile.peek().unwrap(), 1);
-    clock.advance(MINUTE * 2 + NANO);
-    assert!(pile.peek().is_none());
+    for policies in [false, true] {
+        let (clock, builder) = manual(MINUTE * 60);
+        let builder = builder.stale_while_revalidate(MINUTE);
+        let pile = if policies { all_on(builder) } else { builder }.build();
+        pile.set(1);
+        let seen = dogpile::Guard::seen(&pile.peek().unwrap());
+        assert!(pile.expire_if(seen));
+        for _ in 0..59 {
+            if policies {
+                assert!(!pile.expire_if(seen), "it is marked already");
+                let held = pile.get_or_try_create(|| Err::<u32, _>("down"));
+                assert_eq!(*held.unwrap(), 1);
+            }
+            clock.advance(MINUTE);
+        }
+        let answer = pile.get_or_try_create(|| Err::<u32, _>("down"));
+        assert_eq!(answer.is_ok(), policies);
+        drop(answer);
+        assert_eq!(*pile.peek().unwrap(), 1);
+        clock.advance(MINUTE * 2 + NANO);
+        assert!(pile.peek().is_none());
+    }
+}
+
+/// Every policy that there is, none of which may undo what a test shows.
+fn all_on<T>(builder: Builder<T>) -> Builder<T> {
+    builder
+        .stale_if_error(2 * MINUTE)
+        .backoff(Backoff::constant(SECOND))
+        .min_interval(SECOND)
+        .refresh_ahead(RefreshAhead::percent(50))
 }
 
 /// "Unchanged", said by a throttle that did not ask, with the true age.
 #[test]
 fn m20_renewed_as_unchanged_a_value_lives_for_ever() {
-    let (clock, builder) = manual(MINUTE);
-    let pile = builder.stale_while_revalidate(MINUTE).build();
-    pile.set(1);
-    let mut served = 0;
-    for _ in 0..300 {
-        clock.advance(SECOND);
-        let answer = pile
-            .call()
-            .accept(Accept::New)
-            .get_or_try_create_with(|creating| {
-                let previous = creating.previous().filter(|previous| {
-                    dogpile::Previous::freshness(previous) != dogpile::Freshness::Gone
+    for policies in [false, true] {
+        let (clock, builder) = manual(MINUTE);
+        let builder = builder.stale_while_revalidate(MINUTE);
+        let pile = if policies { all_on(builder) } else { builder }.build();
+        pile.set(1);
+        let mut served = 0;
+        for _ in 0..300 {
+            clock.advance(SECOND);
+            let answer = pile
+                .call()
+                .accept(Accept::New)
+                .get_or_try_create_with(|creating| {
+                    let previous = creating.previous().filter(|previous| {
+                        let freshness = dogpile::Previous::freshness(previous);
+                        !matches!(freshness, Freshness::Fallback | Freshness::Gone)
+                    });
+                    let previous = previous.ok_or("down")?;
+                    let age = dogpile::Previous::age(&previous);
+                    Ok::<_, &str>(Created::unchanged(previous).age(age).hold(SECOND))
                 });
-                let previous = previous.ok_or("down")?;
-                let age = dogpile::Previous::age(&previous);
-                Ok::<_, &str>(dogpile::Created::unchanged(previous).age(age))
-            });
-        served += u32::from(answer.is_ok());
+            served += u32::from(answer.is_ok());
+        }
+        assert_eq!(served, 120);
+        assert!(pile.peek().is_none());
+        assert!(pile.get_or_try_create(|| Err::<u32, _>("down")).is_err());
     }
-    assert_eq!(served, 120);
-    assert!(pile.peek().is_none());
 }
 
 #[test]
@@ -637,5 +701,39 @@ fn m21_a_shared_error_loses_its_cause_for_all_but_one() {
                 assert_eq!(kind(error), Some(ErrorKind::PermissionDenied));
             }
         });
+    });
+}
+
+/// Four callers ask for a page that was there and is not any more. A source that is down is another
+/// matter.
+#[test]
+fn m24_a_404_is_papered_over_by_the_old_value() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let pile = all_on(builder.stale_while_revalidate(SECOND)).build();
+        let ask = |status: u32, waiting| {
+            let answer = pile.get_or_try_create_with(|creating| {
+                until(|| pile.waiters() == waiting);
+                if status == 404 {
+                    creating.no_fallback();
+                }
+                Err::<Created<u32>, _>(status)
+            });
+            answer.map(|page| *page)
+        };
+        pile.set(200);
+        clock.advance(2 * MINUTE);
+        assert_eq!(ask(503, 0).unwrap(), 200);
+        clock.advance(SECOND);
+        thread::scope(|threads| {
+            let callers: Vec<_> = (0..4).map(|_| threads.spawn(|| ask(404, 3))).collect();
+            for caller in callers {
+                assert_eq!(caller.join().unwrap().unwrap_err().created(), Some(&404));
+            }
+        });
+        // Not by the back-off either, nor once the source is down.
+        assert!(ask(503, 0).unwrap_err().is_backing_off());
+        clock.advance(SECOND);
+        assert_eq!(ask(503, 0).unwrap_err().created(), Some(&503));
     });
 }
