@@ -389,7 +389,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         let mut newer_than = NewerThan::UNKNOWN;
         let lease = match call.attempt_locked(&mut newer_than, Asking::FIRST) {
             Found::Lease(lease) => lease,
-            Found::Busy(_) | Found::Value(_) => return Ok(false),
+            Found::Busy(_) | Found::Later(_) | Found::Value(_) => return Ok(false),
             Found::NotYet(NotYet {
                 retry_in, failure, ..
             }) => return Err(Error::BackingOff { retry_in, failure }),

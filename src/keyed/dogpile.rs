@@ -544,7 +544,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.known(key) == Some(Freshness::Fresh)
+        matches!(self.known(key), Some(Freshness::Fresh | Freshness::Due))
     }
 
     fn known<Q>(&self, key: &Q) -> Option<Freshness>
@@ -557,7 +557,8 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         node.value()?;
         let call = Asked::DEFAULT.of(self.shared.site(&entry));
         let (freshness, _) = call.freshness_now(&node.times());
-        (freshness != Freshness::Gone).then_some(freshness)
+        let is_served = !matches!(freshness, Freshness::Fallback | Freshness::Gone);
+        is_served.then_some(freshness)
     }
 
     /// Whether somebody is creating a value of a key.

@@ -16,8 +16,10 @@ pub(super) struct Shard<K, T> {
     table: HashTable<Place<K, T>>,
     /// The highest number that any pile has used which was here and is gone.
     last: u64,
-    /// How many values there are.
+    /// How many values there are, and keys of which only a back-off or an interval is remembered.
     kept: usize,
+    /// How many of the latter.
+    paced: usize,
     /// Where to look next for what is gone.
     broom: usize,
     /// In a bounded map.
@@ -45,6 +47,13 @@ pub(super) struct Weighed {
     pub(super) weight: u32,
 }
 
+/// Stands for the number of a value, where only a back-off or an interval is remembered.
+const PACED: u64 = 0;
+
+fn is_paced(value: Option<Weighed>) -> bool {
+    value.is_some_and(|value| value.installed_at == PACED)
+}
+
 /// How a visit ended.
 pub(super) struct Left<K, T> {
     /// What nobody needs any more. To be dropped when the lock was let go.
@@ -69,6 +78,7 @@ impl<K, T> Shard<K, T> {
             table: HashTable::new(),
             last: 0,
             kept: 0,
+            paced: 0,
             broom: 0,
             queue: is_bounded.then(Queue::new),
         }
@@ -76,7 +86,7 @@ impl<K, T> Shard<K, T> {
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.kept
+        self.kept - self.paced
     }
 
     /// An entry with this hash, as a rule the only one. Its key is to be compared.
@@ -170,7 +180,9 @@ impl<K, T> Shard<K, T> {
             unreachable!("an entry stays while it is visited");
         };
         let before = place.value;
-        let after = match held.value {
+        // What is remembered for a key without a value counts as one.
+        let paced = held.is_paced.then_some(PACED);
+        let after = match held.value.or(paced) {
             value if value == before.map(|value| value.installed_at) => before,
             None => None,
             Some(installed_at) if !are_weighed => Some(Weighed {
@@ -185,7 +197,7 @@ impl<K, T> Shard<K, T> {
         };
         place.callers -= 1;
         place.value = after;
-        let is_of_no_use = place.callers == 0 && held.value.is_none();
+        let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
             place.seen = false;
@@ -198,6 +210,7 @@ impl<K, T> Shard<K, T> {
         change.add(taken(after));
         change.add(untaken(before));
         self.kept = self.kept + usize::from(after.is_some()) - usize::from(before.is_some());
+        self.paced = self.paced + usize::from(is_paced(after)) - usize::from(is_paced(before));
         let removed = match is_of_no_use {
             true => self.remove(entry),
             false => None,
@@ -296,6 +309,7 @@ impl<K, T> Shard<K, T> {
         let place = self.table.get_bucket_mut(index)?;
         let value = place.value.take()?;
         self.kept -= 1;
+        self.paced -= usize::from(is_paced(Some(value)));
         let change = untaken(Some(value));
         // Whoever reads a value without a visit holds the entry. Others cannot come while the lock is
         // held.

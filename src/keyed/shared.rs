@@ -305,10 +305,12 @@ impl<K, T> Shared<K, T> {
         }
     }
 
-    /// Whether the value of an entry is of use to nobody any more.
+    /// Whether the value of an entry is of use to nobody any more, or its back-off and its interval are
+    /// over where it has none.
     fn gone(&self, entry: &Entry<K, T>, now: Tick) -> bool {
         let is_gone = |times| Horizon::new(&times, Asks::NOTHING).at(now) == Freshness::Gone;
-        (entry.pile).judge(|node| node.is_some_and(|node| is_gone(node.times())))
+        let of_value = (entry.pile).judge(|node| node.map(|node| is_gone(node.times())));
+        of_value.unwrap_or_else(|| entry.pile.retry_in(&self.settings.policy, now).is_none())
     }
 
     /// Takes out what is gone.

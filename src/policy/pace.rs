@@ -114,10 +114,13 @@ impl Pace {
     ) -> Option<Failure> {
         let lease = std::mem::take(&mut self.lease);
         match end {
-            End::GivenUp => self.given_up = lease.at,
+            End::GivenUp if policy.min_interval.is_some() => self.given_up = lease.at,
+            End::GivenUp => {}
             End::Refused(_) => {}
             End::Published | End::Failed(_) => {
-                self.began = lease.at.or(self.began);
+                if policy.min_interval.is_some() {
+                    self.began = lease.at.or(self.began);
+                }
                 self.given_up = None;
             }
         }
@@ -222,6 +225,14 @@ impl Pace {
         if let (None, Some(span)) = (self.pause, policy.max_create_time) {
             self.pause = Some(Span::after(now, span));
         }
+    }
+
+    /// Whether a back-off or an interval is remembered, over or not, or a late creator.
+    pub(crate) fn is_pacing(&self) -> bool {
+        self.pause.is_some()
+            || self.began.is_some()
+            || self.given_up.is_some()
+            || !self.late.is_empty()
     }
 
     /// Whether the creator with this fence is late.

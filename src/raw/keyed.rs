@@ -1,6 +1,6 @@
 //! What a pile is asked for that is one of many.
 
-use crate::policy::{Availability, Marks, Use};
+use crate::policy::{Availability, Marks, Pace, Use};
 use crate::raw::value::{Cell, NodeRef};
 use crate::raw::{Found, Look, Pile, State};
 
@@ -12,6 +12,8 @@ pub(crate) struct Held {
     pub(crate) value: Option<u64>,
     /// Whether somebody holds the lease.
     pub(crate) is_leased: bool,
+    /// Whether a back-off or an interval is remembered, over or not.
+    pub(crate) is_paced: bool,
 }
 
 impl<T> Pile<T> {
@@ -32,6 +34,7 @@ impl<T> Pile<T> {
             last: state.last(),
             value: value.map(|node| node.installed_at()),
             is_leased: state.is_leased(),
+            is_paced: state.extra().is_some_and(Pace::is_pacing),
         }
     }
 

@@ -16,7 +16,7 @@ use std::fs;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dogpile::{Dogpile, Guard};
+use dogpile::Guard;
 
 use crate::allocation::{PAGE, last_pages};
 use crate::hits::{Kind, Number};
