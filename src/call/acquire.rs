@@ -200,8 +200,8 @@ impl<'a, T> Acquiring<'a, T> {
         let origin = match self.freshness {
             Freshness::Fresh if plain => Origin::Fresh,
             Freshness::Due | Freshness::Stale if plain => {
-                let (earliest, latest) = call.site.settings.time.bounds();
-                let is_quiet = before.is_some_and(|node| node.is_quiet(earliest, latest));
+                let (_, latest) = call.site.settings.time.bounds();
+                let is_quiet = before.is_some_and(|node| node.is_quiet(latest));
                 match self.freshness {
                     Freshness::Due if is_quiet => Origin::Fresh,
                     Freshness::Stale if is_quiet && self.goes_on(call) => Origin::Stale,

@@ -93,19 +93,19 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let (earliest, latest) = self.site.settings.time.bounds();
         let node = self.site.pile.load()?;
         let due_from = self.due_from(&node);
-        let is_quiet = self.asks.max_age().is_none() && node.is_quiet(earliest, latest);
-        let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
         let node = ValueRef::new(node)?;
         if latest < due_from {
             return Some(Guard::of(node, Origin::Fresh, earliest));
         }
-        if !is_quiet {
+        // Only now: a fresh value is not asked more than that.
+        let (is_quiet, stale_from) = (node.node().is_quiet(latest), node.node().stale_from());
+        if !is_quiet || self.asks.max_age().is_some() {
             return None;
         }
         if latest < stale_from {
             return Some(Guard::of(node, Origin::Fresh, earliest));
         }
-        if self.accept == Accept::Stale && earliest >= stale_from && latest < usable_until {
+        if self.accept == Accept::Stale && earliest >= stale_from {
             return Some(Guard::of(node, Origin::Stale, earliest));
         }
         None
@@ -146,11 +146,16 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let (freshness, now) = self.freshness_now(&node.times());
         match self.accept.judge(newer_than, node.number(), freshness) {
             Use::Now => Some(Guard::new(node, Origin::Fresh, now)),
-            usable @ (Use::Due | Use::IfLeased) if node.is_quiet(now, now) => {
+            usable @ (Use::Due | Use::IfLeased) if self.is_quiet(&node) => {
                 Some(Guard::new(node, origin_of(usable), now))
             }
             Use::Due | Use::IfLeased | Use::Fallback | Use::No => None,
         }
+    }
+
+    /// Whether the lease cannot be had now, by the exact time.
+    fn is_quiet(&self, node: &Node<T>) -> bool {
+        node.is_quiet(self.site.settings.time.now())
     }
 
     /// What a value is good for to this call.

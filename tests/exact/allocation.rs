@@ -2,8 +2,9 @@
 //!
 //! ```breakages
 //! allocates-at-a-hit | src/call/hit.rs
-//!   let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
-//! + drop(std::hint::black_box(Box::new(stale_from)));
+//! @ pub(crate) fn hit_inside
+//!   let node = ValueRef::new(node)?;
+//! + drop(std::hint::black_box(Box::new(due_from)));
 //!
 //! gives-one-record-back | src/raw/value/own.rs
 //! - let mut next = Some(first);

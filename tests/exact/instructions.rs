@@ -73,17 +73,17 @@ fn no_more_than_measured() {
     if !can_count() {
         return;
     }
-    let mut stale = 0;
+    let (mut stale, mut too_many) = (0, Vec::new());
     for (kind, limit) in LIMITS {
         let few = Count::of(&format!("{kind:?}"), FEW).total();
         let many = Count::of(&format!("{kind:?}"), MANY).total();
         let instructions = (many - few + HITS / 2) / HITS;
         println!("{kind:?}: {instructions} instructions");
         // So many at least for the clock, the slot and the value: else nothing was counted.
-        assert!(
-            (50..=limit).contains(&instructions),
-            "{kind:?}: more than {limit}"
-        );
+        assert!(instructions >= 50, "{kind:?}: nothing was counted");
+        if instructions > limit {
+            too_many.push((kind, instructions, limit));
+        }
         match kind {
             Kind::Stale => stale = instructions,
             // Two hundredths are for what may be in other places by chance.
@@ -91,6 +91,7 @@ fn no_more_than_measured() {
             _ => {}
         }
     }
+    assert!(too_many.is_empty(), "more than their limit: {too_many:?}");
 }
 
 #[test]

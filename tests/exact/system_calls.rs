@@ -12,7 +12,8 @@
 //! + let _ = Self::unmark;
 //!
 //! yields-at-a-hit | src/call/hit.rs
-//!   let (stale_from, usable_until) = (node.stale_from(), node.usable_until());
+//! @ pub(crate) fn hit_inside
+//!   let node = ValueRef::new(node)?;
 //! + std::thread::yield_now();
 //! ```
 

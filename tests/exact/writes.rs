@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! writes-to-the-value-at-a-hit | src/raw/value/node.rs
-//!   pub(crate) fn is_quiet(&self, earliest: Tick, latest: Tick) -> bool {
+//!   pub(crate) fn due_from(&self) -> Tick {
 //! + self.installed_as(self.installed_at());
 //!
 //! counts-hits | src/raw/value/own.rs

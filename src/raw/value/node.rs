@@ -32,10 +32,10 @@ pub(crate) struct Node<T> {
     usable_until: Tick,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
-    /// From the first instant until before the second the lease cannot be had, while this is the
-    /// current value: who finds the value due or stale then need not ask.
+    /// From this instant on, for so long, the lease cannot be had while this is the current value: who
+    /// finds the value due or stale then need not ask. It ends with the value's being served.
     quiet_from: AtomicU64,
-    quiet_until: AtomicU64,
+    quiet_for: AtomicU64,
     /// How many in a row, up to this one, came soon after the one before; at most [`OFTEN`].
     hurry: AtomicU8,
     /// The pile that it is a value of; zero if it is none's yet.
@@ -73,6 +73,14 @@ impl<T> Node<T> {
     /// The value, unless it is kept elsewhere.
     #[inline]
     pub(crate) fn value(&self) -> Option<&T> {
+        match &self.content {
+            Content::Own(value) => Some(value),
+            _ => self.value_of_another(),
+        }
+    }
+
+    /// That of a node which has none of its own. Apart, so that a hit asks one thing.
+    fn value_of_another(&self) -> Option<&T> {
         match &self.content {
             Content::Own(value) => Some(value),
             Content::Of(node) => node.value(),
@@ -140,12 +148,6 @@ impl<T> Node<T> {
         Tick::from_nanos(self.due_from.load(Ordering::Relaxed))
     }
 
-    /// The first instant at which the value is not served any more.
-    #[inline]
-    pub(crate) fn usable_until(&self) -> Tick {
-        self.usable_until
-    }
-
     /// The first instant at which the value is stale, or a little sooner if it was expired.
     #[inline]
     pub(crate) fn stale_from(&self) -> Tick {
@@ -208,24 +210,29 @@ impl<T> Node<T> {
         hurry == often
     }
 
-    /// Whether the lease cannot be had from the one instant to the other, as far as is known here.
+    /// Whether at `now` the value is served and the lease cannot be had, as far as is known here.
+    ///
+    /// To a clock that lags, `now` is the latest that it may be: what begins to be quiet does so at an
+    /// exact time.
     #[inline]
-    pub(crate) fn is_quiet(&self, earliest: Tick, latest: Tick) -> bool {
+    pub(crate) fn is_quiet(&self, now: Tick) -> bool {
         // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long, or
         // half, a stale answer more.
         let from = self.quiet_from.load(Ordering::Relaxed);
         // ORDERING: relaxed: as above.
-        let until = self.quiet_until.load(Ordering::Relaxed);
-        earliest.as_nanos() >= from && latest.as_nanos() < until
+        let length = self.quiet_for.load(Ordering::Relaxed);
+        now.as_nanos().wrapping_sub(from) < length
     }
 
     /// Says when the lease cannot be had. Under the pile's lock.
     pub(in crate::raw) fn set_quiet(&self, span: Span) {
         let (from, until) = span.ends();
+        let until = until.min(self.usable_until);
+        let (from, until) = (from.as_nanos(), until.as_nanos());
         // ORDERING: relaxed: as in `is_quiet`.
-        self.quiet_from.store(from.as_nanos(), Ordering::Relaxed);
+        self.quiet_from.store(from, Ordering::Relaxed);
         // ORDERING: relaxed: as in `is_quiet`.
-        self.quiet_until.store(until.as_nanos(), Ordering::Relaxed);
+        (self.quiet_for).store(until.saturating_sub(from), Ordering::Relaxed);
     }
 }
 
@@ -299,8 +306,8 @@ impl<T> NodeRef<T> {
             stale_from: AtomicU64::new(times.stale_from().as_nanos()),
             usable_until: times.usable_until(times.ttl),
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
-            quiet_from: AtomicU64::new(NEVER),
-            quiet_until: AtomicU64::new(0),
+            quiet_from: AtomicU64::new(0),
+            quiet_for: AtomicU64::new(0),
             hurry: AtomicU8::new(0),
             #[cfg(debug_assertions)]
             pile: AtomicU64::new(0),
