@@ -94,21 +94,22 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let node = self.site.pile.load()?;
         let due_from = self.due_from(&node);
         let node = ValueRef::new(node)?;
-        if latest < due_from {
-            return Some(Guard::of(node, Origin::Fresh, earliest));
-        }
-        // Only now: a fresh value is not asked more than that.
-        let (is_quiet, stale_from) = (node.node().is_quiet(latest), node.node().stale_from());
-        if !is_quiet || self.asks.max_age().is_some() {
-            return None;
-        }
-        if latest < stale_from {
-            return Some(Guard::of(node, Origin::Fresh, earliest));
-        }
-        if self.accept == Accept::Stale && earliest >= stale_from {
-            return Some(Guard::of(node, Origin::Stale, earliest));
-        }
-        None
+        let origin = if latest < due_from {
+            // A fresh value is not asked more than that.
+            Origin::Fresh
+        } else {
+            let (is_quiet, stale_from) = (node.node().is_quiet(latest), node.node().stale_from());
+            if !is_quiet || self.asks.max_age().is_some() {
+                return None;
+            } else if latest < stale_from {
+                Origin::Fresh
+            } else if self.accept == Accept::Stale && earliest >= stale_from {
+                Origin::Stale
+            } else {
+                return None;
+            }
+        };
+        Some(Guard::of(node, origin, earliest))
     }
 
     /// Whether a value that is fresh is an answer, whichever it is.
