@@ -184,12 +184,8 @@ impl<T> Pile<T> {
                 Found::Value(node, usable)
             }
             (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
-            (Decision::Wait, _) => {
-                drop(current);
-                Found::Busy(state.join(look.has_waited))
-            }
+            (Decision::Wait, _) => Found::Busy(state.join(look.has_waited)),
             (Decision::Elect, _) => {
-                drop(current);
                 if let Some(node) = state.current() {
                     node.set_quiet(Span::ALWAYS);
                 }
