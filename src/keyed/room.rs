@@ -148,11 +148,24 @@ impl Room {
         limits.are_exceeded_by(*taken)
     }
 
-    /// The shard whose turn it is.
-    pub(super) fn next_shard(&self) -> usize {
+    /// Has one of the shards in turn give something away, if more is held than may be. One caller after
+    /// the other: else each of several would make the room that one of them needs.
+    pub(super) fn give_away<K, T, G>(
+        &self,
+        shards: usize,
+        limits: &Limits<K, T>,
+        give_away: impl Fn(usize) -> Option<(G, Taken)>,
+    ) -> Option<G> {
         let mut turn = self.turn.lock();
-        *turn = turn.wrapping_add(1);
-        *turn
+        if !self.change(Taken::default(), limits) {
+            return None;
+        }
+        let (given, change) = (0..shards).find_map(|_| {
+            *turn = turn.wrapping_add(1);
+            give_away(*turn)
+        })?;
+        self.change(change, limits);
+        Some(given)
     }
 
     /// The weight of all that is held.

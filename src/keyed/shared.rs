@@ -255,20 +255,12 @@ impl<K, T> Shared<K, T> {
 
     /// Evicts until no more is held than may be, or nothing is left that nobody is at.
     fn make_room(self: &Arc<Self>) {
-        let mut in_vain = 0;
-        while in_vain < self.shards.len() {
-            let shard = self.room.next_shard() & (self.shards.len() - 1);
-            let given = self.shards[shard].lock().give_away();
-            let Some((given, change)) = given else {
-                in_vain += 1;
-                continue;
-            };
-            in_vain = 0;
-            let is_too_much = self.changed(change);
+        let give_away = |shard: usize| {
+            let shard = &self.shards[shard & (self.shards.len() - 1)];
+            shard.lock().give_away()
+        };
+        while let Some(given) = (self.room).give_away(self.shards.len(), &self.limits, give_away) {
             self.evict(given, Eviction::NoRoom);
-            if !is_too_much {
-                return;
-            }
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! takes-the-lease-unseen | src/call/hit.rs
-//! @ fn attempt_locked
+//! @ fn judge_locked
 //! - match node {
 //! + match node.filter(|node| node.times().ttl.is_zero()) {
 //! ```
