@@ -11,7 +11,7 @@
 //! + if state.is_leased() && state.last() > 1
 //!
 //! creates-what-another-just-made | src/call/hit.rs
-//! @ fn attempt_locked
+//! @ fn judge_locked
 //! - if node.value().is_some()
 //! + if node.times().ttl.is_zero()
 //!

@@ -7,17 +7,17 @@
 //! + if let (Some(turn), false) = (first, true) {
 //!
 //! more-permits-than-there-are | src/keyed/turns.rs
-//! @ fn take
 //! - if state.free > 0 {
 //! -     state.free -= 1;
 //! + if state.free < 9 {
 //!
 //! the-permit-is-given-back-at-the-election | src/keyed/turns.rs
+//! @ fn attempt
 //! - *limited.permit.lock() = Some(permit);
 //! + drop(permit);
 //!
 //! who-is-gone-keeps-its-wake-up | src/keyed/turns.rs
-//! @ fn drop
+//! @ impl Drop for InTurn
 //! - limited.turns.leave(turn);
 //! + let _ = (limited, turn);
 //! ```

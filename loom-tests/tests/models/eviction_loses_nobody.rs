@@ -2,18 +2,16 @@
 //! second creator in.
 //!
 //! ```breakages
-//! an-entry-that-is-visited-is-given-away | src/keyed/shard.rs
+//! an-entry-that-somebody-holds-is-given-away-whole | src/keyed/shard.rs
 //! @ fn give
 //! - if Arc::strong_count(&place.entry) > 1 {
 //! + if Arc::strong_count(&place.entry) > 1000 {
-//! @ fn is_free
-//! - self.value.is_some() && self.callers == 0
-//! + self.value.is_some()
 //!
 //! eviction-supersedes | src/raw/keyed.rs
 //! @ fn evict
 //! - let old = state.swap(None);
-//! + let old = Self::empty(&mut state);
+//! + state.generation = state.next();
+//! + let old = state.swap(None);
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};

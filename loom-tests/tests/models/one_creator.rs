@@ -13,7 +13,7 @@
 //!
 //! run-does-not-count-as-inside | src/answer/lease.rs
 //! @ pub fn run<R>
-//! - let _inside = Inside::enter(Identity::of(self.anchor.site().pile));
+//! - let _inside = Inside::enter(self.creation());
 //!
 //! run-ends-the-lease | src/answer/lease.rs
 //! @ pub fn run<R>
