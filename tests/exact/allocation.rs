@@ -104,21 +104,33 @@ fn none_by_a_hit() {
 
 const CHILD: &str = "DOGPILE_TEST_CHILD";
 
+/// Runs a test in a process without other tests, which allocate too. Says whether this is that process.
+pub(crate) fn is_alone(test: &str) -> bool {
+    if env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    print!("{said}{errors}");
+    assert!(output.status.success() && said.contains("1 passed"));
+    false
+}
+
+/// How many bytes are allocated now.
+pub(crate) fn live() -> usize {
+    LIVE.load(Ordering::SeqCst)
+}
+
 /// One after the other, each with more guards than it has slots, some of which it leaves to the
-/// next. In a process without other tests, which allocate too.
+/// next.
 #[test]
 fn bounded_whatever_the_number_of_threads() {
-    if env::var_os(CHILD).is_none() {
-        let test = "allocation::bounded_whatever_the_number_of_threads";
-        let output = Command::new(env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(CHILD, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        print!("{said}{errors}");
-        assert!(output.status.success() && said.contains("1 passed"));
+    if !is_alone("allocation::bounded_whatever_the_number_of_threads") {
         return;
     }
     let pile = Dogpile::with_value(Duration::MAX, 0);
@@ -138,9 +150,9 @@ fn bounded_whatever_the_number_of_threads() {
         }
     };
     threads(100);
-    let before = LIVE.load(Ordering::SeqCst);
+    let before = live();
     threads(10_000);
-    let after = LIVE.load(Ordering::SeqCst);
+    let after = live();
     println!("{before} bytes after a hundred threads, {after} after ten thousand more");
     assert!(after <= before);
 }

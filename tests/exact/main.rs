@@ -11,5 +11,6 @@
 mod allocation;
 mod hits;
 mod instructions;
+mod keyed;
 mod system_calls;
 mod writes;

@@ -1,0 +1,114 @@
+//! What many keys cost: nothing when they are gone.
+//!
+//! ```breakages
+//! an-empty-shard-keeps-its-table | src/keyed/shard.rs | memory
+//! - self.table = HashTable::new();
+//!
+//! a-visit-keeps-the-entry | src/keyed/shard.rs | memory
+//! - let is_of_no_use = place.callers == 0 && held.value.is_none();
+//! + let is_of_no_use = place.callers == 9 && held.value.is_none();
+//! ```
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dogpile::{Dogpile, KeyedDogpile, ManualClock};
+
+use crate::allocation::{is_alone, live};
+
+/// How many keys: fewer where the crate is built for debugging.
+const KEYS: u64 = if cfg!(debug_assertions) {
+    20_000
+} else {
+    1_000_000
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn map() -> (Arc<ManualClock>, KeyedDogpile<u64, u64>) {
+    let clock = Arc::new(ManualClock::new());
+    let map = Dogpile::builder(MINUTE)
+        .stale_while_revalidate(Duration::ZERO)
+        .clock(clock.clone())
+        .build_keyed();
+    (clock, map)
+}
+
+mod memory {
+    use super::*;
+
+    /// Used once each, gone, and purged: the bytes of a new map.
+    #[test]
+    fn of_keys_that_are_gone_comes_back() {
+        if !is_alone("keyed::memory::of_keys_that_are_gone_comes_back") {
+            return;
+        }
+        let (clock, map) = map();
+        let use_once = |keys: u64| {
+            let before = live();
+            for key in 0..keys {
+                assert_eq!(*map.get_or_create(&key, || key), key);
+            }
+            let bytes = (live() - before) as u64 / keys;
+            clock.advance(MINUTE * 2);
+            map.purge();
+            assert!(map.is_empty());
+            bytes
+        };
+        // What the thread and the clock need is there after the first time.
+        use_once(1000);
+        let before = live();
+        let bytes = use_once(KEYS);
+        let after = live();
+        println!("{KEYS} keys, {bytes} bytes each; {before} bytes before, {after} after");
+        assert_eq!(after, before);
+        for key in 0..KEYS {
+            map.set(key, key);
+        }
+        map.invalidate_all();
+        assert_eq!(live(), before);
+    }
+
+    /// As keys come, those that are gone go.
+    #[test]
+    fn of_keys_that_are_gone_is_bounded() {
+        if !is_alone("keyed::memory::of_keys_that_are_gone_is_bounded") {
+            return;
+        }
+        let (clock, map) = map();
+        let mut most = 0;
+        for key in 0..KEYS {
+            drop(map.get_or_create(&key, || key));
+            // Each lives for as long as ten thousand come.
+            clock.advance(MINUTE / 10_000);
+            most = most.max(map.len());
+        }
+        println!("{most} keys at most");
+        assert!(most < 20_000);
+    }
+
+    /// Failures, panics, removals, leases that are given up: nothing stays.
+    #[test]
+    fn of_keys_without_a_value_comes_back() {
+        if !is_alone("keyed::memory::of_keys_without_a_value_comes_back") {
+            return;
+        }
+        let (_, map) = map();
+        let use_once = |key: u64| {
+            assert!(map.get_or_try_create(&key, || Err("down")).is_err());
+            let burst = || map.get_or_create(&key, || resume_unwind(Box::new(())));
+            assert!(catch_unwind(AssertUnwindSafe(burst)).is_err());
+            drop(map.attempt(&key));
+            map.set(key, key);
+            drop(map.remove(&key));
+            map.invalidate(&key);
+            map.expire(&key);
+            drop(map.get_or_create_multi(&[key, key + 1], |_| -> [(u64, u64); 0] { [] }));
+        };
+        use_once(0);
+        let before = live();
+        (0..2000).for_each(use_once);
+        assert_eq!(live(), before);
+    }
+}
