@@ -1,5 +1,24 @@
 //! Many keys: what is promised of them besides what is promised of each as of a pile. That goes through
 //! the bodies of `every_form`, one of whose kinds of pile is a key of a map.
+//!
+//! ```breakages
+//! an-entry-that-somebody-holds-is-given-away-whole | src/keyed/shard.rs | eviction_loses_nobody
+//! @ fn give
+//! - if Arc::strong_count(&place.entry) > 1 {
+//! + if Arc::strong_count(&place.entry) > 1000 {
+//!
+//! the-next-pile-of-a-key-numbers-anew | src/keyed/shard.rs | what_i_saw
+//! - Pile::following(self.last, group)
+//! + Pile::following(0, group)
+//!
+//! what-is-created-is-not-superseded | src/raw/keyed.rs | invalidate_wins
+//! @ fn supersede
+//! - if state.is_leased() {
+//! + if false {
+//!
+//! nobody-sweeps | src/keyed/shared.rs | bounded
+//! - self.sweep(entry.hash);
+//! ```
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -632,6 +651,27 @@ mod bounded {
         });
     }
 
+    /// What was asked for once since it came outlasts what was not.
+    #[test]
+    fn and_gives_away_what_nobody_asked_for() {
+        within(|| {
+            let map = map(1000);
+            for favourite in 0..100 {
+                map.set(favourite, favourite);
+            }
+            for favourite in 0..100 {
+                assert_eq!(*map.peek(&favourite).unwrap(), favourite);
+            }
+            for once in 0..5000 {
+                map.set(1000 + once, 0);
+            }
+            let kept = (0..100)
+                .filter(|favourite| map.has_value(favourite))
+                .count();
+            assert_eq!(kept, 100);
+        });
+    }
+
     /// What is gone goes by itself, as others come.
     #[test]
     fn by_time_alone_as_others_come() {
@@ -686,6 +726,9 @@ mod eviction_loses_nobody {
                             }
                             fill(map);
                             assert_eq!(map.len(), 10);
+                            // It is passed over while a call is at it.
+                            let stale = map.peek(&1).map(|held| *held);
+                            assert_eq!(stale, has_value.then_some(0));
                             assert!(map.is_creating(&1));
                             7
                         })
@@ -762,6 +805,22 @@ mod eviction_loses_nobody {
             assert_eq!((held.number, census.live(), map.len()), (1, 2, 1));
             drop(held);
             assert_eq!((census.live(), told.load(Ordering::SeqCst)), (1, 98));
+        });
+    }
+
+    /// A guard of an older value keeps that value alone.
+    #[test]
+    fn but_keeps_nothing_newer() {
+        within(|| {
+            let census = Census::default();
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(1).build();
+            map.set(1, census.value(1));
+            let held = map.peek(&1).unwrap();
+            map.set(1, census.value(2));
+            map.set(2, census.value(3));
+            map.set(3, census.value(4));
+            assert!(map.peek(&1).is_none());
+            assert_eq!((held.number, census.live()), (1, 2));
         });
     }
 

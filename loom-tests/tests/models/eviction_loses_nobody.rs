@@ -1,18 +1,5 @@
 //! `eviction_loses_nobody`: evicting a key ends no creation, wakes no waiter empty-handed, and lets no
 //! second creator in.
-//!
-//! ```breakages
-//! an-entry-that-somebody-holds-is-given-away-whole | src/keyed/shard.rs
-//! @ fn give
-//! - if Arc::strong_count(&place.entry) > 1 {
-//! + if Arc::strong_count(&place.entry) > 1000 {
-//!
-//! eviction-supersedes | src/raw/keyed.rs
-//! @ fn evict
-//! - let old = state.swap(None);
-//! + state.generation = state.next();
-//! + let old = state.swap(None);
-//! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
