@@ -985,11 +985,16 @@ mod guards {
             let removed = map.remove("a").unwrap();
             map.set("a".to_owned(), census.value(3));
             assert_eq!((removed.number, census.live()), (2, 3));
+            // Nor is one that comes to the entry which the handle holds for its key.
+            let third = KeyedGuard::to_owned(&map.peek("a").unwrap());
+            map.set("a".to_owned(), census.value(4));
             drop(lease);
             assert!(creating.previous().is_none());
             drop(creating);
+            assert_eq!((third.number, census.live()), (3, 4));
             drop(map);
-            assert_eq!(census.live(), 2);
+            assert_eq!(census.live(), 3);
+            drop(third);
             assert_eq!(KeyedOwned::key(&held), "a");
             assert_eq!((held.number, removed.number), (1, 2));
             drop(KeyedOwned::into_value(removed.clone()));
