@@ -365,5 +365,5 @@ impl<T, S, C> fmt::Debug for FleetDogpile<T, S, C> {
 impl<T, S, C> std::panic::UnwindSafe for FleetDogpile<T, S, C> {}
 impl<T, S, C> std::panic::RefUnwindSafe for FleetDogpile<T, S, C> {}
 
-/// Nothing to keep: a value that the pile holds is not needed twice.
+/// What the pile of this process is given.
 pub(crate) type Given<T> = Created<Entry<T>>;

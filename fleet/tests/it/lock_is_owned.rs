@@ -59,21 +59,25 @@ fn nobody_passes_because_a_lease_ended_each_asks_again() {
 #[test]
 fn waiting_has_a_limit_of_its_own() {
     let (clock, store) = memory();
-    let held = lock(&clock, &store).lock().unwrap();
-    assert!(lock(&clock, &store).try_lock().unwrap().is_none());
-    thread::scope(|threads| {
-        // Shorter than the lease.
-        let waits = threads.spawn(|| lock(&clock, &store).lock_for(SECOND).map(drop));
-        thread::sleep(Duration::from_millis(20));
-        clock.advance(SECOND * 2);
-        assert!(matches!(waits.join().unwrap(), Err(LockError::TimedOut)));
-        // And longer.
-        let waits = threads.spawn(|| lock(&clock, &store).lock_for(SECOND * 60).map(drop));
-        thread::sleep(Duration::from_millis(20));
-        clock.advance(SECOND * 10);
-        waits.join().unwrap().unwrap();
-    });
-    drop(held);
+    let wait = |lease: Duration, limit: Duration| {
+        let lock = || lock(&clock, &store).lease(lease);
+        let held = lock().lock().unwrap();
+        assert!(lock().try_lock().unwrap().is_none());
+        let waited = thread::scope(|threads| {
+            let waits = threads.spawn(|| lock().lock_for(limit).map(drop));
+            while !waits.is_finished() {
+                clock.advance(SECOND);
+                thread::sleep(Duration::from_millis(1));
+            }
+            waits.join().unwrap()
+        });
+        drop(held);
+        waited
+    };
+    // Shorter than the lease, and longer.
+    let hour = SECOND * 3600;
+    assert!(matches!(wait(hour * 24, SECOND), Err(LockError::TimedOut)));
+    wait(SECOND * 10, hour * 24).unwrap();
 }
 
 #[test]
@@ -159,10 +163,10 @@ fn fences_rise_and_there_is_none_where_numbers_have_no_order() {
 fn it_is_renewed_while_it_is_held_and_not_for_ever() {
     let store = Arc::new(MemoryStore::new());
     let lock = LeaseLock::new(store, "lock")
-        .lease(Duration::from_millis(60))
-        .max_hold(Duration::from_millis(400));
+        .lease(Duration::from_millis(900))
+        .max_hold(Duration::from_millis(4_000));
     let held = lock.lock().unwrap();
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(2_000));
     assert!(!held.is_lost() && lock.try_lock().unwrap().is_none());
     let next = lock.lock().unwrap();
     assert!(held.is_lost() && held.remaining().is_zero());
@@ -184,10 +188,10 @@ fn a_panic_releases_it() {
 #[test]
 fn tasks_hold_it_too() {
     let store = Arc::new(MemoryStore::new());
-    let of_threads = LeaseLock::new(Arc::clone(&store), "lock").lease(Duration::from_millis(60));
+    let of_threads = LeaseLock::new(Arc::clone(&store), "lock").lease(Duration::from_millis(900));
     let of_tasks = LeaseLock::new(Arc::new(on_threads(store)), "lock");
     let of_tasks = of_tasks
-        .lease(Duration::from_millis(60))
+        .lease(Duration::from_millis(900))
         .max_hold(SECOND * 10);
     block_on(async {
         let held = of_tasks.lock_async().await.unwrap();
@@ -215,7 +219,7 @@ fn tasks_hold_it_too() {
 async fn of_tasks_nap<S>(_: &LeaseLock<S>) {
     let (told, tells) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(2_000));
         told.send(()).unwrap();
     });
     std::future::poll_fn(|cx| match tells.try_recv() {

@@ -3,6 +3,7 @@
 //!
 //! Long rounds run where `DOGPILE_FLEET_LONG` is set, as `.ci/night` does.
 
+mod bad_input;
 mod bench;
 mod codecs;
 mod conformance;

@@ -56,7 +56,7 @@ fn gated(
     let value = value.to_owned();
     let create = move |_: Creation<'_, String>| {
         began.send(()).expect("the test listens");
-        goes.recv_timeout(SECOND * 5)
+        goes.recv_timeout(SECOND * 20)
             .expect("the test lets it go on");
         Ok(value)
     };
@@ -71,7 +71,7 @@ struct Gate {
 impl Gate {
     fn begun(&self) {
         self.begins
-            .recv_timeout(SECOND * 5)
+            .recv_timeout(SECOND * 20)
             .expect("the creator runs");
     }
 
@@ -164,7 +164,7 @@ mod fleet_one_creator {
         fleet.store.before(move |verb| {
             if verb == "get_or_lease" {
                 asked.send(()).unwrap();
-                answers.lock().unwrap().recv_timeout(SECOND * 5).unwrap();
+                answers.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
             }
         });
         thread::scope(|threads| {
@@ -172,7 +172,7 @@ mod fleet_one_creator {
                 let guard = cold.get_or_try_create(create).unwrap();
                 (guard.to_string(), FleetGuard::origin(&guard))
             });
-            asks.recv_timeout(SECOND * 5).unwrap();
+            asks.recv_timeout(SECOND * 20).unwrap();
             let waiter = threads.spawn(|| {
                 let guard = cold.get_or_try_create(never).unwrap();
                 (guard.to_string(), FleetGuard::origin(&guard))
@@ -241,7 +241,7 @@ mod fleet_one_creator {
         let store = Arc::new(MemoryStore::new());
         let build = || {
             FleetDogpile::builder(Arc::clone(&store), "key", SECOND * 60)
-                .lease(Duration::from_millis(60))
+                .lease(Duration::from_millis(900))
                 .build()
         };
         let (a, b): (FleetDogpile<String, _>, FleetDogpile<String, _>) = (build(), build());
@@ -250,7 +250,7 @@ mod fleet_one_creator {
             let slow = threads.spawn(|| FleetGuard::origin(&a.get_or_try_create(create).unwrap()));
             gate.begun();
             let waits = threads.spawn(|| b.get_or_try_create(never).unwrap().to_string());
-            thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(2_000));
             gate.open();
             assert_eq!(slow.join().unwrap(), Origin::CreatedHere);
             assert_eq!(waits.join().unwrap(), "slow");
@@ -274,7 +274,7 @@ mod fleet_one_creator {
             let hangs = threads.spawn(move || {
                 let guard = a.get_or_try_create(|creation| {
                     began.send(()).unwrap();
-                    goes.recv_timeout(SECOND * 5).unwrap();
+                    goes.recv_timeout(SECOND * 20).unwrap();
                     assert!(creation.is_lost(), "it can tell");
                     Ok::<_, String>("late".to_owned())
                 });
@@ -528,7 +528,7 @@ mod fleet_backoff {
             let leader = threads.spawn(move || {
                 let failed = a.get_or_try_create(|_| {
                     began.send(()).unwrap();
-                    goes.recv_timeout(SECOND * 5).unwrap();
+                    goes.recv_timeout(SECOND * 20).unwrap();
                     Err::<String, _>(7_u64)
                 });
                 *failed.unwrap_err().created().unwrap()
@@ -697,6 +697,70 @@ mod store_first {
         drop(a);
     }
 
+    /// The first write is at the store, and before it is here another thread writes or invalidates, and
+    /// is done: what came last at the store is what counts.
+    #[test]
+    fn what_came_between_a_write_and_its_copy_here_is_not_overwritten() {
+        type Pile = FleetDogpile<String, AfterTheAnswer>;
+        type Deed = fn(&Pile);
+        let between: [(Deed, Option<&str>); 3] = [
+            (
+                |pile| assert!(pile.set("second".to_owned()).is_ok()),
+                Some("second"),
+            ),
+            (|pile| pile.invalidate().unwrap(), None),
+            (|pile| pile.expire().unwrap(), None),
+        ];
+        for (deed, left) in between {
+            let fleet = Fleet::new();
+            let store = Arc::new(AfterTheAnswer {
+                store: Arc::clone(&fleet.store),
+                then: std::sync::Mutex::new(None),
+            });
+            let pile: Arc<Pile> =
+                Arc::new(FleetDogpile::builder(Arc::clone(&store), "key", SECOND * 10).build());
+            let other = Arc::clone(&pile);
+            *store.then.lock().unwrap() = Some(Box::new(move || {
+                thread::spawn(move || deed(&other)).join().unwrap();
+            }));
+            pile.set("first".to_owned()).unwrap();
+            let here = pile.get_or_try_create(make("created")).unwrap().to_string();
+            assert_eq!(here, left.unwrap_or("created"));
+        }
+    }
+
+    /// The same of a regeneration whose lease here is lost on the way, since the copy here was gone at the
+    /// store: what it stored is not brought here over an invalidation of this process.
+    #[test]
+    fn nor_is_an_invalidation_by_a_regeneration_that_sets_what_it_stored() {
+        let fleet = Fleet::new();
+        let store = Arc::new(AfterTheAnswer {
+            store: Arc::clone(&fleet.store),
+            then: std::sync::Mutex::new(None),
+        });
+        let pile: Arc<FleetDogpile<String, AfterTheAnswer>> = Arc::new(
+            FleetDogpile::builder(Arc::clone(&store), "key", SECOND * 10)
+                .clock(fleet.clock.clone())
+                .build(),
+        );
+        pile.set("old".to_owned()).unwrap();
+        fleet.process().invalidate().unwrap();
+        fleet.pass(2);
+        let (other, armed) = (Arc::clone(&pile), Arc::clone(&store));
+        let made = pile.get_or_try_create(move |_| {
+            let then = move || {
+                thread::spawn(move || other.invalidate().unwrap())
+                    .join()
+                    .unwrap();
+            };
+            *armed.then.lock().unwrap() = Some(Box::new(then));
+            Ok::<_, String>("stored, and then removed".to_owned())
+        });
+        drop(made.unwrap());
+        assert!(pile.peek().is_none());
+        assert_eq!(&**pile.get_or_try_create(make("next")).unwrap(), "next");
+    }
+
     type Then = Box<dyn FnOnce() + Send>;
 
     struct AfterTheAnswer {
@@ -729,7 +793,12 @@ mod store_first {
             key: &dogpile_fleet::Key,
             put: &dogpile_fleet::Put<'_>,
         ) -> dogpile_fleet::Answer<dogpile_fleet::Placed> {
-            self.store.put(key, put)
+            let placed = self.store.put(key, put);
+            let then = self.then.lock().unwrap().take();
+            if let Some(then) = then {
+                then();
+            }
+            placed
         }
 
         fn renew(

@@ -241,13 +241,13 @@ fn a_lease_is_renewed_in_the_task_of_its_creator() {
     let build = || -> Tasks {
         let store = Blocking::new(Arc::clone(&store), run).timer(Tokio);
         FleetDogpile::builder(Arc::new(store), "key", SECOND * 10)
-            .lease(Duration::from_millis(80))
+            .lease(Duration::from_millis(900))
             .build()
     };
     runtime().block_on(async {
         let (a, b) = (build(), build());
         let slow = a.get_or_try_create_async(|creation| async move {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_millis(2_000)).await;
             assert!(!creation.is_lost());
             Ok::<_, String>("slow".to_owned())
         });
