@@ -137,7 +137,6 @@ impl<T> Pile<T> {
         };
         let current = state.current();
         let usable = judge(marks, current.as_deref());
-        drop(current);
         let mut taken = match usable {
             Use::Now => None,
             _ => Self::take_over(&mut state, look),

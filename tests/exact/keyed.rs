@@ -5,8 +5,8 @@
 //! - self.table = HashTable::new();
 //!
 //! a-visit-keeps-the-entry | src/keyed/shard.rs | memory
-//! - let is_of_no_use = place.callers == 0 && held.value.is_none();
-//! + let is_of_no_use = place.callers == 9 && held.value.is_none();
+//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+//! + let is_of_no_use = place.callers == 9 && held.value.or(paced).is_none();
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -2,6 +2,7 @@
 //!
 //! ```breakages
 //! always-plain | src/raw/value/node.rs | none_by_one_replacement_of_many
+//!   self.hurry.store(hurry, Ordering::Relaxed);
 //! - hurry == often
 //! + false
 //! fenced-for-ever | src/raw/value/node.rs | none_by_one_replacement_of_many

@@ -13,8 +13,10 @@
 //! a-fallback-waits-for-the-end-of-the-back-off | src/call/election.rs
 //! - | Stop::BackingOff { .. } => true,
 //! + => true,
-//! - Stop::Reentrant | Stop::HoldsWriteLock
-//! + Stop::BackingOff { .. } | Stop::Reentrant | Stop::HoldsWriteLock
+//! - Stop::Reentrant
+//!   | Stop::Cycle(_)
+//! + Stop::BackingOff { .. } | Stop::Reentrant
+//! + | Stop::Cycle(_)
 //!
 //! an-interval-has-no-say | src/policy/pace.rs
 //! - let interval = policy.min_interval?;

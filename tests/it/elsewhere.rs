@@ -3,8 +3,8 @@
 //!
 //! ```breakages
 //! error-of-get-counts-as-a-miss | src/call/acquire.rs | get_once
-//! - let lookup = get().map_err(Error::Get)?;
-//! + let lookup = get().unwrap_or(Lookup::NeedRegeneration);
+//! - self.plainly_fresh(&mut before, get().map_err(Error::Get)?)
+//! + self.plainly_fresh(&mut before, get().unwrap_or(Lookup::NeedRegeneration))
 //!
 //! told-age-does-not-count | src/call/acquire.rs | age_from_store
 //! - ..Times::new(now, age, policy.ttl)

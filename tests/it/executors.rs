@@ -6,8 +6,8 @@
 //! + if false
 //!
 //! sleeps-on-the-thread-that-it-waits-for | src/call/background.rs | m22_never_waits_for_itself::in_a_pool
-//! - (Blocking::RunHere, Some((pile, fence)))
-//! + (Blocking::RunHere, Some((pile, fence))) if false
+//! - (Blocking::RunHere, Some(creation))
+//! + (Blocking::RunHere, Some(creation)) if false
 //!
 //! a-wake-up-during-the-poll-is-lost | src/shim/real.rs | m23_
 //! - let mut rung = bell.rung.lock();

@@ -38,7 +38,6 @@ impl OneOfMany {
     }
 
     #[cfg(feature = "async")]
-    #[expect(clippy::type_complexity, reason = "it names what the type is of")]
     fn background<'e>(
         &self,
         executor: &'e dyn Executor,

@@ -7,17 +7,17 @@
 //! + !superseded
 //!
 //! who-waits-is-told-of-no-panic | src/call/election.rs | m17_
-//! @ Ending::Panicked(panicked)
-//! - self.takes_failures
-//! + false
+//! - Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures
+//! + Ending::Panicked(panicked, falls_back) if false && began_in_time && takes_failures
 //!
-//! an-expire-condemns | src/policy/freshness.rs | m19_
-//! - value.older_from(ttl.saturating_add(limit))
-//! + value.expired.map_or(value.older_from(ttl.saturating_add(limit)), |at| at.saturating_add(limit))
+//! an-expire-condemns | src/time/times.rs | m19_
+//! @ fn usable_until
+//! - self.older_from(ttl.saturating_add(limit))
+//! + self.expired.map_or(self.older_from(ttl.saturating_add(limit)), |at| at.saturating_add(limit))
 //!
 //! unchanged-is-as-good-as-new | src/answer/created.rs | m20_
-//! - (None, Some(age)) => before.with_age(now, age),
-//! + (None, Some(_)) => Times::new(now, Duration::ZERO, before.ttl),
+//! - ..before.with_age(now, age)
+//! + ..{ let _ = age; Times::new(now, Duration::ZERO, before.ttl) }
 //!
 //! a-shared-error-has-no-cause | src/error.rs | m21_
 //! - self.inner().source()

@@ -20,7 +20,7 @@
 //! + Some(_) => Use::No,
 //!
 //! looked-up-though-it-was-emptied | src/call/acquire.rs
-//! - !(self.before.is_none() && call.site.pile.is_emptied())
+//! - has_before || !(self.accept == Accept::New || self.site.pile.is_emptied())
 //! + true
 //!
 //! kept-against-its-creators-word | src/answer/created.rs

@@ -3,6 +3,7 @@
 //!
 //! ```breakages
 //! give-up-keeps-the-lease | src/raw/state.rs
+//! @ fn end
 //! - self.lease = 0;
 //! + if self.waiters.is_none() { self.lease = 0 }
 //!

@@ -4,11 +4,12 @@
 //!
 //! ```breakages
 //! acquire-forgets-what-it-saw | src/call/acquire.rs
-//! - installed_at: 0,
-//! + installed_at: u64::MAX,
+//! - None => (Seen::new(0, 0), 0),
+//! + None => (Seen::new(0, 0), u64::MAX),
 //!
 //! acquire-takes-what-it-saw | src/call/acquire.rs
-//! - self.installed_at = node.installed_at();
+//! - Some(node) => (Seen::new(node.number(), node.pile()), node.installed_at()),
+//! + Some(node) => (Seen::new(node.number(), node.pile()), 0),
 //!
 //! acquire-keeps-nothing | src/call/acquire.rs
 //! @ fn acquire_slowly

@@ -15,6 +15,7 @@
 //! + Found::Lease(_) if false =>
 //!
 //! looking-up-waits-for-the-creator | src/call/acquire.rs
+//! @ fn acquire_exact
 //! - election.inside(pass, holds_pass)
 //! + election.inside(pass, false)
 //!

@@ -12,7 +12,7 @@
 //! + (Use::Due | Use::Fallback | Use::No, Availability::Held)
 //!
 //! what-was-due-is-renewed-again | src/call/hit.rs
-//! @ fn attempt_locked
+//! @ fn judge_locked
 //! - Some(node) if node.value().is_some() => self.judge(node, newer_than, now),
 //! + Some(node) if node.value().is_some() => match self.judge(node, newer_than, now) {
 //! +     Use::Now => Use::Due,
