@@ -33,7 +33,8 @@ use crate::shim::Arc;
 ///
 /// A value is *stale* once it is older than its time to live. It is *gone* once it has been stale for
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
-/// unless set.
+/// unless set. What happens while creations fail is set by [`Builder::backoff`] and
+/// [`Builder::stale_if_error`].
 ///
 /// # Cost
 ///

@@ -102,7 +102,11 @@ fn and_who_is_gone_keeps_no_turn() {
                         .get_or_create_async(&1, || async { world.source.create() });
                     let mut call = pin!(call);
                     // One poll, and no more.
-                    poll_fn(|cx| Poll::Ready(drop(call.as_mut().poll(cx)))).await;
+                    poll_fn(|cx| {
+                        let _polled = call.as_mut().poll(cx);
+                        Poll::Ready(())
+                    })
+                    .await;
                 });
             })
         };
