@@ -60,7 +60,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
             return self.acquire_slowly(election, create, Some(get));
         };
         let mut before = self.load_before();
-        if !self.is_to_look_up(before.is_some()) {
+        if !self.is_to_look_up(&mut before) {
             let source = Acquiring::of(before);
             let election = Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
             return self.acquire_slowly(election.inside(pass, holds_pass), create, Some(get));
@@ -156,8 +156,10 @@ impl<'a, T> Acquiring<'a, T> {
     /// Looks at the pile before the look-up. Says whether there is anything to look up.
     #[inline(always)]
     pub(crate) fn begin<D, W>(&mut self, call: &Call<'a, T, D, W>) -> bool {
-        *self = Self::of(call.load_before());
-        call.is_to_look_up(self.before.is_some())
+        let mut before = call.load_before();
+        let is_to_look_up = call.is_to_look_up(&mut before);
+        *self = Self::of(before);
+        is_to_look_up
     }
 
     /// Notes what was looked up.
@@ -368,9 +370,17 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
 
     /// Whether there is anything to look up.
     #[inline(always)]
-    fn is_to_look_up(&self, has_before: bool) -> bool {
+    fn is_to_look_up(&self, before: &mut Option<Protected<'a, T>>) -> bool {
+        if before.is_some() {
+            return true;
+        }
         // Invalidated: whatever is there was made before.
-        has_before || !(self.accept == Accept::New || self.site.pile.is_emptied())
+        if self.accept == Accept::New || self.site.pile.is_emptied() {
+            return false;
+        }
+        // Something may have come in between, before the look-up.
+        *before = self.load_before();
+        true
     }
 
     /// What was looked up, if it is the value of which `before` tells, and fresh beyond doubt.

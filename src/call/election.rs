@@ -122,6 +122,8 @@ pub(crate) struct Asking {
     pub(crate) has_waited: bool,
     /// Its creator runs though none may run yet.
     pub(crate) presses: bool,
+    /// It holds the lease, and has somebody else create.
+    pub(crate) is_own: bool,
 }
 
 impl Asking {
@@ -129,6 +131,7 @@ impl Asking {
     pub(crate) const FIRST: Self = Self {
         has_waited: false,
         presses: false,
+        is_own: false,
     };
 }
 
@@ -562,7 +565,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         &mut self,
         call: &Call<'a, T, D, W>,
     ) -> Option<Step<'a, T, S::Answer>> {
-        match self.attempt(call) {
+        match self.attempt(call, false) {
             Found::Value(found) => Some(self.answer(found)),
             Found::NotYet(not_yet) => self.not_yet(call, not_yet),
             Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
@@ -687,10 +690,15 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         }
     }
 
-    fn attempt<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Found<'a, T, S::Found> {
+    fn attempt<D: Door, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        is_own: bool,
+    ) -> Found<'a, T, S::Found> {
         let asking = Asking {
             has_waited: self.has_waited,
             presses: self.failures == Failures::Pressed,
+            is_own,
         };
         self.source.attempt(call, &mut self.newer_than, asking)
     }
@@ -710,13 +718,13 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     /// does who comes meanwhile. If it waits, it does so from before the creation starts, and does
     /// not miss its end.
     fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>) {
-        self.at = match self.attempt(call) {
+        self.at = match self.attempt(call, true) {
             Found::Value(found) => At::GoingOn(Box::new(found)),
-            Found::Busy(_) => {
+            // An `invalidate` may have come since the election. The result is the call's own all the
+            // same.
+            Found::Busy(waiters) => {
                 self.leave::<D>();
-                // An `invalidate` may have come since the election. The result is the call's own all
-                // the same.
-                At::Own(call.site.pile.join_own(), Arc::new(Report::new(true)))
+                At::Own(waiters, Arc::new(Report::new(true)))
             }
             Found::Lease(_) | Found::NotYet(_) | Found::Later(_) => {
                 unreachable!("the lease is held")

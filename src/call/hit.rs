@@ -232,6 +232,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             seed: self.site.seed(),
             has_waited: asks.has_waited,
             presses: asks.presses,
+            is_own: asks.is_own,
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Look<'p> {
     pub(crate) has_waited: bool,
     /// Without a usable value it is granted the lease though none may be granted yet.
     pub(crate) presses: bool,
+    /// It holds the lease, and waits for what another makes under it.
+    pub(crate) is_own: bool,
 }
 
 /// The end of a lease, as the pile's memory of its creations needs it.
@@ -136,7 +138,11 @@ impl<T> Pile<T> {
             expiry: state.expiry_mark,
         };
         let current = state.current();
-        let usable = judge(marks, current.as_deref());
+        // What was looked up elsewhere is good for nothing once the pile was emptied.
+        let usable = match (judge(marks, current.as_deref()), current) {
+            (usable, Some(_)) => usable,
+            (_, None) => Use::No,
+        };
         let mut taken = match usable {
             Use::Now => None,
             _ => Self::take_over(&mut state, look),
@@ -183,7 +189,10 @@ impl<T> Pile<T> {
                 Found::Value(node, usable)
             }
             (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
-            (Decision::Wait, _) => Found::Busy(state.join(look.has_waited)),
+            (Decision::Wait, _) => Found::Busy(match look.is_own {
+                true => state.join_own(),
+                false => state.join(look.has_waited),
+            }),
             (Decision::Elect, _) => {
                 if let Some(node) = state.current() {
                     node.set_quiet(Span::ALWAYS);
@@ -617,12 +626,6 @@ impl<T> Pile<T> {
     pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
         state.is_leased().then(|| state.join(false))
-    }
-
-    /// As [`join`](Pile::join), for the caller that was granted the lease and has somebody else
-    /// create.
-    pub(crate) fn join_own(&self) -> Arc<Waiters<T>> {
-        self.cell.lock().join_own()
     }
 
     /// Whether somebody holds the lease.

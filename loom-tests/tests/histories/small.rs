@@ -20,8 +20,8 @@
 //! + Some(_) => Use::No,
 //!
 //! looked-up-though-it-was-emptied | src/call/acquire.rs
-//! - has_before || !(self.accept == Accept::New || self.site.pile.is_emptied())
-//! + true
+//! - self.accept == Accept::New || self.site.pile.is_emptied()
+//! + self.accept == Accept::New
 //!
 //! kept-against-its-creators-word | src/answer/created.rs
 //! - match self.keep.unwrap_or(true)

@@ -17,8 +17,8 @@
 //! + !(superseded && group.came_late() && group.fence() == 0)
 //!
 //! store-is-asked-after-an-invalidate | src/call/acquire.rs
-//! - has_before || !(self.accept == Accept::New
-//! + has_before || true || !(self.accept == Accept::New
+//! - self.accept == Accept::New || self.site.pile.is_emptied()
+//! + self.accept == Accept::New
 //! ```
 
 use std::convert::Infallible;
