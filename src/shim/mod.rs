@@ -35,6 +35,10 @@ pub(crate) use std::sync::Weak as ArcWeak;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
 
+/// A word of which any value that it ever had may be read, whatever else was seen: the models need not
+/// look at each of them.
+pub(crate) type Hint = std::sync::atomic::AtomicU64;
+
 /// A number that another process has by chance only. No model depends on it, so it uses what the
 /// standard library has in all builds.
 pub(crate) fn process_seed() -> u64 {

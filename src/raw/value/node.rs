@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::policy::Span;
 use crate::raw::value::barrier;
 use crate::shim::{
-    Counted,
+    Counted, Hint,
     atomic::{AtomicU8, AtomicU64, Ordering},
     keep_memory, last_share,
 };
@@ -27,14 +27,17 @@ pub(crate) struct Node<T> {
     /// expired.
     due_from: AtomicU64,
     /// The first instant at which the value is stale. Zero once it was expired.
-    stale_from: AtomicU64,
+    // LOOM: not seen by it, which would multiply the interleavings. Who reads it has read `due_from` and
+    // `quiet_for`, and gets a value that is due or stale, but served, in any case.
+    stale_from: Hint,
     /// The first instant at which the value is not served any more.
     usable_until: Tick,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
     /// From this instant on, for so long, the lease cannot be had while this is the current value: who
     /// finds the value due or stale then need not ask. It ends with the value's being served.
-    quiet_from: AtomicU64,
+    // LOOM: not seen by it. It matters in a back-off or an interval alone, and then is a hint.
+    quiet_from: Hint,
     quiet_for: AtomicU64,
     /// How many in a row, up to this one, came soon after the one before; at most [`OFTEN`].
     hurry: AtomicU8,
@@ -303,10 +306,10 @@ impl<T> NodeRef<T> {
             installed_at: AtomicU64::new(0),
             times,
             due_from: AtomicU64::new(times.due_from().as_nanos()),
-            stale_from: AtomicU64::new(times.stale_from().as_nanos()),
+            stale_from: Hint::new(times.stale_from().as_nanos()),
             usable_until: times.usable_until(times.ttl),
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
-            quiet_from: AtomicU64::new(0),
+            quiet_from: Hint::new(0),
             quiet_for: AtomicU64::new(0),
             hurry: AtomicU8::new(0),
             #[cfg(debug_assertions)]
