@@ -1414,10 +1414,15 @@ mod as_any_pile {
             };
             assert!(matches!(mine.wait(), dogpile::Outcome::Reentrant));
             thread::scope(|threads| {
-                let other = threads.spawn(|| match pile.attempt() {
-                    ReadAttempt::Busy(busy) => matches!(busy.wait(), dogpile::Outcome::ElectAnew),
+                let (told, is_busy) = std::sync::mpsc::channel();
+                let other = threads.spawn(move || match pile.attempt() {
+                    ReadAttempt::Busy(busy) => {
+                        told.send(()).unwrap();
+                        matches!(busy.wait(), dogpile::Outcome::ElectAnew)
+                    }
                     _ => false,
                 });
+                is_busy.recv().unwrap();
                 let waiting = threads.spawn(|| match pile.attempt() {
                     ReadAttempt::Busy(busy) => {
                         matches!(busy.wait_for(Duration::ZERO), dogpile::Outcome::TimedOut)
