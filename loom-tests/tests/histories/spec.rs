@@ -330,10 +330,13 @@ impl Spec {
                 let good = self.good_for(&value, None);
                 (good != Good::Dead).then_some((ELSEWHERE, Origin::Stale, good == Good::Fresh))
             }
-            (None, Some((number, good))) if good_for_it(number, good) => Some(match good {
-                Good::Fresh => (ELSEWHERE, Origin::Fresh, true),
-                Good::Stale | Good::Dead => (ELSEWHERE, Origin::Stale, false),
-            }),
+            // Once the pile was emptied, what was found before that is good for nothing.
+            (None, Some((number, good))) if !self.emptied && good_for_it(number, good) => {
+                Some(match good {
+                    Good::Fresh => (ELSEWHERE, Origin::Fresh, true),
+                    Good::Stale | Good::Dead => (ELSEWHERE, Origin::Stale, false),
+                })
+            }
             _ => None,
         };
         self.take(seeker, usable)
