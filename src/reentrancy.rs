@@ -9,9 +9,10 @@ use std::{
     task::Poll,
 };
 
+use crate::observe::Watch;
 use crate::shim::thread_local;
 #[cfg(feature = "async")]
-use crate::shim::{Ran, run};
+use crate::shim::{Arc, Ran, run};
 
 thread_local! {
     // LOOM: its `thread_local!` has no const initialisers.
@@ -45,25 +46,29 @@ impl Identity {
     }
 }
 
-/// The current thread runs the creator of a pile until this is dropped.
-pub(crate) struct Inside(Identity);
+/// The current thread runs the creator of a pile until this is dropped, inside of what an observer has
+/// put around it.
+pub(crate) struct Inside<'w>(Identity, Option<&'w Watch>);
 
-impl Inside {
+impl<'w> Inside<'w> {
     /// Enters a creator that is a closure.
-    pub(crate) fn enter(pile: Identity) -> Self {
-        Self::enter_as(pile, Form::Closure)
+    pub(crate) fn enter(pile: Identity, watch: Option<&'w Watch>) -> Self {
+        Self::enter_as(pile, watch, Form::Closure)
     }
 
-    fn enter_as(pile: Identity, form: Form) -> Self {
+    fn enter_as(pile: Identity, watch: Option<&'w Watch>, form: Form) -> Self {
         // A thread that is ending may have dropped its thread-locals. Then nothing is recorded, and
         // a nested call waits like any other call.
         let _ = with(|inside| inside.push((pile, form)));
-        Inside(pile)
+        if let Some(watch) = watch {
+            watch.enter();
+        }
+        Inside(pile, watch)
     }
 
     #[cfg(feature = "async")]
-    fn enter_poll(pile: Identity) -> Self {
-        Self::enter_as(pile, Form::Poll)
+    fn enter_poll(pile: Identity, watch: Option<&'w Watch>) -> Self {
+        Self::enter_as(pile, watch, Form::Poll)
     }
 }
 
@@ -73,22 +78,24 @@ impl Inside {
 #[allow(clippy::manual_async_fn)] // An `async fn` would hold its arguments twice.
 pub(crate) fn inside<F: Future>(
     pile: Identity,
+    watch: Option<Arc<Watch>>,
     create: impl FnOnce() -> F,
 ) -> impl Future<Output = Ran<F::Output>> {
     async move {
+        let watch = watch.as_deref();
         // Locals are dropped in reverse order, also if the caller is cancelled: `_enter` enters,
         // `future` is dropped inside, `_leave` leaves.
-        let _leave = Inside(pile);
+        let _leave = Inside(pile, watch);
         let mut future = pin!({
-            let _inside = Inside::enter_poll(pile);
+            let _inside = Inside::enter_poll(pile, watch);
             match run(create) {
                 Ok(future) => future,
                 Err(panic) => return Err(panic),
             }
         });
-        let _enter = EnterOnDrop(pile);
+        let _enter = EnterOnDrop(pile, watch);
         poll_fn(|cx| {
-            let _inside = Inside::enter_poll(pile);
+            let _inside = Inside::enter_poll(pile, watch);
             match run(|| future.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -100,17 +107,20 @@ pub(crate) fn inside<F: Future>(
 }
 
 #[cfg(feature = "async")]
-struct EnterOnDrop(Identity);
+struct EnterOnDrop<'w>(Identity, Option<&'w Watch>);
 
 #[cfg(feature = "async")]
-impl Drop for EnterOnDrop {
+impl Drop for EnterOnDrop<'_> {
     fn drop(&mut self) {
-        std::mem::forget(Inside::enter_poll(self.0));
+        std::mem::forget(Inside::enter_poll(self.0, self.1));
     }
 }
 
-impl Drop for Inside {
+impl Drop for Inside<'_> {
     fn drop(&mut self) {
+        if let Some(watch) = self.1 {
+            watch.leave();
+        }
         let _ = with(|inside| {
             if let Some(at) = inside.iter().rposition(|&(pile, _)| pile == self.0) {
                 inside.remove(at);

@@ -397,9 +397,10 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let call = self.accept(Accept::New);
         let mut newer_than = NewerThan::UNKNOWN;
-        let Found::Lease(lease) = call.attempt_locked(&mut newer_than, Asking::FIRST) else {
+        let Found::Lease(mut lease) = call.attempt_locked(&mut newer_than, Asking::TO_START) else {
             return Ok(false);
         };
+        lease.tell_begin();
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
         self.mode
             .start(lease, create, Some(Arc::new(Report::new(false))))?;

@@ -3,6 +3,7 @@
 use crate::answer::{Caller, Door, Guard, Lease, Origin, Settings};
 use crate::call::election::{Asking, Found, NewerThan};
 use crate::call::{Call, NotYet};
+use crate::observe::Elected;
 use crate::policy::{Accept, Freshness, Horizon, Use};
 use crate::raw::{self, Look, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};
@@ -172,7 +173,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
                 _ => Use::No,
             }
         });
-        self.found(found, |node, usable| {
+        self.found(found, look.elected, |node, usable| {
             Guard::new(node, origin_of(usable), now)
         })
     }
@@ -185,6 +186,10 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             now: time.now(),
             has_waited: asks.has_waited,
             presses: asks.presses,
+            elected: policy.counts().then(|| Elected {
+                holder: asks.by.holder(),
+                location: self.location,
+            }),
         }
     }
 
@@ -192,11 +197,12 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     pub(crate) fn found<A>(
         &self,
         found: raw::Found<T>,
+        elected: Option<Elected>,
         answer: impl FnOnce(NodeRef<T>, Use) -> A,
     ) -> Found<'a, T, A> {
         match found {
             raw::Found::Value(node, usable) => Found::Value(answer(node, usable)),
-            raw::Found::Lease(fence) => Found::Lease(Lease::new(self.site, fence)),
+            raw::Found::Lease(fence) => Found::Lease(Lease::new(self.site, fence, elected)),
             raw::Found::Busy(waiters) => Found::Busy(waiters),
             raw::Found::NotYet(value, retry_in, failure) => Found::NotYet(NotYet {
                 value: value.map(|(node, usable)| answer(node, usable)),

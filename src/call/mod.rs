@@ -27,7 +27,7 @@ pub(crate) mod thread;
 use std::fmt;
 #[cfg(not(feature = "async"))]
 use std::marker::PhantomData;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 #[cfg(feature = "async")]
@@ -72,6 +72,8 @@ pub struct Call<'a, T, D = Open, W = Here<'a>> {
     pub(crate) wait: Option<Duration>,
     pub(crate) asks: Asks,
     pub(crate) accept: Accept,
+    /// Where the call was made, once it is known to be no hit.
+    pub(crate) location: Option<&'static Location<'static>>,
 }
 
 /// The creator runs where the call is made: on its thread, or in its task.
@@ -109,6 +111,7 @@ impl<'a, T, D> Call<'a, T, D> {
             wait: None,
             asks: Asks::NOTHING,
             accept: Accept::Stale,
+            location: None,
         }
     }
 }
@@ -124,6 +127,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             wait: self.wait,
             asks: self.asks,
             accept: self.accept,
+            location: self.location,
         }
     }
 }

@@ -38,6 +38,10 @@ pub(crate) struct Policy {
     pub(crate) min_interval: Option<Duration>,
     /// What the draws follow from, if that was said.
     pub(crate) seed: Option<u64>,
+    /// Whether it was told to count.
+    pub(crate) stats: bool,
+    /// Whether somebody observes it.
+    pub(crate) observed: bool,
 }
 
 impl Policy {
@@ -51,12 +55,19 @@ impl Policy {
             max_retry_after: Duration::from_secs(3600),
             min_interval: None,
             seed: None,
+            stats: false,
+            observed: false,
         }
     }
 
     /// Whether anything is to be remembered of each creation.
     pub(crate) fn paces(&self) -> bool {
         self.min_interval.is_some()
+    }
+
+    /// Whether anything is to be counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.stats || self.observed || self.paces()
     }
 
     /// What is wrong with these settings together, if anything is.

@@ -28,6 +28,7 @@ use std::time::Duration;
 use self::state::State;
 use self::value::Cell;
 use crate::error::{Failure, Panicked};
+use crate::observe::{self, Elected, Holding, Stats, Watch};
 use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose, Seen, Span};
 use crate::policy::{Use, decide};
 use crate::shim::Arc;
@@ -74,6 +75,8 @@ pub(crate) struct Look<'p> {
     pub(crate) has_waited: bool,
     /// It is granted the lease though none may be granted yet.
     pub(crate) presses: bool,
+    /// What is noted if it is granted the lease, of a pile that counts.
+    pub(crate) elected: Option<Elected>,
 }
 
 /// The end of a lease, as the pile's memory of its creations needs it.
@@ -82,6 +85,8 @@ pub(crate) struct Ended<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) now: Tick,
     pub(crate) seed: u64,
+    /// Where the end is noted for the observer, if there is one.
+    pub(crate) watch: Option<&'p Watch>,
 }
 
 impl Ended<'_> {
@@ -143,6 +148,7 @@ impl<T> Pile<T> {
             (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
             (Decision::Wait, _) => {
                 drop(current);
+                Self::count_wait(&mut state, look.policy);
                 Found::Busy(state.join(look.has_waited))
             }
             (Decision::Elect, _) => {
@@ -153,6 +159,7 @@ impl<T> Pile<T> {
                 if look.policy.paces() {
                     Self::change_pace(&mut state, |pace| pace.granted(look.now));
                 }
+                Self::count_grant(&mut state, look);
                 Found::Lease(state.grant())
             }
         }
@@ -205,6 +212,7 @@ impl<T> Pile<T> {
     /// `judge` runs under the lock.
     pub(crate) fn await_next(
         &self,
+        policy: &Policy,
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
@@ -216,7 +224,11 @@ impl<T> Pile<T> {
         let usable = judge(marks, current.as_deref());
         match current {
             Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
-            _ => Found::Busy(state.join_next()),
+            current => {
+                drop(current);
+                Self::count_wait(&mut state, policy);
+                Found::Busy(state.join_next())
+            }
         }
     }
 
@@ -230,6 +242,7 @@ impl<T> Pile<T> {
         node.belongs_to(pile);
         kept.belongs_to(pile);
         let superseded = state.supersedes(fence);
+        Self::count_end(&mut state, ended, superseded, observe::End::Published);
         let waiters = state.end(fence);
         let forgotten = Self::note_end(&mut state, ended, End::Published, superseded);
         let (ending, old) = if superseded {
@@ -258,32 +271,44 @@ impl<T> Pile<T> {
     /// Ends the lease with an error, which goes to everybody who waits.
     pub(crate) fn fail(&self, ended: &Ended<'_>, failure: Failure) {
         let end = End::Failed(failure.clone());
-        self.end(ended, end, |falls_back| Ending::Failed(failure, falls_back));
+        let seen = observe::End::Failed(failure.clone());
+        self.end(ended, end, seen, |falls_back| {
+            Ending::Failed(failure, falls_back)
+        });
     }
 
     /// Ends the lease with a panic, of which everybody who waits is told.
     pub(crate) fn panicked(&self, ended: &Ended<'_>, panicked: Panicked) {
-        let end = End::Failed(Failure::from(panicked.clone()));
-        self.end(ended, end, |falls_back| {
+        let failure = Failure::from(panicked.clone());
+        let seen = observe::End::Panicked(failure.clone());
+        self.end(ended, End::Failed(failure), seen, |falls_back| {
             Ending::Panicked(panicked, falls_back)
         });
     }
 
-    /// Ends the lease with nothing.
-    pub(crate) fn give_up(&self, ended: &Ended<'_>) {
-        self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
+    /// Ends the lease with nothing. An observer is told what it was.
+    pub(crate) fn give_up(&self, ended: &Ended<'_>, seen: observe::End) {
+        self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
     }
 
     /// Ends the lease, under which nothing ever ran, since an executor did not want it.
     pub(crate) fn refused(&self, ended: &Ended<'_>, failure: Failure) {
-        self.end(ended, End::Refused(failure), |_| Ending::ElectAnew);
+        let seen = observe::End::Refused(failure.clone());
+        self.end(ended, End::Refused(failure), seen, |_| Ending::ElectAnew);
     }
 
     /// Ends the lease without a value. `ending` is told whether an older value may stand in.
-    fn end(&self, ended: &Ended<'_>, end: End, ending: impl FnOnce(bool) -> Ending<T>) {
+    fn end(
+        &self,
+        ended: &Ended<'_>,
+        end: End,
+        seen: observe::End,
+        ending: impl FnOnce(bool) -> Ending<T>,
+    ) {
         let fence = ended.fence;
         let mut state = self.cell.lock();
         let superseded = state.supersedes(fence);
+        Self::count_end(&mut state, ended, superseded, seen);
         let waiters = state.end(fence);
         let is_answer = matches!(end, End::Failed(_))
             && !superseded
@@ -306,6 +331,7 @@ impl<T> Pile<T> {
         node: NodeRef<T>,
     ) -> Replaced<'a, T> {
         Self::loses_its_place(state);
+        Self::count_change(state);
         node.installed_as(state.next());
         match state.is_leased() {
             true => node.set_quiet(Span::ALWAYS),
@@ -319,6 +345,7 @@ impl<T> Pile<T> {
     fn empty<'a>(state: &mut Locked<'a, T>) -> Replaced<'a, T> {
         state.generation = state.next();
         Self::loses_its_place(state);
+        Self::count_change(state);
         state.swap(None)
     }
 
@@ -505,15 +532,98 @@ impl<T> Pile<T> {
     }
 
     /// Joins those who wait for the lease that is held, if one is.
-    pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
+    pub(crate) fn join(&self, policy: &Policy) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
-        state.is_leased().then(|| state.join(false))
+        if !state.is_leased() {
+            return None;
+        }
+        Self::count_wait(&mut state, policy);
+        Some(state.join(false))
     }
 
     /// As [`join`](Pile::join), for the caller that was granted the lease and has somebody else
     /// create.
     pub(crate) fn join_own(&self) -> Arc<Waiters<T>> {
         self.cell.lock().join_own()
+    }
+
+    fn count_grant(state: &mut Locked<'_, T>, look: &Look<'_>) {
+        let Some(elected) = &look.elected else {
+            return;
+        };
+        let is_served_stale = |node: &NodeRef<T>| {
+            let served = node.stale_from() <= look.now && look.now < node.usable_until();
+            node.is_of_a_value() && served
+        };
+        let is_stale = state.current().is_some_and(|node| is_served_stale(&node));
+        let elected = elected.clone();
+        Self::change_pace(state, |pace| {
+            pace.counting().granted(look.now, elected, is_stale)
+        });
+    }
+
+    fn count_wait(state: &mut Locked<'_, T>, policy: &Policy) {
+        if policy.counts() {
+            Self::change_pace(state, |pace| pace.counting().waits());
+        }
+    }
+
+    /// Counts a wait that was too long.
+    pub(crate) fn count_time_out(&self, policy: &Policy) {
+        if policy.counts() {
+            let mut state = self.cell.lock();
+            Self::change_pace(&mut state, |pace| pace.counting().timed_out());
+        }
+    }
+
+    /// Counts the end of a lease, and notes it for the observer. Those who wait are still there.
+    fn count_end(
+        state: &mut Locked<'_, T>,
+        ended: &Ended<'_>,
+        superseded: bool,
+        end: observe::End,
+    ) {
+        if !ended.policy.counts() {
+            return;
+        }
+        let waiters = state.waiters();
+        let end = match superseded {
+            true => end.superseded(),
+            false => end,
+        };
+        let told = Self::change_pace(state, |pace| {
+            pace.counting().ended(ended.fence, ended.now, waiters, end)
+        });
+        if let (Some(watch), Some(told)) = (ended.watch, told) {
+            watch.note(told);
+        }
+    }
+
+    /// Another value, or none, takes the place of the current one.
+    fn count_change(state: &mut Locked<'_, T>) {
+        if state.extra().is_some_and(|pace| pace.tally().is_some()) {
+            Self::change_pace(state, |pace| pace.counting().is_not_served_stale());
+        }
+    }
+
+    /// What goes on, and what was counted.
+    pub(crate) fn stats(&self, policy: &Policy, now: Tick) -> Stats {
+        let state = self.cell.lock();
+        let extra = state.extra();
+        let last_failure = extra.and_then(Pace::last_failure);
+        let mut stats = Stats {
+            creating: state.lease().map(Holding::of),
+            waiters: state.waiters(),
+            last_failure: last_failure
+                .map(|(failure, at)| (failure.clone(), now.saturating_since(*at))),
+            retry_in: extra.and_then(|pace| pace.retry_in(policy, now, false)),
+            stale_for: None,
+            counters: policy.counts().then(observe::Counters::default),
+        };
+        if let Some(tally) = extra.and_then(Pace::tally) {
+            tally.tell(now, &mut stats);
+        }
+        stats
     }
 
     /// Whether somebody holds the lease.

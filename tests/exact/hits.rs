@@ -3,9 +3,11 @@
 use std::future::{pending, ready};
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use dogpile::observe::{Event, Observer};
 use dogpile::{Accept, Attempt, Dogpile, Guard, Lease, Lookup, SyncReaderDogpile};
 
 /// A way to be given a value that is there.
@@ -18,6 +20,10 @@ pub(crate) enum Kind {
     Stale,
     /// The same, without a call for it to be made.
     StalePeek,
+    /// As `GetOrTryCreate`, of a pile that counts and is observed.
+    Observed,
+    /// As `Stale`, of such a pile.
+    ObservedStale,
     /// With options.
     Fresh,
     /// Where the age counts.
@@ -50,12 +56,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 21] = [
+    pub(crate) const ALL: [Kind; 23] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
         Kind::Stale,
         Kind::StalePeek,
+        Kind::Observed,
+        Kind::ObservedStale,
         Kind::Fresh,
         Kind::MaxAge,
         Kind::Acquire,
@@ -88,6 +96,10 @@ impl Kind {
         )
     }
 
+    fn is_observed(self) -> bool {
+        matches!(self, Kind::Observed | Kind::ObservedStale)
+    }
+
     /// How many guards the thread holds meanwhile.
     fn held(self) -> usize {
         match self {
@@ -105,7 +117,13 @@ impl Kind {
             self.reads(&pile, 1);
             return around(&|| self.reads(&pile, hits));
         }
-        self.run_on(&Dogpile::with_value(Duration::MAX, 7_u32), hits, around);
+        let mut builder = Dogpile::builder(Duration::MAX);
+        if self.is_observed() {
+            builder = builder.stats(true).observer(Arc::new(Watching));
+        }
+        let pile = builder.build();
+        pile.set(7_u32);
+        self.run_on(&pile, hits, around);
     }
 
     /// The same on a pile of which the value is seven.
@@ -116,7 +134,8 @@ impl Kind {
         around: impl FnOnce(&dyn Fn()),
     ) {
         let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
-        let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(pile));
+        let is_stale = matches!(self, Kind::Stale | Kind::StalePeek | Kind::ObservedStale);
+        let lease = is_stale.then(|| renew(pile));
         self.hits(pile, 1);
         around(&|| self.hits(pile, hits));
         drop(lease);
@@ -128,9 +147,11 @@ impl Kind {
         match self {
             Kind::GetOrCreate => repeat(hits, || hit(pile)),
             Kind::AmongMany | Kind::Counted => repeat(hits, || hit(pile)),
-            Kind::GetOrTryCreate | Kind::Stale => repeat(hits, || {
-                show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
-            }),
+            Kind::GetOrTryCreate | Kind::Stale | Kind::Observed | Kind::ObservedStale => {
+                repeat(hits, || {
+                    show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
+                })
+            }
             Kind::Peek | Kind::StalePeek => repeat(hits, || show(pile.peek())),
             Kind::Fresh => repeat(hits, || {
                 let call = pile.call().accept(Accept::Fresh).wait(Duration::ZERO);
@@ -202,6 +223,13 @@ impl Kind {
             _ => unreachable!("it is one of a plain pile"),
         }
     }
+}
+
+/// Sees the creations, and none of the hits.
+struct Watching;
+
+impl Observer for Watching {
+    fn event(&self, _event: &Event) {}
 }
 
 /// What a future answers to its first poll.

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use dogpile::observe::Stats;
 use dogpile::{Accept, Builder, Created, Creating, Error, Origin};
 
 use super::kinds::KINDS;
@@ -21,6 +22,7 @@ pub(crate) trait AnyPile: Send + Sync {
     /// Whether its answers hold something that others may have to wait for.
     fn is_gated(&self) -> bool;
     fn waiters(&self) -> usize;
+    fn stats(&self) -> Stats;
     fn invalidate(&self);
     fn expire(&self);
     fn is_creating(&self) -> bool;
@@ -189,6 +191,10 @@ macro_rules! any_pile {
 
                 fn waiters(&self) -> usize {
                     (**self).waiters()
+                }
+
+                fn stats(&self) -> dogpile::observe::Stats {
+                    (**self).stats()
                 }
 
                 fn invalidate(&self) {
