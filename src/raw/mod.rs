@@ -224,8 +224,7 @@ impl<T> Pile<T> {
         let usable = judge(marks, current.as_deref());
         match current {
             Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
-            current => {
-                drop(current);
+            _ => {
                 Self::count_wait(&mut state, policy);
                 Found::Busy(state.join_next())
             }

@@ -31,6 +31,20 @@
 //! - (Role::Starts, _) => By::Job,
 //! + (Role::Starts, _) => By::Thread,
 //!
+//! a-fresh-value-is-served-stale | src/raw/mod.rs
+//! - let served = node.stale_from() <= look.now && look.now < node.usable_until();
+//! + let served = look.now < node.usable_until();
+//!
+//! calls-come-from-nowhere | src/call/forms.rs
+//! - self.location = Some(Location::caller());
+//!
+//! waits-for-itself-as-it-begins | src/answer/lease.rs
+//! - let _inside = Inside::enter(Identity::of(site.pile), None);
+//!
+//! a-panic-goes-on | src/observe/watch.rs
+//! - contain(|| observer.event(&Event::Ended(ended)));
+//! + observer.event(&Event::Ended(ended));
+//!
 //! polls-are-outside-of-the-scope | src/reentrancy.rs
 //! - if let Some(watch) = watch {
 //! + if let (Some(watch), Form::Closure) = (watch, form) {
