@@ -114,6 +114,7 @@
 //! | `tokio` | Adapters that run background creations on a tokio runtime, and follow its time. |
 //! | `smol` | An adapter for the global executor of smol. |
 //! | `rayon` | An adapter for the thread pool of rayon. |
+//! | `tracing` | An observer that makes a span of the crate `tracing` for each creation. |
 //! | `loom`, `shuttle` | For the models of this crate. They do nothing without `--cfg dogpile_loom` or `--cfg dogpile_shuttle`. |
 #![warn(missing_docs)]
 
@@ -135,6 +136,7 @@ mod error;
 #[cfg(feature = "async")]
 pub mod executor;
 mod keyed;
+pub mod observe;
 mod pile;
 mod policy;
 pub mod promises;

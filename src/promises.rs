@@ -120,6 +120,7 @@
 //!
 //! | promise | |
 //! |---|---|
+//! | `observed_once` | Each end of a lease is one event for an [`Observer`](observe::Observer), told after those who wait were woken, with its fence, its length and how many waited. From the first election with a stale value at hand to the next value is one spell of stale answers. Waits that are too long are counted. [`Dogpile::stats`] and `Debug` tell who creates, since when, and when the next creation may begin. A panic in an observer is contained. Nothing of it is on the way of a hit. |
 //! | `next_value` | [`Dogpile::wait_for_value`] and [`Dogpile::wait_for_newer`] wait without ever being elected, whether or not anybody creates. A value that is set or published wakes them. A failure, a lease given up and an `invalidate` let them wait on. |
 
 // For the links above.

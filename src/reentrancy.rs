@@ -9,6 +9,8 @@ use std::{
     task::Poll,
 };
 
+use crate::observe::Watch;
+use crate::shim::Arc;
 use crate::shim::thread_local;
 #[cfg(feature = "async")]
 use crate::shim::{Ran, run};
@@ -25,6 +27,9 @@ pub(crate) struct Creation {
     pub(crate) pile: Identity,
     pub(crate) fence: u64,
 }
+
+/// A creation, and what an observer has put around it.
+pub(crate) type Watched = (Creation, Option<Arc<Watch>>);
 
 /// In which form the thread runs a creator.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,42 +57,46 @@ impl Identity {
     }
 }
 
-/// The current thread runs the creator of a pile until this is dropped.
-pub(crate) struct Inside(Creation);
+/// The current thread runs the creator of a pile until this is dropped, inside of what an observer has
+/// put around it.
+pub(crate) struct Inside<'w>(Creation, Option<&'w Watch>);
 
-impl Inside {
+impl<'w> Inside<'w> {
     /// Enters a creator that is a closure.
-    pub(crate) fn enter(creation: Creation) -> Self {
-        Self::enter_as(creation, Form::Closure)
+    pub(crate) fn enter(creation: Creation, watch: Option<&'w Watch>) -> Self {
+        Self::enter_as(creation, watch, Form::Closure)
     }
 
-    fn enter_as(creation: Creation, form: Form) -> Self {
+    fn enter_as(creation: Creation, watch: Option<&'w Watch>, form: Form) -> Self {
         // A thread that is ending may have dropped its thread-locals. Then nothing is recorded, and
         // a nested call waits like any other call.
         let _ = with(|inside| inside.push((creation, form)));
-        Inside(creation)
+        if let Some(watch) = watch {
+            watch.enter();
+        }
+        Inside(creation, watch)
     }
 
     #[cfg(feature = "async")]
-    fn enter_poll(creation: Creation) -> Self {
-        Self::enter_as(creation, Form::Poll)
+    fn enter_poll(creation: Creation, watch: Option<&'w Watch>) -> Self {
+        Self::enter_as(creation, watch, Form::Poll)
     }
 }
 
 /// As [`inside`], for the creator of several piles at once. Its future is dropped inside, too.
 #[cfg(feature = "async")]
 pub(crate) struct InsideAll<F> {
-    creations: Vec<Creation>,
+    creations: Vec<Watched>,
     future: Option<std::pin::Pin<Box<F>>>,
 }
 
 #[cfg(feature = "async")]
 impl<F: Future> InsideAll<F> {
     /// That of the future that `create` makes, or the panic of `create`.
-    pub(crate) fn new(creations: Vec<Creation>, create: impl FnOnce() -> F) -> Ran<Self> {
-        let _inside = enter_polls(&creations);
+    pub(crate) fn new(creations: Vec<Watched>, create: impl FnOnce() -> F) -> Ran<Self> {
+        let inside = enter_polls(&creations);
         let future = Some(Box::pin(run(create)?));
-        drop(_inside);
+        drop(inside);
         Ok(Self { creations, future })
     }
 }
@@ -100,8 +109,9 @@ impl<F: Future> Future for InsideAll<F> {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Ran<F::Output>> {
-        let _inside = enter_polls(&self.creations);
-        let future = self.future.as_mut().expect("it is there until the drop");
+        let Self { creations, future } = &mut *self;
+        let _inside = enter_polls(creations);
+        let future = future.as_mut().expect("it is there until the drop");
         match run(|| future.as_mut().poll(cx)) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
@@ -118,8 +128,12 @@ impl<F> Drop for InsideAll<F> {
 }
 
 #[cfg(feature = "async")]
-fn enter_polls(creations: &[Creation]) -> Vec<Inside> {
-    creations.iter().copied().map(Inside::enter_poll).collect()
+fn enter_polls(creations: &[Watched]) -> Vec<Inside<'_>> {
+    let mut inside = Vec::with_capacity(creations.len());
+    for (creation, watch) in creations {
+        inside.push(Inside::enter_poll(*creation, watch.as_deref()));
+    }
+    inside
 }
 
 /// Runs the future of a creator. A thread is inside the creator while it polls the future, and while
@@ -127,23 +141,24 @@ fn enter_polls(creations: &[Creation]) -> Vec<Inside> {
 #[cfg(feature = "async")]
 #[allow(clippy::manual_async_fn)] // An `async fn` would hold its arguments twice.
 pub(crate) fn inside<F: Future>(
-    creation: Creation,
+    (creation, watch): Watched,
     create: impl FnOnce() -> F,
 ) -> impl Future<Output = Ran<F::Output>> {
     async move {
+        let watch = watch.as_deref();
         // Locals are dropped in reverse order, also if the caller is cancelled: `_enter` enters,
         // `future` is dropped inside, `_leave` leaves.
-        let _leave = Inside(creation);
+        let _leave = Inside(creation, watch);
         let mut future = pin!({
-            let _inside = Inside::enter_poll(creation);
+            let _inside = Inside::enter_poll(creation, watch);
             match run(create) {
                 Ok(future) => future,
                 Err(panic) => return Err(panic),
             }
         });
-        let _enter = EnterOnDrop(creation);
+        let _enter = EnterOnDrop(creation, watch);
         poll_fn(|cx| {
-            let _inside = Inside::enter_poll(creation);
+            let _inside = Inside::enter_poll(creation, watch);
             match run(|| future.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -155,17 +170,20 @@ pub(crate) fn inside<F: Future>(
 }
 
 #[cfg(feature = "async")]
-struct EnterOnDrop(Creation);
+struct EnterOnDrop<'w>(Creation, Option<&'w Watch>);
 
 #[cfg(feature = "async")]
-impl Drop for EnterOnDrop {
+impl Drop for EnterOnDrop<'_> {
     fn drop(&mut self) {
-        std::mem::forget(Inside::enter_poll(self.0));
+        std::mem::forget(Inside::enter_poll(self.0, self.1));
     }
 }
 
-impl Drop for Inside {
+impl Drop for Inside<'_> {
     fn drop(&mut self) {
+        if let Some(watch) = self.1 {
+            watch.leave();
+        }
         let _ = with(|inside| {
             if let Some(at) = inside.iter().rposition(|&(creation, _)| creation == self.0) {
                 inside.remove(at);

@@ -6,12 +6,13 @@ use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 
-use crate::answer::{Anchor, Created, Creating, Guard, Origin, Owned, Previous, Site};
+use crate::answer::{Anchor, Created, Creating, Guard, Origin, Owned, Previous, Settings, Site};
 use crate::error::{Error, Failure, Panicked, Refused};
+use crate::observe::{self, Elected, Watch};
 use crate::raw::{Ended, NodeRef, Writers};
 #[cfg(feature = "async")]
 use crate::reentrancy::inside;
-use crate::reentrancy::{Creation, Identity, Inside};
+use crate::reentrancy::{Creation, Identity, Inside, Watched};
 use crate::shim::{Arc, Ran, contain, run};
 use crate::time::Tick;
 
@@ -31,12 +32,29 @@ pub struct Lease<'a, T> {
     ended: bool,
     /// It belongs to a job that has not begun.
     is_unrun: bool,
+    /// What is observed of it, if the pile has an observer.
+    watch: Option<Arc<Watch>>,
 }
 
 impl<'a, T> Lease<'a, T> {
     /// The lease that the pile has just granted under the number `fence`.
-    pub(crate) fn new(site: Site<'a, T>, fence: u64) -> Self {
-        Self::at(Anchor::Borrowed(site), fence)
+    pub(crate) fn new(site: Site<'a, T>, fence: u64, elected: Option<Elected>) -> Self {
+        let mut lease = Self::at(Anchor::Borrowed(site), fence);
+        if let (Some(_), Some(elected)) = (site.settings.cold.watcher.get(), elected) {
+            lease.watch = Some(Arc::new(Watch::new(elected.begun(fence))));
+        }
+        lease
+    }
+
+    /// Tells an observer of the grant: by the elected call, once it is out of the door or goes on.
+    pub(crate) fn tell_begin(&mut self) {
+        let creation = self.creation();
+        let site = self.anchor.site();
+        let watch = self.watch.as_mut().and_then(Arc::get_mut);
+        if let (Some(watch), Some(observer)) = (watch, site.settings.cold.watcher.get()) {
+            let _inside = Inside::enter(creation, None);
+            watch.begin(observer);
+        }
     }
 
     fn at(anchor: Anchor<'a, T>, fence: u64) -> Self {
@@ -45,6 +63,7 @@ impl<'a, T> Lease<'a, T> {
             fence,
             ended: false,
             is_unrun: false,
+            watch: None,
         }
     }
 
@@ -52,7 +71,9 @@ impl<'a, T> Lease<'a, T> {
     pub(crate) fn held_by<'b>(mut self, anchor: Anchor<'b, T>) -> Lease<'b, T> {
         self.ended = true;
         let fence = std::mem::take(&mut self.fence);
-        Lease::at(anchor, fence)
+        let mut lease = Lease::at(anchor, fence);
+        lease.watch = self.watch.take();
+        lease
     }
 
     /// The same lease, for a job that holds the pile, and has not begun.
@@ -70,12 +91,13 @@ impl<'a, T> Lease<'a, T> {
     }
 
     /// What the pile has to know of the end of the lease, now.
-    fn ended<'s>(&self, site: Site<'s, T>, now: Tick) -> Ended<'s> {
+    fn ended<'s>(&'s self, site: Site<'s, T>, now: Tick) -> Ended<'s> {
         Ended {
             fence: self.fence,
             policy: &site.settings.policy,
             now,
             seed: site.seed(),
+            watch: self.watch.as_deref(),
         }
     }
 
@@ -122,16 +144,18 @@ impl<'a, T> Lease<'a, T> {
     /// Ends the lease with a failure that others may share.
     pub(crate) fn fail_as(mut self, failure: Failure) {
         let site = self.anchor.site();
-        let ended = self.ended(site, site.settings.time.now());
+        let now = site.settings.time.now();
         self.ended = true;
+        let ended = self.ended(site, now);
         site.pile.fail(&ended, failure);
     }
 
     /// Ends the lease with a panic of its creator.
     pub(crate) fn panicked(mut self, panicked: Panicked) {
         let site = self.anchor.site();
-        let ended = self.ended(site, site.settings.time.now());
+        let now = site.settings.time.now();
         self.ended = true;
+        let ended = self.ended(site, now);
         site.pile.panicked(&ended, panicked);
     }
 
@@ -141,6 +165,11 @@ impl<'a, T> Lease<'a, T> {
             pile: Identity::of(self.anchor.site().pile),
             fence: self.fence,
         }
+    }
+
+    /// The same, and what an observer has put around it.
+    pub(crate) fn watched(&self) -> Watched {
+        (self.creation(), self.watch.clone())
     }
 
     /// Runs a creator under the lease, and leaves the end of the lease to the holder.
@@ -167,7 +196,7 @@ impl<'a, T> Lease<'a, T> {
     /// assert_eq!(*pile.peek().unwrap(), 7);
     /// ```
     pub fn run<R>(&self, create: impl FnOnce(Creating<'a, T>) -> R) -> R {
-        let _inside = Inside::enter(self.creation());
+        let _inside = Inside::enter(self.creation(), self.watch.as_deref());
         create(self.creating())
     }
 
@@ -227,12 +256,12 @@ impl<'a, T> Lease<'a, T> {
         let now = site.settings.time.now();
         let superseded = created.is_superseded();
         let ready = created.into_ready(site, now, self.fence);
-        let ended = self.ended(site, now);
         let node = ready.node.clone();
         // Before the end, which may drop an old value: a panic there must not end the lease twice.
         self.ended = true;
+        let ended = self.ended(site, now);
         let published = if superseded {
-            site.pile.give_up(&ended);
+            site.pile.give_up(&ended, observe::End::Superseded(None));
             false
         } else {
             site.pile.publish(&ended, ready, self.writers())
@@ -277,19 +306,22 @@ impl<'a, T> Lease<'a, T> {
         &self,
         create: C,
     ) -> impl Future<Output = Ran<R>> + use<R, F, C, T> {
-        inside(self.creation(), create)
+        inside(self.watched(), create)
     }
 
     #[cold]
     fn end_with_nothing(&self, site: Site<'_, T>) {
-        if !self.is_unrun {
-            // Nothing is counted from its end.
-            return site.pile.give_up(&self.ended(site, Tick::ZERO));
-        }
-        let time = &site.settings.time;
+        let Settings { policy, time, .. } = site.settings;
         let mut now = Tick::ZERO;
-        // A clock that panics must not keep the lease from its end.
-        contain(|| now = time.now());
+        // Of a lease that is given up nothing is counted from its end, unless somebody asked for it.
+        if self.is_unrun || policy.counts() {
+            // A clock that panics must not keep the lease from its end.
+            contain(|| now = time.now());
+        }
+        if !self.is_unrun {
+            let given_up = observe::End::GivenUp;
+            return site.pile.give_up(&self.ended(site, now), given_up);
+        }
         let refused = Refused::new("it did not run the creation");
         let refused = Error::<Infallible>::Refused(refused);
         site.pile.refused(&self.ended(site, now), refused.into());
@@ -319,6 +351,10 @@ impl<T> Drop for Lease<'_, T> {
         }
         if let Some(gate) = site.gate {
             gate.end_of(self.fence);
+        }
+        // After the gate, so that the observer may call the pile.
+        if let Some(watch) = &self.watch {
+            watch.tell(&site.settings.cold.watcher);
         }
     }
 }

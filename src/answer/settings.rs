@@ -1,5 +1,6 @@
 //! The settings of a pile: the builder fills them in, piles of any value type share the form.
 
+use crate::observe::Watcher;
 use crate::policy::Policy;
 use crate::time::Time;
 
@@ -22,4 +23,5 @@ pub(crate) struct Cold {
     pub(crate) init: bool,
     /// Whether the pile keeps the values that `acquire` creates.
     pub(crate) keep: bool,
+    pub(crate) watcher: Watcher,
 }

@@ -1,5 +1,6 @@
 //! The value kept elsewhere: the forms of `acquire`, and a look-up as the source of values.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup, Origin};
@@ -25,6 +26,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ///
     /// If `create` or `get` does.
     #[inline]
+    #[track_caller]
     pub fn acquire<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -44,6 +46,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ///
     /// If `create` or `get` does.
     #[inline]
+    #[track_caller]
     pub fn acquire_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -95,12 +98,14 @@ impl<'a, T, D: Door> Call<'a, T, D> {
 
     #[cold]
     #[inline(never)]
+    #[track_caller]
     fn acquire_slowly<E: Send + Sync + 'static>(
-        self,
+        mut self,
         election: Election<'a, T, D::Pass, Acquiring<'a, T>, Acquired<'a, T>>,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
         get: Option<impl FnOnce() -> Result<Lookup<T>, E>>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
+        self.location = Some(Location::caller());
         let keep = self.site.settings.cold.keep;
         let create = |creating: Creating<'a, T>| {
             create(creating).map(|created| created.kept_by_default(keep))
@@ -339,7 +344,7 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
                 None => Use::No,
             }
         });
-        call.found(found, |node, usable| {
+        call.found(found, look.elected, |node, usable| {
             let made = node
                 .made()
                 .filter(|made| made.installed_at() > installed_at);

@@ -3,13 +3,16 @@
 use std::fmt;
 #[cfg(feature = "async")]
 use std::future::{Future, IntoFuture};
+use std::panic::Location;
 #[cfg(feature = "async")]
 use std::pin::Pin;
 #[cfg(feature = "async")]
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::answer::{Acquired, Caller, Door, Gated, Guard, Lease, Lookup, Open, Origin, ReadGuard};
+use crate::answer::{
+    Acquired, Caller, Door, Gated, Guard, Lease, Lookup, Open, Origin, ReadGuard, Site,
+};
 use crate::call::Call;
 #[cfg(feature = "async")]
 use crate::call::Here;
@@ -161,6 +164,8 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Busy<'a, T, A, D> {
                         .event()
                         .expect("there is something to wait for");
                     if !event.wait(time, deadline) {
+                        let Site { settings, pile, .. } = self.call.site;
+                        pile.count_time_out(&settings.policy);
                         return Outcome::TimedOut;
                     }
                 }
@@ -255,7 +260,9 @@ impl<A> fmt::Debug for Outcome<A> {
 impl<'a, T, D: Door> Call<'a, T, D> {
     /// The value, the lease, or the news that another caller has it, without creating or waiting: as
     /// [`Dogpile::attempt`](crate::Dogpile::attempt), with the options of this call.
-    pub fn attempt(self) -> Attempt<'a, T, Lease<'a, T>, Guard<'a, T, D::Pass>, D> {
+    #[track_caller]
+    pub fn attempt(mut self) -> Attempt<'a, T, Lease<'a, T>, Guard<'a, T, D::Pass>, D> {
+        self.location = Some(Location::caller());
         let mut election = Election::new(Caller::Thread, Role::Attempts, Failures::Taken, Kept);
         let step = election.step(&self);
         self.attempted(step, election, |guard| Guard::origin(guard))
@@ -297,10 +304,12 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         clippy::type_complexity,
         reason = "an attempt, and what shows its value"
     )]
+    #[track_caller]
     pub fn attempt_acquire<E>(
-        self,
+        mut self,
         get: impl FnOnce() -> Result<Lookup<T>, E>,
     ) -> Result<Attempt<'a, T, Lease<'a, T>, Acquired<'a, T, D::Pass>, D>, Error<E>> {
+        self.location = Some(Location::caller());
         let mut election = Election::new(
             Caller::Thread,
             Role::Attempts,
@@ -323,7 +332,10 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         origin: impl FnOnce(&A) -> Origin,
     ) -> Attempt<'a, T, Lease<'a, T>, A, D> {
         let stale = match step {
-            Step::Create(lease) => return Attempt::Lease(lease),
+            Step::Create(mut lease) => {
+                lease.tell_begin();
+                return Attempt::Lease(lease);
+            }
             Step::NotYet(not_yet) => return Attempt::NotYet(not_yet),
             Step::Answer(answer) => match origin(&answer) {
                 Origin::Stale => Some(answer),

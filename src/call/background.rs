@@ -387,13 +387,14 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let call = self.accept(Accept::New);
         let mut newer_than = NewerThan::UNKNOWN;
-        let lease = match call.attempt_locked(&mut newer_than, Asking::FIRST) {
+        let mut lease = match call.attempt_locked(&mut newer_than, Asking::TO_START) {
             Found::Lease(lease) => lease,
             Found::Busy(_) | Found::Later(_) | Found::Value(_) => return Ok(false),
             Found::NotYet(NotYet {
                 retry_in, failure, ..
             }) => return Err(Error::BackingOff { retry_in, failure }),
         };
+        lease.tell_begin();
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
         self.mode
             .start(lease, create, Some(Arc::new(Report::new(false))))?;

@@ -9,9 +9,10 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin};
+use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin, Site};
 use crate::call::{Call, NotYet};
 use crate::error::{Cycle, Error, Failure, Panicked, Refused};
+use crate::observe::Holder;
 use crate::policy::Use;
 use crate::raw::{Ending, Event, Waiters, Writers};
 use crate::reentrancy::{Identity, is_inside};
@@ -124,14 +125,35 @@ pub(crate) struct Asking {
     pub(crate) presses: bool,
     /// It holds the lease, and has somebody else create.
     pub(crate) is_own: bool,
+    /// By whom its creator will run.
+    pub(crate) by: By,
+}
+
+/// By whom a creator runs.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    Thread,
+    Task,
+    Job,
+}
+
+impl By {
+    pub(crate) fn holder(self) -> Holder {
+        match self {
+            By::Thread => Holder::this_thread(),
+            By::Task => Holder::Task,
+            By::Job => Holder::Job,
+        }
+    }
 }
 
 impl Asking {
-    /// Of a call that looks once.
-    pub(crate) const FIRST: Self = Self {
+    /// Of a call that looks once, to start a job.
+    pub(crate) const TO_START: Self = Self {
         has_waited: false,
         presses: false,
         is_own: false,
+        by: By::Job,
     };
 }
 
@@ -386,7 +408,8 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
             At::Waiting(waiters) => At::Waiting(waiters),
             At::Outside(..) => At::Start,
             At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => {
-                call.site.pile.join().map_or(At::Start, At::Waiting)
+                let Site { settings, pile, .. } = call.site;
+                pile.join(&settings.policy).map_or(At::Start, At::Waiting)
             }
         };
     }
@@ -661,6 +684,8 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         &mut self,
         call: &Call<'a, T, D, W>,
     ) -> Step<'a, T, S::Answer> {
+        let Site { settings, pile, .. } = call.site;
+        pile.count_time_out(&settings.policy);
         let stop = Stop::TimedOut(call.wait.unwrap_or_default());
         self.stopped(call, stop).unwrap_or(Step::Wait)
     }
@@ -699,6 +724,11 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             has_waited: self.has_waited,
             presses: self.failures == Failures::Pressed,
             is_own,
+            by: match (self.role, self.caller) {
+                (Role::Starts, _) => By::Job,
+                (_, Caller::Thread) => By::Thread,
+                (_, Caller::Task) => By::Task,
+            },
         };
         self.source.attempt(call, &mut self.newer_than, asking)
     }

@@ -1,6 +1,7 @@
 //! The forms of a call for threads.
 
 use std::convert::Infallible;
+use std::panic::Location;
 
 use crate::answer::{Caller, Created, Creating, Door, Guard};
 use crate::call::Call;
@@ -23,6 +24,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ///
     /// If `create` does.
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T,
@@ -46,6 +48,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ///
     /// If `create` does.
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -69,6 +72,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ///
     /// If `create` does.
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -89,6 +93,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn refresh<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -97,13 +102,16 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     }
 
     /// The election of a call for a value that the pile keeps.
+    // Not on the way of a hit: only from here on the call knows where it was made.
     #[cold]
     #[inline(never)]
+    #[track_caller]
     pub(crate) fn create_or_wait<E: Send + Sync + 'static>(
-        self,
+        mut self,
         failures: Failures,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<Guard<'a, T, D::Pass>, Error<E>> {
+        self.location = Some(Location::caller());
         let election = Election::new(Caller::Thread, Role::Creates, failures, Kept);
         self.drive(election, here(create), no_look_up)
     }

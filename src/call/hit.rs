@@ -3,6 +3,7 @@
 use crate::answer::{Caller, Door, Guard, Lease, Origin, Settings};
 use crate::call::election::{Asking, Found, NewerThan};
 use crate::call::{Call, NotYet};
+use crate::observe::Elected;
 use crate::policy::{Accept, Freshness, Horizon, Marks, Use};
 use crate::raw::{self, Look, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};
@@ -193,7 +194,9 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let look = self.look(asks);
         let judge = self.judge_locked(newer_than, look.now);
         let found = self.site.pile.attempt(&look, judge);
-        self.found(found, |node, usable| held(node, usable, look.now))
+        self.found(found, look.elected, |node, usable| {
+            held(node, usable, look.now)
+        })
     }
 
     /// As [`attempt_locked`](Call::attempt_locked), where no lease may be granted. `None`: it would have
@@ -206,7 +209,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         let look = self.look(asks);
         let judge = self.judge_locked(newer_than, look.now);
         let found = self.site.pile.attempt_without_lease(&look, judge)?;
-        Some(self.found(found, |node, usable| held(node, usable, look.now)))
+        Some(self.found(found, None, |node, usable| held(node, usable, look.now)))
     }
 
     fn judge_locked(
@@ -233,12 +236,17 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             has_waited: asks.has_waited,
             presses: asks.presses,
             is_own: asks.is_own,
+            watcher: &self.site.settings.cold.watcher,
+            elected: policy.counts().then(|| Elected {
+                holder: asks.by.holder(),
+                location: self.location,
+            }),
         }
     }
 
     /// Takes the lease from a holder who has had it for too long, and keeps the gate closed.
     pub(crate) fn evict(&self) {
-        let evicted = self.site.pile.evict(&self.look(Asking::FIRST));
+        let evicted = self.site.pile.evict(&self.look(Asking::TO_START));
         if let (Some(late), Some(gate)) = (evicted, self.site.gate) {
             gate.end_of(late);
         }
@@ -248,6 +256,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     pub(crate) fn found<A>(
         &self,
         found: raw::Found<T>,
+        elected: Option<Elected>,
         answer: impl FnOnce(NodeRef<T>, Use) -> A,
     ) -> Found<'a, T, A> {
         match found {
@@ -257,7 +266,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
                     // What it kept closed opens.
                     gate.end_of(late);
                 }
-                Found::Lease(Lease::new(self.site, fence))
+                Found::Lease(Lease::new(self.site, fence, elected))
             }
             raw::Found::Busy(waiters) => Found::Busy(waiters),
             raw::Found::NotYet(value, retry_in, failure) => Found::NotYet(NotYet {

@@ -30,7 +30,7 @@ pub(crate) mod thread;
 use std::fmt;
 #[cfg(not(feature = "async"))]
 use std::marker::PhantomData;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 #[cfg(feature = "async")]
@@ -77,6 +77,8 @@ pub struct Call<'a, T, D = Open, W = Here<'a>> {
     pub(crate) wait: Option<Duration>,
     pub(crate) asks: Asks,
     pub(crate) accept: Accept,
+    /// Where the call was made, once it is known to be no hit.
+    pub(crate) location: Option<&'static Location<'static>>,
 }
 
 /// The creator runs where the call is made: on its thread, or in its task.
@@ -114,6 +116,7 @@ impl<'a, T, D> Call<'a, T, D> {
             wait: None,
             asks: Asks::NOTHING,
             accept: Accept::Stale,
+            location: None,
         }
     }
 }
@@ -128,6 +131,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             wait: self.wait,
             asks: self.asks,
             accept: self.accept,
+            location: self.location,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 #[cfg(feature = "async")]
 use std::future::{Future, Pending};
 
-use crate::answer::{Caller, Door, Guard, Lookup};
+use crate::answer::{Caller, Door, Guard, Lookup, Settings};
 use crate::call::Call;
 #[cfg(feature = "async")]
 use crate::call::Here;
@@ -203,8 +203,9 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Next {
         newer_than: &mut NewerThan,
         _asking: Asking,
     ) -> Found<'a, T, Guard<'a, T>> {
-        let now = call.site.settings.time.now();
-        let found = call.site.pile.await_next(|marks, node| {
+        let Settings { policy, time, .. } = call.site.settings;
+        let now = time.now();
+        let found = call.site.pile.await_next(policy, |marks, node| {
             let seen = self.seen.map_or(0, |seen| seen.number);
             let newer_than = newer_than.fix(|| call.accept.newer_than(marks).max(seen));
             match node {
@@ -214,7 +215,7 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Next {
                 _ => Use::No,
             }
         });
-        call.found(found, |node, usable| {
+        call.found(found, None, |node, usable| {
             Guard::new(node, origin_of(usable), now)
         })
     }

@@ -300,7 +300,8 @@ where
             let creation = match poll_fn(|cx| task.poll(cx)).await {
                 Step::Answer(answer) => return Ok(answer),
                 Step::Stop(stop) => return Err(stop.into_error()),
-                Step::Create(lease) => {
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
                     let lead = lead.take().expect("granted once");
                     // On the heap, once a creation: else whoever waits would hold the room for it.
                     Some(Box::pin(lead(lease, task.election.report())))

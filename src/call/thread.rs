@@ -74,7 +74,8 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
                     let lookup = limit.paused(self, get).map_err(Error::Get)?;
                     election.looked_up(self, lookup);
                 }
-                Step::Create(lease) => {
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
                     let lead = lead.take().expect("granted once");
                     let report = election.report();
                     let made = match limit.paused(self, || lead(lease, report)) {

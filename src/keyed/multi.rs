@@ -23,7 +23,7 @@ use crate::keyed::entry::Visit;
 use crate::keyed::turns::{InTurn, Turn};
 use crate::keyed::{KeyedDogpile, KeyedGuard};
 use crate::raw::Event;
-use crate::reentrancy::{Creation, Identity, Inside};
+use crate::reentrancy::{self, Creation, Identity, Inside};
 use crate::shim::{Arc, Ran, run};
 use crate::time::Tick;
 
@@ -337,15 +337,16 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
     }
 
     /// What whoever runs the creator under these leases is inside.
-    pub(super) fn creations(&self, leases: &[(usize, Lease<'_, T>)]) -> Vec<Creation> {
-        let leases = leases.iter().map(|(_, lease)| lease.creation());
-        leases.chain(self.turn.creation()).collect()
+    pub(super) fn creations(&self, leases: &[(usize, Lease<'_, T>)]) -> Vec<reentrancy::Watched> {
+        let leases = leases.iter().map(|(_, lease)| lease.watched());
+        let turn = self.turn.creation().map(|creation| (creation, None));
+        leases.chain(turn).collect()
     }
 
     /// Runs the creator under these leases.
     fn run<R>(&self, leases: &[(usize, Lease<'_, T>)], create: impl FnOnce() -> R) -> Ran<R> {
         let creations = self.creations(leases);
-        let _inside: Vec<_> = creations.into_iter().map(Inside::enter).collect();
+        let _inside = enter_all(&creations);
         run(create)
     }
 
@@ -473,8 +474,10 @@ impl<'w, 'v, Q: Eq + Hash + ?Sized, T> Held<'w, 'v, Q, T> {
     /// Runs a part of the creator, inside those whose leases are still held.
     fn run<R>(&self, part: impl FnOnce() -> R) -> Ran<R> {
         let held = self.leases.iter().flatten();
-        let held = held.map(|(_, lease)| lease.creation());
-        let _inside: Vec<_> = held.chain(self.turn).map(Inside::enter).collect();
+        let held = held.map(|(_, lease)| lease.watched());
+        let turn = self.turn.map(|creation| (creation, None));
+        let creations: Vec<_> = held.chain(turn).collect();
+        let _inside = enter_all(&creations);
         run(part)
     }
 
@@ -486,4 +489,12 @@ impl<'w, 'v, Q: Eq + Hash + ?Sized, T> Held<'w, 'v, Q, T> {
         }
         resume_unwind(panic)
     }
+}
+
+fn enter_all(creations: &[reentrancy::Watched]) -> Vec<Inside<'_>> {
+    let mut inside = Vec::with_capacity(creations.len());
+    for (creation, watch) in creations {
+        inside.push(Inside::enter(*creation, watch.as_deref()));
+    }
+    inside
 }

@@ -159,7 +159,7 @@ impl Turn {
             return creator();
         };
         let _permit = limited.permit.lock().take();
-        let _inside = Inside::enter(limited.turns.creation());
+        let _inside = Inside::enter(limited.turns.creation(), None);
         creator()
     }
 
@@ -170,7 +170,7 @@ impl Turn {
             return creator().await;
         };
         let _permit = limited.permit.lock().take();
-        let ran = inside(limited.turns.creation(), creator).await;
+        let ran = inside((limited.turns.creation(), None), creator).await;
         ran.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

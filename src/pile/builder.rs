@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::answer::{Cold, Settings};
+use crate::observe::{Observer, Watcher};
 use crate::pile::{Dogpile, SyncReaderDogpile};
 use crate::policy::{Backoff, Policy, RefreshAhead};
 use crate::shim::Arc;
@@ -38,6 +39,7 @@ impl<T> Builder<T> {
                 cold: Cold {
                     init: false,
                     keep: true,
+                    watcher: Watcher::Nobody,
                 },
                 policy: Policy::new(ttl),
                 time: Time::SYSTEM,
@@ -304,6 +306,64 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Whether the pile counts its creations, and knows who creates: see
+    /// [`Dogpile::stats`](crate::Dogpile::stats). Default: it does not, unless it has an
+    /// [observer](Builder::observer) or a [`min_interval`](Builder::min_interval).
+    ///
+    /// It costs hits nothing, and a creation a few instructions. A pile that counts allocates once, at
+    /// its first creation.
+    pub const fn stats(mut self, counts: bool) -> Self {
+        self.settings.policy.stats = counts;
+        self
+    }
+
+    /// Who is told of each creation that ended. Default: nobody.
+    ///
+    /// It costs hits nothing. The pile [counts](Builder::stats) then, too. See
+    /// [`Observer`](crate::observe::Observer).
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.settings.cold.watcher = Watcher::Shared(observer);
+        self.settings.policy.observed = true;
+        self
+    }
+
+    /// As [`observer`](Builder::observer), for an observer that is a `static`. The pile can be a `static`
+    /// too.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::time::Duration;
+    /// use dogpile::Dogpile;
+    /// use dogpile::observe::{Event, Observer};
+    ///
+    /// struct Count(AtomicU32);
+    ///
+    /// impl Observer for Count {
+    ///     fn event(&self, _event: &Event) {
+    ///         self.0.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// static COUNT: Count = Count(AtomicU32::new(0));
+    /// static RATES: Dogpile<u32> = Dogpile::builder(Duration::from_secs(60))
+    ///     .observer_static(&COUNT)
+    ///     .build();
+    ///
+    /// assert_eq!(*RATES.get_or_create(|| 7), 7);
+    /// assert_eq!(COUNT.0.load(Ordering::Relaxed), 1);
+    /// ```
+    pub const fn observer_static(mut self, observer: &'static dyn Observer) -> Self {
+        // As for the clock below: the one before it is not dropped.
+        std::mem::forget(std::mem::replace(
+            &mut self.settings.cold.watcher,
+            Watcher::Fixed(observer),
+        ));
+        self.settings.policy.observed = true;
+        self
+    }
+
     /// The clock of the pile. Default: [`SystemClock`](crate::SystemClock).
     ///
     /// Tests give the pile a [`ManualClock`](crate::ManualClock).
@@ -403,6 +463,7 @@ impl<T> fmt::Debug for Builder<T> {
             .field("clock", &self.settings.time)
             .field("init", &self.settings.cold.init)
             .field("keep_last", &self.settings.cold.keep)
+            .field("observer", &self.settings.cold.watcher)
             .finish()
     }
 }

@@ -16,6 +16,7 @@ use crate::call::{Background, KeptPile, OnExecutor};
 use crate::error::{Error, Failure};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
+use crate::observe::Stats;
 use crate::pile::Builder;
 use crate::policy::{Freshness, Seen};
 use crate::raw::{Pile, Ready, Was, Writers};
@@ -184,6 +185,7 @@ impl<T> Dogpile<T> {
     /// # Ok::<_, Error<std::num::ParseIntError>>(())
     /// ```
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -205,6 +207,7 @@ impl<T> Dogpile<T> {
     ///
     /// If `create` does, as [`get_or_try_create`](Dogpile::get_or_try_create).
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -267,6 +270,7 @@ impl<T> Dogpile<T> {
     /// assert!(show()?.starts_with("<h1>"));
     /// # Ok::<_, dogpile::Error<Infallible>>(())
     /// ```
+    #[track_caller]
     pub fn acquire<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -285,6 +289,7 @@ impl<T> Dogpile<T> {
     /// # Panics
     ///
     /// If `create` or `get` does.
+    #[track_caller]
     pub fn acquire_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -322,12 +327,14 @@ impl<T> Dogpile<T> {
     /// };
     /// assert_eq!(*value, 7);
     /// ```
+    #[track_caller]
     pub fn attempt(&self) -> Attempt<'_, T> {
         self.call().attempt()
     }
 
     /// As [`attempt`](Dogpile::attempt), with a lease that holds the pile by its `Arc`, and so can be
     /// kept in a struct or sent to where no borrow can go.
+    #[track_caller]
     pub fn attempt_owned(self: &Arc<Self>) -> Attempt<'_, T, Lease<'static, T>>
     where
         T: Send + Sync + 'static,
@@ -359,6 +366,7 @@ impl<T> Dogpile<T> {
     /// assert_eq!(*pile.refresh(|| "2".parse())?, 2);
     /// # Ok::<_, Error<std::num::ParseIntError>>(())
     /// ```
+    #[track_caller]
     pub fn refresh<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -721,6 +729,31 @@ impl<T> Dogpile<T> {
         self.pile.retry_in(policy, time.now())
     }
 
+    /// What goes on in the pile, and what was counted.
+    ///
+    /// Who creates, for how long already, and what was counted is known only of a pile that counts: see
+    /// [`Builder::stats`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::Dogpile;
+    ///
+    /// let pile = Dogpile::builder(Duration::from_secs(60)).stats(true).build();
+    /// let value = pile.get_or_create(|| {
+    ///     let creating = pile.stats().creating.unwrap();
+    ///     assert!(creating.location.is_some() && creating.held_for.is_some());
+    ///     7
+    /// });
+    /// assert_eq!(*value, 7);
+    /// assert_eq!(pile.stats().counters.unwrap().published, 1);
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let Settings { policy, time, .. } = self.settings();
+        self.pile.stats(policy, time.now())
+    }
+
     /// Whether somebody is creating a value.
     pub fn is_creating(&self) -> bool {
         self.pile.is_leased()
@@ -846,7 +879,7 @@ impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))
             .field("age", &held.as_ref().map(Guard::age))
-            .field("creating", &self.is_creating())
+            .field("stats", &self.stats())
             .field("settings", &self.builder)
             .finish()
     }

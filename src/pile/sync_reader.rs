@@ -17,6 +17,7 @@ use crate::call::{Call, ReadAttempt};
 use crate::error::{Error, Failure, WriteLockError};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
+use crate::observe::Stats;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
 use crate::pile::{Builder, Dogpile, WriteGuard};
 use crate::policy::Seen;
@@ -164,6 +165,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// If `create` does, as [`Dogpile::get_or_try_create`].
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -185,6 +187,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// If `create` does, as [`Dogpile::get_or_try_create`].
     #[inline(always)]
+    #[track_caller]
     pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -205,6 +208,7 @@ impl<T> SyncReaderDogpile<T> {
     /// # Panics
     ///
     /// If `create` or `get` does.
+    #[track_caller]
     pub fn acquire<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -223,6 +227,7 @@ impl<T> SyncReaderDogpile<T> {
     /// # Panics
     ///
     /// If `create` or `get` does.
+    #[track_caller]
     pub fn acquire_with<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -274,11 +279,13 @@ impl<T> SyncReaderDogpile<T> {
     /// release the lock, in this order, and no reader sees the old value with what the writer did.
     /// While a writer waits or is inside, the answer is `Busy`, and waiting ends when readers may
     /// go in again.
+    #[track_caller]
     pub fn attempt(&self) -> ReadAttempt<'_, T> {
         self.call().attempt()
     }
 
     /// As [`attempt`](SyncReaderDogpile::attempt), with a lease that holds the pile by its `Arc`.
+    #[track_caller]
     pub fn attempt_owned(self: &Arc<Self>) -> ReadAttempt<'_, T, Lease<'static, T>>
     where
         T: Send + Sync + 'static,
@@ -296,6 +303,7 @@ impl<T> SyncReaderDogpile<T> {
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn refresh<E: Send + Sync + 'static>(
         &self,
         create: impl FnOnce() -> Result<T, E>,
@@ -414,6 +422,11 @@ impl<T> SyncReaderDogpile<T> {
         self.pile.is_creating()
     }
 
+    /// What goes on in the pile, and what was counted: as [`Dogpile::stats`].
+    pub fn stats(&self) -> Stats {
+        self.pile.stats()
+    }
+
     /// How many callers wait for the value that is being created, or for
     /// [the next](SyncReaderDogpile::wait_for_value).
     pub fn waiters(&self) -> usize {
@@ -468,7 +481,7 @@ impl<T: fmt::Debug> fmt::Debug for SyncReaderDogpile<T> {
         f.debug_struct("SyncReaderDogpile")
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))
-            .field("creating", &self.is_creating())
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Policy {
     pub(crate) max_create_time: Option<Duration>,
     /// What the draws follow from, if that was said.
     pub(crate) seed: Option<u64>,
+    /// Whether it was told to count.
+    pub(crate) stats: bool,
+    /// Whether somebody observes it.
+    pub(crate) observed: bool,
 }
 
 impl Policy {
@@ -54,12 +58,19 @@ impl Policy {
             min_interval: None,
             max_create_time: None,
             seed: None,
+            stats: false,
+            observed: false,
         }
     }
 
     /// Whether anything is to be remembered of each creation.
     pub(crate) fn paces(&self) -> bool {
         self.min_interval.is_some() || self.max_create_time.is_some()
+    }
+
+    /// Whether anything is to be counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.stats || self.observed || self.paces()
     }
 
     /// What is wrong with these settings together, if anything is.

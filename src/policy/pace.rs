@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Failure;
+use crate::observe::Tally;
 use crate::policy::{Draw, Policy};
 use crate::time::Tick;
 
@@ -21,6 +22,8 @@ pub(crate) struct Pace {
     lease: Granted,
     /// The fences of those who still create, though their lease was taken over.
     late: Vec<u64>,
+    /// What is counted, if anything is.
+    tally: Option<Box<Tally>>,
 }
 
 /// What is known of a lease.
@@ -250,6 +253,16 @@ impl Pace {
     /// The last failure, and when it came.
     pub(crate) fn last_failure(&self) -> Option<&(Failure, Tick)> {
         self.last_failure.as_ref()
+    }
+
+    /// What is counted, from here on if not before.
+    pub(crate) fn counting(&mut self) -> &mut Tally {
+        self.tally.get_or_insert_default()
+    }
+
+    /// What is counted, if anything is.
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        self.tally.as_deref()
     }
 
     /// The failure that the pile backs off from.

@@ -57,7 +57,10 @@ impl<T> Pile<T> {
         }
         match Self::availability(&state, look, usable) {
             Availability::Free => None,
-            Availability::Held => Some(Found::Busy(state.join(look.has_waited))),
+            Availability::Held => {
+                Self::count_wait(&mut state, look.policy);
+                Some(Found::Busy(state.join(look.has_waited)))
+            }
             Availability::NotYet(retry_in) => {
                 let failure = Self::paused_by(&state, look.now);
                 Some(Found::NotYet(None, retry_in, failure))

@@ -29,6 +29,7 @@ use std::time::Duration;
 use self::state::State;
 use self::value::Cell;
 use crate::error::{Failure, Panicked};
+use crate::observe::{self, Elected, Holding, Stats, Watch, Watcher};
 use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose, Seen, Span};
 use crate::policy::{Use, decide};
 use crate::shim::Arc;
@@ -78,6 +79,10 @@ pub(crate) struct Look<'p> {
     pub(crate) presses: bool,
     /// It holds the lease, and waits for what another makes under it.
     pub(crate) is_own: bool,
+    /// What is noted if it is granted the lease, of a pile that counts.
+    pub(crate) elected: Option<Elected>,
+    /// Who is told if a lease is taken over.
+    pub(crate) watcher: &'p Watcher,
 }
 
 /// The end of a lease, as the pile's memory of its creations needs it.
@@ -86,6 +91,8 @@ pub(crate) struct Ended<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) now: Tick,
     pub(crate) seed: u64,
+    /// Where the end is noted for the observer, if there is one.
+    pub(crate) watch: Option<&'p Watch>,
 }
 
 impl Ended<'_> {
@@ -161,6 +168,7 @@ impl<T> Pile<T> {
         if let Some(taken) = taken {
             let failure = Failure::new(Arc::new(TOOK_TOO_LONG));
             tell(taken.waiters, false, Ending::Failed(failure, true));
+            look.watcher.tell(taken.told);
             drop(taken.forgotten);
         }
         found
@@ -189,10 +197,13 @@ impl<T> Pile<T> {
                 Found::Value(node, usable)
             }
             (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
-            (Decision::Wait, _) => Found::Busy(match look.is_own {
-                true => state.join_own(),
-                false => state.join(look.has_waited),
-            }),
+            (Decision::Wait, _) => {
+                if look.is_own {
+                    return Found::Busy(state.join_own());
+                }
+                Self::count_wait(state, look.policy);
+                Found::Busy(state.join(look.has_waited))
+            }
             (Decision::Elect, _) => {
                 if let Some(node) = state.current() {
                     node.set_quiet(Span::ALWAYS);
@@ -200,6 +211,7 @@ impl<T> Pile<T> {
                 if look.policy.paces() {
                     Self::change_pace(state, |pace| pace.granted(look.now));
                 }
+                Self::count_grant(state, look);
                 let from = taken.filter(|taken| taken.is_granted);
                 Found::Lease(state.grant(), from.map(|taken| taken.fence))
             }
@@ -212,11 +224,9 @@ impl<T> Pile<T> {
         let (policy, now) = (look.policy, look.now);
         policy.max_create_time?;
         let overdue = state.extra()?.overdue_from(policy)?;
-        if !state.is_leased() || now < overdue {
-            return None;
-        }
-        let fence = state.fence();
+        let fence = state.lease().filter(|_| now >= overdue)?;
         let end = End::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)));
+        let told = Self::count(state, policy, fence, now, observe::End::TakenOver);
         let draw = Draw::new(look.seed, fence, Purpose::Backoff);
         let (is_granted, forgotten) = Self::change_pace(state, |pace| {
             let forgotten = pace.ended(policy, end, false, now, draw);
@@ -230,6 +240,7 @@ impl<T> Pile<T> {
             fence,
             is_granted,
             waiters: None,
+            told,
             forgotten,
         })
     }
@@ -250,6 +261,7 @@ impl<T> Pile<T> {
                 false => Ending::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)), true),
             },
         );
+        look.watcher.tell(taken.told);
         drop(taken.forgotten);
         Some(taken.fence)
     }
@@ -303,6 +315,7 @@ impl<T> Pile<T> {
     /// `judge` runs under the lock.
     pub(crate) fn await_next(
         &self,
+        policy: &Policy,
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
@@ -314,7 +327,10 @@ impl<T> Pile<T> {
         let usable = judge(marks, current.as_deref());
         match current {
             Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
-            _ => Found::Busy(state.join_next()),
+            _ => {
+                Self::count_wait(&mut state, policy);
+                Found::Busy(state.join_next())
+            }
         }
     }
 
@@ -331,6 +347,7 @@ impl<T> Pile<T> {
             return false;
         }
         let superseded = state.supersedes(fence);
+        Self::count_end(&mut state, ended, superseded, observe::End::Published);
         let waiters = state.end(fence);
         let forgotten = Self::note_end(&mut state, ended, End::Published, superseded);
         let (ending, old) = if superseded {
@@ -359,35 +376,47 @@ impl<T> Pile<T> {
     /// Ends the lease with an error, which goes to everybody who waits.
     pub(crate) fn fail(&self, ended: &Ended<'_>, failure: Failure) {
         let end = End::Failed(failure.clone());
-        self.end(ended, end, |falls_back| Ending::Failed(failure, falls_back));
+        let seen = observe::End::Failed(failure.clone());
+        self.end(ended, end, seen, |falls_back| {
+            Ending::Failed(failure, falls_back)
+        });
     }
 
     /// Ends the lease with a panic, of which everybody who waits is told.
     pub(crate) fn panicked(&self, ended: &Ended<'_>, panicked: Panicked) {
-        let end = End::Failed(Failure::from(panicked.clone()));
-        self.end(ended, end, |falls_back| {
+        let failure = Failure::from(panicked.clone());
+        let seen = observe::End::Panicked(failure.clone());
+        self.end(ended, End::Failed(failure), seen, |falls_back| {
             Ending::Panicked(panicked, falls_back)
         });
     }
 
-    /// Ends the lease with nothing.
-    pub(crate) fn give_up(&self, ended: &Ended<'_>) {
-        self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
+    /// Ends the lease with nothing. An observer is told what it was.
+    pub(crate) fn give_up(&self, ended: &Ended<'_>, seen: observe::End) {
+        self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
     }
 
     /// Ends the lease, under which nothing ever ran, since an executor did not want it.
     pub(crate) fn refused(&self, ended: &Ended<'_>, failure: Failure) {
-        self.end(ended, End::Refused(failure), |_| Ending::ElectAnew);
+        let seen = observe::End::Refused(failure.clone());
+        self.end(ended, End::Refused(failure), seen, |_| Ending::ElectAnew);
     }
 
     /// Ends the lease without a value. `ending` is told whether an older value may stand in.
-    fn end(&self, ended: &Ended<'_>, end: End, ending: impl FnOnce(bool) -> Ending<T>) {
+    fn end(
+        &self,
+        ended: &Ended<'_>,
+        end: End,
+        seen: observe::End,
+        ending: impl FnOnce(bool) -> Ending<T>,
+    ) {
         let fence = ended.fence;
         let mut state = self.cell.lock();
         if Self::is_late_end(&mut state, fence) {
             return;
         }
         let superseded = state.supersedes(fence);
+        Self::count_end(&mut state, ended, superseded, seen);
         let waiters = state.end(fence);
         let is_answer = matches!(end, End::Failed(_))
             && !superseded
@@ -415,6 +444,7 @@ impl<T> Pile<T> {
         node: NodeRef<T>,
     ) -> Replaced<'a, T> {
         Self::loses_its_place(state);
+        Self::count_change(state);
         node.installed_as(state.next());
         match state.is_leased() {
             true => node.set_quiet(Span::ALWAYS),
@@ -428,6 +458,7 @@ impl<T> Pile<T> {
     fn empty<'a>(state: &mut Locked<'a, T>) -> Replaced<'a, T> {
         state.generation = state.next();
         Self::loses_its_place(state);
+        Self::count_change(state);
         state.swap(None)
     }
 
@@ -623,9 +654,102 @@ impl<T> Pile<T> {
     }
 
     /// Joins those who wait for the lease that is held, if one is.
-    pub(crate) fn join(&self) -> Option<Arc<Waiters<T>>> {
+    pub(crate) fn join(&self, policy: &Policy) -> Option<Arc<Waiters<T>>> {
         let mut state = self.cell.lock();
-        state.is_leased().then(|| state.join(false))
+        if !state.is_leased() {
+            return None;
+        }
+        Self::count_wait(&mut state, policy);
+        Some(state.join(false))
+    }
+
+    fn count_grant(state: &mut Locked<'_, T>, look: &Look<'_>) {
+        let Some(elected) = &look.elected else {
+            return;
+        };
+        let is_served_stale = |node: &NodeRef<T>| {
+            let served = node.stale_from() <= look.now && look.now < node.usable_until();
+            node.is_of_a_value() && served
+        };
+        let is_stale = state.current().is_some_and(|node| is_served_stale(&node));
+        let elected = elected.clone();
+        Self::change_pace(state, |pace| {
+            pace.counting().granted(look.now, elected, is_stale)
+        });
+    }
+
+    fn count_wait(state: &mut Locked<'_, T>, policy: &Policy) {
+        if policy.counts() {
+            Self::change_pace(state, |pace| pace.counting().waits());
+        }
+    }
+
+    /// Counts a wait that was too long.
+    pub(crate) fn count_time_out(&self, policy: &Policy) {
+        if policy.counts() {
+            let mut state = self.cell.lock();
+            Self::change_pace(&mut state, |pace| pace.counting().timed_out());
+        }
+    }
+
+    /// Counts the end of a lease, and notes it for the observer. Those who wait are still there.
+    fn count_end(
+        state: &mut Locked<'_, T>,
+        ended: &Ended<'_>,
+        superseded: bool,
+        end: observe::End,
+    ) {
+        let end = match superseded {
+            true => end.superseded(),
+            false => end,
+        };
+        let told = Self::count(state, ended.policy, ended.fence, ended.now, end);
+        if let (Some(watch), Some(told)) = (ended.watch, told) {
+            watch.note(told);
+        }
+    }
+
+    fn count(
+        state: &mut Locked<'_, T>,
+        policy: &Policy,
+        fence: u64,
+        now: Tick,
+        end: observe::End,
+    ) -> Option<observe::Ended> {
+        if !policy.counts() {
+            return None;
+        }
+        let waiters = state.waiters();
+        Self::change_pace(state, |pace| {
+            pace.counting().ended(fence, now, waiters, end)
+        })
+    }
+
+    /// Another value, or none, takes the place of the current one.
+    fn count_change(state: &mut Locked<'_, T>) {
+        if state.extra().is_some_and(|pace| pace.tally().is_some()) {
+            Self::change_pace(state, |pace| pace.counting().is_not_served_stale());
+        }
+    }
+
+    /// What goes on, and what was counted.
+    pub(crate) fn stats(&self, policy: &Policy, now: Tick) -> Stats {
+        let state = self.cell.lock();
+        let extra = state.extra();
+        let last_failure = extra.and_then(Pace::last_failure);
+        let mut stats = Stats {
+            creating: state.lease().map(Holding::of),
+            waiters: state.waiters(),
+            last_failure: last_failure
+                .map(|(failure, at)| (failure.clone(), now.saturating_since(*at))),
+            retry_in: extra.and_then(|pace| pace.retry_in(policy, now, false)),
+            stale_for: None,
+            counters: policy.counts().then(observe::Counters::default),
+        };
+        if let Some(tally) = extra.and_then(Pace::tally) {
+            tally.tell(now, &mut stats);
+        }
+        stats
     }
 
     /// Whether somebody holds the lease.
@@ -656,6 +780,8 @@ struct Taken<T> {
     is_granted: bool,
     /// Who is to be told that nobody creates.
     waiters: Option<Arc<Waiters<T>>>,
+    /// What the observer is told.
+    told: Option<observe::Ended>,
     forgotten: Option<Failure>,
 }
 

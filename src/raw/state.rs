@@ -81,9 +81,9 @@ impl<T> State<T> {
         self.lease != 0
     }
 
-    /// The fence of the lease that is held; zero if it is free.
-    pub(super) fn fence(&self) -> u64 {
-        self.lease
+    /// The fence of the lease that is held.
+    pub(super) fn lease(&self) -> Option<u64> {
+        self.is_leased().then_some(self.lease)
     }
 
     pub(super) fn is_leased_to(&self, fence: u64) -> bool {

@@ -34,6 +34,12 @@ pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::Weak as ArcWeak;
 /// What a creator answered, or its panic.
 pub(crate) use std::thread::Result as Ran;
+pub(crate) use std::thread::Thread;
+
+/// The thread that asks, to be named to others. No model depends on it.
+pub(crate) fn this_thread() -> Thread {
+    std::thread::current()
+}
 
 /// A word of which any value that it ever had may be read, whatever else was seen: the models need not
 /// look at each of them.

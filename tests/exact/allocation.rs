@@ -6,6 +6,10 @@
 //!   let node = ValueRef::new(node)?;
 //! + drop(std::hint::black_box(Box::new(due_from)));
 //!
+//! counts-by-default | src/policy/mod.rs | asked_for
+//! - self.stats || self.observed || self.paces()
+//! + std::hint::black_box(true)
+//!
 //! gives-one-record-back | src/raw/value/own.rs
 //! - let mut next = Some(first);
 //! - while let Some(record) = next {
@@ -26,6 +30,7 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::Dogpile;
+use dogpile::observe::{Event, Observer};
 
 use crate::hits::Kind;
 
@@ -100,6 +105,29 @@ fn none_by_a_hit() {
     assert_eq!(calls(|| drop(Box::new(7))), 2);
     let pile = Dogpile::with_value(Duration::MAX, 7);
     assert!(calls(|| pile.set(8)) >= 2);
+}
+
+/// What a creation allocates and frees: its value, and the one before. To be counted takes nothing more
+/// once it has begun; to be observed, what is known of the lease.
+#[test]
+fn seen_from_outside_only_where_it_was_asked_for() {
+    struct Watching;
+    impl Observer for Watching {
+        fn event(&self, _event: &Event) {}
+    }
+    let creates = |pile: &Dogpile<u32>| {
+        let create = || drop(pile.refresh(|| Ok::<_, u8>(8)).unwrap());
+        pile.set(7);
+        (calls(create), calls(create))
+    };
+    let builder = || Dogpile::builder(Duration::MAX);
+    // What this thread needs for all its creations.
+    creates(&builder().build());
+    assert_eq!(creates(&builder().build()), (2, 2));
+    // The box for what only some piles need, and the counters.
+    assert_eq!(creates(&builder().stats(true).build()), (2 + 2, 2));
+    let observed = builder().observer_static(&Watching).build();
+    assert_eq!(creates(&observed), (2 + 2 + 2, 2 + 2));
 }
 
 const CHILD: &str = "DOGPILE_TEST_CHILD";

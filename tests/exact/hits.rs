@@ -3,9 +3,11 @@
 use std::future::{pending, ready};
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use dogpile::observe::{Event, Observer};
 use dogpile::{
     Accept, Attempt, Backoff, Created, Dogpile, Guard, Lease, Lookup, RefreshAhead,
     SyncReaderDogpile,
@@ -25,6 +27,10 @@ pub(crate) enum Kind {
     BackOff,
     /// Stale, without a call for it to be made.
     StalePeek,
+    /// As `GetOrTryCreate`, of a pile that counts and is observed.
+    Observed,
+    /// As `Stale`, of such a pile.
+    ObservedStale,
     /// With options.
     Fresh,
     /// Where the age counts.
@@ -57,13 +63,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 22] = [
+    pub(crate) const ALL: [Kind; 24] = [
         Kind::GetOrCreate,
         Kind::GetOrTryCreate,
         Kind::Peek,
         Kind::Stale,
         Kind::BackOff,
         Kind::StalePeek,
+        Kind::Observed,
+        Kind::ObservedStale,
         Kind::Fresh,
         Kind::MaxAge,
         Kind::Acquire,
@@ -96,6 +104,10 @@ impl Kind {
         )
     }
 
+    fn is_observed(self) -> bool {
+        matches!(self, Kind::Observed | Kind::ObservedStale)
+    }
+
     /// How many guards the thread holds meanwhile.
     fn held(self) -> usize {
         match self {
@@ -118,8 +130,14 @@ impl Kind {
 
     /// A plain pile that has this value.
     pub(crate) fn pile<T>(self, value: T) -> Dogpile<T> {
-        if self != Kind::BackOff {
+        if self != Kind::BackOff && !self.is_observed() {
             return Dogpile::with_value(Duration::MAX, value);
+        }
+        if self != Kind::BackOff {
+            let builder = Dogpile::builder(Duration::MAX);
+            let pile = builder.stats(true).observer(Arc::new(Watching)).build();
+            pile.set(value);
+            return pile;
         }
         let pile = Dogpile::builder(HOUR)
             .stale_while_revalidate(24 * HOUR)
@@ -128,6 +146,8 @@ impl Kind {
             .ttl_jitter(10)
             .min_interval(HOUR)
             .backoff(Backoff::exponential(HOUR, 24 * HOUR).jitter(0))
+            .stats(true)
+            .observer(Arc::new(Watching))
             .build();
         pile.set_with(Created::new(value).age(2 * HOUR));
         pile
@@ -141,7 +161,8 @@ impl Kind {
         around: impl FnOnce(&dyn Fn()),
     ) {
         let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
-        let lease = matches!(self, Kind::Stale | Kind::StalePeek).then(|| renew(pile));
+        let is_stale = matches!(self, Kind::Stale | Kind::StalePeek | Kind::ObservedStale);
+        let lease = is_stale.then(|| renew(pile));
         if self == Kind::BackOff {
             let stale = pile.get_or_try_create(|| Err(NotToBeCreated)).unwrap();
             assert!(Guard::failure(&stale).is_some() && pile.retry_in().is_some());
@@ -157,7 +178,11 @@ impl Kind {
         match self {
             Kind::GetOrCreate => repeat(hits, || hit(pile)),
             Kind::AmongMany | Kind::Counted => repeat(hits, || hit(pile)),
-            Kind::GetOrTryCreate | Kind::Stale | Kind::BackOff => repeat(hits, || {
+            Kind::GetOrTryCreate
+            | Kind::Stale
+            | Kind::BackOff
+            | Kind::Observed
+            | Kind::ObservedStale => repeat(hits, || {
                 show(pile.get_or_try_create(|| Err(NotToBeCreated)).ok())
             }),
             Kind::Peek | Kind::StalePeek => repeat(hits, || show(pile.peek())),
@@ -231,6 +256,13 @@ impl Kind {
             _ => unreachable!("it is one of a plain pile"),
         }
     }
+}
+
+/// Sees the creations, and none of the hits.
+struct Watching;
+
+impl Observer for Watching {
+    fn event(&self, _event: &Event) {}
 }
 
 /// What a future answers to its first poll.

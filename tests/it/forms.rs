@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use dogpile::observe::Stats;
 use dogpile::{Accept, Builder, Created, Creating, Error, Origin};
 
 use super::kinds::KINDS;
@@ -23,6 +24,7 @@ pub(crate) trait AnyPile: Send + Sync {
     /// Whether it can look values up that are kept elsewhere.
     fn looks_up(&self) -> bool;
     fn waiters(&self) -> usize;
+    fn stats(&self) -> Stats;
     fn invalidate(&self);
     fn expire(&self);
     fn is_creating(&self) -> bool;
@@ -213,6 +215,10 @@ macro_rules! any_pile {
 
                 fn waiters(&self) -> usize {
                     (**self).waiters()
+                }
+
+                fn stats(&self) -> dogpile::observe::Stats {
+                    (**self).stats()
                 }
 
                 fn invalidate(&self) {

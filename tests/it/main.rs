@@ -40,6 +40,7 @@ mod kinds;
 mod lease;
 mod mistakes;
 mod next_value;
+mod observed_once;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod paused;
 mod policy;
@@ -55,4 +56,6 @@ mod sync_reader;
 mod sync_reader_tasks;
 #[cfg(feature = "async")]
 mod tasks;
+#[cfg(all(feature = "async", feature = "tracing"))]
+mod traced;
 mod truth;

@@ -151,6 +151,11 @@ impl<T> Node<T> {
         Tick::from_nanos(self.due_from.load(Ordering::Relaxed))
     }
 
+    /// The first instant at which the value is not served any more.
+    pub(crate) fn usable_until(&self) -> Tick {
+        self.usable_until
+    }
+
     /// The first instant at which the value is stale, or a little sooner if it was expired.
     #[inline]
     pub(crate) fn stale_from(&self) -> Tick {

@@ -1,0 +1,777 @@
+//! `observed_once`: each end of a lease is one event, after the waiters were woken; what is counted
+//! adds up; who creates is known; nothing that an observer does harms the pile.
+//!
+//! ```breakages
+//! ends-are-not-noted | src/raw/mod.rs
+//! - watch.note(told);
+//! + drop((watch, told));
+//!
+//! a-dropped-lease-has-no-length | src/answer/lease.rs
+//! - if self.is_unrun || policy.counts() {
+//! + if self.is_unrun {
+//!
+//! told-before-the-gate-opens | src/answer/lease.rs
+//!   self.end_with_nothing(site);
+//!   }
+//! + if let Some(watch) = &self.watch { watch.tell(site.settings.cold.watcher.get()); }
+//!
+//! a-superseded-end-counts-as-published | src/raw/mod.rs
+//! - true => end.superseded(),
+//! + true => end,
+//!
+//! spells-end-at-a-failure | src/observe/tally.rs
+//! - _ => None,
+//! + _ => { self.stale_since = None; None }
+//!
+//! time-outs-are-not-counted | src/call/election.rs
+//! - pile.count_time_out(&settings.policy);
+//! + let _ = (settings, pile);
+//!
+//! jobs-pass-for-their-callers | src/call/election.rs
+//! - (Role::Starts, _) => By::Job,
+//! + (Role::Starts, _) => By::Thread,
+//!
+//! a-fresh-value-is-served-stale | src/raw/mod.rs
+//! - let served = node.stale_from() <= look.now && look.now < node.usable_until();
+//! + let served = look.now < node.usable_until();
+//!
+//! calls-come-from-nowhere | src/call/forms.rs
+//! - self.location = Some(Location::caller());
+//!
+//! waits-for-itself-as-it-begins | src/answer/lease.rs
+//! - let _inside = Inside::enter(Identity::of(site.pile), None);
+//!
+//! a-panic-goes-on | src/observe/watch.rs
+//! - contain(|| observer.event(&Event::Ended(ended)));
+//! + observer.event(&Event::Ended(ended));
+//!
+//! polls-are-outside-of-the-scope | src/reentrancy.rs
+//! - if let Some(watch) = watch {
+//! + if let (Some(watch), Form::Closure) = (watch, form) {
+//! ```
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use dogpile::observe::{Begun, End, Ended, Event, Holder, Observer, Scope};
+use dogpile::{Attempt, Created, Dogpile, Error, ManualClock, Outcome, SyncReaderDogpile};
+
+use crate::forms::{By, Down, Form, each_form};
+use crate::support::{HOUR, LIMIT, MINUTE, OnDrop, SECOND, burst, bursts, manual, until, within};
+
+type Act = Box<dyn Fn(&Ended) + Send + Sync>;
+
+/// An observer that keeps what it is told, and then does something.
+#[derive(Default)]
+struct Log {
+    told: Mutex<Vec<Ended>>,
+    act: Option<Act>,
+}
+
+impl Observer for Log {
+    fn event(&self, event: &Event) {
+        let Event::Ended(ended) = event else { return };
+        self.told.lock().unwrap().push(ended.clone());
+        if let Some(act) = &self.act {
+            act(ended);
+        }
+    }
+}
+
+impl Log {
+    fn acting(act: impl Fn(&Ended) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            act: Some(Box::new(act)),
+            ..Self::default()
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.told.lock().unwrap().len()
+    }
+
+    fn ends(&self) -> Vec<&'static str> {
+        let told = self.told.lock().unwrap();
+        told.iter().map(|ended| ended.end.name()).collect()
+    }
+
+    /// The only one, or the last of so many. It may come after the answer of a call whose creator runs
+    /// elsewhere.
+    #[track_caller]
+    fn last_of(&self, number: usize) -> Ended {
+        until(|| self.len() >= number);
+        let told = self.told.lock().unwrap();
+        assert_eq!(told.len(), number, "{told:?}");
+        told[number - 1].clone()
+    }
+}
+
+/// A new log, and a pile of each form that it observes.
+fn each(body: impl Fn(&Form, &Log)) {
+    let clock = Arc::new(ManualClock::new());
+    let log = Mutex::new(Arc::new(Log::default()));
+    each_form(
+        || {
+            *log.lock().unwrap() = Arc::new(Log::default());
+            let observer = Arc::clone(&*log.lock().unwrap());
+            Dogpile::builder(MINUTE)
+                .clock(clock.clone())
+                .observer(observer)
+        },
+        |form| {
+            let log = Arc::clone(&*log.lock().unwrap());
+            body(form, &log);
+        },
+    );
+}
+
+#[test]
+fn each_end_is_one_event_in_every_form() {
+    within(|| {
+        each(|form, log| {
+            assert!(form.get(|| Err(Down(1))).is_err());
+            let ended = log.last_of(1);
+            assert!(
+                matches!(&ended.end, End::Failed(failure) if failure.downcast_ref() == Some(&Down(1)))
+            );
+            let fence = ended.fence;
+
+            match form.is_in_background() {
+                true => assert!(matches!(form.get(|| burst()), Err(Error::Panicked(_)))),
+                false => assert!(bursts(|| form.get(|| burst()))),
+            }
+            let ended = log.last_of(2);
+            assert!(
+                matches!(&ended.end, End::Panicked(failure) if failure.text().unwrap().contains("burst"))
+            );
+            assert!(ended.fence > fence);
+
+            let pile = Arc::clone(&form.pile);
+            let own = form.waiting_of(1);
+            let answer = form.get(move || {
+                until(|| pile.waiters() == own);
+                Ok(Created::new(3))
+            });
+            assert_eq!(answer.unwrap().0, 3);
+            let ended = log.last_of(3);
+            assert!(matches!(ended.end, End::Published), "{ended:?}");
+            assert_eq!(ended.waiters, own);
+            assert_eq!((ended.took, ended.served_stale), (Duration::ZERO, None));
+
+            form.pile.invalidate();
+            let pile = Arc::clone(&form.pile);
+            let answer = form.get(move || {
+                pile.invalidate();
+                Ok(Created::new(4))
+            });
+            assert_eq!(answer.unwrap().0, 4);
+            let ended = log.last_of(4);
+            assert!(matches!(ended.end, End::Superseded(None)), "{ended:?}");
+
+            let pile = Arc::clone(&form.pile);
+            let answer = form.get(move || {
+                pile.invalidate();
+                Err(Down(5))
+            });
+            assert!(answer.is_err());
+            let ended = log.last_of(5);
+            assert!(matches!(ended.end, End::Superseded(Some(_))), "{ended:?}");
+
+            let counters = form.pile.stats().counters.unwrap();
+            let counted = |name| counters.ends().find(|end| end.0 == name).unwrap().1;
+            assert_eq!(counters.begun, 5);
+            assert_eq!(counters.ends().map(|end| end.1).sum::<u64>(), 5);
+            assert_eq!((counted("failed"), counted("panicked")), (1, 1));
+            assert_eq!((counted("published"), counted("superseded")), (1, 2));
+        });
+    });
+}
+
+/// What a creator took, by the clock of the pile; and how many waited.
+#[test]
+fn it_tells_the_length_and_the_waiters() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let log = Arc::new(Log::default());
+        let pile = builder.observer(log.clone()).build();
+        thread::scope(|threads| {
+            drop(pile.get_or_create(|| {
+                for _ in 0..3 {
+                    threads.spawn(|| *pile.get_or_create(|| unreachable!()));
+                }
+                until(|| pile.waiters() == 3);
+                clock.advance(5 * SECOND);
+                7
+            }));
+        });
+        let ended = log.last_of(1);
+        assert_eq!((ended.took, ended.waiters), (5 * SECOND, 3));
+        assert_eq!(pile.stats().counters.unwrap().waits, 3);
+        // A lease that is dropped has a length, too.
+        pile.expire();
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(2 * SECOND);
+        drop(lease);
+        let ended = log.last_of(2);
+        assert_eq!((ended.end.name(), ended.took), ("given_up", 2 * SECOND));
+    });
+}
+
+/// The observer is told while a waiter has its answer: it waits for that.
+#[test]
+fn the_waiters_were_woken_before() {
+    within(|| {
+        for fails in [false, true] {
+            let (tell, told) = mpsc::channel();
+            let told = Mutex::new(told);
+            let log = Log::acting(move |_| {
+                let told = told.lock().unwrap().recv_timeout(LIMIT / 2);
+                told.expect("the waiter waits for the observer");
+            });
+            let pile = Arc::new(Dogpile::builder(MINUTE).observer(log.clone()).build());
+            let shared = Arc::clone(&pile);
+            let _ = pile.get_or_try_create(|| {
+                thread::spawn(move || {
+                    let answer = shared.get_or_try_create(|| Ok::<u32, Down>(8));
+                    assert_eq!(answer.is_err(), fails);
+                    tell.send(()).unwrap();
+                });
+                until(|| pile.waiters() == 1);
+                match fails {
+                    true => Err(Down(1)),
+                    false => Ok(7),
+                }
+            });
+            // A panic there would have been contained.
+            assert_eq!(log.len(), 1);
+            assert_eq!(log.ends(), [if fails { "failed" } else { "published" }]);
+        }
+    });
+}
+
+/// From the first stale election to the next value.
+#[test]
+fn a_spell_of_stale_answers_is_one() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let log = Arc::new(Log::default());
+        let pile = builder.observer(log.clone()).build();
+        let stale_for = || pile.stats().stale_for;
+        pile.set(1);
+        clock.advance(2 * MINUTE);
+        // Nobody has asked for it yet.
+        assert_eq!(stale_for(), None);
+        for _ in 0..3 {
+            assert!(pile.get_or_try_create(|| Err::<u32, _>(Down(1))).is_err());
+            clock.advance(SECOND);
+        }
+        assert_eq!(stale_for(), Some(3 * SECOND));
+        assert_eq!(pile.stats().counters.unwrap().stale_spells, 1);
+        drop(pile.get_or_create(|| {
+            clock.advance(SECOND);
+            2
+        }));
+        assert_eq!(log.last_of(4).served_stale, Some(4 * SECOND));
+        assert_eq!(stale_for(), None);
+        // The next is another.
+        pile.expire();
+        drop(pile.get_or_create(|| 3));
+        assert_eq!(log.last_of(5).served_stale, Some(Duration::ZERO));
+        assert_eq!(pile.stats().counters.unwrap().stale_spells, 2);
+        // A value that was set ends one as well; so does none.
+        for ends in [
+            (|pile: &Dogpile<u32>| pile.set(4)) as fn(&Dogpile<u32>),
+            Dogpile::invalidate,
+        ] {
+            pile.set(3);
+            pile.expire();
+            assert!(pile.get_or_try_create(|| Err::<u32, _>(Down(1))).is_err());
+            assert!(stale_for().is_some());
+            ends(&pile);
+            assert_eq!(stale_for(), None);
+        }
+        // A fresh value that is renewed was never served stale.
+        pile.set(5);
+        let before = pile.stats().counters.unwrap().stale_spells;
+        drop(pile.refresh(|| Ok::<_, Down>(6)).unwrap());
+        assert_eq!(pile.stats().counters.unwrap().stale_spells, before);
+    });
+}
+
+#[test]
+fn time_outs_are_counted() {
+    within(|| {
+        let pile = Dogpile::<u32>::builder(MINUTE).stats(true).build();
+        let timed_out = || pile.stats().counters.unwrap().timed_out;
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        let call = pile.call().wait(Duration::ZERO);
+        assert!(call.get_or_create(|| 7).unwrap_err().is_timed_out());
+        assert_eq!(timed_out(), 1);
+        #[cfg(feature = "async")]
+        {
+            let call = call.get_or_create_async(std::future::pending);
+            let answer = crate::tasks::block_on(call);
+            assert!(answer.unwrap_err().is_timed_out());
+            assert_eq!(timed_out(), 2);
+        }
+        let before = timed_out();
+        let Attempt::Busy(busy) = pile.attempt() else {
+            panic!()
+        };
+        assert!(matches!(busy.wait_for(Duration::ZERO), Outcome::TimedOut));
+        assert!(call.wait_for_value().unwrap_err().is_timed_out());
+        assert_eq!(timed_out(), before + 2);
+        drop(lease);
+    });
+}
+
+/// What is dropped and what an executor does not run.
+#[test]
+fn given_up_and_refused() {
+    within(|| {
+        let log = Arc::new(Log::default());
+        let pile = Arc::new(Dogpile::builder(MINUTE).observer(log.clone()).build());
+        drop(pile.attempt());
+        assert!(matches!(log.last_of(1).end, End::GivenUp));
+        #[cfg(feature = "async")]
+        {
+            use dogpile::Refused;
+            use dogpile::executor::{Executor, Job};
+            use std::pin::pin;
+            use std::task::{Context, Waker};
+
+            // A task that is dropped while it creates.
+            {
+                let mut call = pin!(pile.get_or_create_async(std::future::pending::<u32>));
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(call.as_mut().poll(&mut context).is_pending());
+                assert_eq!(log.len(), 1);
+            }
+            let ended = log.last_of(2);
+            assert!(matches!(ended.end, End::GivenUp), "{ended:?}");
+            assert!(matches!(ended.holder, Holder::Task));
+            struct Full;
+            impl Executor for Full {
+                fn spawn(&self, _job: Job) -> Result<(), Refused> {
+                    Err(Refused::new("full"))
+                }
+            }
+            assert!(pile.background(&Full).get_or_create(|| 7).is_err());
+            let ended = log.last_of(3);
+            assert!(matches!(ended.end, End::Refused(_)), "{ended:?}");
+            assert!(matches!(ended.holder, Holder::Job));
+            assert_eq!(pile.stats().counters.unwrap().refused, 1);
+        }
+    });
+}
+
+/// An event comes though the old value panics when it is dropped.
+#[test]
+fn also_when_a_value_panics_as_it_is_dropped() {
+    within(|| {
+        let log = Arc::new(Log::default());
+        let pile = Dogpile::builder(MINUTE).observer(log.clone()).build();
+        pile.set(OnDrop::new(|| burst()));
+        assert!(bursts(|| pile.refresh(|| Ok::<_, Down>(OnDrop::quiet()))));
+        assert!(matches!(log.last_of(1).end, End::Published));
+    });
+}
+
+/// In the middle of its creation a pile tells who is at it, in every form.
+#[test]
+fn the_holder_is_known() {
+    within(|| {
+        each(|form, log| {
+            let pile = Arc::clone(&form.pile);
+            let (in_background, by_thread) = (form.is_in_background(), form.by == By::Thread);
+            let caller = thread::current().id();
+            let answer = form.get(move || {
+                let creating = pile.stats().creating.unwrap();
+                assert_eq!(creating.held_for, Some(Duration::ZERO));
+                match creating.holder.unwrap() {
+                    Holder::Thread(holder) => assert_eq!((by_thread, holder.id()), (true, caller)),
+                    Holder::Task => assert!(!by_thread && !in_background),
+                    Holder::Job => assert!(in_background),
+                    holder => panic!("{holder:?}"),
+                }
+                assert_eq!(creating.location.is_some(), by_thread);
+                Ok(Created::new(7))
+            });
+            answer.unwrap();
+            log.last_of(1);
+            assert!(form.pile.stats().creating.is_none());
+        });
+    });
+}
+
+/// Where the elected call was made: in the lines of the caller, whatever the form.
+#[test]
+fn the_location_is_that_of_the_call() {
+    within(|| {
+        fn here(location: Option<&Location<'_>>, line: u32) -> bool {
+            location.is_some_and(|location| (location.file(), location.line()) == (file!(), line))
+        }
+        let log = Arc::new(Log::default());
+        let pile = Arc::new(Dogpile::builder(MINUTE).observer(log.clone()).build());
+        let reader = SyncReaderDogpile::builder(MINUTE)
+            .observer(log.clone())
+            .build_sync_reader();
+        let mut number = 0;
+        let mut is_at = |line| {
+            number += 1;
+            assert!(here(log.last_of(number).location, line), "number {number}");
+            pile.invalidate();
+            reader.invalidate();
+        };
+        let ok = || Ok::<_, Down>(7);
+        let get = || Ok(dogpile::Lookup::NeedRegeneration);
+        drop(pile.get_or_create(|| 7));
+        is_at(line!() - 1);
+        drop(pile.get_or_try_create(ok));
+        is_at(line!() - 1);
+        drop(pile.get_or_try_create_with(|_| ok().map(Created::new)));
+        is_at(line!() - 1);
+        drop(pile.call().get_or_create(|| 7));
+        is_at(line!() - 1);
+        drop(pile.call().get_or_try_create(ok));
+        is_at(line!() - 1);
+        drop(pile.refresh(ok));
+        is_at(line!() - 1);
+        drop(pile.call().refresh(ok));
+        is_at(line!() - 1);
+        drop(pile.acquire(ok, get));
+        is_at(line!() - 1);
+        drop(pile.acquire_with(|_| ok().map(Created::new), get));
+        is_at(line!() - 1);
+        drop(pile.attempt());
+        is_at(line!() - 1);
+        drop(pile.attempt_owned());
+        is_at(line!() - 1);
+        drop(pile.call().attempt_acquire(get));
+        is_at(line!() - 1);
+        drop(reader.get_or_create(|| 7));
+        is_at(line!() - 1);
+        drop(reader.get_or_try_create(ok));
+        is_at(line!() - 1);
+        drop(reader.get_or_try_create_with(|_| ok().map(Created::new)));
+        is_at(line!() - 1);
+        drop(reader.acquire(ok, get));
+        is_at(line!() - 1);
+        drop(reader.refresh(ok));
+        is_at(line!() - 1);
+        drop(reader.attempt());
+        is_at(line!() - 1);
+    });
+}
+
+/// An observer may ask the pile for anything: it is under no lock, and the lease is free.
+#[test]
+fn it_may_call_the_pile() {
+    within(|| {
+        let slot: Arc<Mutex<Option<Arc<SyncReaderDogpile<u32>>>>> = Arc::default();
+        let shared = Arc::clone(&slot);
+        let log = Log::acting(move |ended| {
+            let pile = shared.lock().unwrap().clone().unwrap();
+            // Another thread comes through as well.
+            thread::scope(|threads| threads.spawn(|| drop(pile.stats())).join().unwrap());
+            if let End::Failed(_) = ended.end {
+                assert_eq!(*pile.get_or_create(|| 2), 2);
+                assert_eq!(pile.waiters(), 0);
+                drop(pile.acquire_write_lock().unwrap());
+                pile.set(3);
+            }
+        });
+        let builder = SyncReaderDogpile::builder(MINUTE).observer(log.clone());
+        let pile = Arc::new(builder.build_sync_reader());
+        *slot.lock().unwrap() = Some(Arc::clone(&pile));
+        let answer = pile.get_or_try_create_with(|creating| {
+            // The gate is closed until the lease is over.
+            let write = pile.acquire_write_lock().unwrap();
+            write.until_published(&creating);
+            Err::<Created<u32>, _>(Down(1))
+        });
+        assert!(answer.is_err());
+        assert_eq!(log.ends(), ["failed", "published"]);
+        assert_eq!(*pile.peek().unwrap(), 3);
+        *slot.lock().unwrap() = None;
+    });
+}
+
+thread_local! {
+    /// How many scopes this thread is inside.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// An observer that puts a scope around each creation.
+#[derive(Default)]
+struct Scoping {
+    begun: AtomicUsize,
+    live: Arc<AtomicUsize>,
+    ended: Arc<Mutex<Vec<u64>>>,
+}
+
+struct Depth(Arc<AtomicUsize>, Arc<Mutex<Vec<u64>>>);
+
+impl Observer for Scoping {
+    fn event(&self, event: &Event) {
+        let Event::Ended(ended) = event else { return };
+        // The scope was told before.
+        assert_eq!(self.ended.lock().unwrap().last(), Some(&ended.fence));
+        self.begun.fetch_add(100, Ordering::SeqCst);
+    }
+
+    fn begin(&self, begun: &Begun) -> Option<Box<dyn Scope>> {
+        assert!(begun.fence > 0);
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.live.fetch_add(1, Ordering::SeqCst);
+        Some(Box::new(Depth(
+            Arc::clone(&self.live),
+            Arc::clone(&self.ended),
+        )))
+    }
+}
+
+impl Scope for Depth {
+    fn enter(&self) {
+        DEPTH.set(DEPTH.get() + 1);
+    }
+
+    fn leave(&self) {
+        DEPTH.set(DEPTH.get() - 1);
+    }
+
+    fn end(&self, ended: &Ended) {
+        assert_eq!(DEPTH.get(), 0);
+        self.1.lock().unwrap().push(ended.fence);
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_scope_is_around_the_creator() {
+    within(|| {
+        let observer = Mutex::new(Arc::new(Scoping::default()));
+        each_form(
+            || {
+                *observer.lock().unwrap() = Arc::new(Scoping::default());
+                let observer = Arc::clone(&*observer.lock().unwrap());
+                Dogpile::builder(MINUTE).observer(observer)
+            },
+            |form| {
+                let observer = Arc::clone(&*observer.lock().unwrap());
+                let answer = form.get(|| {
+                    assert_eq!(DEPTH.get(), 1);
+                    Ok(Created::new(7))
+                });
+                assert_eq!(answer.unwrap().0, 7);
+                assert_eq!(DEPTH.get(), 0);
+                until(|| observer.live.load(Ordering::SeqCst) == 0);
+                // Begun once, ended once.
+                assert_eq!(observer.begun.load(Ordering::SeqCst), 101);
+                // A hit is not seen.
+                if !form.acquires {
+                    assert_eq!(form.get(|| Err(Down(1))).unwrap().0, 7);
+                    assert_eq!(observer.begun.load(Ordering::SeqCst), 101);
+                }
+            },
+        );
+    });
+}
+
+/// Each poll of a creator's future, and the drop of it.
+#[test]
+#[cfg(feature = "async")]
+fn a_scope_is_around_each_poll() {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    within(|| {
+        let observer = Arc::new(Scoping::default());
+        let pile = Dogpile::builder(MINUTE).observer(observer.clone()).build();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        {
+            let dropped = Arc::clone(&dropped);
+            let mut call = pin!(pile.get_or_create_async(|| {
+                assert_eq!(DEPTH.get(), 1);
+                let held = OnDrop::new(move || {
+                    dropped.store(DEPTH.get(), Ordering::SeqCst);
+                });
+                poll_fn(move |_| {
+                    let _held = &held;
+                    assert_eq!(DEPTH.get(), 1);
+                    Poll::<u32>::Pending
+                })
+            }));
+            for _ in 0..3 {
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(call.as_mut().poll(&mut context).is_pending());
+                assert_eq!(DEPTH.get(), 0);
+            }
+        }
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+        assert_eq!(observer.live.load(Ordering::SeqCst), 0);
+        assert_eq!(observer.begun.load(Ordering::SeqCst), 101);
+    });
+}
+
+/// An observer whose every method panics, its destructors included.
+struct Bursting(Arc<AtomicUsize>);
+
+impl Bursting {
+    fn burst(&self) -> ! {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        burst()
+    }
+}
+
+impl Observer for Bursting {
+    fn event(&self, _event: &Event) {
+        self.burst()
+    }
+
+    fn begin(&self, begun: &Begun) -> Option<Box<dyn Scope>> {
+        match begun.fence {
+            1 => self.burst(),
+            _ => Some(Box::new(Bursting(Arc::clone(&self.0)))),
+        }
+    }
+}
+
+impl Scope for Bursting {
+    fn enter(&self) {
+        self.burst()
+    }
+
+    fn leave(&self) {
+        self.burst()
+    }
+
+    fn end(&self, _ended: &Ended) {
+        self.burst()
+    }
+}
+
+impl Drop for Bursting {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 2 {
+            self.burst()
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_it_is_contained() {
+    within(|| {
+        let bursts = Arc::new(AtomicUsize::new(0));
+        let observer = Arc::new(Bursting(Arc::clone(&bursts)));
+        let pile = Dogpile::builder(MINUTE).observer(observer).build();
+        assert_eq!(*pile.get_or_create(|| 1), 1);
+        assert_eq!(bursts.load(Ordering::SeqCst), 2);
+        // In, out, at the end, the event, and the drop.
+        assert_eq!(*pile.refresh(|| Ok::<_, Down>(2)).unwrap(), 2);
+        assert_eq!(bursts.load(Ordering::SeqCst), 7);
+        assert!(pile.refresh(|| Err(Down(3))).is_err());
+        drop(pile.call().accept(dogpile::Accept::New).attempt());
+        let counters = pile.stats().counters.unwrap();
+        assert_eq!((counters.published, counters.failed), (2, 1));
+        assert_eq!(counters.given_up, 1);
+    });
+}
+
+/// In `begin` the lease is held: a call of the pile would wait for itself, and is told so.
+#[test]
+fn a_call_as_it_begins_does_not_wait_for_itself() {
+    struct Asking {
+        pile: Mutex<Option<Arc<SyncReaderDogpile<u32>>>>,
+        told: Mutex<Vec<String>>,
+    }
+    impl Observer for Asking {
+        fn event(&self, _event: &Event) {}
+
+        fn begin(&self, _begun: &Begun) -> Option<Box<dyn Scope>> {
+            let pile = self.pile.lock().unwrap().clone().unwrap();
+            let answer = pile.get_or_try_create(|| Ok::<_, Down>(1));
+            let told = match answer {
+                Ok(value) => value.to_string(),
+                Err(error) => format!("{error:?}"),
+            };
+            self.told.lock().unwrap().push(told);
+            None
+        }
+    }
+    within(|| {
+        let asking = Arc::new(Asking {
+            pile: Mutex::default(),
+            told: Mutex::default(),
+        });
+        let builder = SyncReaderDogpile::builder(MINUTE).observer(asking.clone());
+        let pile = Arc::new(builder.build_sync_reader());
+        *asking.pile.lock().unwrap() = Some(Arc::clone(&pile));
+        assert_eq!(*pile.get_or_create(|| 7), 7);
+        pile.expire();
+        assert_eq!(*pile.get_or_create(|| 8), 8);
+        assert_eq!(*asking.told.lock().unwrap(), ["Reentrant", "7"]);
+        *asking.pile.lock().unwrap() = None;
+    });
+}
+
+/// Without it being asked for, nothing is counted; what goes on is told all the same.
+#[test]
+fn nothing_is_counted_by_default() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let _ = pile.get_or_try_create(|| Err::<u32, _>(Down(1)));
+        clock.advance(SECOND);
+        drop(pile.get_or_create(|| {
+            let stats = pile.stats();
+            assert!(stats.counters.is_none());
+            let creating = stats.creating.unwrap();
+            assert!(creating.fence > 0);
+            assert!(creating.holder.is_none() && creating.held_for.is_none());
+            7
+        }));
+        let (failure, age) = pile.stats().last_failure.unwrap();
+        assert_eq!((failure.downcast_ref(), age), (Some(&Down(1)), SECOND));
+    });
+}
+
+/// What a log line shows of a pile.
+#[test]
+fn debug_shows_the_same() {
+    within(|| {
+        let (clock, builder) = manual::<u32>(HOUR);
+        let pile = builder.stats(true).build_sync_reader();
+        let _ = pile.get_or_try_create(|| Err::<u32, _>(Down(1)));
+        drop(pile.get_or_create(|| {
+            clock.advance(SECOND);
+            let shown = format!("{pile:?}");
+            for word in [
+                "held_for: Some(1s)",
+                "holder: Some(Thread(",
+                "observed_once.rs",
+                "waiters: 0",
+                "failed: 1",
+                "last_failure: Some((Failure(",
+                "retry_in: None",
+            ] {
+                assert!(shown.contains(word), "{word} in {shown}");
+            }
+            7
+        }));
+    });
+}
