@@ -27,7 +27,7 @@ pub enum KeyedAttempt<'a, K, T> {
     Lease(Lease<'a, T>),
     /// Another caller is creating the value.
     Busy(KeyedBusy<'a, K, T>),
-    /// Nobody may create yet. No setting of today leads to this.
+    /// Nobody may create yet: the source is spared.
     NotYet(NotYet<KeyedGuard<'a, K, T>>),
 }
 
@@ -112,6 +112,7 @@ where
 {
     /// The value, the lease, or the news that another caller has it, without creating or waiting: as
     /// [`KeyedDogpile::attempt`](crate::KeyedDogpile::attempt), with the options of this call.
+    #[track_caller]
     pub fn attempt(self) -> KeyedAttempt<'a, K, T> {
         let visit = Arc::new(self.enter(self.map.hash(self.key)));
         let shown = |guard: Guard<'_, T>| KeyedGuard::new(guard, visit.entry());

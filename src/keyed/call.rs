@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::answer::{Caller, Created, Creating, Guard, Open, Site};
@@ -151,6 +152,7 @@ where
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn get_or_create(
         self,
         create: impl FnOnce() -> T,
@@ -171,6 +173,7 @@ where
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -188,6 +191,7 @@ where
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
@@ -204,6 +208,7 @@ where
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn refresh<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce() -> Result<T, E>,
@@ -211,6 +216,7 @@ where
         self.accept(Accept::New).get_or_try_create(create)
     }
 
+    #[track_caller]
     pub(super) fn answer<E: Send + Sync + 'static>(
         self,
         failures: Failures,
@@ -222,7 +228,8 @@ where
         }
         let visit = self.enter(hash);
         let turn = self.map.shared.turn();
-        let call = (self.asked.of(visit.site())).by(Watched(&*self.map.shared));
+        let mut call = (self.asked.of(visit.site())).by(Watched(&*self.map.shared));
+        call.location = Some(Location::caller());
         let election = Election::new(Caller::Thread, Role::Creates, failures, turn.source());
         let create = |creating: Creating<'_, T>| turn.run(|| create(creating));
         let answer: Result<Guard<'_, T>, _> = call.drive(election, here(create), no_look_up);

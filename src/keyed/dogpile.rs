@@ -16,6 +16,7 @@ use crate::keyed::entry::{Entry, Visit};
 use crate::keyed::room::Limits;
 use crate::keyed::shared::Shared;
 use crate::keyed::{KeyedAttempt, KeyedCall, KeyedGuard, KeyedOwned};
+use crate::observe::{KeyedStats, Stats};
 use crate::pile::{Builder, cannot_answer};
 use crate::policy::{Freshness, Seen};
 use crate::raw::{Ready, Was, Writers};
@@ -134,6 +135,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn get_or_try_create<Q, E: Send + Sync + 'static>(
         &self,
         key: &Q,
@@ -157,6 +159,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn get_or_try_create_with<Q, E: Send + Sync + 'static>(
         &self,
         key: &Q,
@@ -179,6 +182,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// # Panics
     ///
     /// If `create` does.
+    #[track_caller]
     pub fn refresh<Q, E: Send + Sync + 'static>(
         &self,
         key: &Q,
@@ -207,6 +211,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// let KeyedAttempt::Hit(square) = squares.attempt(&7) else { panic!() };
     /// assert_eq!(*square, 49);
     /// ```
+    #[track_caller]
     pub fn attempt<Q>(&self, key: &Q) -> KeyedAttempt<'_, K, T>
     where
         K: Borrow<Q> + Send + Sync,
@@ -578,6 +583,42 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         Q: Eq + Hash + ?Sized,
     {
         self.find(key).map_or(0, |entry| entry.pile.waiters())
+    }
+
+    /// What goes on at a key, and what was counted there since its entry was made.
+    ///
+    /// Of a key that is not in the map, nothing. See [`Builder::stats`](crate::Builder::stats).
+    pub fn stats_of<Q>(&self, key: &Q) -> Stats
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.find(key)
+            .map_or_else(Stats::default, |entry| self.shared.stats_of(&entry))
+    }
+
+    /// What goes on in the whole map, and what was counted of all keys since it was built.
+    ///
+    /// # Cost
+    ///
+    /// It looks at each key, one after the other. So a key that leaves the map meanwhile may be counted
+    /// not at all, or twice; the next call has it right.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Dogpile, KeyedDogpile};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let squares: KeyedDogpile<u64, u64> = Dogpile::builder(minute).stats(true).build_keyed();
+    /// for key in [3, 4, 3] {
+    ///     squares.get_or_create(&key, || key * key);
+    /// }
+    /// assert_eq!(squares.stats().counters.unwrap().published, 2);
+    /// ```
+    pub fn stats(&self) -> KeyedStats {
+        self.shared.stats()
     }
 
     fn find<Q>(&self, key: &Q) -> Option<Arc<Entry<K, T>>>

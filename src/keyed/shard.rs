@@ -57,7 +57,7 @@ fn is_paced(value: Option<Weighed>) -> bool {
 /// How a visit ended.
 pub(super) struct Left<K, T> {
     /// What nobody needs any more. To be dropped when the lock was let go.
-    pub(super) removed: Option<Place<K, T>>,
+    pub(super) removed: Option<Arc<Entry<K, T>>>,
     pub(super) change: Taken,
     /// Whether a new value is counted.
     pub(super) came: bool,
@@ -216,7 +216,7 @@ impl<K, T> Shard<K, T> {
             false => None,
         };
         Some(Left {
-            removed,
+            removed: removed.map(|place| place.entry),
             change,
             came,
         })

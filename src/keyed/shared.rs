@@ -10,6 +10,7 @@ use crate::keyed::entry::{Entry, Visit};
 use crate::keyed::room::{Eviction, Limits, Room, Taken};
 use crate::keyed::shard::{Given, Shard, Weighed};
 use crate::keyed::turns::{Turn, Turns};
+use crate::observe::{Counters, KeyedStats, Stats};
 use crate::policy::{Asks, Freshness, Horizon};
 use crate::reentrancy::Identity;
 use crate::shim::{Arc, Mutex, contain, cores};
@@ -28,6 +29,8 @@ pub(crate) struct Shared<K, T> {
     room: Room,
     turns: Option<Arc<Turns>>,
     waits: Waits,
+    /// What was counted of keys that are in the map no more.
+    retired: Mutex<Counters>,
     /// By what the values of this map are known in debug builds.
     group: u64,
 }
@@ -44,6 +47,7 @@ impl<K, T> Shared<K, T> {
             room: Room::new(),
             turns: limits.creations.map(Turns::new).map(Arc::new),
             waits: Waits::new(),
+            retired: Mutex::new(Counters::default()),
             limits,
             #[cfg(debug_assertions)]
             group: crate::shim::next_pile(),
@@ -211,7 +215,9 @@ impl<K, T> Shared<K, T> {
                 None => weighed = Some(self.weigh(entry)),
             }
         };
-        drop(left.removed);
+        if let Some(removed) = left.removed {
+            self.retire(removed);
+        }
         let is_too_much = self.changed(left.change);
         if left.came {
             self.sweep(entry.hash);
@@ -284,10 +290,11 @@ impl<K, T> Shared<K, T> {
     fn evict(self: &Arc<Self>, given: Given<K, T>, why: Eviction) {
         match given {
             // Nobody else holds it: what is in it goes with it.
-            Given::Whole(entry) if self.limits.listener.is_none() => contain(|| drop(entry)),
+            Given::Whole(entry) if self.limits.listener.is_none() => self.retire(entry),
             Given::Whole(entry) => {
                 let node = entry.pile.remove();
                 self.limits.evicted(&entry, node, why);
+                self.retire(entry);
             }
             Given::Visited(entry, installed_at) => {
                 let visit = Visit::of(Arc::clone(self), entry);
@@ -295,6 +302,36 @@ impl<K, T> Shared<K, T> {
                 self.limits.evicted(visit.entry(), node, why);
             }
         }
+    }
+
+    /// Drops an entry that was taken out. What it counted is kept.
+    fn retire(&self, entry: Arc<Entry<K, T>>) {
+        if self.settings.policy.counts() {
+            let stats = self.stats_of(&entry);
+            if let Some(counters) = &stats.counters {
+                self.retired.lock().add(counters);
+            }
+        }
+        contain(|| drop(entry));
+    }
+
+    /// What goes on at an entry.
+    pub(super) fn stats_of(&self, entry: &Entry<K, T>) -> Stats {
+        let Settings { policy, time, .. } = &self.settings;
+        entry.pile.stats(policy, time.now())
+    }
+
+    /// What goes on in all of the map.
+    pub(super) fn stats(&self) -> KeyedStats {
+        let mut stats = KeyedStats::default();
+        stats.counters = (self.settings.policy.counts()).then(|| *self.retired.lock());
+        for shard in &self.shards {
+            let entries = shard.lock().entries();
+            for entry in &entries {
+                stats.add(&self.stats_of(entry));
+            }
+        }
+        stats
     }
 
     /// Whether the value of an entry is of use to nobody any more, or its back-off and its interval are
@@ -323,7 +360,7 @@ impl<K, T> Shared<K, T> {
             self.changed(change);
             for one in given {
                 match one {
-                    Given::Whole(entry) => contain(|| drop(entry)),
+                    Given::Whole(entry) => self.retire(entry),
                     Given::Visited(entry, _) => {
                         let visit = Visit::of(Arc::clone(self), entry);
                         contain(|| drop(visit.entry().pile.remove()));

@@ -51,7 +51,7 @@ mod tracing;
 mod watch;
 
 pub use self::observer::{Begun, End, Ended, Event, Observer, Scope};
-pub use self::stats::{Counters, Holder, Holding, Stats};
+pub use self::stats::{Counters, Holder, Holding, KeyedStats, Stats};
 pub(crate) use self::tally::{Elected, Tally};
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;

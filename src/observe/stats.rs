@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::shim::{Thread, this_thread};
 
 /// What goes on in a pile, and what was counted; see [`Dogpile::stats`](crate::Dogpile::stats).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// The lease that is held, if one is.
@@ -23,6 +23,33 @@ pub struct Stats {
     pub stale_for: Option<Duration>,
     /// What was counted. `None` if nothing is: see [`Builder::stats`](crate::Builder::stats).
     pub counters: Option<Counters>,
+}
+
+/// What goes on in a map of many keys, and what was counted in all of them; see
+/// [`KeyedDogpile::stats`](crate::KeyedDogpile::stats).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct KeyedStats {
+    /// How many keys are being created.
+    pub creating: usize,
+    /// How many callers wait, for all keys together.
+    pub waiters: usize,
+    /// For how many keys a creation may not begin yet.
+    pub backing_off: usize,
+    /// What was counted of all keys, also of those that are in the map no more. `None` if nothing is.
+    pub counters: Option<Counters>,
+}
+
+impl KeyedStats {
+    /// Adds a key.
+    pub(crate) fn add(&mut self, one: &Stats) {
+        self.creating += usize::from(one.creating.is_some());
+        self.waiters += one.waiters;
+        self.backing_off += usize::from(one.retry_in.is_some());
+        if let (Some(all), Some(one)) = (&mut self.counters, &one.counters) {
+            all.add(one);
+        }
+    }
 }
 
 /// A lease that is held.
@@ -100,6 +127,34 @@ pub struct Counters {
 }
 
 impl Counters {
+    pub(crate) fn add(&mut self, others: &Self) {
+        // Named one by one, so that none is forgotten.
+        let Self {
+            begun,
+            published,
+            failed,
+            panicked,
+            given_up,
+            refused,
+            superseded,
+            taken_over,
+            waits,
+            timed_out,
+            stale_spells,
+        } = self;
+        *begun += others.begun;
+        *published += others.published;
+        *failed += others.failed;
+        *panicked += others.panicked;
+        *given_up += others.given_up;
+        *refused += others.refused;
+        *superseded += others.superseded;
+        *taken_over += others.taken_over;
+        *waits += others.waits;
+        *timed_out += others.timed_out;
+        *stale_spells += others.stale_spells;
+    }
+
     /// The ends of leases, by name: as [`End::name`](crate::observe::End::name).
     pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         [

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dogpile::observe::Stats;
 use dogpile::{Builder, Dogpile, KeyedCall, KeyedDogpile, SyncReaderDogpile};
 #[cfg(feature = "async")]
 use dogpile::{KeyedBackground, executor::Executor};
@@ -68,6 +69,13 @@ impl OneOfMany {
     /// Of a value that is not kept, a map knows nothing.
     fn has_value(&self) -> bool {
         self.0.has_value(Self::KEY)
+    }
+
+    /// What is counted of a key that is in the map no more, the map tells.
+    fn stats(&self) -> Stats {
+        let mut stats = self.0.stats_of(Self::KEY);
+        stats.counters = self.0.stats().counters;
+        stats
     }
 
     fn peek(&self) -> Option<dogpile::KeyedGuard<'_, String, u32>> {

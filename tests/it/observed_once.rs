@@ -13,7 +13,7 @@
 //! told-before-the-gate-opens | src/answer/lease.rs
 //!   self.end_with_nothing(site);
 //!   }
-//! + if let Some(watch) = &self.watch { watch.tell(site.settings.cold.watcher.get()); }
+//! + if let Some(watch) = &self.watch { watch.tell(&site.settings.cold.watcher); }
 //!
 //! a-superseded-end-counts-as-published | src/raw/mod.rs
 //! - true => end.superseded(),
@@ -39,11 +39,29 @@
 //! - self.location = Some(Location::caller());
 //!
 //! waits-for-itself-as-it-begins | src/answer/lease.rs
-//! - let _inside = Inside::enter(Identity::of(site.pile), None);
+//! - let _inside = Inside::enter(creation, None);
+//! + let _ = creation;
 //!
 //! a-panic-goes-on | src/observe/watch.rs
 //! - contain(|| observer.event(&Event::Ended(ended)));
 //! + observer.event(&Event::Ended(ended));
+//!
+//! a-take-over-is-told-to-nobody | src/raw/mod.rs
+//! @ pub(crate) fn attempt(
+//! - look.watcher.tell(taken.told);
+//!
+//! nor-is-one-at-the-gate | src/raw/mod.rs
+//! @ pub(crate) fn evict(
+//! - look.watcher.tell(taken.told);
+//!
+//! a-late-end-is-told-too | src/raw/mod.rs
+//! @ fn end(
+//! - if Self::is_late_end(&mut state, fence) {
+//! + if Self::is_late_end(&mut state, fence) { Self::count_end(&mut state, ended, false, seen);
+//!
+//! who-leaves-a-map-was-never-counted | src/keyed/shared.rs
+//! - self.retired.lock().add(counters);
+//! + let _ = counters;
 //!
 //! polls-are-outside-of-the-scope | src/reentrancy.rs
 //! - if let Some(watch) = watch {
@@ -58,7 +76,9 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::observe::{Begun, End, Ended, Event, Holder, Observer, Scope};
-use dogpile::{Attempt, Created, Dogpile, Error, ManualClock, Outcome, SyncReaderDogpile};
+use dogpile::{
+    Attempt, Created, Dogpile, Error, KeyedAttempt, ManualClock, Outcome, SyncReaderDogpile,
+};
 
 use crate::forms::{By, Down, Form, each_form};
 use crate::support::{HOUR, LIMIT, MINUTE, OnDrop, SECOND, burst, bursts, manual, until, within};
@@ -774,4 +794,104 @@ fn debug_shows_the_same() {
             7
         }));
     });
+}
+
+/// A take-over is the end of the lease that it ends. What becomes of the late creator is none.
+#[test]
+fn a_take_over_is_an_end() {
+    within(|| {
+        let log = Arc::new(Log::default());
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let builder = builder.max_create_time(10 * SECOND).observer(log.clone());
+        let pile = builder.build();
+        let Attempt::Lease(late) = pile.attempt() else {
+            panic!()
+        };
+        clock.advance(11 * SECOND);
+        let Attempt::Lease(next) = pile.attempt() else {
+            panic!()
+        };
+        let ended = log.last_of(1);
+        assert!(matches!(ended.end, End::TakenOver));
+        assert_eq!((ended.fence, ended.took), (late.fence(), 11 * SECOND));
+        let creating = pile.stats().creating.unwrap();
+        assert_eq!(
+            (creating.fence, creating.held_for),
+            (next.fence(), Some(Duration::ZERO))
+        );
+        drop(late.fail(Down(1)));
+        log.last_of(1);
+        next.publish(2).unwrap();
+        assert!(matches!(log.last_of(2).end, End::Published));
+        let counters = pile.stats().counters.unwrap();
+        let counted = (
+            counters.begun,
+            counters.taken_over,
+            counters.failed,
+            counters.published,
+        );
+        assert_eq!(counted, (2, 1, 0, 1));
+    });
+}
+
+/// So is one by a reader whom the late creator keeps out.
+#[test]
+fn a_take_over_at_a_gate_is_an_end() {
+    within(|| {
+        let log = Arc::new(Log::default());
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let builder = builder.max_create_time(10 * SECOND).observer(log.clone());
+        let pile = builder.build_sync_reader();
+        let (closed, is_closed) = mpsc::channel();
+        let (open, may_open) = mpsc::channel::<()>();
+        thread::scope(|threads| {
+            let pile = &pile;
+            let late = threads.spawn(move || {
+                pile.get_or_try_create_with(|creating| {
+                    let lock = pile.acquire_write_lock().unwrap();
+                    lock.until_published(&creating);
+                    closed.send(()).unwrap();
+                    may_open.recv_timeout(LIMIT).unwrap();
+                    Ok::<_, Down>(Created::new(1))
+                })
+                .map(|value| *value)
+                .unwrap()
+            });
+            is_closed.recv_timeout(LIMIT).unwrap();
+            clock.advance(11 * SECOND);
+            assert_eq!(*pile.get_or_create(|| 2), 2);
+            open.send(()).unwrap();
+            late.join().unwrap();
+        });
+        assert_eq!(log.ends(), ["taken_over", "published"]);
+    });
+}
+
+/// A map counts for all of its keys, and does not forget those that it holds no more.
+#[test]
+fn a_map_counts_for_all_its_keys() {
+    let (_clock, builder) = manual::<u32>(MINUTE);
+    let map = builder.stats(true).build_keyed();
+    for key in 0..3 {
+        map.set(key, 0);
+        let _ = map.refresh(&key, || Ok::<_, Down>(key)).unwrap();
+        assert!(map.refresh(&key, || Err(Down(1))).is_err());
+    }
+    assert!(map.refresh(&7, || Err(Down(1))).is_err());
+    map.invalidate(&0);
+    let _held = map.peek(&1);
+    map.invalidate_all();
+    assert_eq!(map.len(), 0);
+    let counters = map.stats().counters.unwrap();
+    assert_eq!(
+        (counters.begun, counters.published, counters.failed),
+        (7, 3, 4)
+    );
+    let KeyedAttempt::Lease(lease) = map.attempt(&5) else {
+        panic!()
+    };
+    let stats = map.stats();
+    assert_eq!((stats.creating, stats.counters.unwrap().begun), (1, 8));
+    assert_eq!(map.stats_of(&5).creating.unwrap().fence, lease.fence());
+    assert!(map.stats_of(&6).creating.is_none());
 }
