@@ -333,6 +333,8 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
         "tests",
         "examples",
         "loom-tests",
+        "fleet",
+        "herd",
         "stress",
         "surface",
     ] {
