@@ -7,9 +7,10 @@
 //! The issuer publishes its keys as a JWK set. The service, in axum, fetches them, and finds the key of
 //! each token by its id. Such a service has to do more than fetch: it must not fetch for each forged key
 //! id, but has to learn of a new key soon; it must go on while the issuer is down, yet not for ever, and
-//! not ask it all the time; nobody should wait when keys are renewed; a program that ends lets fetches
-//! finish. Here all of that is in the settings of one pile, in `verifier.rs`, and in the executor to
-//! which it gives its fetches, in `jobs.rs`.
+//! not ask it all the time; nobody should wait when keys are renewed; all of it has to be seen from outside;
+//! a program that ends lets fetches finish. Here all of that is in the settings of one pile, in
+//! `verifier.rs`, in the executor to which it gives its fetches, in `jobs.rs`, and in what it tells of
+//! itself, in `metrics.rs`.
 //!
 //! Everything runs in this process and speaks HTTP over loopback: the issuer, the service, its clients.
 //! The clock of the pile is moved by hand, so that two days pass in a few seconds. The dates in tokens
@@ -24,6 +25,7 @@
 mod client;
 mod issuer;
 mod jobs;
+mod metrics;
 mod service;
 mod token;
 mod verifier;
@@ -69,6 +71,14 @@ impl Story {
     async fn ask(&mut self, token: &str) -> io::Result<Answer> {
         let header = format!("authorization: Bearer {token}\r\n");
         self.client.get("/", &header).await
+    }
+
+    /// One of the service's metrics.
+    async fn metric(&mut self, name: &str) -> Result<f64> {
+        let text = self.client.get("/metrics", "").await?.body;
+        let mut lines = text.lines();
+        let found = lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        found.ok_or_else(|| format!("no {name} in {text}").into())
     }
 
     async fn status(&mut self, token: &str) -> io::Result<u16> {
@@ -226,6 +236,14 @@ async fn story() -> Result<bool> {
         ),
     );
 
+    let stale = story
+        .metric(r#"dogpile_stale_seconds{pile="keys"}"#)
+        .await?;
+    story.check(
+        stale > 5.0 * HOUR.as_secs_f64(),
+        format!("no errors, but the metrics tell: old keys for {stale:.0} s"),
+    );
+
     println!("It comes back.");
     story.issuer.becomes(Mood::Up);
     story.passes(MOST + INTERVAL, SECOND, 0).await?;
@@ -255,6 +273,16 @@ async fn story() -> Result<bool> {
     story.clock.advance(MOST + INTERVAL);
     let back = story.status(&good).await?;
     story.check(back == 200, "and accepted when it is back".to_owned());
+
+    println!("What the metrics say of these days.");
+    let creations = r#"dogpile_creations_total{pile="keys",end="#;
+    let published = story.metric(&format!("{creations}\"published\"}}")).await?;
+    let failed = story.metric(&format!("{creations}\"failed\"}}")).await?;
+    let fetches = story.issuer.fetches();
+    story.check(
+        published + failed == f64::from(fetches),
+        format!("{published} fetches brought keys, {failed} failed; the issuer saw {fetches}"),
+    );
 
     println!("The service is to end while keys are being fetched.");
     story.issuer.becomes(Mood::Slow);

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::metrics::metrics;
 use crate::token::Claims;
 use crate::verifier::{Refusal, Verifier};
 
@@ -46,6 +47,7 @@ impl Service {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let routes = Router::new().route("/", get(greet));
+        let routes = routes.route("/metrics", get(metrics));
         let routes = routes.with_state(Arc::clone(&verifier));
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(async move {

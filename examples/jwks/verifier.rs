@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use dogpile::observe::Tracing;
 use dogpile::{Accept, Backoff, Clock, Created, Creating, Dogpile, Error, Guard, RefreshAhead};
 use tokio::time::timeout;
 
@@ -67,6 +68,8 @@ impl Verifier {
             .refresh_ahead(RefreshAhead::percent(80).jitter(10))
             .backoff(Backoff::exponential(FIRST, MOST))
             .min_interval(INTERVAL)
+            // A span for each fetch, if the program has a subscriber. And what is counted: `metrics.rs`.
+            .observer(Arc::new(Tracing))
             .clock(clock);
         Self {
             keys: Arc::new(keys.build()),
