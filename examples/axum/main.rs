@@ -24,6 +24,8 @@
 //! with PASS or FAIL; if one fails the exit code is 1. The only bound on a time is a loose one: with
 //! the pile 99 of 100 answers come in less than the upstream takes for one.
 
+mod client;
+
 use std::error::Error as StdError;
 use std::io;
 use std::net::SocketAddr;
@@ -39,10 +41,11 @@ use axum::routing::get;
 use dogpile::executor::Tokio;
 use dogpile::{Dogpile, Error};
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::client::Client;
 
 type Result<T> = std::result::Result<T, Box<dyn StdError + Send + Sync>>;
 
@@ -117,11 +120,11 @@ async fn rates(State(service): State<Service>) -> Answer {
 
 /// One request to the upstream.
 async fn fetch(upstream: SocketAddr) -> io::Result<String> {
-    let (status, body) = Client::connect(upstream).await?.get("/").await?;
-    if status != 200 {
-        return Err(io::Error::other(format!("the upstream answers {status}")));
+    let answer = Client::connect(upstream).await?.get("/", "").await?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(io::Error::other(format!("the upstream answers {status}"))),
     }
-    Ok(body)
 }
 
 /// Serves until the program ends.
@@ -130,53 +133,6 @@ async fn serve(routes: Router) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
-}
-
-/// A connection that is kept.
-struct Client {
-    stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            read: Vec::new(),
-        })
-    }
-
-    /// The status and the body of the answer.
-    async fn get(&mut self, path: &str) -> io::Result<(u16, String)> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).await?;
-        loop {
-            if self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let mut headers = [httparse::EMPTY_HEADER; 16];
-            let mut answer = httparse::Response::new(&mut headers);
-            let httparse::Status::Complete(head) =
-                answer.parse(&self.read).map_err(io::Error::other)?
-            else {
-                continue;
-            };
-            let status = answer.code.unwrap_or(0);
-            let length: usize = answer
-                .headers
-                .iter()
-                .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-                .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
-                .ok_or_else(|| io::Error::other("an answer without a length"))?;
-            if self.read.len() >= head + length {
-                let body = String::from_utf8_lossy(&self.read[head..head + length]).into_owned();
-                self.read.drain(..head + length);
-                return Ok((status, body));
-            }
-        }
-    }
 }
 
 /// What the clients saw.
@@ -218,8 +174,8 @@ async fn ask(service: SocketAddr, path: &str, impatient: bool, begin: Instant) -
     let mut client = Client::connect(service).await?;
     while begin.elapsed() < RUN {
         let asked = Instant::now();
-        match timeout(limit, client.get(path)).await {
-            Ok(answer) => match answer? {
+        match timeout(limit, client.get(path, "")).await {
+            Ok(answer) => match answer.map(|answer| (answer.status, answer.body))? {
                 (200, body) if body.starts_with("USD ") => {
                     let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
                     seen.answers.record(micros).map_err(io::Error::other)?;
