@@ -14,6 +14,7 @@ mod models;
 mod state;
 mod value;
 mod wait;
+mod watch;
 
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use self::state::State;
 use self::value::Cell;
+use self::watch::Extra;
 use crate::error::{Failure, Panicked};
 use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose, Seen, Span};
 use crate::policy::{Use, decide};
@@ -37,14 +39,14 @@ use crate::time::{Tick, Times};
 /// The state of one pile.
 #[repr(transparent)]
 pub(crate) struct Pile<T> {
-    cell: Cell<T, State<T>, Pace>,
+    cell: Cell<T, State<T>, Extra>,
 }
 
 /// A node that a reader holds.
-pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Pace>;
+pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Extra>;
 
-type Locked<'a, T> = value::Locked<'a, T, State<T>, Pace>;
-type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Pace>;
+type Locked<'a, T> = value::Locked<'a, T, State<T>, Extra>;
+type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Extra>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(
@@ -211,7 +213,7 @@ impl<T> Pile<T> {
     fn take_over(state: &mut Locked<'_, T>, look: &Look<'_>) -> Option<Taken<T>> {
         let (policy, now) = (look.policy, look.now);
         policy.max_create_time?;
-        let overdue = state.extra()?.overdue_from(policy)?;
+        let overdue = Self::pace(state)?.overdue_from(policy)?;
         if !state.is_leased() || now < overdue {
             return None;
         }
@@ -260,17 +262,22 @@ impl<T> Pile<T> {
         }
         // Who has something to go on with spares the source all the same.
         let presses = look.presses && !usable.is_usable();
-        let pace = state.extra().filter(|_| !presses);
+        let pace = Self::pace(state).filter(|_| !presses);
         pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
             .map_or(Availability::Free, Availability::NotYet)
     }
 
     fn paused_by(state: &Locked<'_, T>, now: Tick) -> Option<Failure> {
-        state.extra()?.paused_by(now)
+        Self::pace(state)?.paused_by(now)
+    }
+
+    /// What the pile remembers of its creations, if it does.
+    fn pace<'s>(state: &'s Locked<'_, T>) -> Option<&'s Pace> {
+        state.extra().map(|extra| &extra.pace)
     }
 
     fn change_pace<R>(state: &mut Locked<'_, T>, change: impl FnOnce(&mut Pace) -> R) -> R {
-        state.change_extra(|pace| change(pace.get_or_insert_default()))
+        state.change_extra(|extra| change(&mut extra.get_or_insert_default().pace))
     }
 
     /// Notes how a lease ended. What is forgotten is to be dropped outside of the lock.
@@ -282,7 +289,7 @@ impl<T> Pile<T> {
         superseded: bool,
     ) -> Option<Failure> {
         let failed = matches!(end, End::Failed(_) | End::Refused(_));
-        if state.extra().is_none() && !failed {
+        if Self::pace(state).is_none() && !failed {
             return None;
         }
         let draw = ended.draw();
@@ -293,7 +300,7 @@ impl<T> Pile<T> {
     /// Tells callers that find `node` due or stale, or still hold it later, when they need not ask
     /// for the lease, which is free.
     fn quiet(state: &Locked<'_, T>, policy: &Policy, node: &NodeRef<T>) {
-        let span = state.extra().map(|pace| pace.quiet(policy));
+        let span = Self::pace(state).map(|pace| pace.quiet(policy));
         node.set_quiet(span.unwrap_or(Span::NEVER));
     }
 
@@ -349,10 +356,12 @@ impl<T> Pile<T> {
                 Some(Self::install(&mut state, ended.policy, kept)),
             )
         };
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, superseded, ending);
         drop(old);
         drop(forgotten);
+        drop(watch);
         !superseded
     }
 
@@ -391,15 +400,17 @@ impl<T> Pile<T> {
         let waiters = state.end(fence);
         let is_answer = matches!(end, End::Failed(_))
             && !superseded
-            && state.extra().is_some_and(Pace::is_without_fallback);
+            && Self::pace(&state).is_some_and(Pace::is_without_fallback);
         let forgotten = Self::note_end(&mut state, ended, end, superseded);
         Self::nobody_renews(&state, ended.policy);
         // A failure that is an answer tells that what is held is wrong.
         let old = is_answer.then(|| Self::empty(&mut state));
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, superseded, ending(!is_answer));
         drop(old);
         drop(forgotten);
+        drop(watch);
     }
 
     /// Whether it is the end of a creator whose lease was taken over: then nobody waits for it.
@@ -448,7 +459,7 @@ impl<T> Pile<T> {
 
     /// Ends the back-off.
     fn clear_pace(state: &mut Locked<'_, T>) {
-        if state.extra().is_some() {
+        if Self::pace(state).is_some() {
             Self::change_pace(state, Pace::clear);
         }
     }
@@ -481,9 +492,11 @@ impl<T> Pile<T> {
         Self::clear_pace(&mut state);
         let old = Self::install(&mut state, policy, kept);
         let waiters = state.release_waiters();
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, false, Ending::Value(node.clone(), writers));
         drop(old);
+        drop(watch);
         true
     }
 
@@ -517,8 +530,10 @@ impl<T> Pile<T> {
             Self::clear_pace(&mut state);
         }
         let old = Self::empty(&mut state);
+        let watch = Self::changed(&mut state);
         drop(state);
         drop(old);
+        drop(watch);
         true
     }
 
@@ -547,8 +562,10 @@ impl<T> Pile<T> {
                 Self::nobody_renews(&state, policy);
             }
         }
+        let watch = Self::changed(&mut state);
         drop(state);
         drop(none);
+        drop(watch);
         true
     }
 
@@ -586,14 +603,14 @@ impl<T> Pile<T> {
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
         let state = self.cell.lock();
-        let is_late = state.extra().is_some_and(|pace| pace.knows_as_late(fence));
+        let is_late = Self::pace(&state).is_some_and(|pace| pace.knows_as_late(fence));
         is_late || state.supersedes(fence)
     }
 
     /// From when on the lease that is held may be taken over.
     pub(crate) fn overdue_from(&self, policy: &Policy) -> Option<Tick> {
         let state = self.cell.lock();
-        let pace = state.extra().filter(|_| state.is_leased())?;
+        let pace = Self::pace(&state).filter(|_| state.is_leased())?;
         pace.overdue_from(policy)
     }
 
@@ -614,12 +631,12 @@ impl<T> Pile<T> {
 
     /// The last failure, and when it came.
     pub(crate) fn last_failure(&self) -> Option<(Failure, Tick)> {
-        self.cell.lock().extra()?.last_failure().cloned()
+        Self::pace(&self.cell.lock())?.last_failure().cloned()
     }
 
     /// How long no creation may begin yet, for a caller without a usable value.
     pub(crate) fn retry_in(&self, policy: &Policy, now: Tick) -> Option<Duration> {
-        self.cell.lock().extra()?.retry_in(policy, now, false)
+        Self::pace(&self.cell.lock())?.retry_in(policy, now, false)
     }
 
     /// Joins those who wait for the lease that is held, if one is.
