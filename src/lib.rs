@@ -88,6 +88,11 @@
 //! # assert_eq!(runtime.block_on(handler(rates)), Some(7));
 //! # }
 //! ```
+#![cfg_attr(
+    feature = "async",
+    doc = "",
+    doc = "A value that is renewed there without any caller is [kept fresh](Dogpile::keep_fresh)."
+)]
 //!
 //! # What it does not do
 //!

@@ -553,6 +553,7 @@ mod rules {
         clock.advance(NANO);
         let third = hand.hang();
         drop((first, second, third));
+        assert_eq!(hand.go(), 0);
         clock.advance(SECOND);
         assert_eq!((hand.run(), shown(&pile)), (0, Some(4)));
     }
