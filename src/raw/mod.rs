@@ -196,11 +196,11 @@ impl<T> Pile<T> {
                 false => state.join(look.has_waited),
             }),
             (Decision::Elect, _) => {
-                if let Some(node) = state.current() {
-                    node.set_quiet(Span::ALWAYS);
-                }
                 if look.policy.paces() {
                     Self::change_pace(state, |pace| pace.granted(look.now));
+                }
+                if let Some(node) = state.current() {
+                    node.set_quiet(Self::quiet_while_held(state, look.policy));
                 }
                 let from = taken.filter(|taken| taken.is_granted);
                 Found::Lease(state.grant(), from.map(|taken| taken.fence))
@@ -302,6 +302,13 @@ impl<T> Pile<T> {
     fn quiet(state: &Locked<'_, T>, policy: &Policy, node: &NodeRef<T>) {
         let span = Self::pace(state).map(|pace| pace.quiet(policy));
         node.set_quiet(span.unwrap_or(Span::NEVER));
+    }
+
+    /// A span in which a caller with a usable value need not ask while the lease is held: after that it
+    /// may take the lease over.
+    fn quiet_while_held(state: &Locked<'_, T>, policy: &Policy) -> Span {
+        let overdue = Self::pace(state).and_then(|pace| pace.overdue_from(policy));
+        overdue.map_or(Span::ALWAYS, |overdue| Span::new(Tick::ZERO, overdue))
     }
 
     /// Takes the current value if it is good enough, else a place among those who wait for the next
@@ -428,7 +435,7 @@ impl<T> Pile<T> {
         Self::loses_its_place(state);
         node.installed_as(state.next());
         match state.is_leased() {
-            true => node.set_quiet(Span::ALWAYS),
+            true => node.set_quiet(Self::quiet_while_held(state, policy)),
             false => Self::quiet(state, policy, &node),
         }
         state.swap(Some(node))

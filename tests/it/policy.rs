@@ -4,6 +4,14 @@
 //! short-calls-press-on-with-a-stale-value | src/raw/mod.rs | min_interval
 //! - let presses = look.presses && !usable.is_usable();
 //! + let presses = look.presses;
+//!
+//! who-is-served-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! - node.set_quiet(Self::quiet_while_held(state, look.policy));
+//! + node.set_quiet(Span::ALWAYS);
+//!
+//! who-is-served-what-was-set-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! - true => node.set_quiet(Self::quiet_while_held(state, policy)),
+//! + true => node.set_quiet(Span::ALWAYS),
 //! ```
 
 use std::sync::Arc;
@@ -16,6 +24,7 @@ use dogpile::{
 };
 
 use crate::forms::{Down, Form, each_form};
+use crate::support::Shows as _;
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
 
 /// A pile of each form, with the clock that it goes by.
@@ -1141,6 +1150,37 @@ mod max_create_time {
         assert_eq!(*pile.peek().unwrap(), 2);
     }
 
+    /// Who has a stale value to go on with takes no lock meanwhile, but looks again when the time is
+    /// over: else the value would be stale for ever.
+    #[test]
+    fn also_by_a_caller_that_is_served() {
+        // Whether another sets a value meanwhile, which is stale too.
+        for is_set in [false, true] {
+            let (clock, builder) = manual::<u32>(MINUTE);
+            let pile = ten_seconds(builder).build();
+            pile.set(7);
+            clock.advance(MINUTE + NANO);
+            let Attempt::Lease(late) = pile.attempt() else {
+                panic!()
+            };
+            if is_set {
+                clock.advance(SECOND);
+                pile.set_with(Created::new(7).ttl(Duration::ZERO));
+                clock.advance(9 * SECOND - NANO);
+            } else {
+                clock.advance(10 * SECOND - NANO);
+            }
+            let held = pile.get_or_try_create_with(|_| never()).unwrap();
+            assert_eq!((*held, held.origin()), (7, Origin::Stale));
+            drop(held);
+            clock.advance(NANO);
+            let acquired = pile.acquire(|| Ok::<_, Down>(8), || Ok(Lookup::Here(6)));
+            assert_eq!(*acquired.unwrap(), 8);
+            drop(late);
+            assert!(pile.is_fresh());
+        }
+    }
+
     /// A waiting thread wakes up for it, and a waiting task; all others wait for the new creation.
     #[test]
     fn who_waits_takes_it_over_and_the_others_move() {
@@ -1166,7 +1206,8 @@ mod max_create_time {
                 thread::scope(|threads| {
                     let ask = || form.get(create.clone()).unwrap();
                     let callers: Vec<_> = (0..4).map(|_| threads.spawn(ask)).collect();
-                    until(|| form.pile.waiters() == waiting);
+                    // A job may begin later than its caller waits.
+                    until(|| form.pile.waiters() == waiting && runs.count() == 1);
                     clock.advance(10 * SECOND);
                     until(|| form.pile.peek() == Some(2));
                     open.wait();
