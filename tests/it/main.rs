@@ -42,6 +42,7 @@ mod kinds;
 mod lease;
 mod mistakes;
 mod next_value;
+mod outage;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod paused;
 mod policy;
