@@ -828,8 +828,8 @@ impl<T: Send + Sync + 'static> Dogpile<T> {
     /// [`invalidate`](Dogpile::invalidate).
     ///
     /// It needs a creator: see [`Refresher`] for the forms. What it starts with that ends when the
-    /// [`KeepFresh`] is dropped, or with the pile, which it does not keep alive. It takes part in the
-    /// election: while another caller creates it waits for the end of that.
+    /// [`KeepFresh`](crate::KeepFresh) is dropped, or with the pile, which it does not keep alive. It
+    /// takes part in the election: while another caller creates it waits for the end of that.
     ///
     /// # What runs where
     ///

@@ -2,6 +2,149 @@
 //!
 //! Most tests run the refresher by hand, one poll at a time and only when it was woken: so it is known to
 //! sleep, and what wakes it.
+//!
+//! ```breakages
+//! a-publish-wakes-no-refresher | src/raw/mod.rs | when::by_the_value_that_is_there_now
+//! @ pub(crate) fn publish
+//! - let watch = Self::changed(&mut state);
+//! + let watch: Option<watch::Watch> = None;
+//!
+//! the-end-of-a-lease-wakes-no-refresher | src/raw/mod.rs | when::not_while_another_creates
+//! @ ending: impl FnOnce(bool) -> Ending<T>
+//! - let watch = Self::changed(&mut state);
+//! + let watch: Option<watch::Watch> = None;
+//!
+//! a-set-wakes-no-refresher | src/raw/mod.rs | when::by_the_value_that_is_there_now
+//! @ pub(crate) fn set
+//! - let watch = Self::changed(&mut state);
+//! + let watch: Option<watch::Watch> = None;
+//!
+//! an-invalidate-wakes-no-refresher | src/raw/mod.rs | when::at_once_after_an_expire
+//! @ pub(crate) fn invalidate
+//! - let watch = Self::changed(&mut state);
+//! + let watch: Option<watch::Watch> = None;
+//!
+//! an-expire-wakes-no-refresher | src/raw/mod.rs | when::at_once_after_an_expire
+//! @ pub(crate) fn expire
+//! - let watch = Self::changed(&mut state);
+//! + let watch: Option<watch::Watch> = None;
+//!
+//! the-end-of-the-pile-wakes-no-refresher | src/raw/watch.rs | ends::with_the_pile
+//! - self.0.set();
+//! + let _ = &self.0;
+//!
+//! the-end-of-the-handle-is-not-looked-for | src/call/keep_fresh.rs | ends::with_its_handle
+//! @ fn look
+//! - if self.has_ended()
+//! + if false
+//!
+//! the-end-of-the-handle-wakes-nobody | src/call/keep_fresh.rs | ends::with_its_handle
+//! - pile.site().pile.wake_watchers();
+//! + drop(pile);
+//!
+//! a-refresher-holds-its-pile | src/call/keep_fresh.rs | ends::with_the_pile
+//! - Some((change, self.act(&pile, asked, last)))
+//! + let until = self.act(&pile, asked, last);
+//! + std::mem::forget(pile);
+//! + Some((change, until))
+//!
+//! a-job-that-is-dropped-goes-unnoticed | src/call/keep_fresh.rs | ends::it_never_begins
+//! @ for EndsWithJob
+//! - *self.0.has_ended.lock() = true;
+//! + let _ = &self.0;
+//!
+//! a-refresher-without-time-begins | src/call/keep_fresh.rs | ends::it_never_begins
+//! - if !keeper.can_sleep()
+//! + if false
+//!
+//! a-refresher-that-was-dropped-is-given-out | src/call/keep_fresh.rs | ends::it_never_begins
+//! @ fn start_with_async
+//! - if keeper.has_ended()
+//! + if false
+//!
+//! what-is-fresh-is-renewed-by-a-refresher | src/call/keep_fresh.rs | when::it_sleeps
+//! - value.filter(|value| now < value.due_from)
+//! + value.filter(|_| false)
+//!
+//! what-is-kept-elsewhere-is-nothing | src/call/keep_fresh.rs | when::for_a_value_that_is_kept_elsewhere
+//! - .filter(|node| node.is_of_a_value())
+//! + .filter(|node| node.value().is_some())
+//!
+//! a-refresher-sleeps-through-its-time | src/call/keep_fresh.rs | when::it_sleeps
+//! - Limit::new(until, Some(timer))
+//! + Limit::new(until.filter(|_| false), Some(timer))
+//!
+//! a-refresher-on-a-thread-sleeps-through-its-time | src/call/keep_fresh.rs | runs::on_threads
+//! - change.wait(&self.time, until);
+//! + change.wait(&self.time, until.filter(|_| false));
+//!
+//! a-refresher-rests-when-it-was-asked | src/call/keep_fresh.rs | when::at_once_after_one_that_came_during
+//! - before == asked && !site.pile.is_leased()
+//! + before <= asked && !site.pile.is_leased()
+//!
+//! a-refresher-rests-on-when-it-is-asked | src/call/keep_fresh.rs | rules::it_rests_where
+//! - before == asked && now < until
+//! + before <= asked && now < until
+//!
+//! a-refresher-never-rests | src/call/keep_fresh.rs | rules::it_rests_where
+//! - .unwrap_or(REST)
+//! + .unwrap_or_default()
+//!
+//! a-refresher-rests-by-its-own-rule | src/call/keep_fresh.rs | rules::it_comes_back
+//! - site.pile.retry_in(policy, now).unwrap_or(REST)
+//! + REST
+//!
+//! an-old-value-that-was-fresh-will-do | src/call/keep_fresh.rs | rules::it_rests_where
+//! - value.number >= fence
+//! + value.number >= fence.min(0)
+//!
+//! a-refresher-rests-after-what-was-good | src/call/keep_fresh.rs | rules::it_rests_for_nothing
+//! - value.was_fresh)
+//! + value.was_fresh && false)
+//!
+//! a-refresher-comes-back-never | src/call/keep_fresh.rs | rules::it_backs_off
+//! - now.saturating_add(not_yet.retry_in)
+//! + now.max(Tick::MAX)
+//!
+//! a-refresher-rests-after-the-rule | src/call/keep_fresh.rs | rules::a_creator_that_hangs
+//! @ Found::NotYet(not_yet)
+//! - *last = Last::Past;
+//! +
+//!
+//! a-refresher-sleeps-through-the-end | src/call/keep_fresh.rs | rules::the_end_of_the_value
+//! - again.min(until)
+//! + again.max(until.min(again))
+//!
+//! a-refresher-overtakes-not-itself | src/call/keep_fresh.rs | rules::a_creator_that_hangs
+//!   self.create(lease, pile);
+//! - site.pile.overdue_from(policy)
+//! + None
+//!
+//! a-refresher-overtakes-nobody | src/call/keep_fresh.rs | rules::whoever_it_is
+//! - Found::Later(_) => site.pile.overdue_from(policy)
+//! + Found::Later(_) => None
+//!
+//! a-panic-leaves-the-job | src/call/keep_fresh.rs | rules::a_panic_is_contained
+//! - Job::new(creation.id(), contained(creation))
+//! + { let _ = contained; creation }
+//!
+//! a-panic-of-the-executor-ends-all | src/call/keep_fresh.rs | rules::a_refusal_is_a_failure
+//! - contain(|| drop(self.executor.spawn(creation)));
+//! + drop(self.executor.spawn(creation));
+//!
+//! a-refresher-takes-a-thread-of-a-pool | src/executor/mod.rs | runs::on_one_thread
+//! - None => Thread.spawn(job),
+//! + None => self.spawn(job),
+//!
+//! a-refresher-takes-a-thread-for-blocking-work | src/executor/tokio.rs | runs::on_a_thread_for_blocking_work
+//! @ fn spawn_lasting
+//! - Tokio.spawn(job)
+//! + self.spawn(job)
+//!
+//! what-is-shared-has-no-place-for-it | src/executor/shared.rs | when::at_once_without
+//! - (**self).spawn_lasting(job)
+//! + self.spawn(job)
+//! ```
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -438,6 +581,8 @@ mod rules {
         ] {
             let (clock, builder) = manual(MINUTE);
             let pile = Arc::new(builder.build());
+            pile.set(0);
+            clock.advance(MINUTE + NANO);
             let (mut hand, _keeps) = Hand::start(&pile, move |run, _| create(run));
             for _ in 0..3 {
                 assert_eq!((hand.run(), pile.retry_in()), (0, None));
