@@ -102,7 +102,7 @@
 //! - value.was_fresh)
 //! + value.was_fresh && false)
 //!
-//! a-refresher-comes-back-never | src/call/keep_fresh.rs | rules::it_backs_off
+//! a-refresher-comes-back-never | src/call/keep_fresh.rs | when::not_sooner_than
 //! - now.saturating_add(not_yet.retry_in)
 //! + now.max(Tick::MAX)
 //!

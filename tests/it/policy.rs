@@ -14,7 +14,7 @@
 //! + true => node.set_quiet(Span::ALWAYS),
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -1181,13 +1181,56 @@ mod max_create_time {
         }
     }
 
+    /// In every form but that which looks in vain, and is not served.
+    #[test]
+    fn by_such_a_caller_of_each_form() {
+        within(|| {
+            each(ten_seconds, |form, clock| {
+                if form.acquires {
+                    return;
+                }
+                form.pile.set(7);
+                clock.advance(MINUTE + NANO);
+                let (runs, open) = (Arc::new(Runs::default()), Arc::new(Barrier::new(2)));
+                let hangs = {
+                    let (runs, open) = (Arc::clone(&runs), Arc::clone(&open));
+                    move || {
+                        runs.next();
+                        open.wait();
+                        Ok(Created::new(1))
+                    }
+                };
+                thread::scope(|threads| {
+                    let late = threads.spawn(|| form.get(hangs).unwrap());
+                    until(|| runs.count() == 1);
+                    clock.advance(10 * SECOND - NANO);
+                    assert_eq!(form.get(never).unwrap(), (7, Origin::Stale));
+                    clock.advance(NANO);
+                    let answer = form.get(makes(2)).unwrap();
+                    match form.is_in_background() {
+                        true => assert_eq!(answer, (7, Origin::Stale)),
+                        false => assert_eq!(answer, (2, Origin::CreatedHere)),
+                    }
+                    until(|| form.pile.peek() == Some(2));
+                    open.wait();
+                    let late = late.join().unwrap();
+                    match form.is_in_background() {
+                        true => assert_eq!(late, (7, Origin::Stale)),
+                        false => assert_eq!(late, (1, Origin::Superseded)),
+                    }
+                });
+                assert_eq!(form.pile.peek(), Some(2));
+            });
+        });
+    }
+
     /// A waiting thread wakes up for it, and a waiting task; all others wait for the new creation.
     #[test]
     fn who_waits_takes_it_over_and_the_others_move() {
         within(|| {
             each(ten_seconds, |form, clock| {
                 let runs = Arc::new(Runs::default());
-                let open = Arc::new(std::sync::Barrier::new(2));
+                let open = Arc::new(Barrier::new(2));
                 let (pile, waiting) = (Arc::clone(&form.pile), form.waiting_of(4));
                 let create = {
                     let (runs, open) = (Arc::clone(&runs), Arc::clone(&open));
