@@ -88,6 +88,11 @@
 //! # assert_eq!(runtime.block_on(handler(rates)), Some(7));
 //! # }
 //! ```
+#![cfg_attr(
+    feature = "async",
+    doc = "",
+    doc = "A value that is renewed there without any caller is [kept fresh](Dogpile::keep_fresh)."
+)]
 //!
 //! # What it does not do
 //!
@@ -151,7 +156,7 @@ pub use crate::answer::{
 };
 pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
-pub use crate::call::{Background, OnExecutor, Wait, With};
+pub use crate::call::{Background, KeepFresh, OnExecutor, Refresher, Wait, With};
 pub use crate::error::{Cycle, Error, Failure, Panicked, Refused, WriteLockError};
 pub use crate::keyed::{
     Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,

@@ -63,6 +63,7 @@
 //! | `ttl_from_completion` | The age of a value counts from the end of its creation. A creator that is slower than the time to live still makes a value that lives for that time. |
 //! | `per_value_limits` | A creator may give its value a time to live, an age and limits of its own. |
 //! | `refresh_ahead` | From the refresh point of a value on, one caller renews it, and all others are served. |
+//! | `keep_fresh` | A value that is kept fresh is renewed at its refresh point without any caller, and at once after an `expire`, an `invalidate`, or where there is none. The rules of the pile hold. It ends with its handle, and with the pile, which it does not keep alive. |
 //! | `ttl_jitter` | It moves only the start of stale, and only to earlier. |
 //! | `monotonic` | A step of the wall clock changes nothing. The clock can be injected, in a `static` too; one that counts what the machine sleeps is [`BootClock`]. |
 //!

@@ -18,4 +18,6 @@ pub(crate) use self::door::{Opening, sealed::Sealed};
 pub use self::guard::{Guard, Origin, Owned, Pass, ReadGuard};
 pub use self::lease::{Lease, Superseded};
 pub(crate) use self::settings::{Cold, Settings};
+#[cfg(feature = "async")]
+pub(crate) use self::site::WeakAnchor;
 pub(crate) use self::site::{Anchor, HasSite, Site};

@@ -4,6 +4,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::answer::Settings;
 use crate::raw::{Gate, Pile};
+#[cfg(feature = "async")]
+use crate::shim::ArcWeak;
 use crate::shim::{Arc, process_seed};
 
 /// A borrowed pile, of whatever kind: what calls and leases work on.
@@ -61,6 +63,24 @@ impl<T> Clone for Anchor<'_, T> {
         match self {
             Anchor::Borrowed(site) => Anchor::Borrowed(*site),
             Anchor::Owned(pile) => Anchor::Owned(Arc::clone(pile)),
+        }
+    }
+}
+
+/// How a pile is held by what must not keep it alive.
+#[cfg(feature = "async")]
+pub(crate) enum WeakAnchor<T: 'static> {
+    Static(Site<'static, T>),
+    Shared(ArcWeak<dyn HasSite<T> + Send + Sync>),
+}
+
+#[cfg(feature = "async")]
+impl<T> WeakAnchor<T> {
+    /// The pile, unless it is gone.
+    pub(crate) fn upgrade(&self) -> Option<Anchor<'static, T>> {
+        match self {
+            WeakAnchor::Static(site) => Some(Anchor::Borrowed(*site)),
+            WeakAnchor::Shared(pile) => pile.upgrade().map(Anchor::Owned),
         }
     }
 }

@@ -105,9 +105,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
     where
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let lease = lease.unrun(self.keep());
-        let id = job_id(lease.creation());
-        Job::new(id, run(lease, create, Reporter(report)))
+        job(lease, self.keep(), create, report)
     }
 
     /// Has the creation started.
@@ -129,6 +127,21 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         }
         Ok(None)
     }
+}
+
+/// A creation that holds its pile.
+pub(crate) fn job<T: Send + Sync + 'static, E: Send + Sync + 'static, F>(
+    lease: Lease<'_, T>,
+    pile: Anchor<'static, T>,
+    create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
+    report: Arc<Report>,
+) -> Job
+where
+    F: Future<Output = Result<Created<T>, E>> + Send + 'static,
+{
+    let lease = lease.unrun(pile);
+    let id = job_id(lease.creation());
+    Job::new(id, run(lease, create, Reporter(report)))
 }
 
 fn job_id(creation: Creation) -> JobId {

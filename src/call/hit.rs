@@ -191,10 +191,18 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         newer_than: &mut NewerThan,
         asks: Asking,
     ) -> Found<'a, T, Guard<'a, T>> {
-        let look = self.look(asks);
+        self.attempt_as(&self.look(asks), newer_than)
+    }
+
+    /// As [`attempt_locked`](Call::attempt_locked), at a time that was asked for before.
+    pub(crate) fn attempt_as(
+        &self,
+        look: &Look<'_>,
+        newer_than: &mut NewerThan,
+    ) -> Found<'a, T, Guard<'a, T>> {
         let judge = self.judge_locked(newer_than, look.now);
-        let found = self.site.pile.attempt(&look, judge);
-        self.found(found, look.elected, |node, usable| {
+        let found = self.site.pile.attempt(look, judge);
+        self.found(found, look.elected.clone(), |node, usable| {
             held(node, usable, look.now)
         })
     }

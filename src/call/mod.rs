@@ -20,6 +20,9 @@ mod background;
 mod with;
 
 #[cfg(feature = "async")]
+mod keep_fresh;
+
+#[cfg(feature = "async")]
 mod forms_async;
 
 pub(crate) mod election;
@@ -40,6 +43,8 @@ pub use self::attempt::{Attempt, Busy, NotYet, Outcome, ReadAttempt};
 pub(crate) use self::background::KeptPile;
 #[cfg(feature = "async")]
 pub use self::background::{Background, OnExecutor};
+#[cfg(feature = "async")]
+pub use self::keep_fresh::{KeepFresh, Refresher};
 #[cfg(feature = "async")]
 pub use self::with::With;
 use crate::answer::{Open, Site};

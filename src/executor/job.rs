@@ -26,6 +26,11 @@ impl JobId {
     pub(crate) fn new(pile: usize, fence: u64) -> Self {
         Self { pile, fence }
     }
+
+    /// Of what is no creation, and keeps something else at this address.
+    pub(crate) fn lasting(address: usize) -> Self {
+        Self::new(address, 0)
+    }
 }
 
 impl Job {

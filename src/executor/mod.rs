@@ -126,6 +126,18 @@ pub trait Executor: Send + Sync {
     /// Starts the job, or says why not. A job that is dropped is given up: others may create.
     fn spawn(&self, job: Job) -> Result<(), Refused>;
 
+    /// Starts a job that lasts, or says why not: that of
+    /// [`keep_fresh`](crate::Dogpile::keep_fresh), which sleeps nearly always.
+    ///
+    /// The default takes an executor with a timer for one of tasks, and starts the job there. Without a
+    /// timer the job blocks what runs it while it sleeps, and so it gets a thread of its own.
+    fn spawn_lasting(&self, job: Job) -> Result<(), Refused> {
+        match self.timer() {
+            Some(_) => self.spawn(job),
+            None => Thread.spawn(job),
+        }
+    }
+
     /// What keeps the wait limits of async calls, if the executor has one.
     fn timer(&self) -> Option<&dyn Timer> {
         None

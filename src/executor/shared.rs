@@ -13,6 +13,10 @@ macro_rules! shared {
                 (**self).spawn(job)
             }
 
+            fn spawn_lasting(&self, job: Job) -> Result<(), Refused> {
+                (**self).spawn_lasting(job)
+            }
+
             fn timer(&self) -> Option<&dyn Timer> {
                 (**self).timer()
             }

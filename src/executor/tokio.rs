@@ -148,6 +148,11 @@ impl Executor for TokioBlocking {
         Ok(())
     }
 
+    /// As a task: it does not block, and would keep one of the threads for good.
+    fn spawn_lasting(&self, job: Job) -> Result<(), Refused> {
+        Tokio.spawn(job)
+    }
+
     fn timer(&self) -> Option<&dyn Timer> {
         Some(&Tokio)
     }

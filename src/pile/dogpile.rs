@@ -12,7 +12,7 @@ use crate::answer::{
 use crate::call::election::Failures;
 use crate::call::{Attempt, Call};
 #[cfg(feature = "async")]
-use crate::call::{Background, KeptPile, OnExecutor};
+use crate::call::{Background, KeptPile, OnExecutor, Refresher};
 use crate::error::{Error, Failure};
 #[cfg(feature = "async")]
 use crate::executor::Executor;
@@ -853,6 +853,70 @@ impl<T: Send + Sync + 'static> Dogpile<T> {
     ) -> Background<'static, 'e, T> {
         let mode = OnExecutor::new(KeptPile::Static(self.site()), executor);
         self.call().by(mode)
+    }
+
+    /// Renews the value without any caller, as soon as it is due: at the refresh point that
+    /// [`refresh_ahead`](Builder::refresh_ahead) sets, else when it becomes stale. Creates at once if
+    /// there is no value, and after an [`expire`](Dogpile::expire) or an
+    /// [`invalidate`](Dogpile::invalidate).
+    ///
+    /// It needs a creator: see [`Refresher`] for the forms. What it starts with that ends when the
+    /// [`KeepFresh`](crate::KeepFresh) is dropped, or with the pile, which it does not keep alive. It
+    /// takes part in the election: while another caller creates it waits for the end of that.
+    ///
+    /// # What runs where
+    ///
+    /// Creations run on `executor`, as those of [`background`](Dogpile::background) do. What waits for the
+    /// next one runs there too if the executor has a timer, as a task that sleeps; else on a thread of its
+    /// own, which sleeps. Nothing asks again and again.
+    ///
+    /// # When a creation fails
+    ///
+    /// It goes by the rules of the pile: [`backoff`](Builder::backoff), what the creator
+    /// [said](Creating::retry_after), [`min_interval`](Builder::min_interval), and
+    /// [`max_create_time`](Builder::max_create_time) if the creator hangs. Where the pile has no rule it
+    /// rests for a second after each creation of its own that left nothing fresh. A creator that panics
+    /// has failed, and takes nothing down with it. [`last_failure`](Dogpile::last_failure) tells of it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{executor::Thread, Backoff, Dogpile, RefreshAhead};
+    ///
+    /// # fn fetch() -> Result<Vec<u32>, std::io::Error> { Ok(vec![1, 2]) }
+    /// let keys = Dogpile::builder(Duration::from_secs(3600))
+    ///     .refresh_ahead(RefreshAhead::left(Duration::from_secs(300)))
+    ///     .backoff(Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)));
+    /// let keys = Arc::new(keys.build());
+    ///
+    /// let keeps_fresh = keys.keep_fresh(Thread).start(fetch)?;
+    /// assert_eq!(keys.wait_for_value().len(), 2); // Nobody has called for it.
+    /// drop(keeps_fresh);
+    /// # Ok::<_, dogpile::Refused>(())
+    /// ```
+    pub fn keep_fresh<X: Executor + 'static>(self: &Arc<Self>, executor: X) -> Refresher<T, X> {
+        Refresher::of(self, executor)
+    }
+
+    /// As [`keep_fresh`](Dogpile::keep_fresh), for a pile that is a `static`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{executor::Thread, Dogpile};
+    ///
+    /// static KEYS: Dogpile<Vec<u32>> = Dogpile::new(Duration::from_secs(60));
+    ///
+    /// # fn fetch() -> Result<Vec<u32>, std::io::Error> { Ok(vec![1, 2]) }
+    /// let _keeps_fresh = KEYS.keep_fresh_static(Thread).start(fetch)?;
+    /// assert_eq!(KEYS.wait_for_value().len(), 2);
+    /// # Ok::<_, dogpile::Refused>(())
+    /// ```
+    pub fn keep_fresh_static<X: Executor + 'static>(&'static self, executor: X) -> Refresher<T, X> {
+        Refresher::of_static(self.site(), executor)
     }
 }
 

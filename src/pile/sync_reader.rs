@@ -12,7 +12,7 @@ use crate::answer::{
 };
 use crate::call::election::Failures;
 #[cfg(feature = "async")]
-use crate::call::{Background, KeptPile, OnExecutor};
+use crate::call::{Background, KeptPile, OnExecutor, Refresher};
 use crate::call::{Call, ReadAttempt};
 use crate::error::{Error, Failure, WriteLockError};
 #[cfg(feature = "async")]
@@ -472,6 +472,16 @@ impl<T: Send + Sync + 'static> SyncReaderDogpile<T> {
     ) -> Background<'static, 'e, T, Gated<'static>> {
         let mode = OnExecutor::new(KeptPile::Static(self.site()), executor);
         self.call().by(mode)
+    }
+
+    /// Renews the value without any caller: as [`Dogpile::keep_fresh`].
+    pub fn keep_fresh<X: Executor + 'static>(self: &Arc<Self>, executor: X) -> Refresher<T, X> {
+        Refresher::of(self, executor)
+    }
+
+    /// As [`keep_fresh`](SyncReaderDogpile::keep_fresh), for a pile that is a `static`.
+    pub fn keep_fresh_static<X: Executor + 'static>(&'static self, executor: X) -> Refresher<T, X> {
+        Refresher::of_static(self.site(), executor)
     }
 }
 

@@ -34,7 +34,7 @@ impl<T> Pile<T> {
             last: state.last(),
             value: value.map(|node| node.installed_at()),
             is_leased: state.is_leased(),
-            is_paced: state.extra().is_some_and(Pace::is_pacing),
+            is_paced: Self::pace(&state).is_some_and(Pace::is_pacing),
         }
     }
 

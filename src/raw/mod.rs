@@ -14,6 +14,7 @@ mod models;
 mod state;
 mod value;
 mod wait;
+mod watch;
 
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use self::state::State;
 use self::value::Cell;
+use self::watch::Extra;
 use crate::error::{Failure, Panicked};
 use crate::observe::{self, Elected, Holding, Stats, Watch, Watcher};
 use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose, Seen, Span};
@@ -38,14 +40,14 @@ use crate::time::{Tick, Times};
 /// The state of one pile.
 #[repr(transparent)]
 pub(crate) struct Pile<T> {
-    cell: Cell<T, State<T>, Pace>,
+    cell: Cell<T, State<T>, Extra>,
 }
 
 /// A node that a reader holds.
-pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Pace>;
+pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Extra>;
 
-type Locked<'a, T> = value::Locked<'a, T, State<T>, Pace>;
-type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Pace>;
+type Locked<'a, T> = value::Locked<'a, T, State<T>, Extra>;
+type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Extra>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(
@@ -205,13 +207,13 @@ impl<T> Pile<T> {
                 Found::Busy(state.join(look.has_waited))
             }
             (Decision::Elect, _) => {
-                if let Some(node) = state.current() {
-                    node.set_quiet(Span::ALWAYS);
-                }
                 if look.policy.paces() {
                     Self::change_pace(state, |pace| pace.granted(look.now));
                 }
                 Self::count_grant(state, look);
+                if let Some(node) = state.current() {
+                    node.set_quiet(Self::quiet_while_held(state, look.policy));
+                }
                 let from = taken.filter(|taken| taken.is_granted);
                 Found::Lease(state.grant(), from.map(|taken| taken.fence))
             }
@@ -223,7 +225,7 @@ impl<T> Pile<T> {
     fn take_over(state: &mut Locked<'_, T>, look: &Look<'_>) -> Option<Taken<T>> {
         let (policy, now) = (look.policy, look.now);
         policy.max_create_time?;
-        let overdue = state.extra()?.overdue_from(policy)?;
+        let overdue = Self::pace(state)?.overdue_from(policy)?;
         let fence = state.lease().filter(|_| now >= overdue)?;
         let end = End::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)));
         let told = Self::count(state, policy, fence, now, observe::End::TakenOver);
@@ -272,17 +274,22 @@ impl<T> Pile<T> {
         }
         // Who has something to go on with spares the source all the same.
         let presses = look.presses && !usable.is_usable();
-        let pace = state.extra().filter(|_| !presses);
+        let pace = Self::pace(state).filter(|_| !presses);
         pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
             .map_or(Availability::Free, Availability::NotYet)
     }
 
     fn paused_by(state: &Locked<'_, T>, now: Tick) -> Option<Failure> {
-        state.extra()?.paused_by(now)
+        Self::pace(state)?.paused_by(now)
+    }
+
+    /// What the pile remembers of its creations, if it does.
+    fn pace<'s>(state: &'s Locked<'_, T>) -> Option<&'s Pace> {
+        state.extra().map(|extra| &extra.pace)
     }
 
     fn change_pace<R>(state: &mut Locked<'_, T>, change: impl FnOnce(&mut Pace) -> R) -> R {
-        state.change_extra(|pace| change(pace.get_or_insert_default()))
+        state.change_extra(|extra| change(&mut extra.get_or_insert_default().pace))
     }
 
     /// Notes how a lease ended. What is forgotten is to be dropped outside of the lock.
@@ -294,7 +301,7 @@ impl<T> Pile<T> {
         superseded: bool,
     ) -> Option<Failure> {
         let failed = matches!(end, End::Failed(_) | End::Refused(_));
-        if state.extra().is_none() && !failed {
+        if Self::pace(state).is_none() && !failed {
             return None;
         }
         let draw = ended.draw();
@@ -305,8 +312,15 @@ impl<T> Pile<T> {
     /// Tells callers that find `node` due or stale, or still hold it later, when they need not ask
     /// for the lease, which is free.
     fn quiet(state: &Locked<'_, T>, policy: &Policy, node: &NodeRef<T>) {
-        let span = state.extra().map(|pace| pace.quiet(policy));
+        let span = Self::pace(state).map(|pace| pace.quiet(policy));
         node.set_quiet(span.unwrap_or(Span::NEVER));
+    }
+
+    /// A span in which a caller with a usable value need not ask while the lease is held: after that it
+    /// may take the lease over.
+    fn quiet_while_held(state: &Locked<'_, T>, policy: &Policy) -> Span {
+        let overdue = Self::pace(state).and_then(|pace| pace.overdue_from(policy));
+        overdue.map_or(Span::ALWAYS, |overdue| Span::new(Tick::ZERO, overdue))
     }
 
     /// Takes the current value if it is good enough, else a place among those who wait for the next
@@ -366,10 +380,12 @@ impl<T> Pile<T> {
                 Some(Self::install(&mut state, ended.policy, kept)),
             )
         };
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, superseded, ending);
         drop(old);
         drop(forgotten);
+        drop(watch);
         !superseded
     }
 
@@ -420,15 +436,17 @@ impl<T> Pile<T> {
         let waiters = state.end(fence);
         let is_answer = matches!(end, End::Failed(_))
             && !superseded
-            && state.extra().is_some_and(Pace::is_without_fallback);
+            && Self::pace(&state).is_some_and(Pace::is_without_fallback);
         let forgotten = Self::note_end(&mut state, ended, end, superseded);
         Self::nobody_renews(&state, ended.policy);
         // A failure that is an answer tells that what is held is wrong.
         let old = is_answer.then(|| Self::empty(&mut state));
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, superseded, ending(!is_answer));
         drop(old);
         drop(forgotten);
+        drop(watch);
     }
 
     /// Whether it is the end of a creator whose lease was taken over: then nobody waits for it.
@@ -447,7 +465,7 @@ impl<T> Pile<T> {
         Self::count_change(state);
         node.installed_as(state.next());
         match state.is_leased() {
-            true => node.set_quiet(Span::ALWAYS),
+            true => node.set_quiet(Self::quiet_while_held(state, policy)),
             false => Self::quiet(state, policy, &node),
         }
         state.swap(Some(node))
@@ -479,7 +497,7 @@ impl<T> Pile<T> {
 
     /// Ends the back-off.
     fn clear_pace(state: &mut Locked<'_, T>) {
-        if state.extra().is_some() {
+        if Self::pace(state).is_some() {
             Self::change_pace(state, Pace::clear);
         }
     }
@@ -512,9 +530,11 @@ impl<T> Pile<T> {
         Self::clear_pace(&mut state);
         let old = Self::install(&mut state, policy, kept);
         let waiters = state.release_waiters();
+        let watch = Self::changed(&mut state);
         drop(state);
         tell(waiters, false, Ending::Value(node.clone(), writers));
         drop(old);
+        drop(watch);
         true
     }
 
@@ -548,8 +568,10 @@ impl<T> Pile<T> {
             Self::clear_pace(&mut state);
         }
         let old = Self::empty(&mut state);
+        let watch = Self::changed(&mut state);
         drop(state);
         drop(old);
+        drop(watch);
         true
     }
 
@@ -578,8 +600,10 @@ impl<T> Pile<T> {
                 Self::nobody_renews(&state, policy);
             }
         }
+        let watch = Self::changed(&mut state);
         drop(state);
         drop(none);
+        drop(watch);
         true
     }
 
@@ -617,14 +641,14 @@ impl<T> Pile<T> {
     /// Whether the lease with this fence was superseded.
     pub(crate) fn is_superseded(&self, fence: u64) -> bool {
         let state = self.cell.lock();
-        let is_late = state.extra().is_some_and(|pace| pace.knows_as_late(fence));
+        let is_late = Self::pace(&state).is_some_and(|pace| pace.knows_as_late(fence));
         is_late || state.supersedes(fence)
     }
 
     /// From when on the lease that is held may be taken over.
     pub(crate) fn overdue_from(&self, policy: &Policy) -> Option<Tick> {
         let state = self.cell.lock();
-        let pace = state.extra().filter(|_| state.is_leased())?;
+        let pace = Self::pace(&state).filter(|_| state.is_leased())?;
         pace.overdue_from(policy)
     }
 
@@ -645,12 +669,12 @@ impl<T> Pile<T> {
 
     /// The last failure, and when it came.
     pub(crate) fn last_failure(&self) -> Option<(Failure, Tick)> {
-        self.cell.lock().extra()?.last_failure().cloned()
+        Self::pace(&self.cell.lock())?.last_failure().cloned()
     }
 
     /// How long no creation may begin yet, for a caller without a usable value.
     pub(crate) fn retry_in(&self, policy: &Policy, now: Tick) -> Option<Duration> {
-        self.cell.lock().extra()?.retry_in(policy, now, false)
+        Self::pace(&self.cell.lock())?.retry_in(policy, now, false)
     }
 
     /// Joins those who wait for the lease that is held, if one is.
@@ -727,7 +751,7 @@ impl<T> Pile<T> {
 
     /// Another value, or none, takes the place of the current one.
     fn count_change(state: &mut Locked<'_, T>) {
-        if state.extra().is_some_and(|pace| pace.tally().is_some()) {
+        if Self::pace(state).is_some_and(|pace| pace.tally().is_some()) {
             Self::change_pace(state, |pace| pace.counting().is_not_served_stale());
         }
     }
@@ -735,18 +759,18 @@ impl<T> Pile<T> {
     /// What goes on, and what was counted.
     pub(crate) fn stats(&self, policy: &Policy, now: Tick) -> Stats {
         let state = self.cell.lock();
-        let extra = state.extra();
-        let last_failure = extra.and_then(Pace::last_failure);
+        let pace = Self::pace(&state);
+        let last_failure = pace.and_then(Pace::last_failure);
         let mut stats = Stats {
             creating: state.lease().map(Holding::of),
             waiters: state.waiters(),
             last_failure: last_failure
                 .map(|(failure, at)| (failure.clone(), now.saturating_since(*at))),
-            retry_in: extra.and_then(|pace| pace.retry_in(policy, now, false)),
+            retry_in: pace.and_then(|pace| pace.retry_in(policy, now, false)),
             stale_for: None,
             counters: policy.counts().then(observe::Counters::default),
         };
-        if let Some(tally) = extra.and_then(Pace::tally) {
+        if let Some(tally) = pace.and_then(Pace::tally) {
             tally.tell(now, &mut stats);
         }
         stats

@@ -156,6 +156,18 @@ macro_rules! both_kinds {
     }};
 }
 
+/// Without policies and with them, none of which may undo what a test shows.
+const POLICIES: [fn() -> dogpile::Builder<u32>; 2] = [
+    || Dogpile::builder(MINUTE),
+    || {
+        Dogpile::builder(MINUTE)
+            .stale_if_error(MINUTE)
+            .backoff(Backoff::constant(MINUTE))
+            .max_create_time(60 * MINUTE)
+            .refresh_ahead(RefreshAhead::percent(50))
+    },
+];
+
 /// 18: a refresh pool that is full, or shut down, or not there, or drops what it was given, turns
 /// good stale values into errors.
 #[test]
@@ -265,8 +277,11 @@ fn m23_a_job_that_parks_misses_no_wake_up() {
         let runtime = workers(1);
         let _here = runtime.enter();
         let executors: [&dyn Executor; 3] = [&Thread, &TokioBlocking, &Rayon];
-        for executor in executors {
-            both_kinds!(Dogpile::builder(MINUTE), |pile| {
+        for (executor, new) in executors
+            .into_iter()
+            .flat_map(|executor| POLICIES.map(|new| (executor, new)))
+        {
+            both_kinds!(new(), |pile| {
                 let call = || pile.background(executor).accept(Accept::New);
                 assert_eq!(async_forms!(call(), parks(), 1), [Ok(1); 4]);
             });
@@ -284,21 +299,24 @@ mod m22_never_waits_for_itself {
     fn in_a_pool_of_rayon() {
         within(|| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            pool.unwrap().install(|| {
-                both_kinds!(Dogpile::builder(MINUTE), |pile| {
-                    let call = || pile.background(&Rayon).accept(Accept::New);
-                    assert_eq!(blocking_forms!(call(), 1), [Ok(1); 4]);
-                    assert_eq!(blocking_forms!(call().wait(MINUTE), 2), [Ok(2); 4]);
-                    let waiting = || pile.background(&Rayon).accept(Accept::Fresh);
-                    let answers = [0, 1, 2, 3].map(|form| {
-                        pile.invalidate();
-                        let started = call().wait(Duration::ZERO).get_or_create(|| 3);
-                        assert!(started.unwrap_err().is_timed_out());
-                        blocking_form!(waiting(), form)
+            let pool = pool.unwrap();
+            for new in POLICIES {
+                pool.install(|| {
+                    both_kinds!(new(), |pile| {
+                        let call = || pile.background(&Rayon).accept(Accept::New);
+                        assert_eq!(blocking_forms!(call(), 1), [Ok(1); 4]);
+                        assert_eq!(blocking_forms!(call().wait(MINUTE), 2), [Ok(2); 4]);
+                        let waiting = || pile.background(&Rayon).accept(Accept::Fresh);
+                        let answers = [0, 1, 2, 3].map(|form| {
+                            pile.invalidate();
+                            let started = call().wait(Duration::ZERO).get_or_create(|| 3);
+                            assert!(started.unwrap_err().is_timed_out());
+                            blocking_form!(waiting(), form)
+                        });
+                        assert_eq!(answers, [Ok(3); 4]);
                     });
-                    assert_eq!(answers, [Ok(3); 4]);
                 });
-            });
+            }
         });
     }
 
@@ -447,8 +465,11 @@ mod m22_never_waits_for_itself {
     /// All forms on this thread: elected, and waiting for what another call started. With this
     /// error, or none.
     fn on_this_thread(executor: &dyn Executor, error: Option<&'static str>) {
-        for wait in [None, Some(MINUTE)] {
-            both_kinds!(Dogpile::builder(MINUTE), |pile| {
+        for (wait, new) in [None, Some(MINUTE)]
+            .into_iter()
+            .flat_map(|wait| POLICIES.map(|new| (wait, new)))
+        {
+            both_kinds!(new(), |pile| {
                 let call = || {
                     let call = pile.background(executor);
                     match wait {

@@ -4,6 +4,7 @@
 //! drops-the-old-value-under-the-lock | src/raw/mod.rs | user_code_outside_locks
 //! @ pub(crate) fn invalidate
 //!   let old = Self::empty(&mut state);
+//!   let watch = Self::changed(&mut state);
 //! - drop(state);
 //! - drop(old);
 //! + drop(old);

@@ -32,6 +32,8 @@ mod gates;
 mod guards;
 mod handles;
 mod hazards;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod keep_fresh;
 mod keyed;
 mod keyed_leases;
 mod keyed_limits;
@@ -41,6 +43,7 @@ mod lease;
 mod mistakes;
 mod next_value;
 mod observed_once;
+mod outage;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod paused;
 mod policy;

@@ -4,9 +4,17 @@
 //! short-calls-press-on-with-a-stale-value | src/raw/mod.rs | min_interval
 //! - let presses = look.presses && !usable.is_usable();
 //! + let presses = look.presses;
+//!
+//! who-is-served-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! - node.set_quiet(Self::quiet_while_held(state, look.policy));
+//! + node.set_quiet(Span::ALWAYS);
+//!
+//! who-is-served-what-was-set-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! - true => node.set_quiet(Self::quiet_while_held(state, policy)),
+//! + true => node.set_quiet(Span::ALWAYS),
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +24,7 @@ use dogpile::{
 };
 
 use crate::forms::{Down, Form, each_form};
+use crate::support::Shows as _;
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within};
 
 /// A pile of each form, with the clock that it goes by.
@@ -1141,13 +1150,87 @@ mod max_create_time {
         assert_eq!(*pile.peek().unwrap(), 2);
     }
 
+    /// Who has a stale value to go on with takes no lock meanwhile, but looks again when the time is
+    /// over: else the value would be stale for ever.
+    #[test]
+    fn also_by_a_caller_that_is_served() {
+        // Whether another sets a value meanwhile, which is stale too.
+        for is_set in [false, true] {
+            let (clock, builder) = manual::<u32>(MINUTE);
+            let pile = ten_seconds(builder).build();
+            pile.set(7);
+            clock.advance(MINUTE + NANO);
+            let Attempt::Lease(late) = pile.attempt() else {
+                panic!()
+            };
+            if is_set {
+                clock.advance(SECOND);
+                pile.set_with(Created::new(7).ttl(Duration::ZERO));
+                clock.advance(9 * SECOND - NANO);
+            } else {
+                clock.advance(10 * SECOND - NANO);
+            }
+            let held = pile.get_or_try_create_with(|_| never()).unwrap();
+            assert_eq!((*held, held.origin()), (7, Origin::Stale));
+            drop(held);
+            clock.advance(NANO);
+            let acquired = pile.acquire(|| Ok::<_, Down>(8), || Ok(Lookup::Here(6)));
+            assert_eq!(*acquired.unwrap(), 8);
+            drop(late);
+            assert!(pile.is_fresh());
+        }
+    }
+
+    /// In every form but that which looks in vain, and is not served.
+    #[test]
+    fn by_such_a_caller_of_each_form() {
+        within(|| {
+            each(ten_seconds, |form, clock| {
+                if form.acquires {
+                    return;
+                }
+                form.pile.set(7);
+                clock.advance(MINUTE + NANO);
+                let (runs, open) = (Arc::new(Runs::default()), Arc::new(Barrier::new(2)));
+                let hangs = {
+                    let (runs, open) = (Arc::clone(&runs), Arc::clone(&open));
+                    move || {
+                        runs.next();
+                        open.wait();
+                        Ok(Created::new(1))
+                    }
+                };
+                thread::scope(|threads| {
+                    let late = threads.spawn(|| form.get(hangs).unwrap());
+                    until(|| runs.count() == 1);
+                    clock.advance(10 * SECOND - NANO);
+                    assert_eq!(form.get(never).unwrap(), (7, Origin::Stale));
+                    clock.advance(NANO);
+                    let answer = form.get(makes(2)).unwrap();
+                    match form.is_in_background() {
+                        true => assert_eq!(answer, (7, Origin::Stale)),
+                        false => assert_eq!(answer, (2, Origin::CreatedHere)),
+                    }
+                    until(|| form.pile.peek() == Some(2));
+                    open.wait();
+                    let late = late.join().unwrap();
+                    match form.is_in_background() {
+                        true => assert_eq!(late, (7, Origin::Stale)),
+                        false => assert_eq!(late, (1, Origin::Superseded)),
+                    }
+                });
+                assert_eq!(form.pile.peek(), Some(2));
+            });
+        });
+    }
+
     /// A waiting thread wakes up for it, and a waiting task; all others wait for the new creation.
     #[test]
     fn who_waits_takes_it_over_and_the_others_move() {
         within(|| {
             each(ten_seconds, |form, clock| {
                 let runs = Arc::new(Runs::default());
-                let open = Arc::new(std::sync::Barrier::new(2));
+                let open = Arc::new(Barrier::new(2));
                 let (pile, waiting) = (Arc::clone(&form.pile), form.waiting_of(4));
                 let create = {
                     let (runs, open) = (Arc::clone(&runs), Arc::clone(&open));

@@ -332,6 +332,8 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
         "src",
         "tests",
         "examples",
+        "fleet",
+        "herd",
         "loom-tests",
         "fleet",
         "herd",
