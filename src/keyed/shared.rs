@@ -323,8 +323,10 @@ impl<K, T> Shared<K, T> {
 
     /// What goes on in all of the map.
     pub(super) fn stats(&self) -> KeyedStats {
-        let mut stats = KeyedStats::default();
-        stats.counters = (self.settings.policy.counts()).then(|| *self.retired.lock());
+        let mut stats = KeyedStats {
+            counters: (self.settings.policy.counts()).then(|| *self.retired.lock()),
+            ..KeyedStats::default()
+        };
         for shard in &self.shards {
             let entries = shard.lock().entries();
             for entry in &entries {

@@ -821,7 +821,7 @@ fn a_take_over_is_an_end() {
         );
         drop(late.fail(Down(1)));
         log.last_of(1);
-        next.publish(2).unwrap();
+        assert_eq!(*next.publish(2).unwrap(), 2);
         assert!(matches!(log.last_of(2).end, End::Published));
         let counters = pile.stats().counters.unwrap();
         let counted = (
