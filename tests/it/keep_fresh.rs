@@ -10,7 +10,7 @@
 //! + let watch: Option<watch::Watch> = None;
 //!
 //! the-end-of-a-lease-wakes-no-refresher | src/raw/mod.rs | when::not_while_another_creates
-//! @ ending: impl FnOnce(bool) -> Ending<T>
+//! @ Self::count_end(&mut state, ended, superseded, seen);
 //! - let watch = Self::changed(&mut state);
 //! + let watch: Option<watch::Watch> = None;
 //!

@@ -20,8 +20,8 @@
 //! + true
 //!
 //! nobody-takes-over | src/raw/mod.rs | max_create_time
-//! - if !state.is_leased() || now < overdue {
-//! + if !state.is_leased() || now < overdue || true {
+//! - let fence = state.lease().filter(|_| now >= overdue)?;
+//! + let fence = state.lease().filter(|_| now >= overdue && now == Tick::ZERO)?;
 //! ```
 
 use std::sync::Barrier;

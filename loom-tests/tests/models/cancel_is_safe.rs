@@ -10,9 +10,9 @@
 //! + std::mem::ManuallyDrop::into_inner(kept).end(created)
 //!
 //! give-up-wakes-nobody | src/raw/mod.rs
-//! - self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
+//! - self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
 //! + let waiters = self.cell.lock().end(ended.fence);
-//! + drop(waiters);
+//! + drop((waiters, seen));
 //!
 //! dropped-waiter-takes-all-along | src/raw/wait/event.rs
 //! - let waker = self.wakers.lock().remove(key);

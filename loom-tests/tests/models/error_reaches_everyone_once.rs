@@ -4,9 +4,11 @@
 //!
 //! ```breakages
 //! failure-elects-anew | src/raw/mod.rs
-//! - self.end(ended, end, |falls_back| Ending::Failed(failure, falls_back));
+//! - self.end(ended, end, seen, |falls_back| {
+//! - Ending::Failed(failure, falls_back)
+//! - });
 //! + drop(failure);
-//! + self.end(ended, end, |_| Ending::ElectAnew);
+//! + self.end(ended, end, seen, |_| Ending::ElectAnew);
 //!
 //! failure-wakes-nobody | src/raw/mod.rs
 //! @ fn end(&self

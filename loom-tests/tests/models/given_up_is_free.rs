@@ -18,8 +18,8 @@
 //! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
 //!
 //! who-declines-fails | src/raw/mod.rs
-//! - self.end(ended, End::GivenUp, |_| Ending::ElectAnew);
-//! + self.end(ended, End::GivenUp, |_| Ending::Panicked(Panicked::new(&""), true));
+//! - self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
+//! + self.end(ended, End::GivenUp, seen, |_| Ending::Panicked(Panicked::new(&""), true));
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

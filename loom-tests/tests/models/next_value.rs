@@ -4,11 +4,9 @@
 //! ```breakages
 //! joins-after-another-look | src/raw/mod.rs
 //! @ fn await_next
-//! - _ => Found::Busy(state.join_next()),
-//! + _ => {
-//! +     drop(state);
-//! +     Found::Busy(self.cell.lock().join_next())
-//! + }
+//! - Found::Busy(state.join_next())
+//! + drop(state);
+//! + Found::Busy(self.cell.lock().join_next())
 //!
 //! next-value-may-be-superseded | src/raw/state.rs
 //! @ fn join_next

@@ -13,13 +13,15 @@
 //!
 //! run-does-not-count-as-inside | src/answer/lease.rs
 //! @ pub fn run<R>
-//! - let _inside = Inside::enter(self.creation());
+//! - let _inside = Inside::enter(self.creation(), self.watch.as_deref());
 //!
 //! run-ends-the-lease | src/answer/lease.rs
 //! @ pub fn run<R>
 //! - create(self.creating())
 //! + let made = create(self.creating());
-//! + self.anchor.site().pile.give_up(self.fence);
+//! + let site = self.anchor.site();
+//! + let ended = self.ended(site, site.settings.time.now());
+//! + site.pile.give_up(&ended, crate::observe::End::GivenUp);
 //! + made
 //! ```
 

@@ -11,11 +11,11 @@
 //! + drop((ended, panicked));
 //!
 //! a-panic-elects-anew | src/raw/mod.rs
-//! - self.end(ended, end, |falls_back| {
+//! - self.end(ended, End::Failed(failure), seen, |falls_back| {
 //! - Ending::Panicked(panicked, falls_back)
 //! - });
 //! + drop(panicked);
-//! + self.end(ended, end, |_| Ending::ElectAnew);
+//! + self.end(ended, End::Failed(failure), seen, |_| Ending::ElectAnew);
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

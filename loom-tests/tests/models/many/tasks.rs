@@ -4,7 +4,7 @@
 //! ```breakages
 //! creating-task-waits-for-itself | src/reentrancy.rs
 //!   poll_fn(|cx| {
-//! - let _inside = Inside::enter_poll(creation);
+//! - let _inside = Inside::enter_poll(creation, watch);
 //! ```
 
 use std::future::{Future, IntoFuture, poll_fn};
