@@ -13,6 +13,7 @@ mod asynchronous;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod background;
 mod bad_input;
+mod bad_settings;
 #[cfg(feature = "async")]
 mod clocks;
 mod created;
