@@ -1,5 +1,6 @@
 //! The settings of a pile: the builder fills them in, piles of any value type share the form.
 
+use crate::answer::Origin;
 use crate::policy::Policy;
 use crate::time::Time;
 
@@ -13,6 +14,17 @@ pub(crate) struct Settings {
     pub(crate) cold: Cold,
     pub(crate) policy: Policy,
     pub(crate) time: Time,
+}
+
+impl Settings {
+    /// Counts an answer that was no plain hit, if it is a hit.
+    #[inline]
+    pub(crate) fn answered(&self, origin: Origin) {
+        let hits = self.time.hits();
+        if hits.is_on() && origin.is_of_held() {
+            hits.add();
+        }
+    }
 }
 
 /// Settings that no hit looks at.

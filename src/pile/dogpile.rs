@@ -841,7 +841,7 @@ pub(crate) fn cannot_wait(pile: &str, form: &str, error: &Error<Infallible>) -> 
 
 impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.peek();
+        let held = self.call().peek_exact();
         f.debug_struct("Dogpile")
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))

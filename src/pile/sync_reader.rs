@@ -464,11 +464,12 @@ impl<T: Send + Sync + 'static> SyncReaderDogpile<T> {
 
 impl<T: fmt::Debug> fmt::Debug for SyncReaderDogpile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.peek();
+        let held = self.call().peek_exact();
         f.debug_struct("SyncReaderDogpile")
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))
             .field("creating", &self.is_creating())
+            .field("hits", self.pile.settings().time.hits())
             .finish_non_exhaustive()
     }
 }

@@ -15,6 +15,7 @@ mod background;
 mod bad_input;
 #[cfg(feature = "async")]
 mod clocks;
+mod count_hits;
 mod created;
 #[cfg(feature = "async")]
 mod decisions;
