@@ -339,9 +339,9 @@ impl<T> Builder<T> {
     ///
     /// # Cost
     ///
-    /// A hit that is counted increments a word that only its own thread writes, in about a nanosecond
-    /// or two. Each thread that hits such piles has eight bytes for each of them, for ever. One that is
-    /// not counted costs nothing more. To read the number costs a look at the words of all threads.
+    /// A hit that is counted increments a word that only its own thread writes, which takes a few
+    /// nanoseconds. Each thread that hits such piles has eight bytes for each of them, for ever. One that
+    /// is not counted costs nothing more. To read the number costs a look at the words of all threads.
     ///
     /// # Example
     ///

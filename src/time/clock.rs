@@ -522,6 +522,11 @@ impl Time {
     // A function of its own, to keep it out of the way of the other.
     #[inline(never)]
     fn other_bounds(&self) -> (Tick, Tick) {
+        self.asked_bounds()
+    }
+
+    #[inline(always)]
+    fn asked_bounds(&self) -> (Tick, Tick) {
         match self.clock() {
             None => SystemClock.bounds(),
             Some(clock) => clock.bounds(),
@@ -541,8 +546,10 @@ impl Time {
 
     #[inline(never)]
     fn counted_bounds(&self) -> (Tick, Tick) {
-        let bounds = self.other_bounds();
-        self.hits.add();
+        let bounds = self.asked_bounds();
+        if self.hits.is_on() {
+            self.hits.add();
+        }
         bounds
     }
 
