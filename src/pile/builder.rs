@@ -27,7 +27,7 @@ use crate::time::{Clock, Time};
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<T> {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Settings<bool>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -35,12 +35,9 @@ impl<T> Builder<T> {
     pub(crate) const fn new(ttl: Duration) -> Self {
         Self {
             settings: Settings {
-                cold: Cold {
-                    init: false,
-                    keep: true,
-                },
+                cold: Cold::new(),
                 policy: Policy::new(ttl),
-                time: Time::system(),
+                time: Time::of_the_system(false),
             },
             value: PhantomData,
         }
@@ -420,12 +417,6 @@ impl<T> Clone for Builder<T> {
 
 impl<T> fmt::Debug for Builder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("policy", &self.settings.policy)
-            .field("clock", &self.settings.time)
-            .field("init", &self.settings.cold.init)
-            .field("keep_last", &self.settings.cold.keep)
-            .field("hits", self.settings.time.hits())
-            .finish()
+        self.settings.show("Builder", f)
     }
 }

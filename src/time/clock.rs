@@ -412,10 +412,11 @@ impl fmt::Debug for ManualClock {
 
 /// The clock of a pile: an injected one, or the system's without an indirect call. And the count of its
 /// hits, if it has one: a hit looks at the clock, and sees at the same glance that it is a plain one.
+/// (Before the pile is built, `H` says whether there is to be a count.)
 #[derive(Clone)]
-pub(crate) struct Time {
+pub(crate) struct Time<H = Tally> {
     source: Source,
-    hits: Tally,
+    hits: H,
 }
 
 #[derive(Clone)]
@@ -438,12 +439,10 @@ pub(crate) enum SleepPlan {
     UntilWoken,
 }
 
-impl Time {
-    pub(crate) const fn system() -> Self {
-        Self {
-            source: Source::System,
-            hits: Tally::off(),
-        }
+impl<H> Time<H> {
+    pub(crate) const fn of_the_system(hits: H) -> Self {
+        let source = Source::System;
+        Self { source, hits }
     }
 
     /// Goes by this clock from now on.
@@ -459,16 +458,7 @@ impl Time {
         std::mem::forget(std::mem::replace(&mut self.source, Source::Fixed(clock)));
     }
 
-    /// Counts hits from now on.
-    pub(crate) const fn count_hits(&mut self) {
-        // Neither has anything to be dropped.
-        std::mem::forget(std::mem::replace(&mut self.hits, Tally::on()));
-        if let Source::System = self.source {
-            std::mem::forget(std::mem::replace(&mut self.source, Source::SystemCounted));
-        }
-    }
-
-    pub(crate) fn hits(&self) -> &Tally {
+    pub(crate) fn hits(&self) -> &H {
         &self.hits
     }
 
@@ -479,6 +469,34 @@ impl Time {
             Source::Shared(clock) => Some(&**clock),
             Source::Fixed(clock) => Some(*clock),
         }
+    }
+}
+
+impl Time<bool> {
+    /// Is to count hits.
+    pub(crate) const fn count_hits(&mut self) {
+        self.hits = true;
+        if let Source::System = self.source {
+            // It has nothing to be dropped.
+            std::mem::forget(std::mem::replace(&mut self.source, Source::SystemCounted));
+        }
+    }
+
+    /// The same, of a pile that is built. It is taken out, since no destructor runs at compile time.
+    pub(crate) const fn build(&mut self) -> Time {
+        let source = std::mem::replace(&mut self.source, Source::System);
+        let hits = match self.hits {
+            true => Tally::on(),
+            false => Tally::off(),
+        };
+        Time { source, hits }
+    }
+}
+
+impl Time {
+    #[cfg(any(feature = "async", all(test, dogpile_loom)))]
+    pub(crate) const fn system() -> Self {
+        Self::of_the_system(Tally::off())
     }
 
     /// Whether it wakes those who sleep by it, so that a task needs no timer.
@@ -587,10 +605,10 @@ impl Time {
 }
 
 // The pile asks a clock and relies on nothing that it said before.
-impl UnwindSafe for Time {}
-impl RefUnwindSafe for Time {}
+impl<H> UnwindSafe for Time<H> {}
+impl<H> RefUnwindSafe for Time<H> {}
 
-impl fmt::Debug for Time {
+impl<H> fmt::Debug for Time<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.source {
             Source::System | Source::SystemCounted => "system",
