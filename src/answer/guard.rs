@@ -35,6 +35,16 @@ pub enum Origin {
     Superseded,
 }
 
+impl Origin {
+    /// Whether it is that of a value which was held when the call came.
+    pub(crate) fn is_of_held(self) -> bool {
+        match self {
+            Origin::Fresh | Origin::Stale | Origin::Fallback => true,
+            Origin::CreatedHere | Origin::CreatedByAnother | Origin::Superseded => false,
+        }
+    }
+}
+
 /// Shows a value of a pile and keeps it alive and unchanged, whatever happens to the pile meanwhile.
 ///
 /// A guard delays nobody: neither a creation nor the readers of newer values. It may be sent to

@@ -89,6 +89,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         let mut source = Acquiring::of(before);
         source.note(&self, lookup);
         if let Some(found) = source.found(&self) {
+            self.site.settings.answered(Acquired::origin(&found));
             return Ok(found.with(pass));
         }
         let election = Election::new(Caller::Thread, Role::Creates, Failures::Taken, source);
@@ -248,6 +249,10 @@ impl<'a, T, P> Source<'a, T, P> for Acquiring<'a, T> {
         guard.into()
     }
 
+    fn origin(found: &Acquired<'a, T>) -> Origin {
+        Acquired::origin(found)
+    }
+
     #[inline]
     fn with(found: Acquired<'a, T>, pass: P) -> Acquired<'a, T, P> {
         found.with(pass)
@@ -400,7 +405,11 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             (lookup, _) => return Err(lookup),
         };
         let plain = self.is_plain() && node.is_of_a_value();
-        if !plain || self.site.settings.time.bounds().1 >= self.due_from(node) {
+        if !plain {
+            return Err(Lookup::Here(value));
+        }
+        if self.site.settings.time.bounds_of_hit().1 >= self.due_from(node) {
+            self.site.settings.time.no_hit();
             return Err(Lookup::Here(value));
         }
         let seen = Seen::new(node.number(), node.pile());

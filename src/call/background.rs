@@ -189,10 +189,10 @@ impl<T> OnExecutor<'_, '_, T> {
     ) -> bool {
         // The elected call may not have got to handing the job over yet. So this call looks for it
         // again, and the more seldom the longer it is not there: then it runs elsewhere.
-        let mut nap = Duration::from_millis(1);
+        let (mut nap, system) = (Duration::from_millis(1), Time::system());
         while !self.executor.run_queued(job) {
-            let until = Time::SYSTEM.now().saturating_add(nap);
-            if event.wait(&Time::SYSTEM, Some(until)) {
+            let until = system.now().saturating_add(nap);
+            if event.wait(&system, Some(until)) {
                 return true;
             }
             if deadline.is_some_and(|deadline| time.now() >= deadline) {

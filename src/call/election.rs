@@ -214,6 +214,8 @@ pub(crate) trait Source<'a, T, P> {
 
     fn of_guard(guard: Guard<'a, T>) -> Self::Found;
 
+    fn origin(found: &Self::Found) -> Origin;
+
     fn with(found: Self::Found, pass: P) -> Self::Answer;
 
     /// Whether there is something to be looked up before the lock is taken.
@@ -477,10 +479,10 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             let next = match std::mem::replace(&mut self.at, At::Start) {
                 At::Start => self.begin(call),
                 At::LookedUp => match self.hit(call) {
-                    Some(found) => Some(self.answer(found)),
+                    Some(found) => Some(self.answer(call, found)),
                     None => self.elect(call),
                 },
-                At::GoingOn(found) => Some(self.answer(*found)),
+                At::GoingOn(found) => Some(self.answer(call, *found)),
                 At::Waiting(waiters) => match waiters.outcome() {
                     Some(ending) => self.told(call, ending, waiters.fence(), None),
                     // What it waits for is taken over: by this call, unless another was quicker.
@@ -522,7 +524,12 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         self.may_wait(call).err().map_or(Step::Wait, Step::Stop)
     }
 
-    fn answer(&mut self, found: S::Found) -> Step<'a, T, S::Answer> {
+    fn answer<D, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        found: S::Found,
+    ) -> Step<'a, T, S::Answer> {
+        call.site.settings.answered(S::origin(&found));
         let pass = self.pass.take();
         Step::Answer(S::with(found, pass.expect("the call is inside")))
     }
@@ -571,7 +578,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 return Some(Step::LookUp);
             }
             if let Some(found) = self.hit(call) {
-                return Some(self.answer(found));
+                return Some(self.answer(call, found));
             }
         }
         self.elect(call)
@@ -589,7 +596,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         call: &Call<'a, T, D, W>,
     ) -> Option<Step<'a, T, S::Answer>> {
         match self.attempt(call, false) {
-            Found::Value(found) => Some(self.answer(found)),
+            Found::Value(found) => Some(self.answer(call, found)),
             Found::NotYet(not_yet) => self.not_yet(call, not_yet),
             Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
                 self.stopped(call, Stop::HoldsReadGuard)
@@ -644,7 +651,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                     failure,
                 }))
             }
-            (_, Some(found)) => Some(self.answer(found)),
+            (_, Some(found)) => Some(self.answer(call, found)),
             (_, None) => self.stopped(call, Stop::BackingOff { retry_in, failure }),
         }
     }
@@ -674,7 +681,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Err(Err(_)) => return Some(Step::Stop(stop)),
         }
         Some(match self.source.stand_in(call) {
-            Some(found) => self.answer(S::beside(found, stop.into_failure())),
+            Some(found) => self.answer(call, S::beside(found, stop.into_failure())),
             None => Step::Stop(stop),
         })
     }
@@ -709,6 +716,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         match is_inside.then(|| self.source.stand_in(call)).flatten() {
             Some(found) => {
                 let pass = self.pass.take().expect("the call is inside");
+                call.site.settings.answered(S::origin(&found));
                 Ok(S::with(S::beside(found, error.into()), pass))
             }
             None => Err(error),
@@ -838,7 +846,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         }
         let Made { guard, by } = made;
         if !D::GATED {
-            return Some(self.answer(S::of_guard(guard)));
+            return Some(self.answer(call, S::of_guard(guard)));
         }
         // A writer may have been inside since the value was made, and may have replaced what the
         // value stands for. If none was, the value is an answer, whatever became of it: else a call
@@ -849,14 +857,14 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
         };
         if is_consistent {
-            return Some(self.answer(S::of_guard(guard)));
+            return Some(self.answer(call, S::of_guard(guard)));
         }
         if by != Maker::This && S::LOOKS_AGAIN {
             self.at = At::Start;
             return None;
         }
         let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
-        Some(self.answer(S::of_guard(newest)))
+        Some(self.answer(call, S::of_guard(newest)))
     }
 }
 
@@ -926,6 +934,10 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
 
     fn of_guard(guard: Guard<'a, T>) -> Guard<'a, T> {
         guard
+    }
+
+    fn origin(found: &Guard<'a, T>) -> Origin {
+        Guard::origin(found)
     }
 
     fn with(found: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {

@@ -223,6 +223,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                 }
             }
             if let Some(found) = source.found(&self) {
+                self.site.settings.answered(Acquired::origin(&found));
                 return Ok(found.with(pass));
             }
             let election = Election::new(Caller::Task, Role::Creates, Failures::Taken, source)

@@ -45,7 +45,7 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
     pub(crate) fn peek(self) -> Option<Guard<'a, T, D::Pass>> {
         match self.hit_by(Caller::Thread) {
             Some(guard) => Some(guard),
-            None => self.peek_exact(),
+            None => self.peek_slowly(),
         }
     }
 
@@ -53,7 +53,15 @@ impl<'a, T, D: Door, W> Call<'a, T, D, W> {
     // By value: a reference would keep the call in memory on the way of a hit.
     #[cold]
     #[inline(never)]
-    fn peek_exact(self) -> Option<Guard<'a, T, D::Pass>> {
+    fn peek_slowly(self) -> Option<Guard<'a, T, D::Pass>> {
+        let hits = self.site.settings.time.hits();
+        let held = self.peek_exact()?;
+        hits.add();
+        Some(held)
+    }
+
+    /// As [`peek`](Call::peek), for one that is not to be counted.
+    pub(crate) fn peek_exact(self) -> Option<Guard<'a, T, D::Pass>> {
         let pass = self.door.try_enter(Caller::Thread)?;
         Some(self.peek_inside()?.with(pass))
     }
@@ -91,22 +99,31 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         if !self.is_plain() {
             return None;
         }
-        let (earliest, latest) = self.site.settings.time.bounds();
-        let node = self.site.pile.load()?;
+        let time = &self.site.settings.time;
+        // Counted until it is said to be none.
+        let (earliest, latest) = time.bounds_of_hit();
+        let Some(node) = self.site.pile.load() else {
+            time.no_hit();
+            return None;
+        };
         let due_from = self.due_from(&node);
-        let node = ValueRef::new(node)?;
+        let Some(node) = ValueRef::new(node) else {
+            time.no_hit();
+            return None;
+        };
         let origin = if latest < due_from {
             // A fresh value is not asked more than that.
             Origin::Fresh
         } else {
             let (is_quiet, stale_from) = (node.node().is_quiet(latest), node.node().stale_from());
-            if !is_quiet || self.asks.max_age().is_some() {
-                return None;
-            } else if latest < stale_from {
+            let is_quiet = is_quiet && self.asks.max_age().is_none();
+            if is_quiet && latest < stale_from {
                 Origin::Fresh
-            } else if self.accept == Accept::Stale && earliest >= stale_from {
+            } else if is_quiet && self.accept == Accept::Stale && earliest >= stale_from {
                 Origin::Stale
             } else {
+                drop(node);
+                time.no_hit();
                 return None;
             }
         };

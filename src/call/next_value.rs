@@ -4,7 +4,7 @@ use std::convert::Infallible;
 #[cfg(feature = "async")]
 use std::future::{Future, Pending};
 
-use crate::answer::{Caller, Door, Guard, Lookup, Settings};
+use crate::answer::{Caller, Door, Guard, Lookup, Origin, Settings};
 use crate::call::Call;
 #[cfg(feature = "async")]
 use crate::call::Here;
@@ -170,6 +170,10 @@ impl<'a, T: 'a, P> Source<'a, T, P> for Next {
 
     fn of_guard(guard: Guard<'a, T>) -> Guard<'a, T> {
         guard
+    }
+
+    fn origin(found: &Guard<'a, T>) -> Origin {
+        Guard::origin(found)
     }
 
     fn with(found: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {

@@ -27,7 +27,7 @@ use crate::shim::Arc;
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct KeyedBuilder<K, T, S = RandomState> {
-    settings: Settings,
+    settings: Settings<bool>,
     limits: Limits<K, T>,
     hasher: S,
 }
@@ -222,8 +222,8 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 
 impl<K: Eq + Hash, T, S: BuildHasher> KeyedBuilder<K, T, S> {
     /// The map, without a value.
-    pub fn build(self) -> KeyedDogpile<K, T, S> {
-        KeyedDogpile::with(self.settings, self.limits, self.hasher)
+    pub fn build(mut self) -> KeyedDogpile<K, T, S> {
+        KeyedDogpile::with(self.settings.build(), self.limits, self.hasher)
     }
 }
 

@@ -325,6 +325,7 @@ impl<K, T> Shared<K, T> {
     pub(super) fn stats(&self) -> KeyedStats {
         let mut stats = KeyedStats {
             counters: (self.settings.policy.counts()).then(|| *self.retired.lock()),
+            hits: self.settings.time.hits().sum(),
             ..KeyedStats::default()
         };
         for shard in &self.shards {

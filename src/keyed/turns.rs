@@ -11,7 +11,7 @@ use std::future::Future;
 #[cfg(feature = "async")]
 use std::panic::resume_unwind;
 
-use crate::answer::{Door, Guard, Lookup};
+use crate::answer::{Door, Guard, Lookup, Origin};
 use crate::call::Call;
 use crate::call::election::{Asking, Found, Kept, NewerThan, Source};
 use crate::error::Failure;
@@ -204,6 +204,10 @@ impl<'a, T: 'a, P> Source<'a, T, P> for InTurn {
 
     fn of_guard(guard: Guard<'a, T>) -> Guard<'a, T> {
         guard
+    }
+
+    fn origin(found: &Guard<'a, T>) -> Origin {
+        Guard::origin(found)
     }
 
     fn with(found: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {

@@ -23,6 +23,9 @@ pub struct Stats {
     pub stale_for: Option<Duration>,
     /// What was counted. `None` if nothing is: see [`Builder::stats`](crate::Builder::stats).
     pub counters: Option<Counters>,
+    /// How many answers were the value that was held. `None` if nobody counts: see
+    /// [`Builder::count_hits`](crate::Builder::count_hits).
+    pub hits: Option<u64>,
 }
 
 /// What goes on in a map of many keys, and what was counted in all of them; see
@@ -38,6 +41,8 @@ pub struct KeyedStats {
     pub backing_off: usize,
     /// What was counted of all keys, also of those that are in the map no more. `None` if nothing is.
     pub counters: Option<Counters>,
+    /// How many answers were the value that was held, of all keys. `None` if nobody counts.
+    pub hits: Option<u64>,
 }
 
 impl KeyedStats {
@@ -98,7 +103,7 @@ impl Holder {
 
 /// What a pile counted since it was built.
 ///
-/// Each creation that began has one end, or [runs](Stats::creating). Hits are not counted.
+/// Each creation that began has one end, or [runs](Stats::creating). Hits are [apart](Stats::hits).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Counters {

@@ -65,12 +65,12 @@ pub struct Dogpile<T> {
     // What every hit reads stands at the end of one pair of cache lines: the settings, and the
     // address of the value, which comes first in a pile.
     _gap: [u8; GAP],
-    builder: Builder<T>,
+    settings: Settings,
     // All else of a pile, which callers without a value write, begins the next.
     pile: Pile<T>,
 }
 
-const GAP: usize = LINES - std::mem::size_of::<u64>() - std::mem::size_of::<Builder<()>>();
+const GAP: usize = LINES - std::mem::size_of::<u64>() - std::mem::size_of::<Settings>();
 const LINES: usize = 256;
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(std::mem::offset_of!(Dogpile<u8>, pile) + 8 == LINES);
@@ -83,11 +83,13 @@ impl<T> Builder<T> {
         ///
         /// If two settings make no sense together: the message names both. In a `const` or a `static`,
         /// that is an error of the compiler. [`try_build`](Builder::try_build) gives it as a value.
-        pub const fn build(self) -> Dogpile<T> {
+        pub const fn build(mut self) -> Dogpile<T> {
             if let Some(fault) = self.settings.policy.fault() {
                 panic!("{}", fault);
             }
-            Dogpile { _gap: [0; GAP], builder: self, pile: Pile::new() }
+            let settings = self.settings.build();
+            std::mem::forget(self);
+            Dogpile { _gap: [0; GAP], settings, pile: Pile::new() }
         }
     }
 }
@@ -751,7 +753,9 @@ impl<T> Dogpile<T> {
     /// ```
     pub fn stats(&self) -> Stats {
         let Settings { policy, time, .. } = self.settings();
-        self.pile.stats(policy, time.now())
+        let mut stats = self.pile.stats(policy, time.now());
+        stats.hits = time.hits().sum();
+        stats
     }
 
     /// Whether somebody is creating a value.
@@ -782,7 +786,7 @@ impl<T> Dogpile<T> {
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.builder.settings
+        &self.settings
     }
 
     pub(crate) fn site(&self) -> Site<'_, T> {
@@ -938,13 +942,13 @@ pub(crate) fn cannot_wait(pile: &str, form: &str, error: &Error<Infallible>) -> 
 
 impl<T: fmt::Debug> fmt::Debug for Dogpile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.peek();
+        let held = self.call().peek_exact();
         f.debug_struct("Dogpile")
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))
             .field("age", &held.as_ref().map(Guard::age))
             .field("stats", &self.stats())
-            .field("settings", &self.builder)
+            .field("settings", &self.settings)
             .finish()
     }
 }

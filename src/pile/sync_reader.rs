@@ -487,7 +487,7 @@ impl<T: Send + Sync + 'static> SyncReaderDogpile<T> {
 
 impl<T: fmt::Debug> fmt::Debug for SyncReaderDogpile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = self.peek();
+        let held = self.call().peek_exact();
         f.debug_struct("SyncReaderDogpile")
             .field("value", &held.as_deref())
             .field("origin", &held.as_ref().map(Guard::origin))

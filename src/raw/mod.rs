@@ -769,6 +769,7 @@ impl<T> Pile<T> {
             retry_in: pace.and_then(|pace| pace.retry_in(policy, now, false)),
             stale_for: None,
             counters: policy.counts().then(observe::Counters::default),
+            hits: None,
         };
         if let Some(tally) = pace.and_then(Pace::tally) {
             tally.tell(now, &mut stats);

@@ -21,12 +21,14 @@ mod imp;
 mod estimate;
 #[cfg(target_os = "linux")]
 mod signed;
+mod tally;
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::estimate::Estimate;
 pub(crate) use self::imp::*;
 #[cfg(target_os = "linux")]
 pub(crate) use self::signed::Signed;
+pub(crate) use self::tally::Tally;
 pub(crate) use std::sync::Arc;
 #[cfg(any(not(target_os = "linux"), feature = "tokio"))]
 pub(crate) use std::sync::OnceLock;

@@ -7,7 +7,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::shim::{Arc, Mutex, contain};
+use crate::shim::{Arc, Mutex, Tally, contain};
 
 /// An instant on a [`Clock`]: nanoseconds since the clock's own origin.
 ///
@@ -410,13 +410,20 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// The clock of a pile: an injected one, or the system's without an indirect call.
+/// The clock of a pile: an injected one, or the system's without an indirect call. And the count of its
+/// hits, if it has one: a hit looks at the clock, and sees at the same glance that it is a plain one.
+/// (Before the pile is built, `H` says whether there is to be a count.)
 #[derive(Clone)]
-pub(crate) struct Time(Source);
+pub(crate) struct Time<H = Tally> {
+    source: Source,
+    hits: H,
+}
 
 #[derive(Clone)]
 enum Source {
     System,
+    /// The same, of a pile that counts its hits.
+    SystemCounted,
     Shared(Arc<dyn Clock>),
     /// For piles in a `static`, which cannot hold an `Arc`.
     Fixed(&'static dyn Clock),
@@ -432,25 +439,64 @@ pub(crate) enum SleepPlan {
     UntilWoken,
 }
 
-impl Time {
-    pub(crate) const SYSTEM: Time = Time(Source::System);
-
-    pub(crate) fn injected(clock: Arc<dyn Clock>) -> Self {
-        Time(Source::Shared(clock))
+impl<H> Time<H> {
+    pub(crate) const fn of_the_system(hits: H) -> Self {
+        let source = Source::System;
+        Self { source, hits }
     }
 
-    /// For a pile that is a `static`.
-    pub(crate) const fn fixed(clock: &'static dyn Clock) -> Self {
-        Time(Source::Fixed(clock))
+    /// Goes by this clock from now on.
+    pub(crate) fn inject(&mut self, clock: Arc<dyn Clock>) {
+        self.source = Source::Shared(clock);
+    }
+
+    /// As [`inject`](Time::inject), for a pile that is a `static`.
+    ///
+    /// The clock before it is not dropped, since no destructor runs at compile time. If that clock was in
+    /// an `Arc`, its share is leaked.
+    pub(crate) const fn fix(&mut self, clock: &'static dyn Clock) {
+        std::mem::forget(std::mem::replace(&mut self.source, Source::Fixed(clock)));
+    }
+
+    pub(crate) fn hits(&self) -> &H {
+        &self.hits
     }
 
     #[inline]
     fn clock(&self) -> Option<&dyn Clock> {
-        match &self.0 {
-            Source::System => None,
+        match &self.source {
+            Source::System | Source::SystemCounted => None,
             Source::Shared(clock) => Some(&**clock),
             Source::Fixed(clock) => Some(*clock),
         }
+    }
+}
+
+impl Time<bool> {
+    /// Is to count hits.
+    pub(crate) const fn count_hits(&mut self) {
+        self.hits = true;
+        if let Source::System = self.source {
+            // It has nothing to be dropped.
+            std::mem::forget(std::mem::replace(&mut self.source, Source::SystemCounted));
+        }
+    }
+
+    /// The same, of a pile that is built. It is taken out, since no destructor runs at compile time.
+    pub(crate) const fn build(&mut self) -> Time {
+        let source = std::mem::replace(&mut self.source, Source::System);
+        let hits = match self.hits {
+            true => Tally::on(),
+            false => Tally::off(),
+        };
+        Time { source, hits }
+    }
+}
+
+impl Time {
+    #[cfg(any(feature = "async", all(test, dogpile_loom)))]
+    pub(crate) const fn system() -> Self {
+        Self::of_the_system(Tally::off())
     }
 
     /// Whether it wakes those who sleep by it, so that a task needs no timer.
@@ -485,16 +531,50 @@ impl Time {
     /// Bounds of the time, cheaply: it is no earlier than the first and no later than the second.
     #[inline]
     pub(crate) fn bounds(&self) -> (Tick, Tick) {
-        if let Source::System = self.0 {
-            return SystemClock.bounds();
+        match self.source {
+            Source::System => SystemClock.bounds(),
+            _ => self.other_bounds(),
         }
-        self.injected_bounds()
     }
 
     // A function of its own, to keep it out of the way of the other.
     #[inline(never)]
-    fn injected_bounds(&self) -> (Tick, Tick) {
-        self.clock().unwrap_or(&SystemClock).bounds()
+    fn other_bounds(&self) -> (Tick, Tick) {
+        self.asked_bounds()
+    }
+
+    #[inline(always)]
+    fn asked_bounds(&self) -> (Tick, Tick) {
+        match self.clock() {
+            None => SystemClock.bounds(),
+            Some(clock) => clock.bounds(),
+        }
+    }
+
+    /// The same for a hit, which is counted by that, if hits are: whoever finds that it is none says
+    /// [so](Time::no_hit).
+    #[inline]
+    pub(crate) fn bounds_of_hit(&self) -> (Tick, Tick) {
+        match self.source {
+            // Whoever counts nothing pays nothing.
+            Source::System => SystemClock.bounds(),
+            _ => self.counted_bounds(),
+        }
+    }
+
+    #[inline(never)]
+    fn counted_bounds(&self) -> (Tick, Tick) {
+        let bounds = self.asked_bounds();
+        if self.hits.is_on() {
+            self.hits.add();
+        }
+        bounds
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn no_hit(&self) {
+        self.hits.take_back();
     }
 
     /// Says that a sleeper is gone which the clock was asked to wake.
@@ -525,13 +605,13 @@ impl Time {
 }
 
 // The pile asks a clock and relies on nothing that it said before.
-impl UnwindSafe for Time {}
-impl RefUnwindSafe for Time {}
+impl<H> UnwindSafe for Time<H> {}
+impl<H> RefUnwindSafe for Time<H> {}
 
-impl fmt::Debug for Time {
+impl<H> fmt::Debug for Time<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Source::System => "system",
+        f.write_str(match self.source {
+            Source::System | Source::SystemCounted => "system",
             Source::Shared(_) | Source::Fixed(_) => "injected",
         })
     }

@@ -3,7 +3,7 @@
 //! ```breakages
 //! allocates-at-a-hit | src/call/hit.rs
 //! @ pub(crate) fn hit_inside
-//!   let node = ValueRef::new(node)?;
+//!   let due_from = self.due_from(&node);
 //! + drop(std::hint::black_box(Box::new(due_from)));
 //!
 //! counts-by-default | src/policy/mod.rs | asked_for

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     /// By a thread that holds more guards than it has slots for: no hit as the others are, since it
     /// counts.
     Counted,
+    /// Of a pile that counts its hits.
+    Tallied,
     /// By a task.
     Task,
     TaskTry,
@@ -63,8 +65,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 24] = [
+    pub(crate) const ALL: [Kind; 25] = [
         Kind::GetOrCreate,
+        Kind::Tallied,
         Kind::GetOrTryCreate,
         Kind::Peek,
         Kind::Stale,
@@ -130,14 +133,20 @@ impl Kind {
 
     /// A plain pile that has this value.
     pub(crate) fn pile<T>(self, value: T) -> Dogpile<T> {
-        if self != Kind::BackOff && !self.is_observed() {
-            return Dogpile::with_value(Duration::MAX, value);
-        }
-        if self != Kind::BackOff {
-            let builder = Dogpile::builder(Duration::MAX);
-            let pile = builder.stats(true).observer(Arc::new(Watching)).build();
-            pile.set(value);
-            return pile;
+        match self {
+            Kind::BackOff => {}
+            Kind::Tallied => {
+                let pile = Dogpile::builder(Duration::MAX).count_hits().build();
+                pile.set(value);
+                return pile;
+            }
+            _ if self.is_observed() => {
+                let builder = Dogpile::builder(Duration::MAX);
+                let pile = builder.stats(true).observer(Arc::new(Watching)).build();
+                pile.set(value);
+                return pile;
+            }
+            _ => return Dogpile::with_value(Duration::MAX, value),
         }
         let pile = Dogpile::builder(HOUR)
             .stale_while_revalidate(24 * HOUR)
@@ -176,7 +185,7 @@ impl Kind {
     fn hits<T: Number>(self, pile: &Dogpile<T>, hits: u32) {
         // One loop for each, so that they do not share a branch.
         match self {
-            Kind::GetOrCreate => repeat(hits, || hit(pile)),
+            Kind::GetOrCreate | Kind::Tallied => repeat(hits, || hit(pile)),
             Kind::AmongMany | Kind::Counted => repeat(hits, || hit(pile)),
             Kind::GetOrTryCreate
             | Kind::Stale

@@ -6,8 +6,13 @@
 //! ```breakages
 //! asks-the-clock-twice | src/call/hit.rs | no_more
 //! @ pub(crate) fn hit_inside
-//!   let (earliest, latest) = self.site.settings.time.bounds();
-//! + std::hint::black_box(self.site.settings.time.bounds());
+//!   let (earliest, latest) = time.bounds_of_hit();
+//! + std::hint::black_box(time.bounds());
+//!
+//! counts-what-is-not-to-be-counted | src/time/clock.rs | no_more
+//! @ fn bounds_of_hit
+//! - Source::System => SystemClock.bounds(),
+//! + Source::System => self.counted_bounds(),
 //!
 //! one-record-for-a-thread | src/raw/value/own.rs | no_more
 //! - if self.records.get() >= most {
@@ -29,32 +34,33 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::hits::Kind;
 
 /// Three more for each hit than were measured with Rust 1.95.
-const LIMITS: [(Kind, u64); 25] = [
-    (Kind::GetOrCreate, 68 + 3),
+const LIMITS: [(Kind, u64); 26] = [
+    (Kind::GetOrCreate, 71 + 3),
+    (Kind::Tallied, 142 + 3),
     (Kind::GetOrTryCreate, 97 + 3),
-    (Kind::Peek, 83 + 3),
+    (Kind::Peek, 80 + 3),
     (Kind::Stale, 107 + 3),
     (Kind::BackOff, 107 + 3),
-    (Kind::StalePeek, 94 + 3),
+    (Kind::StalePeek, 90 + 3),
     (Kind::Observed, 97 + 3),
     (Kind::ObservedStale, 107 + 3),
     (Kind::Fresh, 96 + 3),
     (Kind::MaxAge, 120 + 3),
-    (Kind::Acquire, 145 + 3),
-    (Kind::Nested, 1040 + 8 * 3),
-    (Kind::AmongMany, 108 + 3),
-    (Kind::Counted, 168 + 3),
-    (Kind::Task, 75 + 3),
-    (Kind::TaskTry, 112 + 3),
-    (Kind::TaskCall, 148 + 3),
-    (Kind::TaskAcquire, 267 + 3),
-    (Kind::Read, 151 + 3),
+    (Kind::Acquire, 147 + 3),
+    (Kind::Nested, 1048 + 8 * 3),
+    (Kind::AmongMany, 111 + 3),
+    (Kind::Counted, 174 + 3),
+    (Kind::Task, 78 + 3),
+    (Kind::TaskTry, 115 + 3),
+    (Kind::TaskCall, 146 + 3),
+    (Kind::TaskAcquire, 268 + 3),
+    (Kind::Read, 153 + 3),
     (Kind::ReadTry, 171 + 3),
     (Kind::ReadPeek, 151 + 3),
-    (Kind::ReadAcquire, 262 + 3),
-    (Kind::ReadAmongMany, 210 + 3),
-    (Kind::ReadTask, 151 + 3),
-    (Kind::ReadTaskTry, 167 + 3),
+    (Kind::ReadAcquire, 265 + 3),
+    (Kind::ReadAmongMany, 212 + 3),
+    (Kind::ReadTask, 156 + 3),
+    (Kind::ReadTaskTry, 166 + 3),
 ];
 
 /// Names a kind of hits and how many, to a run of this program under valgrind.

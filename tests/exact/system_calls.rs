@@ -14,7 +14,7 @@
 //!
 //! yields-at-a-hit | src/call/hit.rs
 //! @ pub(crate) fn hit_inside
-//!   let node = ValueRef::new(node)?;
+//!   let due_from = self.due_from(&node);
 //! + std::thread::yield_now();
 //! ```
 

@@ -86,13 +86,13 @@ impl Anchor {
                 return reading;
             }
             if let Some(opening) = self.gate.opening() {
-                assert!(opening.wait(&Time::SYSTEM, None));
+                assert!(opening.wait(&Time::system(), None));
             }
         }
     }
 
     fn write(&self) {
-        assert_eq!(self.gate.close(&Time::SYSTEM, None), Ok(()));
+        assert_eq!(self.gate.close(&Time::system(), None), Ok(()));
         // SAFETY: as in `read`.
         self.file.with_mut(|file| unsafe { *file += 1 });
         self.gate.open();
@@ -258,7 +258,7 @@ fn a_gate_left_to_a_creation_that_ends() {
             move |site| {
                 let other = Arc::clone(site);
                 let writer = thread::spawn(move || {
-                    assert_eq!(other.gate.close(&Time::SYSTEM, None), Ok(()));
+                    assert_eq!(other.gate.close(&Time::system(), None), Ok(()));
                     // SAFETY: as in `read`.
                     other.file.with_mut(|file| unsafe { *file += 1 });
                     other.gate.leave_to(7, pile);
