@@ -355,6 +355,42 @@ impl<'a, T> Creating<'a, T> {
         pile.change_lease(self.fence, Pace::no_fallback);
     }
 
+    /// Lends an older value to those who wait, until this creation ends: such as one that a store
+    /// still has, while its holder makes a newer one.
+    ///
+    /// It is stale at once, however young it is said to be, and whoever asks for more than a stale value
+    /// goes on waiting: [`Accept::Fresh`](crate::Accept::Fresh),
+    /// [`NewerThan`](crate::Accept::NewerThan), [`New`](crate::Accept::New). Its limits are those of any
+    /// stale value. If this creation fails, it stays. Without one of its own, it has the pile's ttl: tell
+    /// how old it is by [`Created::age`].
+    ///
+    /// Says whether it did. It does not if the pile has a value that is not gone, nor after the pile was
+    /// invalidated and got no value since, nor if this creation was superseded or has ended.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Created, Dogpile, Guard, Origin};
+    ///
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let value = pile.get_or_try_create_with(|creating| {
+    ///     let yesterdays = Created::new(6).age(Duration::from_secs(86_400));
+    ///     assert!(creating.lend(yesterdays));
+    ///     let meanwhile = pile.peek().unwrap();
+    ///     assert_eq!((*meanwhile, Guard::origin(&meanwhile)), (6, Origin::Stale));
+    ///     Ok::<_, std::io::Error>(Created::new(7))
+    /// })?;
+    /// assert_eq!(*value, 7);
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub fn lend(&self, created: impl Into<Created<T>>) -> bool {
+        let site = self.anchor.site();
+        let now = site.settings.time.now();
+        let node = created.into().into_ready(site, now, 0).node;
+        site.pile.lend(&site.settings.policy, now, self.fence, node)
+    }
+
     pub(crate) fn is_of(&self, pile: &Pile<T>) -> bool {
         std::ptr::eq(self.anchor.site().pile, pile)
     }

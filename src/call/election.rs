@@ -782,8 +782,12 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
         let takes_failures = own.is_some() || self.failures == Failures::Taken;
-        // A value with another number was `set`, and the lease is held yet.
-        self.has_waited |= !matches!(ending, Ending::Value(node, _) if node.number() != fence);
+        // If another value was `set` or lent, the lease is held yet.
+        self.has_waited |= match ending {
+            Ending::Value(node, _) => node.number() == fence,
+            Ending::Lent => false,
+            _ => true,
+        };
         // To tell the value's age with, which need not be exact: all who wait ask at once.
         let now = call.site.settings.time.coarse();
         match ending {
@@ -810,6 +814,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures => {
                 self.told_of_failure(call, Stop::Panicked(panicked.clone()), *falls_back)
             }
+            Ending::Lent => None,
             // No answer at all, or one that began too early for what this call asked for.
             _ => match own {
                 Some(report) => self.stopped(call, report.end()),

@@ -538,6 +538,35 @@ impl<T> Pile<T> {
         true
     }
 
+    /// Makes an older value the current one, which is stale at once, while the lease with this fence is
+    /// held. Its number is zero, below all marks. Says whether it did: a value that is held stays, and
+    /// nothing comes back after an `invalidate`.
+    pub(crate) fn lend(&self, policy: &Policy, now: Tick, fence: u64, node: NodeRef<T>) -> bool {
+        let mut state = self.cell.lock();
+        let pile = state.pile();
+        let is_gone = |node: &NodeRef<T>| {
+            let times = node.times();
+            now >= times.usable_until(times.ttl) && now >= times.stands_in_until(times.ttl)
+        };
+        let is_empty = match state.current() {
+            Some(current) => current.value().is_none() || is_gone(&current),
+            None => state.generation == 0,
+        };
+        if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
+            return false;
+        }
+        node.belongs_to(pile);
+        node.expire(now);
+        let old = Self::install(&mut state, policy, node);
+        let waiters = state.release_waiters();
+        let watch = Self::changed(&mut state);
+        drop(state);
+        tell(waiters, false, Ending::Lent);
+        drop(old);
+        drop(watch);
+        true
+    }
+
     /// Notes the times of a value that was made elsewhere, if the current node is still `seen`, and
     /// was not expired since: that mark would be lost.
     pub(crate) fn note(&self, policy: &Policy, times: Times, seen: Option<(&NodeRef<T>, Times)>) {

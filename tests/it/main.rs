@@ -42,6 +42,7 @@ mod keyed_limits;
 mod keyed_multi;
 mod kinds;
 mod lease;
+mod lend;
 mod mistakes;
 mod next_value;
 mod observed_once;

@@ -19,6 +19,8 @@ pub(crate) enum Ending<T> {
     Panicked(Panicked, bool),
     /// Nothing. Whoever still wants a value looks at the pile again.
     ElectAnew,
+    /// Nothing yet, but an older value to go on with meanwhile. The same.
+    Lent,
 }
 
 /// How many writers had been inside the gate of the pile when the value was made; zero without a
@@ -36,6 +38,7 @@ impl<T> Clone for Ending<T> {
                 Ending::Panicked(panicked.clone(), *falls_back)
             }
             Ending::ElectAnew => Ending::ElectAnew,
+            Ending::Lent => Ending::Lent,
         }
     }
 }
