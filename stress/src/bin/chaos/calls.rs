@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use dogpile::{Accept, Acquired, Attempt, Error, Guard, Lease, Outcome, Owned};
 
+use tokio::task::block_in_place;
+
 use crate::ledger::{Failed, Inside, Newest, Panics, Reading, Value, demand, fault, stamp};
 use crate::plan::Plan;
 use crate::random::Random;
@@ -520,11 +522,11 @@ async fn task(site: Arc<Site>, mut random: Random, mut newest: Newest) {
                     let call = started.get_or_try_create_with_async(move |it| plan.run_async(it));
                     cut_short(call, cut).await
                 }
-                // It blocks a worker.
-                1 => Some(
+                // It blocks a worker, which others need that hold the lease.
+                1 => Some(block_in_place(|| {
                     pile.background(&runs)
-                        .get_or_try_create_with(move |it| plan.run(&it)),
-                ),
+                        .get_or_try_create_with(move |it| plan.run(&it))
+                })),
                 _ => {
                     let call = pile.call();
                     let call = call.get_or_try_create_with_async(|it| plan.run_async(it));
