@@ -204,8 +204,19 @@ impl<K, T> Shared<K, T> {
         }
     }
 
-    /// Ends a visit.
+    /// Ends a visit, and makes room for what it brought.
     pub(super) fn leave(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) {
+        let (came, is_too_much) = self.end_visit(entry);
+        if came {
+            self.sweep(entry.hash);
+        }
+        if is_too_much {
+            self.make_room();
+        }
+    }
+
+    /// Ends a visit. Says whether a value has come, and whether more is held than may be.
+    fn end_visit(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) -> (bool, bool) {
         let mut weighed = None;
         let left = loop {
             let shard = self.shard(entry.hash);
@@ -218,13 +229,7 @@ impl<K, T> Shared<K, T> {
         if let Some(removed) = left.removed {
             self.retire(removed);
         }
-        let is_too_much = self.changed(left.change);
-        if left.came {
-            self.sweep(entry.hash);
-        }
-        if is_too_much {
-            self.make_room();
-        }
+        (left.came, self.changed(left.change))
     }
 
     /// Weighs the value of an entry. What weighs more than all room is taken away.
@@ -282,24 +287,38 @@ impl<K, T> Shared<K, T> {
     }
 
     fn evict_all(self: &Arc<Self>, given: Vec<Given<K, T>>, why: Eviction) {
+        let mut is_too_much = false;
         for one in given {
-            self.evict(one, why);
+            is_too_much |= self.evict(one, why);
+        }
+        if is_too_much {
+            self.make_room();
         }
     }
 
-    fn evict(self: &Arc<Self>, given: Given<K, T>, why: Eviction) {
+    /// Says whether more is held than may be, as far as it noticed. It makes no room itself: whoever makes
+    /// room evicts, and would be called within itself, once for each entry.
+    fn evict(self: &Arc<Self>, given: Given<K, T>, why: Eviction) -> bool {
         match given {
             // Nobody else holds it: what is in it goes with it.
-            Given::Whole(entry) if self.limits.listener.is_none() => self.retire(entry),
+            Given::Whole(entry) if self.limits.listener.is_none() => {
+                self.retire(entry);
+                false
+            }
             Given::Whole(entry) => {
                 let node = entry.pile.remove();
                 self.limits.evicted(&entry, node, why);
                 self.retire(entry);
+                false
             }
             Given::Visited(entry, installed_at) => {
-                let visit = Visit::of(Arc::clone(self), entry);
-                let node = visit.entry().pile.evict_value(installed_at);
-                self.limits.evicted(visit.entry(), node, why);
+                let evicted = match installed_at {
+                    // Somebody is at it, and what is remembered may be of a moment ago.
+                    0 => None,
+                    _ => entry.pile.evict_with_pace(installed_at),
+                };
+                self.limits.evicted(&entry, evicted, why);
+                self.end_visit(&entry).1
             }
         }
     }

@@ -174,6 +174,13 @@ impl Pace {
         self.pause = None;
     }
 
+    /// Forgets back-off and interval. Not for a lease that is held, nor with a creator that is late.
+    pub(crate) fn forget(&mut self) {
+        self.clear();
+        self.began = None;
+        self.given_up = None;
+    }
+
     /// How long no creation may begin yet. The caller may have a usable value.
     pub(crate) fn retry_in(
         &self,
@@ -236,6 +243,11 @@ impl Pace {
             || self.began.is_some()
             || self.given_up.is_some()
             || !self.late.is_empty()
+    }
+
+    /// Whether a creator is late.
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.is_empty()
     }
 
     /// Whether the creator with this fence is late.

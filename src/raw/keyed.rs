@@ -87,6 +87,26 @@ impl<T> Pile<T> {
         Some(evicted)
     }
 
+    /// As [`evict_value`](Pile::evict_value), and forgets the back-off and the interval with the value, or
+    /// where there was none: unless another value has come, or somebody creates.
+    pub(crate) fn evict_with_pace(&self, installed_at: u64) -> Option<NodeRef<T>> {
+        let mut state = self.cell.lock();
+        let current = state.current().map(|node| node.clone());
+        let is_there = current.as_ref().is_some_and(|node| node.value().is_some());
+        let evicted = current.filter(|node| node.installed_at() == installed_at);
+        let is_at_rest = |pace: &Pace| pace.is_pacing() && !pace.has_late();
+        if (evicted.is_some() || !is_there)
+            && !state.is_leased()
+            && Self::pace(&state).is_some_and(is_at_rest)
+        {
+            Self::change_pace(&mut state, Pace::forget);
+        }
+        let old = evicted.as_ref().map(|_| state.swap(None));
+        drop(state);
+        drop(old);
+        evicted
+    }
+
     /// Removes the current value, and supersedes a lease that is held. The value that was removed.
     pub(crate) fn remove(&self) -> Option<NodeRef<T>> {
         let mut state = self.cell.lock();

@@ -29,8 +29,8 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Created, Dogpile, Error, Eviction, KeyedAttempt, KeyedDogpile, KeyedGuard, KeyedOwned,
-    Origin, Outcome,
+    Accept, Backoff, Created, Dogpile, Error, Eviction, KeyedAttempt, KeyedDogpile, KeyedGuard,
+    KeyedOwned, Origin, Outcome,
 };
 
 use crate::support::{Census, Counted, MINUTE, OnDrop, Runs, Shows as _};
@@ -514,6 +514,52 @@ mod bounded {
                 map.invalidate_all();
                 assert_eq!((map.len(), map.weight()), (0, 0));
             }
+        });
+    }
+
+    /// What is remembered of a key goes too, also while a guard of the key is held.
+    #[test]
+    fn also_where_guards_are_held_of_keys_that_are_backing_off() {
+        within(|| {
+            let paced = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
+            let map: KeyedDogpile<u32, u32> = paced.keyed().max_entries(1).build();
+            map.set(1, 1);
+            let held = map.peek(&1).unwrap();
+            map.invalidate(&1);
+            assert!(map.get_or_try_create(&1, || Err("down")).is_err());
+            map.set(2, 2);
+            assert_eq!((*held, *map.peek(&2).unwrap(), map.len()), (1, 2, 1));
+            assert_eq!(*map.get_or_try_create(&1, || Ok::<_, &str>(3)).unwrap(), 3);
+        });
+    }
+
+    /// The same of keys whose values were created a moment ago.
+    #[test]
+    fn also_where_guards_are_held_of_keys_with_an_interval() {
+        within(|| {
+            let paced = Dogpile::builder(MINUTE).min_interval(MINUTE);
+            let map: KeyedDogpile<u32, u32> = paced.keyed().max_entries(1).build();
+            let held = map.get_or_create(&1, || 1);
+            assert_eq!(*map.get_or_create(&2, || 2), 2);
+            assert_eq!((*held, map.len()), (1, 1));
+        });
+    }
+
+    /// However much has to go for one value, on a stack of the usual size.
+    #[test]
+    fn also_where_many_guards_are_held() {
+        within(|| {
+            let many = 20_000;
+            let weigh = move |_: &u32, value: &u32| *value;
+            let map: KeyedDogpile<u32, u32> = Dogpile::builder(MINUTE)
+                .keyed()
+                .max_weight(many, weigh)
+                .build();
+            (0..many as u32).for_each(|key| map.set(key, 1));
+            let held: Vec<_> = map.iter().collect();
+            map.set(u32::MAX, many as u32);
+            assert!(map.weight() <= many);
+            assert!(held.iter().all(|guard| **guard == 1));
         });
     }
 
