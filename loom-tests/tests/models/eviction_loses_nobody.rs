@@ -1,5 +1,16 @@
 //! `eviction_loses_nobody`: evicting a key ends no creation, wakes no waiter empty-handed, and lets no
 //! second creator in.
+//!
+//! ```breakages
+//! eviction-supersedes-who-creates | src/raw/keyed.rs
+//! @ pub(crate) fn evict_value
+//! - let old = state.swap(None);
+//! + let old = Self::empty(&mut state);
+//!
+//! who-evicts-is-no-visitor | src/keyed/shard.rs
+//! @ fn give
+//! - place.callers += 1;
+//! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
@@ -62,5 +73,33 @@ fn of_a_key_that_is_renewed() {
         );
         drop(renewed);
         assert_eq!(map.len(), 1);
+    });
+}
+
+/// A stale value is pushed out as somebody comes to renew it, and has found it already: the renewal is
+/// published as ever.
+#[test]
+fn of_a_key_that_somebody_has_found() {
+    model(|| {
+        let map = Arc::new(room_for(1));
+        map.set(1, 10);
+        map.expire(&1);
+        let other = {
+            let map = Arc::clone(&map);
+            thread::spawn(move || {
+                map.set(2, 20);
+                map.set(3, 30);
+            })
+        };
+        let renewed = map.get_or_create(&1, || {
+            other.join().unwrap();
+            11
+        });
+        assert_eq!(
+            (*renewed, KeyedGuard::origin(&renewed)),
+            (11, Origin::CreatedHere)
+        );
+        drop(renewed);
+        assert!(map.len() <= 1);
     });
 }
