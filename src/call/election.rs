@@ -123,8 +123,8 @@ pub(crate) struct Asking {
     pub(crate) has_waited: bool,
     /// Its creator runs though none may run yet.
     pub(crate) presses: bool,
-    /// It holds the lease, and has somebody else create.
-    pub(crate) is_own: bool,
+    /// It was granted the lease with this fence, and has somebody else create.
+    pub(crate) own: Option<u64>,
     /// By whom its creator will run.
     pub(crate) by: By,
 }
@@ -152,7 +152,7 @@ impl Asking {
     pub(crate) const TO_START: Self = Self {
         has_waited: false,
         presses: false,
-        is_own: false,
+        own: None,
         by: By::Job,
     };
 }
@@ -595,7 +595,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         &mut self,
         call: &Call<'a, T, D, W>,
     ) -> Option<Step<'a, T, S::Answer>> {
-        match self.attempt(call, false) {
+        match self.attempt(call, None) {
             Found::Value(found) => Some(self.answer(call, found)),
             Found::NotYet(not_yet) => self.not_yet(call, not_yet),
             Found::Lease(_) if self.holds_pass && !self.would_do(call) => {
@@ -604,7 +604,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Found::Busy(_) if self.holds_pass => self.stopped(call, Stop::HoldsReadGuard),
             Found::Lease(lease) => {
                 match self.role {
-                    Role::Starts => self.join(call),
+                    Role::Starts => self.join(call, lease.fence()),
                     // Not as a reader: a creator may wait for those.
                     Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
                 }
@@ -726,12 +726,12 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     fn attempt<D: Door, W>(
         &mut self,
         call: &Call<'a, T, D, W>,
-        is_own: bool,
+        own: Option<u64>,
     ) -> Found<'a, T, S::Found> {
         let asking = Asking {
             has_waited: self.has_waited,
             presses: self.failures == Failures::Pressed,
-            is_own,
+            own,
             by: match (self.role, self.caller) {
                 (Role::Starts, _) => By::Job,
                 (_, Caller::Thread) => By::Thread,
@@ -755,8 +755,8 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
     /// What the call does while the creation runs elsewhere that it was elected for: what anybody
     /// does who comes meanwhile. If it waits, it does so from before the creation starts, and does
     /// not miss its end.
-    fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>) {
-        self.at = match self.attempt(call, true) {
+    fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>, fence: u64) {
+        self.at = match self.attempt(call, Some(fence)) {
             Found::Value(found) => At::GoingOn(Box::new(found)),
             // An `invalidate` may have come since the election. The result is the call's own all the
             // same.
@@ -764,9 +764,9 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                 self.leave::<D>();
                 At::Own(waiters, Arc::new(Report::new(true)))
             }
-            Found::Lease(_) | Found::NotYet(_) | Found::Later(_) => {
-                unreachable!("the lease is held")
-            }
+            // The lease was taken over already. So this call is one like any other.
+            Found::NotYet(_) => At::Start,
+            Found::Lease(_) | Found::Later(_) => unreachable!("its lease was granted"),
         };
     }
 

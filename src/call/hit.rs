@@ -260,7 +260,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             seed: self.site.seed(),
             has_waited: asks.has_waited,
             presses: asks.presses,
-            is_own: asks.is_own,
+            own: asks.own,
             watcher: &self.site.settings.cold.watcher,
             elected: policy.counts().then(|| Elected {
                 holder: asks.by.holder(),

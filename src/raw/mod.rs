@@ -79,8 +79,8 @@ pub(crate) struct Look<'p> {
     pub(crate) has_waited: bool,
     /// Without a usable value it is granted the lease though none may be granted yet.
     pub(crate) presses: bool,
-    /// It holds the lease, and waits for what another makes under it.
-    pub(crate) is_own: bool,
+    /// It was granted the lease with this fence, and waits for what another makes under it.
+    pub(crate) own: Option<u64>,
     /// What is noted if it is granted the lease, of a pile that counts.
     pub(crate) elected: Option<Elected>,
     /// Who is told if a lease is taken over.
@@ -152,6 +152,14 @@ impl<T> Pile<T> {
             (usable, Some(_)) => usable,
             (_, None) => Use::No,
         };
+        if let Some(fence) = look.own {
+            return match state.current() {
+                Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
+                _ if state.is_leased_to(fence) => Found::Busy(state.join_own()),
+                // It was taken over since.
+                _ => Found::NotYet(None, Duration::ZERO, None),
+            };
+        }
         let mut taken = match usable {
             Use::Now => None,
             _ => Self::take_over(&mut state, look),
@@ -200,9 +208,6 @@ impl<T> Pile<T> {
             }
             (Decision::BackOff(retry_in), _) => Found::NotYet(None, retry_in, failure()),
             (Decision::Wait, _) => {
-                if look.is_own {
-                    return Found::Busy(state.join_own());
-                }
                 Self::count_wait(state, look.policy);
                 Found::Busy(state.join(look.has_waited))
             }

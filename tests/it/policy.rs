@@ -1275,6 +1275,37 @@ mod max_create_time {
         });
     }
 
+    /// Time may pass between the election of a call and its wait for the job: it does not take its own
+    /// lease over.
+    #[test]
+    fn nobody_takes_over_from_itself() {
+        /// It ticks whenever it is asked.
+        #[derive(Debug, Default)]
+        struct Ticking(std::sync::atomic::AtomicU64);
+
+        impl dogpile::Clock for Ticking {
+            fn now(&self) -> dogpile::Tick {
+                let ticks = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                dogpile::Tick::from_nanos(ticks * 1_000_000_000)
+            }
+        }
+
+        within(|| {
+            for limit in [SECOND, 2 * SECOND, 3 * SECOND] {
+                crate::forms::each_form(
+                    || {
+                        let clock = Arc::new(Ticking::default());
+                        Dogpile::builder(HOUR).max_create_time(limit).clock(clock)
+                    },
+                    |form| {
+                        let (value, _) = form.get(|| Ok(Created::new(7))).unwrap();
+                        assert_eq!(value, 7, "{form:?}");
+                    },
+                );
+            }
+        });
+    }
+
     /// One late creator, and not a second one: that take-over is a failure.
     #[test]
     fn no_more_than_one_is_late() {
