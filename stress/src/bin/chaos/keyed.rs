@@ -30,7 +30,8 @@ pub(crate) struct Map {
 impl Map {
     pub(crate) fn draw(random: &mut Random) -> Self {
         let (builder, hangs) = settings(random);
-        let most = if hangs { 2 } else { 1 };
+        // Where creators hang, each back-off may leave one more of them behind.
+        let most = if hangs { i64::MAX } else { 1 };
         let settings = format!("{builder:?}");
         let mut builder = builder.keyed::<u64>();
         let bound = random.once_in(2).then(|| random.below(4) as usize + 1);
@@ -144,7 +145,7 @@ impl<'a> Caller<'a> {
     fn took(&mut self, floor: u64, guard: KeyedGuard<'a, u64, Value>) {
         guard.look(floor);
         let key = *KeyedGuard::key(&guard) as usize;
-        self.newest[key].sees(KeyedGuard::seen(&guard), &KeyedGuard::origin(&guard));
+        self.newest[key].sees(KeyedGuard::seen(&guard), KeyedGuard::origin(&guard));
         if self.random.once_in(4) {
             self.held.push(guard);
         }

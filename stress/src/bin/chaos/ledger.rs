@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use dogpile::Seen;
+use dogpile::{Origin, Seen};
 
 const ALIVE: u64 = 0x0a11_0e0a_110e_0a11;
 const DROPPED: u64 = 0xdead_dead_dead_dead;
@@ -234,12 +234,16 @@ impl Drop for Reading {
 pub(crate) struct Newest(Option<Seen>);
 
 impl Newest {
-    /// It is given a value in a call that began after it had seen what it has seen.
-    pub(crate) fn sees(&mut self, seen: Seen, how: &dyn fmt::Debug) {
+    /// It is given a value in a call that began after it had seen what it has seen. One that was
+    /// superseded never was the pile's: if its lease was taken over, and the new one came to nothing, the
+    /// pile goes on with the value of before.
+    pub(crate) fn sees(&mut self, seen: Seen, origin: Origin) {
         demand(self.0.is_none_or(|newest| newest <= seen), || {
-            format!("given {seen:?} ({how:?}), after {:?}", self.0)
+            format!("given {seen:?} ({origin:?}), after {:?}", self.0)
         });
-        self.0 = self.0.max(Some(seen));
+        if origin != Origin::Superseded {
+            self.0 = self.0.max(Some(seen));
+        }
     }
 
     pub(crate) fn get(self) -> Option<Seen> {

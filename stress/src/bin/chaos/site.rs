@@ -103,7 +103,8 @@ impl Site {
             false => AnyPile::Reader(Arc::new(builder.build_sync_reader())),
         };
         // One of them late.
-        let most = if hangs { 2 } else { 1 };
+        // Where creators hang, each back-off may leave one more of them behind.
+        let most = if hangs { i64::MAX } else { 1 };
         Arc::new(Self {
             pile,
             ledger: Ledger::new("one_creator", most),
