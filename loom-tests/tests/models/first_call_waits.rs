@@ -16,10 +16,6 @@
 //! - let before = self.word.fetch_or(SET, Ordering::Release);
 //! + let before = self.word.fetch_or(SET, Ordering::Relaxed);
 //!
-//! event-wait-relaxed | src/raw/wait/event.rs
-//! - let seen = self.word.load(Ordering::Acquire);
-//! + let seen = self.word.load(Ordering::Relaxed);
-//!
 //! waiter-looks-at-the-pile-again | src/raw/mod.rs
 //! @ fn publish
 //! - (Ending::Value(node, writers),
@@ -41,7 +37,7 @@
 //! + if let Some(waker) = wakers.into_iter().next() {
 //! ```
 
-use dogpile::{Dogpile, Origin};
+use dogpile::{Attempt, Dogpile, Origin};
 use loom_tests::Shows as _;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
@@ -132,25 +128,27 @@ fn a_thread_and_a_task_wait_for_one_creation() {
     });
 }
 
+/// The task that creates is here, and holds the lease when they come: three who meet are more than loom
+/// bears for long, and `many/` has them.
 #[test]
 fn two_tasks_wait_for_a_task() {
     model(|| {
         let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
-        let tasks: Vec<_> = (0..2)
-            .map(|_| {
-                let pile = Arc::clone(&pile);
-                thread::spawn(move || {
-                    let (pile, source) = &*pile;
-                    *block_on(pile.get_or_create_async(|| async { source.create() }))
-                })
+        let Attempt::Lease(lease) = pile.0.attempt() else {
+            panic!("nobody else is there");
+        };
+        let tasks = [(); 2].map(|()| {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || {
+                let (pile, source) = &*pile;
+                *block_on(pile.get_or_create_async(|| async { source.create() }))
             })
-            .collect();
-        let (pile, source) = &*pile;
-        let value = block_on(pile.get_or_create_async(|| async { source.create() }));
-        assert_eq!(*value, 1);
+        });
+        let value = block_on(lease.run_async(|_| async { pile.1.create() }));
+        assert_eq!(*lease.publish(value).unwrap(), 1);
         for task in tasks {
             assert_eq!(task.join().unwrap(), 1);
         }
-        assert_eq!(source.runs(), 1);
+        assert_eq!(pile.1.runs(), 1);
     });
 }
