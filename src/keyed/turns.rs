@@ -19,7 +19,7 @@ use crate::raw::Event;
 #[cfg(feature = "async")]
 use crate::reentrancy::inside;
 use crate::reentrancy::{Creation, Identity, Inside, is_inside};
-use crate::shim::{Arc, Mutex};
+use crate::shim::{Arc, ArcWeak, Mutex};
 
 /// The permits of a map.
 pub(crate) struct Turns(Mutex<State>);
@@ -97,6 +97,21 @@ pub(super) struct Turn(Option<Arc<Limited>>);
 struct Limited {
     turns: Arc<Turns>,
     permit: Mutex<Option<Permit>>,
+    /// The place of this call among those who wait.
+    place: Mutex<ArcWeak<Place>>,
+}
+
+/// The place of a call among those who wait. All its elections that wait for their turn share it: a call
+/// sleeps on one of them, and would not hear that another one is woken. It is left when none of them waits.
+struct Place {
+    turns: Arc<Turns>,
+    turn: Arc<Event>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.turns.leave(&self.turn);
+    }
 }
 
 impl Turn {
@@ -105,6 +120,7 @@ impl Turn {
         let limited = |turns: &Arc<Turns>| Limited {
             turns: Arc::clone(turns),
             permit: Mutex::new(None),
+            place: Mutex::new(ArcWeak::new()),
         };
         let turns = turns.filter(|turns| !turns.are_ridden());
         Self(turns.map(limited).map(Arc::new))
@@ -185,16 +201,8 @@ impl Turns {
 /// The pile itself, as the source of values for calls that are elected in turn.
 pub(super) struct InTurn {
     turn: Turn,
-    /// The place among those who wait.
-    waits: Option<Arc<Event>>,
-}
-
-impl Drop for InTurn {
-    fn drop(&mut self) {
-        if let (Some(limited), Some(turn)) = (&self.turn.0, &self.waits) {
-            limited.turns.leave(turn);
-        }
-    }
+    /// The place of the call among those who wait, if this election does.
+    waits: Option<Arc<Place>>,
 }
 
 impl<'a, T: 'a, P> Source<'a, T, P> for InTurn {
@@ -251,33 +259,35 @@ impl<'a, T: 'a, P> Source<'a, T, P> for InTurn {
         let Some(limited) = &self.turn.0 else {
             return call.attempt_locked(newer_than, asking);
         };
-        let waits = self.waits.take();
+        let waited = self.waits.take();
         if limited.permit.lock().is_some() {
-            // It was woken for a permit that it does not need.
-            if let Some(turn) = waits {
-                limited.turns.leave(&turn);
-            }
             return call.attempt_locked(newer_than, asking);
         }
-        match limited.turns.take(waits.is_some()) {
-            Ok(permit) => {
-                let found = call.attempt_locked(newer_than, asking);
-                if let Found::Lease(_) = found {
-                    *limited.permit.lock() = Some(permit);
+        let waits = limited.place.lock().upgrade();
+        let place = match waits.filter(|place| !place.turn.is_set()) {
+            Some(place) => place,
+            None => match limited.turns.take(waited.is_some()) {
+                Ok(permit) => {
+                    let found = call.attempt_locked(newer_than, asking);
+                    if let Found::Lease(_) = found {
+                        *limited.permit.lock() = Some(permit);
+                    }
+                    return found;
                 }
-                found
-            }
-            Err(turn) => match call.attempt_without_lease(newer_than, asking) {
-                Some(found) => {
-                    limited.turns.leave(&turn);
-                    found
-                }
-                None => {
-                    self.waits = Some(Arc::clone(&turn));
-                    Found::Later(turn)
+                Err(turn) => {
+                    let turns = Arc::clone(&limited.turns);
+                    let place = Arc::new(Place { turns, turn });
+                    *limited.place.lock() = Arc::<Place>::downgrade(&place);
+                    place
                 }
             },
-        }
+        };
+        call.attempt_without_lease(newer_than, asking)
+            .unwrap_or_else(|| {
+                let turn = Arc::clone(&place.turn);
+                self.waits = Some(place);
+                Found::Later(turn)
+            })
     }
 
     fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {
