@@ -9,7 +9,8 @@
 //! counts-hits | src/raw/value/own.rs
 //!   pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
 //! + static HITS: crate::shim::atomic::AtomicUsize = crate::shim::atomic::AtomicUsize::new(0);
-//! + HITS.store(HITS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+//! + use crate::shim::atomic::Ordering::Relaxed;
+//! + HITS.store(HITS.load(Relaxed) + 1, Relaxed);
 //! ```
 
 use std::fs;

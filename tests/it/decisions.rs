@@ -14,9 +14,8 @@
 //! - | Stop::BackingOff { .. } => true,
 //! + => true,
 //! - Stop::Reentrant
-//!   | Stop::Cycle(_)
 //! + Stop::BackingOff { .. } | Stop::Reentrant
-//! + | Stop::Cycle(_)
+//!   | Stop::Cycle(_)
 //!
 //! an-interval-has-no-say | src/policy/pace.rs
 //! - let interval = policy.min_interval?;

@@ -4,7 +4,7 @@
 //! ```breakages
 //! what-is-kept-is-not | src/answer/created.rs | first_call_waits::of_a_value_that_is_kept
 //! - true => node.clone(),
-//! + true => NodeRef::elsewhere(times, number),
+//! + true => NodeRef::elsewhere(times, fence),
 //!
 //! what-was-expired-meanwhile-is-no-answer | src/call/election.rs | first_call_waits::of_a_value_that_was_expired_meanwhile
 //! - Ending::Value(node, writers) if node.number() > newer_than
