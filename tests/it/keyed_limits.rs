@@ -407,3 +407,72 @@ mod cycles_are_an_error {
         });
     }
 }
+
+/// A call for several keys has one place among those who wait. Woken in vain, since somebody was faster, it
+/// waits again, and hears of the next permit, whichever of its keys it sleeps on.
+#[cfg(feature = "async")]
+#[test]
+fn woken_in_vain_a_call_for_several_keys_hears_the_next_time() {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicBool;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Creates once this is true.
+    async fn once(open: &AtomicBool, value: u32) -> Result<u32, std::io::Error> {
+        std::future::poll_fn(|_| match open.load(Ordering::SeqCst) {
+            true => Poll::Ready(Ok(value)),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    let map = limited(1);
+    let (first_ends, second_ends) = (AtomicBool::new(false), AtomicBool::new(false));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut first = pin!(map.get_or_try_create_async(&8, || once(&first_ends, 8)));
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut several = pin!(
+        map.get_or_create_multi_async(&[1, 2, 3], |wanted: Vec<&u32>| {
+            std::future::ready(
+                wanted
+                    .into_iter()
+                    .map(|key| (*key, *key))
+                    .collect::<Vec<_>>(),
+            )
+        })
+    );
+    let mut cx_of_several = Context::from_waker(&waker);
+    assert!(several.as_mut().poll(&mut cx_of_several).is_pending());
+    for round in 0..3 {
+        // The permit comes back, and somebody else is faster.
+        first_ends.store(true, Ordering::SeqCst);
+        second_ends.store(false, Ordering::SeqCst);
+        if round == 0 {
+            assert!(first.as_mut().poll(&mut cx).is_ready());
+        }
+        let key = 20 + round;
+        let mut faster = pin!(map.get_or_try_create_async(&key, || once(&second_ends, 9)));
+        assert!(faster.as_mut().poll(&mut cx).is_pending());
+        assert!(woken.0.swap(false, Ordering::SeqCst), "{round}");
+        assert!(several.as_mut().poll(&mut cx_of_several).is_pending());
+        second_ends.store(true, Ordering::SeqCst);
+        assert!(faster.as_mut().poll(&mut cx).is_ready());
+    }
+    assert!(woken.0.load(Ordering::SeqCst), "the last time");
+    let Poll::Ready(answers) = several.as_mut().poll(&mut cx_of_several) else {
+        panic!("it has the permit")
+    };
+    let values: Vec<u32> = answers.into_iter().map(|answer| *answer.unwrap()).collect();
+    assert_eq!(values, [1, 2, 3]);
+}

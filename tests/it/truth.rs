@@ -5,6 +5,9 @@
 //! - .saturating_add(Duration::from_nanos(1)),
 //! + .saturating_add(Duration::from_nanos(0)),
 //!
+//! expire-leaves-the-value | src/raw/value/node.rs | expire_keeps_serving
+//! - self.stale_from.store(0, Ordering::Relaxed);
+//!
 //! invalidate-only-expires | src/raw/mod.rs | no_resurrection
 //! @ pub(crate) fn invalidate
 //! - let old = Self::empty(&mut state);

@@ -10,9 +10,6 @@
 //! - state.expiry_mark = state.next();
 //! + state.next();
 //!
-//! expire-leaves-the-value | src/raw/value/node.rs
-//! - self.stale_from.store(0, Ordering::Relaxed);
-//!
 //! expire-removes | src/raw/mod.rs
 //! - let current = state.current().map(|node| node.expire(now));
 //! + let current = state.current().map(|_| ());
