@@ -1,4 +1,10 @@
 //! Of the creators of a map, how many run at once, and what they may wait for.
+//!
+//! ```breakages
+//! a-place-for-each-key | src/keyed/turns.rs | woken_in_vain
+//! - let waits = limited.place.lock().upgrade();
+//! + let waits = None::<Arc<Place>>;
+//! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};

@@ -17,9 +17,8 @@
 //! + drop(permit);
 //!
 //! who-is-gone-keeps-its-wake-up | src/keyed/turns.rs
-//! @ impl Drop for InTurn
-//! - limited.turns.leave(turn);
-//! + let _ = (limited, turn);
+//! @ impl Drop for Place
+//! - self.turns.leave(&self.turn);
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};

@@ -6,6 +6,7 @@
 //! - state.generation = number;
 //!
 //! set-tells-no-waiter | src/raw/mod.rs
+//! @ pub(crate) fn set(
 //! - let waiters = state.release_waiters();
 //! + let waiters = None::<Arc<Waiters<T>>>;
 //! ```
