@@ -19,6 +19,14 @@
 //! - ..before.with_age(now, age)
 //! + ..{ let _ = age; Times::new(now, Duration::ZERO, before.ttl) }
 //!
+//! a-404-is-a-failure-like-any-other | src/raw/mod.rs | m24_
+//! - let is_answer = matches!(end, End::Failed(_))
+//! + let is_answer = false && matches!(end, End::Failed(_))
+//!
+//! who-leaves-arms-the-interval | src/policy/pace.rs | m25_
+//! - let given_up = self.given_up.filter(|_| has_usable);
+//! + let given_up = self.given_up.filter(|_| has_usable || true);
+//!
 //! a-shared-error-has-no-cause | src/error.rs | m21_
 //! - self.inner().source()
 //! + None
