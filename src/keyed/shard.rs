@@ -67,9 +67,11 @@ pub(super) struct Left<K, T> {
 pub(super) enum Given<K, T> {
     /// An entry that nobody else holds, with its value.
     Whole(Arc<Entry<K, T>>),
-    /// An entry that somebody holds, and that is visited now. The value that came then is to be taken
-    /// away.
-    Visited(Arc<Entry<K, T>>, u64),
+    /// An entry that somebody holds, and that is visited now. What came then is counted no more, and is to
+    /// be taken away: a value, or what is [remembered](PACED) of a key without one.
+    Held(Arc<Entry<K, T>>, u64),
+    /// An entry that others visit, and that is visited now. They note what becomes of it.
+    Visited(Arc<Entry<K, T>>),
 }
 
 impl<K, T> Shard<K, T> {
@@ -185,7 +187,7 @@ impl<K, T> Shard<K, T> {
         let after = match held.value.or(paced) {
             value if value == before.map(|value| value.installed_at) => before,
             None => None,
-            Some(installed_at) if !are_weighed => Some(Weighed {
+            Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
                 installed_at,
                 weight: 1,
             }),
@@ -315,7 +317,7 @@ impl<K, T> Shard<K, T> {
         // held.
         if Arc::strong_count(&place.entry) > 1 {
             place.callers += 1;
-            let given = Given::Visited(Arc::clone(&place.entry), value.installed_at);
+            let given = Given::Held(Arc::clone(&place.entry), value.installed_at);
             return Some((given, change));
         }
         let (place, _) = self.table.get_bucket_entry(index).ok()?.remove();
@@ -345,7 +347,7 @@ impl<K, T> Shard<K, T> {
             } else {
                 // What has become of its value is noted when the visit ends.
                 place.callers += 1;
-                given.push(Given::Visited(Arc::clone(&place.entry), 0));
+                given.push(Given::Visited(Arc::clone(&place.entry)));
             }
         }
         self.shrink();

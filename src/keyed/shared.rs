@@ -311,15 +311,12 @@ impl<K, T> Shared<K, T> {
                 self.retire(entry);
                 false
             }
-            Given::Visited(entry, installed_at) => {
-                let evicted = match installed_at {
-                    // Somebody is at it, and what is remembered may be of a moment ago.
-                    0 => None,
-                    _ => entry.pile.evict_with_pace(installed_at),
-                };
+            Given::Held(entry, installed_at) => {
+                let evicted = entry.pile.evict_with_pace(installed_at);
                 self.limits.evicted(&entry, evicted, why);
                 self.end_visit(&entry).1
             }
+            Given::Visited(entry) => self.end_visit(&entry).1,
         }
     }
 
@@ -383,7 +380,7 @@ impl<K, T> Shared<K, T> {
             for one in given {
                 match one {
                     Given::Whole(entry) => self.retire(entry),
-                    Given::Visited(entry, _) => {
+                    Given::Held(entry, _) | Given::Visited(entry) => {
                         let visit = Visit::of(Arc::clone(self), entry);
                         contain(|| drop(visit.entry().pile.remove()));
                     }

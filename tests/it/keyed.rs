@@ -525,10 +525,17 @@ mod bounded {
             let map: KeyedDogpile<u32, u32> = paced.keyed().max_entries(1).build();
             map.set(1, 1);
             let held = map.peek(&1).unwrap();
+            let failed = map
+                .call(&1)
+                .accept(Accept::New)
+                .get_or_try_create(|| Err::<u32, _>("down"));
+            assert!(failed.is_err());
+            // Only what is remembered is left of the key. It is at its old place, since the value was there.
             map.invalidate(&1);
-            assert!(map.get_or_try_create(&1, || Err("down")).is_err());
+            assert_eq!(map.stats().backing_off, 1);
             map.set(2, 2);
             assert_eq!((*held, *map.peek(&2).unwrap(), map.len()), (1, 2, 1));
+            assert_eq!(map.stats().backing_off, 0);
             assert_eq!(*map.get_or_try_create(&1, || Ok::<_, &str>(3)).unwrap(), 3);
         });
     }
@@ -540,8 +547,47 @@ mod bounded {
             let paced = Dogpile::builder(MINUTE).min_interval(MINUTE);
             let map: KeyedDogpile<u32, u32> = paced.keyed().max_entries(1).build();
             let held = map.get_or_create(&1, || 1);
+            map.invalidate(&1);
             assert_eq!(*map.get_or_create(&2, || 2), 2);
             assert_eq!((*held, map.len()), (1, 1));
+        });
+    }
+
+    /// What is over is found by `purge`, also while a guard of the key is held.
+    #[test]
+    fn of_keys_whose_back_off_is_over() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let map = builder.backoff(Backoff::constant(MINUTE)).build_keyed();
+            map.set(1, 1);
+            let held = map.peek(&1).unwrap();
+            let failed = map
+                .call(&1)
+                .accept(Accept::New)
+                .get_or_try_create(|| Err::<u32, _>("down"));
+            assert!(failed.is_err());
+            map.invalidate(&1);
+            assert!(map.stats_of(&1).last_failure.is_some());
+            clock.advance(MINUTE);
+            map.purge();
+            // Nothing is left of the key, so nothing is known of its failure.
+            assert!(map.stats_of(&1).last_failure.is_none());
+            assert_eq!(*held, 1);
+        });
+    }
+
+    /// A key of which only a back-off is remembered weighs something too: else strangers who vary the key
+    /// would fill the memory.
+    #[test]
+    fn by_weight_also_of_keys_without_a_value() {
+        within(|| {
+            let paced = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
+            let map = paced.keyed().max_weight(10, |_: &u32, weight: &u32| *weight).build();
+            for key in 0..100 {
+                assert!(map.get_or_try_create(&key, || Err("down")).is_err());
+                assert!(map.stats().backing_off <= 10);
+            }
+            assert_eq!((map.stats().backing_off, map.weight()), (10, 10));
         });
     }
 
