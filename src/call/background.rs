@@ -82,7 +82,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         let report = report.expect("it starts a job");
-        if report.is_awaited && wait != Some(Duration::ZERO) {
+        if report.awaited.is_some() && wait != Some(Duration::ZERO) {
             match self.executor.blocking_here() {
                 Blocking::RunHere => {
                     let job = self.job(lease, create, report);
@@ -410,7 +410,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         lease.tell_begin();
         let create = |_: Creating<'static, T>| async { create().await.map(Created::new) };
         self.mode
-            .start(lease, create, Some(Arc::new(Report::new(false))))?;
+            .start(lease, create, Some(Arc::new(Report::new(None))))?;
         Ok(true)
     }
 

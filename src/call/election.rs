@@ -271,6 +271,8 @@ enum At<'a, T, F> {
     GoingOn(Box<F>),
     /// The creation that this call was elected for runs elsewhere, and the call waits for it.
     Own(Arc<Waiters<T>>, Arc<Report>),
+    /// The lease that this call was granted was taken from it before its job began, and nobody creates.
+    Late(Failure),
     /// Waiting to be let in, with what is known already.
     Outside(Arc<Event>, Option<Box<Known<'a, T>>>),
 }
@@ -291,10 +293,20 @@ struct Made<'a, T> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Maker {
-    /// This call, or the job that it started.
+    /// This call or its job, or another while the job was out: the call creates nothing any more.
     This,
     /// Another, when so many writers had been inside.
     Another(Writers),
+}
+
+impl Maker {
+    /// Of what a call is told; with a report, one that has started a job.
+    fn of(own: Option<&Arc<Report>>, writers: Writers) -> Self {
+        match own {
+            Some(_) => Maker::This,
+            None => Maker::Another(writers),
+        }
+    }
 }
 
 /// The election of one call. The options are the [`Call`]'s. Each step is given the call anew, so that a
@@ -343,7 +355,7 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
         match &self.at {
             At::Waiting(waiters) | At::Own(waiters, _) => Some(waiters.done()),
             At::Outside(opening, _) => Some(opening),
-            At::Start | At::LookedUp | At::GoingOn(_) => None,
+            At::Start | At::LookedUp | At::GoingOn(_) | At::Late(_) => None,
         }
     }
 
@@ -382,7 +394,7 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
     pub(crate) fn report(&self) -> Option<Arc<Report>> {
         match &self.at {
             At::Own(_, report) => Some(Arc::clone(report)),
-            _ => (self.role == Role::Starts).then(|| Arc::new(Report::new(false))),
+            _ => (self.role == Role::Starts).then(|| Arc::new(Report::new(None))),
         }
     }
 
@@ -390,7 +402,7 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
     pub(crate) fn awaited(&self) -> Option<u64> {
         match &self.at {
             At::Waiting(waiters) | At::Own(waiters, _) => Some(waiters.fence()),
-            At::Start | At::LookedUp | At::GoingOn(_) | At::Outside(..) => None,
+            At::Start | At::LookedUp | At::GoingOn(_) | At::Late(_) | At::Outside(..) => None,
         }
     }
 
@@ -409,7 +421,7 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
         self.at = match std::mem::replace(&mut self.at, At::Start) {
             At::Waiting(waiters) => At::Waiting(waiters),
             At::Outside(..) => At::Start,
-            At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => {
+            At::Start | At::LookedUp | At::GoingOn(_) | At::Late(_) | At::Own(..) => {
                 let Site { settings, pile, .. } = call.site;
                 pile.join(&settings.policy).map_or(At::Start, At::Waiting)
             }
@@ -436,7 +448,7 @@ impl<'a, T, P, S, F> Election<'a, T, P, S, F> {
             at: match self.at {
                 At::Waiting(waiters) => At::Waiting(waiters),
                 At::Outside(opening, _) => At::Outside(opening, None),
-                At::Start | At::LookedUp | At::GoingOn(_) | At::Own(..) => At::Start,
+                At::Start | At::LookedUp | At::GoingOn(_) | At::Late(_) | At::Own(..) => At::Start,
             },
             newer_than: self.newer_than,
             caller: self.caller,
@@ -483,6 +495,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
                     None => self.elect(call),
                 },
                 At::GoingOn(found) => Some(self.answer(call, *found)),
+                At::Late(failure) => self.stopped(call, Stop::Failed(failure)),
                 At::Waiting(waiters) => match waiters.outcome() {
                     Some(ending) => self.told(call, ending, waiters.fence(), None),
                     // What it waits for is taken over: by this call, unless another was quicker.
@@ -754,20 +767,41 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
 
     /// What the call does while the creation runs elsewhere that it was elected for: what anybody
     /// does who comes meanwhile. If it waits, it does so from before the creation starts, and does
-    /// not miss its end.
+    /// not miss its end. It is elected no second time, since its creator is with the job.
     fn join<D: Door<Pass = P>, W>(&mut self, call: &Call<'a, T, D, W>, fence: u64) {
         self.at = match self.attempt(call, Some(fence)) {
             Found::Value(found) => At::GoingOn(Box::new(found)),
             // An `invalidate` may have come since the election. The result is the call's own all the
-            // same.
+            // same. Or the lease was taken over, and the new holder creates for this call too.
             Found::Busy(waiters) => {
                 self.leave::<D>();
-                At::Own(waiters, Arc::new(Report::new(true)))
+                At::Own(waiters, Arc::new(Report::new(Some(fence))))
             }
-            // The lease was taken over already. So this call is one like any other.
-            Found::NotYet(_) => At::Start,
+            Found::NotYet(NotYet { failure, .. }) => {
+                self.leave::<D>();
+                At::Late(failure.expect("a lease that was taken over has failed"))
+            }
             Found::Lease(_) | Found::Later(_) => unreachable!("its lease was granted"),
         };
+    }
+
+    /// The creation that this call has started lent a value. If that will do, it is the answer; else the call
+    /// waits on with `next`, from before the creation went on, and does not miss its end.
+    fn lent<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        next: &Arc<Waiters<T>>,
+        report: &Arc<Report>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        // A writer who is inside has the call wait for what is newer.
+        if next.outcome().is_none() && self.enter(call).is_ok() {
+            if let Found::Value(found) = self.attempt(call, report.awaited) {
+                return Some(self.answer(call, found));
+            }
+            self.leave::<D>();
+        }
+        self.at = At::Own(Arc::clone(next), Arc::clone(report));
+        None
     }
 
     /// What the end of a creation means to this call. With a report, it is the creation that this
@@ -777,7 +811,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         call: &Call<'a, T, D, W>,
         ending: &Ending<T>,
         fence: u64,
-        own: Option<&Report>,
+        own: Option<&Arc<Report>>,
     ) -> Option<Step<'a, T, S::Answer>> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
@@ -785,26 +819,24 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         // If another value was `set` or lent, the lease is held yet.
         self.has_waited |= match ending {
             Ending::Value(node, _) => node.number() == fence,
-            Ending::Lent => false,
+            Ending::Lent(_) => false,
             _ => true,
         };
         // To tell the value's age with, which need not be exact: all who wait ask at once.
         let now = call.site.settings.time.coarse();
         match ending {
             Ending::Value(node, writers) if node.number() > newer_than => {
-                let own = own.is_some() && node.number() == fence;
-                let (origin, by) = match own {
-                    true => (Origin::CreatedHere, Maker::This),
-                    false => (Origin::CreatedByAnother, Maker::Another(*writers)),
+                let is_own = own.is_some_and(|job| job.awaited == Some(node.number()));
+                let origin = match is_own {
+                    true => Origin::CreatedHere,
+                    false => Origin::CreatedByAnother,
                 };
+                let by = Maker::of(own, *writers);
                 let guard = Guard::new(call.site.pile.hold(node), origin, now);
                 self.made(call, Made { guard, by })
             }
             Ending::Superseded(node, writers) if began_in_time => {
-                let by = match own {
-                    Some(_) => Maker::This,
-                    None => Maker::Another(*writers),
-                };
+                let by = Maker::of(own, *writers);
                 let guard = Guard::new(node.clone(), Origin::Superseded, now);
                 self.made(call, Made { guard, by })
             }
@@ -814,7 +846,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures => {
                 self.told_of_failure(call, Stop::Panicked(panicked.clone()), *falls_back)
             }
-            Ending::Lent => None,
+            Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
             // No answer at all, or one that began too early for what this call asked for.
             _ => match own {
                 Some(report) => self.stopped(call, report.end()),
@@ -877,9 +909,8 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
 /// begun.
 pub(crate) struct Report {
     job: Mutex<Job>,
-    /// Whether the call waits for its end.
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
-    pub(crate) is_awaited: bool,
+    /// The fence of its lease, if the call waits for its end.
+    pub(crate) awaited: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -890,10 +921,10 @@ enum Job {
 }
 
 impl Report {
-    pub(crate) fn new(is_awaited: bool) -> Self {
+    pub(crate) fn new(awaited: Option<u64>) -> Self {
         Self {
             job: Mutex::new(Job::Unrun),
-            is_awaited,
+            awaited,
         }
     }
 

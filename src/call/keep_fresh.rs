@@ -337,7 +337,7 @@ where
         lease.tell_begin();
         let keeper = Arc::clone(self);
         let create = move |creating| (keeper.create)(creating);
-        let report = Arc::new(Report::new(false));
+        let report = Arc::new(Report::new(None));
         let creation = job(lease, pile.clone(), create, report);
         let creation = Job::new(creation.id(), contained(creation));
         // A refusal is a failure of the pile, which the job tells when it is dropped.

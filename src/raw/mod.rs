@@ -157,7 +157,8 @@ impl<T> Pile<T> {
                 Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
                 _ if state.is_leased_to(fence) => Found::Busy(state.join_own()),
                 // It was taken over since.
-                _ => Found::NotYet(None, Duration::ZERO, None),
+                _ if state.is_leased() => Found::Busy(state.join(false)),
+                _ => Found::NotYet(None, Duration::ZERO, Some(took_too_long())),
             };
         }
         let mut taken = match usable {
@@ -176,7 +177,7 @@ impl<T> Pile<T> {
         let found = Self::find(&mut state, look, usable, taken.as_ref());
         drop(state);
         if let Some(taken) = taken {
-            let failure = Failure::new(Arc::new(TOOK_TOO_LONG));
+            let failure = took_too_long();
             tell(taken.waiters, false, Ending::Failed(failure, true));
             look.watcher.tell(taken.told);
             drop(taken.forgotten);
@@ -232,7 +233,7 @@ impl<T> Pile<T> {
         policy.max_create_time?;
         let overdue = Self::pace(state)?.overdue_from(policy)?;
         let fence = state.lease().filter(|_| now >= overdue)?;
-        let end = End::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)));
+        let end = End::Failed(took_too_long());
         let told = Self::count(state, policy, fence, now, observe::End::TakenOver);
         let draw = Draw::new(look.seed, fence, Purpose::Backoff);
         let (is_granted, forgotten) = Self::change_pace(state, |pace| {
@@ -265,7 +266,7 @@ impl<T> Pile<T> {
             false,
             match taken.is_granted {
                 true => Ending::ElectAnew,
-                false => Ending::Failed(Failure::new(Arc::new(TOOK_TOO_LONG)), true),
+                false => Ending::Failed(took_too_long(), true),
             },
         );
         look.watcher.tell(taken.told);
@@ -564,9 +565,12 @@ impl<T> Pile<T> {
         node.expire(now);
         let old = Self::install(&mut state, policy, node);
         let waiters = state.release_waiters();
+        let next = waiters.as_ref().map(|_| state.join_own());
         let watch = Self::changed(&mut state);
         drop(state);
-        tell(waiters, false, Ending::Lent);
+        if let Some(next) = next {
+            tell(waiters, false, Ending::Lent(next));
+        }
         drop(old);
         drop(watch);
         true
@@ -844,7 +848,9 @@ struct Taken<T> {
     forgotten: Option<Failure>,
 }
 
-const TOOK_TOO_LONG: &str = "the creation took longer than max_create_time";
+fn took_too_long() -> Failure {
+    Failure::new(Arc::new("the creation took longer than max_create_time"))
+}
 
 /// What a caller saw in a pile before it changes the value.
 #[derive(Clone, Copy)]

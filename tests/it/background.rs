@@ -22,7 +22,7 @@ use crate::tasks::{Alarm, Spawn, block_on, on_runtimes, poll, poll_by, steps, un
 
 /// Keeps jobs until the test runs them; can be full, and shut down.
 #[derive(Default)]
-struct Shelf {
+pub(crate) struct Shelf {
     jobs: Mutex<Vec<Job>>,
     full: bool,
     drops: bool,
@@ -41,11 +41,11 @@ impl Executor for Shelf {
 }
 
 impl Shelf {
-    fn take(&self) -> Job {
+    pub(crate) fn take(&self) -> Job {
         self.jobs.lock().unwrap().pop().expect("no job was started")
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.jobs.lock().unwrap().is_empty()
     }
 }

@@ -18,6 +18,14 @@
 //!
 //! nobody-sweeps | src/keyed/shared.rs | bounded
 //! - self.sweep(entry.hash);
+//!
+//! what-is-remembered-of-a-held-key-stays | src/keyed/shared.rs | bounded::also_where_guards_are_held
+//! - let evicted = entry.pile.evict_with_pace(installed_at);
+//! + let evicted = (installed_at > 0).then(|| entry.pile.evict_with_pace(installed_at)).flatten();
+//!
+//! a-key-without-a-value-weighs-nothing | src/keyed/shard.rs | bounded::by_weight_also
+//! - Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
+//! + Some(installed_at) if !are_weighed => Some(Weighed {
 //! ```
 
 use std::borrow::Borrow;
@@ -582,7 +590,10 @@ mod bounded {
     fn by_weight_also_of_keys_without_a_value() {
         within(|| {
             let paced = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
-            let map = paced.keyed().max_weight(10, |_: &u32, weight: &u32| *weight).build();
+            let map = paced
+                .keyed()
+                .max_weight(10, |_: &u32, weight: &u32| *weight)
+                .build();
             for key in 0..100 {
                 assert!(map.get_or_try_create(&key, || Err("down")).is_err());
                 assert!(map.stats().backing_off <= 10);

@@ -22,13 +22,23 @@
 //! + if !is_empty {
 //!
 //! its-own-caller-is-told-that-it-is-over | src/call/election.rs | lend::who_waits_goes_on_with_it
-//! - Ending::Lent => None,
+//! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
+//! + Ending::Lent(_) => own.and_then(|report| self.stopped(call, report.end())),
+//!
+//! its-own-caller-is-one-like-any-other | src/call/election.rs | lend::its_own_caller_hears_of_the_end
+//! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
+//! + Ending::Lent(_) => None,
+//!
+//! its-own-caller-takes-no-loan | src/call/election.rs | lend::who_waits_goes_on_with_it
+//! @ fn lent
+//! - if next.outcome().is_none() && self.enter(call).is_ok() {
+//! + if false {
 //! ```
 
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use dogpile::{Accept, Attempt, Created, Creating, Dogpile, Guard, Origin};
+use dogpile::{Accept, Attempt, Created, Creating, Dogpile, Error, Guard, Origin};
 
 use crate::forms::{Down, each_form};
 use crate::support::{HOUR, MINUTE, NANO, manual, until, within};
@@ -197,4 +207,73 @@ fn it_stays_after_a_failure() {
     assert!(pile.has_value());
     clock.advance(NANO);
     assert!(!pile.has_value());
+}
+
+/// The caller of a background creation, who asks for more than what was lent, hears of the end of the
+/// creation, however late it looks. It creates nothing itself: its creator is with the job.
+#[cfg(feature = "async")]
+#[test]
+fn its_own_caller_hears_of_the_end() {
+    use crate::background::Shelf;
+    use crate::support::{burst, bursts};
+    use crate::tasks::poll;
+    use std::task::Poll;
+
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        Publishes,
+        Fails,
+        Panics,
+        IsDropped,
+    }
+
+    within(|| {
+        for end in [End::Publishes, End::Fails, End::Panics, End::IsDropped] {
+            // Whether the caller looks between the loan and the end.
+            for looks in [false, true] {
+                let pile = Arc::new(Dogpile::new(MINUTE));
+                let shelf = Shelf::default();
+                let (go, may_go) = futures::channel::oneshot::channel::<()>();
+                let create = async move |creating: Creating<'static, u32>| {
+                    assert!(lends(&creating, 6));
+                    may_go.await.unwrap();
+                    match end {
+                        End::Publishes => Ok(Created::new(7)),
+                        End::Fails => Err(Down(1)),
+                        End::Panics | End::IsDropped => burst(),
+                    }
+                };
+                let call = pile.background(&shelf).accept(Accept::Fresh);
+                let mut call = Box::pin(call.get_or_try_create_with_async(create));
+                assert!(poll(call.as_mut()).is_pending());
+                let mut job = Box::pin(shelf.take());
+                assert!(poll(job.as_mut()).is_pending());
+                assert_eq!(*pile.peek().unwrap(), 6);
+                if looks {
+                    assert!(poll(call.as_mut()).is_pending());
+                }
+                match end {
+                    End::IsDropped => drop(job),
+                    _ => {
+                        go.send(()).unwrap();
+                        let panicked = bursts(|| poll(job.as_mut()).is_ready());
+                        assert_eq!(panicked, matches!(end, End::Panics));
+                    }
+                }
+                let Poll::Ready(answer) = poll(call.as_mut()) else {
+                    panic!("{end:?}: the creation is over, and its caller waits")
+                };
+                match (end, answer) {
+                    (End::Publishes, Ok(guard)) => {
+                        assert_eq!((*guard, Guard::origin(&guard)), (7, Origin::CreatedHere));
+                    }
+                    (End::Fails, Err(Error::Create(error))) => assert_eq!(*error, Down(1)),
+                    (End::Panics, Err(Error::Panicked(_)))
+                    | (End::IsDropped, Err(Error::GivenUp)) => {}
+                    (_, answer) => panic!("{end:?}: {answer:?}"),
+                }
+                assert!(!pile.is_creating() && pile.waiters() == 0);
+            }
+        }
+    });
 }

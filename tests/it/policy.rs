@@ -1306,6 +1306,83 @@ mod max_create_time {
         });
     }
 
+    /// Time may pass, and another may take the lease over, between the election of a call and its wait for
+    /// the job that it starts: it waits for the other, or is told; it creates nothing itself.
+    #[cfg(feature = "async")]
+    #[test]
+    fn a_lease_may_be_taken_over_before_its_job_begins() {
+        use crate::background::Shelf;
+        use crate::support::{HookedClock, READINGS, hooked};
+        use crate::tasks::poll;
+        use std::task::Poll;
+
+        within(|| {
+            let mut ends = [0; 3];
+            // Whether one creator is late already, and how often the pile is asked meanwhile.
+            for (is_one_late, asks) in [(false, 1), (true, 1), (true, 3)] {
+                for at in 0..READINGS {
+                    let clock = Arc::new(HookedClock::default());
+                    clock.advance(HOUR);
+                    let builder = Dogpile::builder(MINUTE).clock(clock.clone());
+                    let pile = Arc::new(builder.max_create_time(10 * SECOND).build());
+                    let take = || match pile.attempt_owned() {
+                        Attempt::Lease(lease) => Some(lease),
+                        _ => None,
+                    };
+                    let late = is_one_late.then(|| {
+                        let late = take();
+                        clock.advance(10 * SECOND);
+                        late.unwrap()
+                    });
+                    let taken = Arc::new(std::sync::Mutex::new(Vec::new()));
+                    let hook = {
+                        let (pile, clock) = (Arc::clone(&pile), Arc::clone(&clock));
+                        let taken = Arc::clone(&taken);
+                        move |reading| {
+                            if reading != at {
+                                return;
+                            }
+                            for _ in 0..asks {
+                                clock.advance(10 * SECOND);
+                                if let Attempt::Lease(lease) = pile.attempt_owned() {
+                                    taken.lock().unwrap().push(lease);
+                                }
+                            }
+                        }
+                    };
+                    let shelf = Shelf::default();
+                    let call = pile.background(&shelf);
+                    let mut call =
+                        Box::pin(call.get_or_try_create_async(async || Ok::<u32, u8>(1)));
+                    let mut answer = hooked(hook, || poll(call.as_mut()));
+                    for lease in taken.lock().unwrap().drain(..) {
+                        drop(lease.publish(2));
+                    }
+                    if answer.is_pending() && !shelf.is_empty() {
+                        let mut job = Box::pin(shelf.take());
+                        assert!(poll(job.as_mut()).is_ready());
+                    }
+                    if answer.is_pending() {
+                        answer = poll(call.as_mut());
+                    }
+                    let Poll::Ready(answer) = answer else {
+                        panic!("nobody creates, and it waits: {is_one_late}, {asks}, {at}")
+                    };
+                    match answer {
+                        Ok(guard) => ends[*guard as usize - 1] += 1,
+                        Err(error) => {
+                            assert!(error.to_string().contains("max_create_time"), "{error}");
+                            ends[2] += 1;
+                        }
+                    }
+                    drop(late);
+                }
+            }
+            // Its own, the other's, none.
+            assert!(ends.iter().all(|&times| times > 0), "{ends:?}");
+        });
+    }
+
     /// One late creator, and not a second one: that take-over is a failure.
     #[test]
     fn no_more_than_one_is_late() {

@@ -14,6 +14,7 @@ use dogpile::{
     Accept, Created, Error, Lookup, Origin, ReadGuard, SyncReaderDogpile, WriteLockError,
 };
 
+use crate::background::Shelf;
 use crate::support::Shows as _;
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
@@ -472,6 +473,37 @@ mod write_lock_in_creator {
         drop(old);
         assert!(matches!(poll(creator), Poll::Ready(Ok(value)) if *value == 2));
         assert!(matches!(poll(late), Poll::Ready(value) if *value == 2));
+    }
+}
+
+/// A value that was `set` while the job of a call was out answers the call, also if a writer has replaced
+/// the value since: the creator is with the job, so the call is not elected again.
+#[test]
+fn who_started_a_job_is_not_elected_again() {
+    for replaces in [false, true] {
+        let pile = Arc::new(SyncReaderDogpile::new(MINUTE));
+        let shelf = Shelf::default();
+        let call = pile.background(&shelf);
+        let mut call = Box::pin(call.get_or_try_create_async(async || Ok::<_, u8>(1)));
+        assert!(poll(call.as_mut()).is_pending());
+        pile.set(2);
+        elsewhere(|| {
+            let writes = pile.acquire_write_lock().unwrap();
+            pile.invalidate();
+            if replaces {
+                writes.set(3);
+            }
+        });
+        drop(shelf.take());
+        let Poll::Ready(Ok(value)) = poll(call.as_mut()) else {
+            panic!("its answer is there")
+        };
+        let expected = match replaces {
+            true => (3, Origin::Fresh),
+            false => (2, Origin::Superseded),
+        };
+        assert_eq!((*value, value.origin()), expected);
+        assert!(shelf.is_empty() && !pile.is_creating());
     }
 }
 

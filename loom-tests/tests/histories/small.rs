@@ -28,8 +28,8 @@
 //! + match self.keep.is_none_or(|_| true)
 //!
 //! what-was-set-is-taken-for-its-own | src/call/election.rs
-//! - let own = own.is_some() && node.number() == fence;
-//! + let own = own.is_some();
+//! - let is_own = own.is_some_and(|job| job.awaited == Some(node.number()));
+//! + let is_own = own.is_some();
 //!
 //! what-a-reader-made-is-not-its-own | src/call/election.rs
 //! - Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),

@@ -19,8 +19,9 @@ pub(crate) enum Ending<T> {
     Panicked(Panicked, bool),
     /// Nothing. Whoever still wants a value looks at the pile again.
     ElectAnew,
-    /// Nothing yet, but an older value to go on with meanwhile. The same.
-    Lent,
+    /// Nothing yet, but an older value to go on with meanwhile. The same. Whoever has to hear of the end of
+    /// the lease waits on with these.
+    Lent(Arc<Waiters<T>>),
 }
 
 /// How many writers had been inside the gate of the pile when the value was made; zero without a
@@ -38,7 +39,7 @@ impl<T> Clone for Ending<T> {
                 Ending::Panicked(panicked.clone(), *falls_back)
             }
             Ending::ElectAnew => Ending::ElectAnew,
-            Ending::Lent => Ending::Lent,
+            Ending::Lent(next) => Ending::Lent(Arc::clone(next)),
         }
     }
 }
@@ -111,7 +112,7 @@ impl<T> Waiters<T> {
         self.done.set();
     }
 
-    /// The outcome, if it is there. Lent: to count on it would be one more write to what all of the
+    /// The outcome, if it is there. By reference: to count on it would be one more write to what all of the
     /// group share.
     pub(crate) fn outcome(&self) -> Option<&Ending<T>> {
         if !self.done.is_set() {

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use dogpile::{Accept, Error, KeyedAttempt, KeyedDogpile, KeyedGuard, Outcome};
 
-use crate::ledger::{Failed, Ledger, Newest, Panics, Value, demand, fault, stamp};
+use crate::ledger::{
+    Failed, Ledger, Newest, Panics, Value, alive, demand, fault, only_left, stamp,
+};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::site::{Runs, no_value, settings};
@@ -91,14 +93,14 @@ impl Map {
                 format!("bounded: {entries} entries, bound {bound}")
             });
         }
-        let (values, _) = crate::ledger::alive();
-        demand(values <= KEYS as i64, || {
+        demand(only_left(KEYS as i64, i64::MAX), || {
+            let (values, _) = alive();
             format!("dropped_once_and_soon: {values} values are alive, of {KEYS} keys")
         });
         self.map.invalidate_all();
         self.map.purge();
-        let (values, _) = crate::ledger::alive();
-        demand(values == 0, || {
+        demand(only_left(0, i64::MAX), || {
+            let (values, _) = alive();
             format!("all is invalidated, and {values} values are alive")
         });
         drop(self.map);

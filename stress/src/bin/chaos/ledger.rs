@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dogpile::{Origin, Seen};
 
@@ -49,6 +51,22 @@ pub(crate) fn faults() -> u64 {
 /// Of values and of errors.
 pub(crate) fn alive() -> (i64, i64) {
     (VALUES.load(Ordering::SeqCst), ERRORS.load(Ordering::SeqCst))
+}
+
+/// Whether no more values than this are left, and as many errors. A job that has let go of its pile may be
+/// about to drop what it made.
+pub(crate) fn only_left(values: i64, errors: i64) -> bool {
+    let over = Instant::now() + Duration::from_secs(5);
+    loop {
+        let (values_now, errors_now) = alive();
+        if values_now <= values && errors_now <= errors {
+            return true;
+        }
+        if Instant::now() > over {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(200));
+    }
 }
 
 /// A value that knows when its creation began, and shows whether it was dropped, also to somebody who

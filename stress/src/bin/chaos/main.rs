@@ -69,13 +69,8 @@ fn main() -> ExitCode {
     while begin.elapsed() < time && ledger::faults() == 0 {
         ledger::set_seed(seed);
         calls += round(seed);
-        // A job that has let go of its pile may be about to drop its error.
-        let over = Instant::now() + Duration::from_secs(5);
-        while ledger::alive() != (0, 0) && Instant::now() < over {
-            thread::sleep(Duration::from_micros(200));
-        }
-        let left = ledger::alive();
-        ledger::demand(left == (0, 0), || {
+        ledger::demand(ledger::only_left(0, 0), || {
+            let left = ledger::alive();
             format!("dropped_once_and_soon: (values, errors) left without a pile: {left:?}")
         });
         seed += 1;
