@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::future::IntoFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -416,15 +416,11 @@ impl<'a> Caller<'a> {
         self.doing.now("a change");
         on_pile!(&site.pile, |pile| match self.random.below(8) {
             0..=1 => {
-                let returned = Arc::new(AtomicU64::new(0));
-                site.store.keep(stamp(), Some(Arc::clone(&returned)));
-                let value = Value::given(&returned);
-                if self.random.once_in(3) {
-                    drop(pile.set_if(self.newest.get(), value));
-                } else {
-                    pile.set(value);
-                }
-                returned.store(stamp(), Ordering::SeqCst);
+                let seen = self.random.once_in(3).then(|| self.newest.get());
+                site.store.set(|value| match seen {
+                    Some(seen) => drop(pile.set_if(seen, value)),
+                    None => pile.set(value),
+                });
             }
             2 => site.ledger.invalidate(|| {
                 pile.invalidate();

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dogpile::executor::{Blocking, Executor, Job, JobId, Rayon, Thread, Timer};
 use dogpile::observe::{Event, Observer, Stats};
 use dogpile::{Backoff, Builder, Dogpile, Error, Lookup, RefreshAhead, Refused, SyncReaderDogpile};
 
-use crate::ledger::{Failed, Ledger, Value, demand, fault};
+use crate::ledger::{Failed, Ledger, Value, demand, fault, stamp};
 use crate::random::Random;
 use crate::tasks::{Cut, cut_short, runtime};
 
@@ -58,7 +58,7 @@ pub(crate) fn settings(random: &mut Random) -> (Builder<Value>, bool) {
         if random.once_in(3) {
             let jitter = random.below(50) as u8;
             let backoff = match random.once_in(2) {
-                true => Backoff::constant(MICROS(random.below(500))),
+                true => Backoff::constant(MICROS(random.below(500) + 1)),
                 false => Backoff::exponential(MICROS(50), MICROS(1000)),
             };
             builder = builder.backoff(backoff.jitter(jitter));
@@ -179,11 +179,30 @@ type Kept = (u64, Option<Arc<AtomicU64>>);
 
 /// Where values are kept besides: never an older one than before.
 #[derive(Default)]
-pub(crate) struct Store(Mutex<Option<Kept>>);
+pub(crate) struct Store {
+    kept: Mutex<Option<Kept>>,
+    /// Held by whoever sets a value here and in the pile, so that both see the same order.
+    sets: Mutex<()>,
+}
 
 impl Store {
+    /// Keeps a value, and has it `set` in the pile. What was created before that is over is older.
+    pub(crate) fn set(&self, set: impl FnOnce(Value)) {
+        let _turn = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let returned = Arc::new(AtomicU64::new(0));
+        self.keep(u64::MAX, Some(Arc::clone(&returned)));
+        set(Value::given(&returned));
+        let now = stamp();
+        returned.store(now, Ordering::SeqCst);
+        *self.kept() = Some((now, Some(returned)));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn keep(&self, number: u64, set: Option<Arc<AtomicU64>>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         if kept.as_ref().is_none_or(|(held, _)| *held < number) {
             *kept = Some((number, set));
         }
@@ -196,11 +215,7 @@ impl Store {
             2 => return Err(Failed::new()),
             _ => {}
         }
-        let kept = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let kept = self.kept().clone();
         Ok(match kept {
             None => Lookup::NeedRegeneration,
             Some((number, set)) => {
