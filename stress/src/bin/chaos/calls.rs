@@ -119,7 +119,8 @@ impl<'a> Caller<'a> {
     fn took<P: 'a>(&mut self, floor: u64, guard: Guard<'a, Value, P>) {
         let reading = self.site.reader().map(|_| self.site.ledger.read());
         guard.look(floor);
-        self.newest.sees(Guard::seen(&guard), Guard::origin(&guard));
+        self.newest
+            .sees(&guard, Guard::seen(&guard), Guard::origin(&guard));
         let kept = Kept {
             _reading: reading,
             guard,
@@ -532,7 +533,7 @@ async fn task(site: Arc<Site>, mut random: Random, mut newest: Newest) {
                 Some(Ok(guard)) => {
                     let _reading = site.reader().map(|_| site.ledger.read());
                     guard.look(floor);
-                    newest.sees(Guard::seen(&guard), Guard::origin(&guard));
+                    newest.sees(&guard, Guard::seen(&guard), Guard::origin(&guard));
                 }
                 Some(Err(error)) => no_value(&error, false, false),
                 None => {}

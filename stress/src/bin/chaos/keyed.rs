@@ -147,7 +147,7 @@ impl<'a> Caller<'a> {
     fn took(&mut self, floor: u64, guard: KeyedGuard<'a, u64, Value>) {
         guard.look(floor);
         let key = *KeyedGuard::key(&guard) as usize;
-        self.newest[key].sees(KeyedGuard::seen(&guard), KeyedGuard::origin(&guard));
+        self.newest[key].sees(&guard, KeyedGuard::seen(&guard), KeyedGuard::origin(&guard));
         if self.random.once_in(4) {
             self.held.push(guard);
         }

@@ -76,6 +76,8 @@ pub(crate) struct Value {
     began: AtomicU64,
     /// When the `set` that it came with had returned, or 0 before that.
     set: Option<Arc<AtomicU64>>,
+    /// It is older than what was there before.
+    lent: bool,
 }
 
 impl Value {
@@ -94,7 +96,15 @@ impl Value {
             state: AtomicU64::new(ALIVE),
             began: AtomicU64::new(began),
             set,
+            lent: false,
         }
+    }
+
+    /// For a `lend` by a creator that began then.
+    pub(crate) fn lent(began: u64) -> Self {
+        let mut value = Self::new(began, None);
+        value.lent = true;
+        value
     }
 
     /// A creation that began then found that it is still true.
@@ -254,8 +264,11 @@ pub(crate) struct Newest(Option<Seen>);
 impl Newest {
     /// It is given a value in a call that began after it had seen what it has seen. One that was
     /// superseded never was the pile's: if its lease was taken over, and the new one came to nothing, the
-    /// pile goes on with the value of before.
-    pub(crate) fn sees(&mut self, seen: Seen, origin: Origin) {
+    /// pile goes on with the value of before. One that was lent is older by its nature.
+    pub(crate) fn sees(&mut self, value: &Value, seen: Seen, origin: Origin) {
+        if value.lent {
+            return;
+        }
         demand(self.0.is_none_or(|newest| newest <= seen), || {
             format!("given {seen:?} ({origin:?}), after {:?}", self.0)
         });

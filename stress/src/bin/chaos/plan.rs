@@ -36,6 +36,7 @@ pub(crate) struct Plan {
     yields: u64,
     span: Duration,
     locks: bool,
+    lends: bool,
 }
 
 impl Plan {
@@ -81,6 +82,7 @@ impl Plan {
             yields: random.below(4),
             span,
             locks: false,
+            lends: random.once_in(6),
         }
     }
 
@@ -98,6 +100,7 @@ impl Plan {
 
     pub(crate) fn run(self, creating: &Creating<'_, Value>) -> Result<Created<Value>, Failed> {
         let inside = self.enter();
+        self.lend(&inside, creating);
         self.wait();
         self.end(&inside, creating)
     }
@@ -107,6 +110,7 @@ impl Plan {
         creating: Creating<'_, Value>,
     ) -> Result<Created<Value>, Failed> {
         let inside = self.enter();
+        self.lend(&inside, &creating);
         pause(self.yields, self.span).await;
         self.end(&inside, &creating)
     }
@@ -116,6 +120,12 @@ impl Plan {
         pause(self.yields, self.span).await;
         self.keep_elsewhere(inside.began);
         Value::created(inside.began)
+    }
+
+    fn lend(&self, inside: &Runs, creating: &Creating<'_, Value>) {
+        if self.lends {
+            creating.lend(Created::new(Value::lent(inside.began)));
+        }
     }
 
     fn wait(&self) {
