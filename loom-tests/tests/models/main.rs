@@ -24,6 +24,7 @@ mod guard_keeps_value;
 mod invalidate_wins;
 mod kept_for_the_late;
 mod keys_do_not_wait;
+mod lend;
 mod max_create_time;
 mod min_interval;
 mod multi_never_deadlocks;
