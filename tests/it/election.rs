@@ -1,7 +1,7 @@
 //! Who creates, who waits, and who goes on with the old value.
 //!
 //! ```breakages
-//! a-reader-is-not-told-of-writers | src/raw/mod.rs | no_starvation
+//! a-reader-is-not-told-of-writers | src/raw/end.rs | no_starvation
 //! @ fn publish
 //! - (Ending::Value(node, writers),
 //! + (Ending::Value(node, Writers(None)),

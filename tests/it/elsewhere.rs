@@ -18,11 +18,11 @@
 //! - (None, None) if settings.cold.init
 //! + (None, None) if !settings.cold.init
 //!
-//! an-expire-of-what-was-removed-is-noted | src/raw/mod.rs | no_resurrection_by_expire
+//! an-expire-of-what-was-removed-is-noted | src/raw/change.rs | no_resurrection_by_expire
 //! @ fn expire
 //! - && state.generation == 0
 //!
-//! what-is-set-and-not-kept-has-no-number | src/raw/mod.rs | what_i_saw_and_is_kept_elsewhere
+//! what-is-set-and-not-kept-has-no-number | src/raw/change.rs | what_i_saw_and_is_kept_elsewhere
 //! - kept.number_as(number);
 //! ```
 

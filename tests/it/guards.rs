@@ -1,7 +1,7 @@
 //! What guards and handles show, what they hold up, and when values are dropped.
 //!
 //! ```breakages
-//! drops-the-old-value-under-the-lock | src/raw/mod.rs | user_code_outside_locks
+//! drops-the-old-value-under-the-lock | src/raw/change.rs | user_code_outside_locks
 //! @ pub(crate) fn invalidate
 //!   let old = Self::empty(&mut state);
 //!   let watch = Self::changed(&mut state);

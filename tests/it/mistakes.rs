@@ -2,7 +2,7 @@
 //! async callers, background creations and the reader-writer pile come with these.
 //!
 //! ```breakages
-//! what-is-superseded-goes-to-nobody | src/raw/mod.rs | m16_
+//! what-is-superseded-goes-to-nobody | src/raw/end.rs | m16_
 //! - !(superseded && group.came_late())
 //! + !superseded
 //!
@@ -19,7 +19,7 @@
 //! - ..before.with_age(now, age)
 //! + ..{ let _ = age; Times::new(now, Duration::ZERO, before.ttl) }
 //!
-//! a-404-is-a-failure-like-any-other | src/raw/mod.rs | m24_
+//! a-404-is-a-failure-like-any-other | src/raw/end.rs | m24_
 //! - let is_answer = matches!(end, End::Failed(_))
 //! + let is_answer = false && matches!(end, End::Failed(_))
 //!

@@ -2,7 +2,7 @@
 //! adds up; who creates is known; nothing that an observer does harms the pile.
 //!
 //! ```breakages
-//! ends-are-not-noted | src/raw/mod.rs
+//! ends-are-not-noted | src/raw/counts.rs
 //! - watch.note(told);
 //! + drop((watch, told));
 //!
@@ -15,7 +15,7 @@
 //!   }
 //! + if let Some(watch) = &self.watch { watch.tell(&site.settings.cold.watcher); }
 //!
-//! a-superseded-end-counts-as-published | src/raw/mod.rs
+//! a-superseded-end-counts-as-published | src/raw/counts.rs
 //! - true => end.superseded(),
 //! + true => end,
 //!
@@ -31,7 +31,7 @@
 //! - (Role::Starts, _) => By::Job,
 //! + (Role::Starts, _) => By::Thread,
 //!
-//! a-fresh-value-is-served-stale | src/raw/mod.rs
+//! a-fresh-value-is-served-stale | src/raw/counts.rs
 //! - let served = node.stale_from() <= look.now && look.now < node.usable_until();
 //! + let served = look.now < node.usable_until();
 //!
@@ -46,15 +46,15 @@
 //! - contain(|| observer.event(&Event::Ended(ended)));
 //! + observer.event(&Event::Ended(ended));
 //!
-//! a-take-over-is-told-to-nobody | src/raw/mod.rs
+//! a-take-over-is-told-to-nobody | src/raw/lease.rs
 //! @ pub(crate) fn attempt(
 //! - look.watcher.tell(taken.told);
 //!
-//! nor-is-one-at-the-gate | src/raw/mod.rs
+//! nor-is-one-at-the-gate | src/raw/lease.rs
 //! @ pub(crate) fn evict(
 //! - look.watcher.tell(taken.told);
 //!
-//! a-late-end-is-told-too | src/raw/mod.rs
+//! a-late-end-is-told-too | src/raw/end.rs
 //! @ fn end(
 //! - if Self::is_late_end(&mut state, fence) {
 //! + if Self::is_late_end(&mut state, fence) { Self::count_end(&mut state, ended, false, seen);

@@ -19,7 +19,7 @@
 //! - self.late.len() == 1
 //! + true
 //!
-//! nobody-takes-over | src/raw/mod.rs | max_create_time
+//! nobody-takes-over | src/raw/lease.rs | max_create_time
 //! - let fence = state.lease().filter(|_| now >= overdue)?;
 //! + let fence = state.lease().filter(|_| now >= overdue && now == Tick::ZERO)?;
 //! ```

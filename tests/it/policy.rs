@@ -1,15 +1,15 @@
 //! What a pile does while its source is slow, down, or driven by strangers.
 //!
 //! ```breakages
-//! short-calls-press-on-with-a-stale-value | src/raw/mod.rs | min_interval
+//! short-calls-press-on-with-a-stale-value | src/raw/lease.rs | min_interval
 //! - let presses = look.presses && !usable.is_usable();
 //! + let presses = look.presses;
 //!
-//! who-is-served-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! who-is-served-never-takes-over | src/raw/lease.rs | max_create_time::also_by_a_caller_that_is_served
 //! - node.set_quiet(Self::quiet_while_held(state, look.policy));
 //! + node.set_quiet(Span::ALWAYS);
 //!
-//! who-is-served-what-was-set-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
+//! who-is-served-what-was-set-never-takes-over | src/raw/change.rs | max_create_time::also_by_a_caller_that_is_served
 //! - true => node.set_quiet(Self::quiet_while_held(state, policy)),
 //! + true => node.set_quiet(Span::ALWAYS),
 //! ```

@@ -8,7 +8,7 @@
 //! expire-leaves-the-value | src/raw/value/node.rs | expire_keeps_serving
 //! - self.stale_from.store(0, Ordering::Relaxed);
 //!
-//! invalidate-only-expires | src/raw/mod.rs | no_resurrection
+//! invalidate-only-expires | src/raw/change.rs | no_resurrection
 //! @ pub(crate) fn invalidate
 //! - let old = Self::empty(&mut state);
 //! + state.generation = state.next();

@@ -5,7 +5,7 @@
 //! - Accept::Fresh => marks.expiry
 //! + Accept::Fresh => 0
 //!
-//! grants-a-held-lease-once-begun | src/raw/mod.rs
+//! grants-a-held-lease-once-begun | src/raw/lease.rs
 //! @ fn availability
 //! - if state.is_leased()
 //! + if state.is_leased() && state.last() > 1

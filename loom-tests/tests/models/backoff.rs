@@ -5,14 +5,14 @@
 //! - self.pause = said.or(backoff).map(|span| Span::after(now, span));
 //! + self.pause = said.map(|span| Span::after(now, span)).filter(|_| backoff.is_none());
 //!
-//! backs-off-once-the-lease-is-free | src/raw/mod.rs
+//! backs-off-once-the-lease-is-free | src/raw/end.rs
 //! @ fn end(&self
 //! - let forgotten = Self::note_end(&mut state, ended, end, superseded);
 //! + drop(state);
 //! + let mut state = self.cell.lock();
 //! + let forgotten = Self::note_end(&mut state, ended, end, superseded);
 //!
-//! invalidate-leaves-the-back-off | src/raw/mod.rs
+//! invalidate-leaves-the-back-off | src/raw/change.rs
 //! @ pub(crate) fn invalidate
 //! - Self::clear_pace(&mut state);
 //!

@@ -9,7 +9,7 @@
 //! + let created = kept.catch_async(|| create(creating)).await;
 //! + std::mem::ManuallyDrop::into_inner(kept).end(created)
 //!
-//! give-up-wakes-nobody | src/raw/mod.rs
+//! give-up-wakes-nobody | src/raw/end.rs
 //! - self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
 //! + let waiters = self.cell.lock().end(ended.fence);
 //! + drop((waiters, seen));

@@ -2,7 +2,7 @@
 //! is gone, never only at the next regeneration.
 //!
 //! ```breakages
-//! publish-keeps-the-old-value | src/raw/mod.rs
+//! publish-keeps-the-old-value | src/raw/end.rs
 //! @ fn publish
 //! - Some(Self::install(&mut state, ended.policy, kept)),
 //! + {
@@ -10,7 +10,7 @@
 //! + None::<Replaced<'_, T>>
 //! + },
 //!
-//! invalidate-keeps-the-old-value | src/raw/mod.rs
+//! invalidate-keeps-the-old-value | src/raw/change.rs
 //! @ pub(crate) fn invalidate
 //! - let old = Self::empty(&mut state);
 //! + let old = ();

@@ -3,14 +3,14 @@
 //! of the infallible form elects anew.
 //!
 //! ```breakages
-//! failure-elects-anew | src/raw/mod.rs
+//! failure-elects-anew | src/raw/end.rs
 //! - self.end(ended, end, seen, |falls_back| {
 //! - Ending::Failed(failure, falls_back)
 //! - });
 //! + drop(failure);
 //! + self.end(ended, end, seen, |_| Ending::ElectAnew);
 //!
-//! failure-wakes-nobody | src/raw/mod.rs
+//! failure-wakes-nobody | src/raw/end.rs
 //! @ fn end(&self
 //! - tell(waiters, superseded, ending(!is_answer));
 //! + drop((waiters, superseded, ending(!is_answer)));

@@ -2,21 +2,21 @@
 //! served. A creation that began before is published, but already stale.
 //!
 //! ```breakages
-//! publish-forgets-the-expiry-mark | src/raw/mod.rs
+//! publish-forgets-the-expiry-mark | src/raw/end.rs
 //! - if state.expiry_mark > fence {
 //! + if state.expiry_mark > fence && fence == 0 {
 //!
-//! expire-leaves-the-mark | src/raw/mod.rs
+//! expire-leaves-the-mark | src/raw/change.rs
 //! - state.expiry_mark = state.next();
 //! + state.next();
 //!
-//! expire-removes | src/raw/mod.rs
+//! expire-removes | src/raw/change.rs
 //! - let current = state.current().map(|node| node.expire(now));
 //! + let current = state.current().map(|_| ());
 //! + let old = state.swap(None);
 //! + let current = { drop(state); drop(old); state = self.cell.lock(); current };
 //!
-//! an-age-from-the-store-undoes-it | src/raw/mod.rs
+//! an-age-from-the-store-undoes-it | src/raw/change.rs
 //! - Some((seen, then))) if current.is(seen) && current.times() == then
 //! + Some((seen, _))) if current.is(seen)
 //! ```

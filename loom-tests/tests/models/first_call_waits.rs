@@ -2,7 +2,7 @@
 //! gets the outcome of the creation it waited for, without consulting the pile again.
 //!
 //! ```breakages
-//! publishes-without-waking | src/raw/mod.rs
+//! publishes-without-waking | src/raw/end.rs
 //! @ fn publish
 //! - tell(waiters, superseded, ending);
 //! + drop((waiters, ending));
@@ -16,7 +16,7 @@
 //! - let before = self.word.fetch_or(SET, Ordering::Release);
 //! + let before = self.word.fetch_or(SET, Ordering::Relaxed);
 //!
-//! waiter-looks-at-the-pile-again | src/raw/mod.rs
+//! waiter-looks-at-the-pile-again | src/raw/end.rs
 //! @ fn publish
 //! - (Ending::Value(node, writers),
 //! + drop(node); (Ending::ElectAnew,

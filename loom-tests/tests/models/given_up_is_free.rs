@@ -17,7 +17,7 @@
 //! - if !self.ended {
 //! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
 //!
-//! who-declines-fails | src/raw/mod.rs
+//! who-declines-fails | src/raw/end.rs
 //! - self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
 //! + self.end(ended, End::GivenUp, seen, |_| Ending::Panicked(Panicked::new(&""), true));
 //! ```

@@ -3,16 +3,16 @@
 //! waiters elect anew.
 //!
 //! ```breakages
-//! invalidate-leaves-the-generation | src/raw/mod.rs
+//! invalidate-leaves-the-generation | src/raw/change.rs
 //! - state.generation = state.next();
 //! + state.next();
 //!
-//! publish-forgets-the-generation | src/raw/mod.rs
+//! publish-forgets-the-generation | src/raw/end.rs
 //! @ fn publish
 //! - let superseded = state.supersedes(fence);
 //! + let superseded = false;
 //!
-//! superseded-value-goes-to-waiters | src/raw/mod.rs
+//! superseded-value-goes-to-waiters | src/raw/end.rs
 //! - !(superseded && group.came_late())
 //! + !(superseded && group.came_late() && group.fence() == 0)
 //!

@@ -2,24 +2,24 @@
 //! stale one, and is no answer to anybody who asks for more.
 //!
 //! ```breakages
-//! nobody-is-woken-by-a-loan | src/raw/mod.rs
+//! nobody-is-woken-by-a-loan | src/raw/change.rs
 //! @ pub(crate) fn lend
 //! - let waiters = state.release_waiters();
 //! + let waiters = None;
 //!
-//! a-loan-is-fresh | src/raw/mod.rs
+//! a-loan-is-fresh | src/raw/change.rs
 //! @ pub(crate) fn lend
 //! - node.expire(now);
 //!
-//! a-loan-takes-the-place-of-what-came | src/raw/mod.rs
+//! a-loan-takes-the-place-of-what-came | src/raw/change.rs
 //! @ pub(crate) fn lend
 //! - if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
 //! + if !state.is_leased_to(fence) && is_empty {
 //!
-//! who-waits-on-after-a-loan-is-forgotten | src/raw/mod.rs
+//! who-waits-on-after-a-loan-is-forgotten | src/raw/change.rs
 //! @ pub(crate) fn lend
 //! - let next = waiters.as_ref().map(|_| state.join_own());
-//! + let next = waiters.as_ref().map(|_| Arc::new(Waiters::new(fence, false, None)));
+//! + let next = waiters.as_ref().map(|_| crate::shim::Arc::new(crate::raw::Waiters::new(fence, false, None)));
 //! ```
 
 use dogpile::executor::Thread;

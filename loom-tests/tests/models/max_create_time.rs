@@ -11,23 +11,23 @@
 //! - None if overdue.is_some() && call.can_be_woken() => {
 //! + None if overdue.is_some() && call.can_be_woken() && false => {
 //!
-//! those-who-wait-stay-with-the-late-one | src/raw/mod.rs
+//! those-who-wait-stay-with-the-late-one | src/raw/lease.rs
 //! - true => state.vacate(),
 //! + true => drop(state.end(taken.fence)),
 //!
-//! taken-over-before-it-is-granted | src/raw/mod.rs
+//! taken-over-before-it-is-granted | src/raw/lease.rs
 //! @ pub(crate) fn attempt
 //! - let found = Self::find(&mut state, look, usable, taken.as_ref());
 //! + drop(state);
 //! + let mut state = self.cell.lock();
 //! + let found = Self::find(&mut state, look, usable, taken.as_ref());
 //!
-//! a-late-end-is-an-end-like-any-other | src/raw/mod.rs
+//! a-late-end-is-an-end-like-any-other | src/raw/end.rs
 //! @ fn is_late_end
 //! - !state.is_leased_to(fence) && Self::change_pace(
 //! + !state.is_leased() && Self::change_pace(
 //!
-//! a-late-value-is-the-current-one | src/raw/mod.rs
+//! a-late-value-is-the-current-one | src/raw/end.rs
 //! @ pub(crate) fn publish
 //! - if Self::is_late_end(&mut state, fence) {
 //! -     return false;
@@ -37,7 +37,7 @@
 //! +     drop(old);
 //! +     return true;
 //!
-//! a-late-end-tells-those-who-wait-for-the-new-one | src/raw/mod.rs
+//! a-late-end-tells-those-who-wait-for-the-new-one | src/raw/end.rs
 //! @ fn end(
 //! - if Self::is_late_end(&mut state, fence) {
 //! + if Self::is_late_end(&mut state, fence) {
@@ -61,7 +61,7 @@
 //! - if let (None, Some(span)) = (self.pause, policy.max_create_time) {
 //! + if let (None, Some(span), true) = (self.pause, policy.max_create_time, self.failures > 9) {
 //!
-//! a-second-one-is-taken-over-and-nobody-is-told | src/raw/mod.rs
+//! a-second-one-is-taken-over-and-nobody-is-told | src/raw/lease.rs
 //! @ pub(crate) fn attempt
 //! - taken.waiters = state.end(taken.fence);
 //! + drop(state.end(taken.fence));

@@ -2,11 +2,11 @@
 //! counts only while there is something to go on with.
 //!
 //! ```breakages
-//! no-beginning-is-noted | src/raw/mod.rs
+//! no-beginning-is-noted | src/raw/lease.rs
 //! - if look.policy.paces() {
 //! + if false {
 //!
-//! the-interval-begins-once-the-lease-is-free | src/raw/mod.rs
+//! the-interval-begins-once-the-lease-is-free | src/raw/end.rs
 //! @ pub(crate) fn publish
 //! - let forgotten = Self::note_end(&mut state, ended, End::Published, superseded);
 //! + drop(state);

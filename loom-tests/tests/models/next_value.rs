@@ -2,7 +2,7 @@
 //! value is lost on them.
 //!
 //! ```breakages
-//! joins-after-another-look | src/raw/mod.rs
+//! joins-after-another-look | src/raw/lease.rs
 //! @ fn await_next
 //! - Found::Busy(state.join_next())
 //! + drop(state);
@@ -13,7 +13,7 @@
 //! - self.join_group(true)
 //! + self.join_group(false)
 //!
-//! two-groups-are-told | src/raw/mod.rs
+//! two-groups-are-told | src/raw/end.rs
 //! @ fn tell
 //! - for other in std::iter::successors(group.other(), |group| group.other()) {
 //! + if let Some(other) = group.other() {

@@ -4,11 +4,11 @@
 //! it waits for the next creation, and for no more than that.
 //!
 //! ```breakages
-//! late-waiters-are-told-too | src/raw/mod.rs
+//! late-waiters-are-told-too | src/raw/end.rs
 //! - !(superseded && group.came_late())
 //! + true
 //!
-//! late-waiters-are-told-nothing | src/raw/mod.rs
+//! late-waiters-are-told-nothing | src/raw/end.rs
 //! @ group.complete(match is_an_answer(&group)
 //! - false => Ending::ElectAnew
 //! + false => return

@@ -2,7 +2,7 @@
 //! failure or panic.
 //!
 //! ```breakages
-//! grants-a-held-lease | src/raw/mod.rs
+//! grants-a-held-lease | src/raw/lease.rs
 //! @ fn availability
 //! - if state.is_leased()
 //! + if state.is_leased() && state.last() > 1

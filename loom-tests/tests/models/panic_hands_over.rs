@@ -10,7 +10,7 @@
 //! - site.pile.panicked(&ended, panicked);
 //! + drop((ended, panicked));
 //!
-//! a-panic-elects-anew | src/raw/mod.rs
+//! a-panic-elects-anew | src/raw/end.rs
 //! - self.end(ended, End::Failed(failure), seen, |falls_back| {
 //! - Ending::Panicked(panicked, falls_back)
 //! - });

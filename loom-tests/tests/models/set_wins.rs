@@ -2,10 +2,10 @@
 //! waiters get it at once.
 //!
 //! ```breakages
-//! set-leaves-the-generation | src/raw/mod.rs
+//! set-leaves-the-generation | src/raw/change.rs
 //! - state.generation = number;
 //!
-//! set-tells-no-waiter | src/raw/mod.rs
+//! set-tells-no-waiter | src/raw/change.rs
 //! @ pub(crate) fn set(
 //! - let waiters = state.release_waiters();
 //! + let waiters = None::<Arc<Waiters<T>>>;

@@ -8,11 +8,11 @@
 //! - true => self.stopped(call, stop),
 //! + true => Some(Step::Stop(stop)),
 //!
-//! no-fallback-leaves-the-value | src/raw/mod.rs
+//! no-fallback-leaves-the-value | src/raw/end.rs
 //! - let old = is_answer.then(|| Self::empty(&mut state));
 //! + let old = None::<Replaced<'_, T>>;
 //!
-//! no-fallback-empties-once-the-lease-is-free | src/raw/mod.rs
+//! no-fallback-empties-once-the-lease-is-free | src/raw/end.rs
 //! - let old = is_answer.then(|| Self::empty(&mut state));
 //! + drop(state);
 //! + let mut state = self.cell.lock();

@@ -2,16 +2,16 @@
 //! value is still the current one; a call may ask for "newer than seen".
 //!
 //! ```breakages
-//! expire-if-expires-anything | src/raw/mod.rs
+//! expire-if-expires-anything | src/raw/change.rs
 //! @ fn expire
 //! - !Self::is_seen(&state, seen)
 //! + !Self::is_seen(&state, None)
 //!
-//! expire-if-expires-twice | src/raw/mod.rs
+//! expire-if-expires-twice | src/raw/change.rs
 //! - seen.is_some() && state.current()
 //! + seen.is_none() && state.current()
 //!
-//! invalidate-if-removes-anything | src/raw/mod.rs
+//! invalidate-if-removes-anything | src/raw/change.rs
 //! @ fn invalidate
 //! - !Self::is_seen(&state, seen)
 //! + !Self::is_seen(&state, None)
@@ -24,12 +24,12 @@
 //! - Ending::Value(node, writers) if node.number() > newer_than
 //! + Ending::Value(node, writers) if node.number() > 0
 //!
-//! set-if-sets-anything | src/raw/mod.rs
+//! set-if-sets-anything | src/raw/change.rs
 //! @ fn set(
 //! - !Self::is(&state, seen)
 //! + !Self::is(&state, seen) && false
 //!
-//! none-seen-is-anything-seen | src/raw/mod.rs
+//! none-seen-is-anything-seen | src/raw/change.rs
 //! - (Was::Nothing, Some(current)) => current.value().is_none(),
 //! + (Was::Nothing, Some(_)) => true,
 //! ```
