@@ -85,7 +85,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         if report.awaited.is_some() && wait != Some(Duration::ZERO) {
             match self.executor.blocking_here() {
                 Blocking::RunHere => {
-                    let job = self.job(lease, create, report);
+                    let job = job(lease, self.keep(), create, report);
                     contain(|| job.run());
                     return Ok(None);
                 }
@@ -94,18 +94,6 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
             }
         }
         self.start(lease, create, Some(report))
-    }
-
-    fn job<E: Send + Sync + 'static, F>(
-        &self,
-        lease: Lease<'_, T>,
-        create: impl FnOnce(Creating<'static, T>) -> F + Send + 'static,
-        report: Arc<Report>,
-    ) -> Job
-    where
-        F: Future<Output = Result<Created<T>, E>> + Send + 'static,
-    {
-        job(lease, self.keep(), create, report)
     }
 
     /// Has the creation started.
@@ -119,7 +107,7 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
         let report = report.expect("it starts a job");
-        let job = self.job(lease, create, Arc::clone(&report));
+        let job = job(lease, self.keep(), create, Arc::clone(&report));
         self.executor.spawn(job).map_err(Error::Refused)?;
         // An executor that was shut down may not say so.
         if report.is_dropped_unrun() {

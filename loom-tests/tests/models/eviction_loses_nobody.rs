@@ -3,9 +3,8 @@
 //!
 //! ```breakages
 //! eviction-supersedes-who-creates | src/raw/keyed.rs
-//! @ pub(crate) fn evict_value
-//! - let old = state.swap(None);
-//! + let old = Self::empty(&mut state);
+//! - let old = evicted.as_ref().map(|_| state.swap(None));
+//! + let old = evicted.as_ref().map(|_| Self::empty(&mut state));
 //!
 //! who-evicts-is-no-visitor | src/keyed/shard.rs
 //! @ fn give

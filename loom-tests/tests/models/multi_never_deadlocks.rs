@@ -5,7 +5,7 @@
 //! it-waits-while-it-holds-a-lease | src/keyed/multi.rs
 //! @ fn step
 //! - Step::Wait => {}
-//! + Step::Wait => drop(one.election.event().map(|event| event.wait(&crate::time::Time::SYSTEM, None))),
+//! + Step::Wait => drop(one.election.event().map(|event| event.wait(&crate::time::Time::system(), None))),
 //!
 //! what-is-left-out-is-given-up | src/keyed/multi.rs
 //! - lease.fail_as(Failure::new(Arc::new(Missing)));
