@@ -46,12 +46,8 @@ impl<T> Pile<T> {
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Option<Found<T>> {
         let mut state = self.cell.lock();
-        let marks = Marks {
-            last: state.last(),
-            expiry: state.expiry_mark,
-        };
         let current = state.current();
-        let usable = judge(marks, current.as_deref());
+        let usable = judge(state.marks(), current.as_deref());
         if let Some(node) = current.filter(|_| usable.is_usable()) {
             return Some(Found::Value(node.clone(), usable));
         }

@@ -55,13 +55,9 @@ impl<T> Pile<T> {
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
-        let marks = Marks {
-            last: state.last(),
-            expiry: state.expiry_mark,
-        };
         let current = state.current();
         // What was looked up elsewhere is good for nothing once the pile was emptied.
-        let usable = match (judge(marks, current.as_deref()), current) {
+        let usable = match (judge(state.marks(), current.as_deref()), current) {
             (usable, Some(_)) => usable,
             (_, None) => Use::No,
         };
@@ -216,12 +212,8 @@ impl<T> Pile<T> {
         judge: impl FnOnce(Marks, Option<&NodeRef<T>>) -> Use,
     ) -> Found<T> {
         let mut state = self.cell.lock();
-        let marks = Marks {
-            last: state.last(),
-            expiry: state.expiry_mark,
-        };
         let current = state.current();
-        let usable = judge(marks, current.as_deref());
+        let usable = judge(state.marks(), current.as_deref());
         match current {
             Some(node) if usable.is_usable() => Found::Value(node.clone(), usable),
             _ => {

@@ -1,6 +1,7 @@
 //! What a pile knows besides its value: who holds the lease, what happened since it was granted,
 //! and who waits.
 
+use crate::policy::Marks;
 use crate::raw::wait::Waiters;
 use crate::shim::Arc;
 
@@ -88,6 +89,14 @@ impl<T> State<T> {
 
     pub(super) fn is_leased_to(&self, fence: u64) -> bool {
         self.lease == fence
+    }
+
+    /// What a value is judged by.
+    pub(super) fn marks(&self) -> Marks {
+        Marks {
+            last: self.last(),
+            expiry: self.expiry_mark,
+        }
     }
 
     /// Whether a `set` or an `invalidate` came since the lease with this fence was granted.

@@ -525,21 +525,23 @@ mod bounded {
         });
     }
 
+    /// A guard of key 1, of which only a back-off is remembered since.
+    fn held_while_it_backs_off(map: &KeyedDogpile<u32, u32>) -> KeyedGuard<'_, u32, u32> {
+        map.set(1, 1);
+        let held = map.peek(&1).unwrap();
+        let call = map.call(&1).accept(Accept::New);
+        assert!(call.get_or_try_create(|| Err::<u32, _>("down")).is_err());
+        map.invalidate(&1);
+        held
+    }
+
     /// What is remembered of a key goes too, also while a guard of the key is held.
     #[test]
     fn also_where_guards_are_held_of_keys_that_are_backing_off() {
         within(|| {
             let paced = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
             let map: KeyedDogpile<u32, u32> = paced.keyed().max_entries(1).build();
-            map.set(1, 1);
-            let held = map.peek(&1).unwrap();
-            let failed = map
-                .call(&1)
-                .accept(Accept::New)
-                .get_or_try_create(|| Err::<u32, _>("down"));
-            assert!(failed.is_err());
-            // Only what is remembered is left of the key. It is at its old place, since the value was there.
-            map.invalidate(&1);
+            let held = held_while_it_backs_off(&map);
             assert_eq!(map.stats().backing_off, 1);
             map.set(2, 2);
             assert_eq!((*held, *map.peek(&2).unwrap(), map.len()), (1, 2, 1));
@@ -567,14 +569,7 @@ mod bounded {
         within(|| {
             let (clock, builder) = manual(MINUTE);
             let map = builder.backoff(Backoff::constant(MINUTE)).build_keyed();
-            map.set(1, 1);
-            let held = map.peek(&1).unwrap();
-            let failed = map
-                .call(&1)
-                .accept(Accept::New)
-                .get_or_try_create(|| Err::<u32, _>("down"));
-            assert!(failed.is_err());
-            map.invalidate(&1);
+            let held = held_while_it_backs_off(&map);
             assert!(map.stats_of(&1).last_failure.is_some());
             clock.advance(MINUTE);
             map.purge();

@@ -57,13 +57,14 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile::executor::{Executor, Job};
 use dogpile::{Attempt, Dogpile, Guard, Lease, Owned, Refused, SyncReaderDogpile};
 use parking_lot::Mutex;
+use stress::pause;
 
 /// How many values and errors are alive.
 static LIVE: AtomicI64 = AtomicI64::new(0);
@@ -382,19 +383,6 @@ fn receive(parcels: &Parcels<'_>, jobs: &Jobs, done: &AtomicBool) {
         }
         thread::yield_now();
     }
-}
-
-/// Pending so many times.
-async fn pause(mut times: u64) {
-    std::future::poll_fn(move |cx: &mut Context<'_>| {
-        if times == 0 {
-            return Poll::Ready(());
-        }
-        times -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 struct Woken(AtomicBool);

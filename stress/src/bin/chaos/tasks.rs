@@ -45,16 +45,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Pending so many times, and then for so long.
-pub(crate) async fn pause(mut times: u64, span: Duration) {
-    poll_fn(|cx: &mut Context<'_>| {
-        if times == 0 {
-            return Poll::Ready(());
-        }
-        times -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+pub(crate) async fn pause(times: u64, span: Duration) {
+    stress::pause(times).await;
     if !span.is_zero()
         && let Some(sleep) = runtime().sleep(span)
     {
