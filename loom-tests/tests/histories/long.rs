@@ -37,6 +37,8 @@ struct World {
     creators: AtomicU64,
     /// The stamp of the last `set` or `invalidate` that is over, taken before it.
     truth: AtomicU64,
+    /// How often the truth has changed.
+    changes: AtomicU64,
     /// How many readers are at work.
     readers: AtomicU64,
     /// How many answers only threads that meet are given.
@@ -45,6 +47,9 @@ struct World {
 
 const READERS: u64 = 3;
 const CALLS: usize = 50_000;
+
+/// So many pauses of a creator, but first it waits until the truth has changed.
+const MEETS_A_CHANGE: u8 = 16;
 
 #[test]
 fn of_creators_and_one_who_changes_the_truth() {
@@ -74,6 +79,7 @@ fn run(seed: u64, ttl: Duration, limit: Option<Duration>) {
         stamps: AtomicU64::new(1),
         creators: AtomicU64::new(0),
         truth: AtomicU64::new(0),
+        changes: AtomicU64::new(0),
         readers: AtomicU64::new(READERS),
         met: AtomicU64::new(0),
     };
@@ -109,10 +115,12 @@ impl World {
     fn change(&self, mut rng: Rng) {
         while self.readers.load(Ordering::SeqCst) > 0 {
             let before = self.stamp();
-            match rng.u8(..32) {
+            let action = rng.u8(..32);
+            match action {
                 0..=1 => {
                     self.pile.invalidate();
                     self.truth.store(before, Ordering::SeqCst);
+                    self.changes.fetch_add(1, Ordering::SeqCst);
                 }
                 2 => {
                     self.pile.set(Value {
@@ -121,6 +129,7 @@ impl World {
                         placed_before: AtomicU64::new(u64::MAX),
                     });
                     self.truth.store(before, Ordering::SeqCst);
+                    self.changes.fetch_add(1, Ordering::SeqCst);
                     let after = self.stamp();
                     if let Some(guard) = self.pile.peek().filter(|guard| guard.begun == before) {
                         guard.placed_before.store(after, Ordering::SeqCst);
@@ -128,6 +137,11 @@ impl World {
                 }
                 3..=4 => self.pile.expire(),
                 _ => {}
+            }
+            if action < 2 {
+                // The others may all wait for a creation that is superseded now.
+                let call = self.pile.call().wait(Duration::ZERO);
+                drop(call.get_or_create(|| self.create(0)));
             }
             yield_now();
         }
@@ -199,7 +213,10 @@ impl World {
             }
             _ => {}
         }
-        let pauses = rng.u8(..4);
+        let pauses = match rng.u8(..64) {
+            0 => MEETS_A_CHANGE,
+            number => number % 4,
+        };
         let guard = self.pile.get_or_create(|| self.create(pauses));
         if dogpile::Guard::origin(&guard) == Origin::CreatedHere {
             guard.placed_before.store(self.stamp(), Ordering::SeqCst);
@@ -211,6 +228,10 @@ impl World {
         let others = self.creators.fetch_add(1, Ordering::SeqCst);
         assert_eq!(others, 0, "two creators at the same time");
         let begun = self.stamp();
+        let then = self.changes.load(Ordering::SeqCst);
+        while pauses == MEETS_A_CHANGE && self.changes.load(Ordering::SeqCst) == then {
+            yield_now();
+        }
         for _ in 0..pauses {
             yield_now();
         }
