@@ -21,6 +21,7 @@ use crate::pile::{Builder, cannot_answer};
 use crate::policy::{Freshness, Seen};
 use crate::raw::{Ready, Was, Writers};
 use crate::shim::Arc;
+use crate::time::Tick;
 
 /// Many values, one for each key, with a time to live, and for each key the right to renew its value,
 /// held by one caller at a time.
@@ -259,6 +260,20 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         let policy = &self.shared.settings().policy;
         let pile = &visit.entry().pile;
         let _ = pile.set(policy, &ready.node, ready.kept, None, Writers(Some(0)));
+    }
+
+    /// The value as of now, with the times that it would have if it was [set](KeyedDogpile::set_with): for
+    /// those who keep values themselves. Nothing is kept here. The second is to be set, if at all.
+    ///
+    /// A creator has [`Creating::complete`] for it.
+    pub fn complete(&self, key: K, created: Created<T>) -> (Owned<T>, Created<T>) {
+        let visit = self.enter(key);
+        created.complete(visit.site(), self.now(), 0)
+    }
+
+    /// What the clock of the map shows.
+    pub fn now(&self) -> Tick {
+        self.shared.settings().time.now()
     }
 
     /// Makes `value` the current one of a key, if the value seen is still the current one, or if there is
