@@ -111,10 +111,9 @@ impl<K, T, C, S> CacheDogpile<K, T, C, S> {
     }
 }
 
-impl<K, T, C: fmt::Debug, S> fmt::Debug for CacheDogpile<K, T, C, S> {
+impl<K, T, C, S> fmt::Debug for CacheDogpile<K, T, C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheDogpile")
-            .field("cache", &self.cache)
             .field("creations", &self.running.len())
             .finish_non_exhaustive()
     }
