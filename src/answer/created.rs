@@ -44,6 +44,8 @@ pub struct Created<T> {
 enum Content<T> {
     New(T),
     Unchanged(Owned<T>),
+    /// With its times as they are.
+    Complete(Owned<T>),
 }
 
 impl<T> Created<T> {
@@ -210,8 +212,7 @@ impl<T> Created<T> {
         self.superseded
     }
 
-    /// The value complete at `now`, and the same to be given to the pile, which moves no instant of its
-    /// end.
+    /// The value complete at `now`, and the same to be given to the pile, which moves none of its times.
     pub(crate) fn complete(self, site: Site<'_, T>, now: Tick, fence: u64) -> (Owned<T>, Self) {
         let Self {
             hold,
@@ -220,12 +221,11 @@ impl<T> Created<T> {
             ..
         } = self;
         let value = Owned::new(self.into_ready(site, now, fence).node);
-        let again = Self::unchanged(value.clone()).age(Owned::age(&value, now));
         let again = Self {
             hold,
             keep,
             superseded,
-            ..again
+            ..Self::of(Content::Complete(value.clone()))
         };
         (value, again)
     }
@@ -249,7 +249,11 @@ impl<T> Created<T> {
                 let times = new(ttl.unwrap_or(policy.ttl), policy.limits);
                 (NodeRef::new(value, times, fence), times)
             }
-            Content::Unchanged(previous) => {
+            Content::Complete(value) if ttl.is_none() && age.is_none() => {
+                let times = value.node().times();
+                (value.node().renewed(times, fence), times)
+            }
+            Content::Unchanged(previous) | Content::Complete(previous) => {
                 let before = previous.node().times();
                 let times = match (ttl, age) {
                     (None, Some(age)) => Times {
@@ -443,12 +447,6 @@ impl<'a, T> Creating<'a, T> {
 
     pub(crate) fn is_of(&self, pile: &Pile<T>) -> bool {
         std::ptr::eq(self.anchor.site().pile, pile)
-    }
-}
-
-impl<T> Clone for Creating<'_, T> {
-    fn clone(&self) -> Self {
-        Self::new(self.anchor.clone(), self.fence)
     }
 }
 

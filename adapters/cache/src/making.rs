@@ -1,6 +1,7 @@
 //! What a creator may know of its creation, and say: [`Making`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dogpile::{Creating, Owned};
@@ -8,13 +9,16 @@ use dogpile::{Creating, Owned};
 /// What a creator may know of the creation that it runs; see
 /// [`CacheDogpile::get_or_try_create_with`](crate::CacheDogpile::get_or_try_create_with).
 pub struct Making<'a, T> {
-    creating: Creating<'a, T>,
+    creating: Arc<Creating<'a, T>>,
     previous: Option<Owned<T>>,
 }
 
 impl<'a, T> Making<'a, T> {
-    pub(crate) fn new(creating: Creating<'a, T>, previous: Option<Owned<T>>) -> Self {
-        Self { creating, previous }
+    pub(crate) fn new(creating: &Arc<Creating<'a, T>>, previous: Option<Owned<T>>) -> Self {
+        Self {
+            creating: Arc::clone(creating),
+            previous,
+        }
     }
 
     /// The value that the cache has, however old it is: for

@@ -6,6 +6,7 @@
 use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use dogpile::{Created, Creating, Error, Freshness, Owned};
 
@@ -233,8 +234,9 @@ where
                         begun.has_previous(held);
                     }
                     *ran = true;
+                    let creating = Arc::new(creating);
                     let previous = held.map(|held| held.value().clone());
-                    let created = create(Making::new(creating.clone(), previous)).await?;
+                    let created = create(Making::new(&creating, previous)).await?;
                     let (entry, created) = made(&creating, created);
                     if let Some(entry) = entry {
                         self.keep_async(&mut begun, entry).await;

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use dogpile::{Created, Creating, Error, Freshness, Owned};
 
@@ -188,8 +189,9 @@ where
                 begun.has_previous(held);
             }
             ran = true;
+            let creating = Arc::new(creating);
             let previous = held.map(|held| held.value().clone());
-            let created = create(Making::new(creating.clone(), previous))?;
+            let created = create(Making::new(&creating, previous))?;
             let (entry, created) = made(&creating, created);
             if let Some(entry) = entry {
                 self.keep(&mut begun, entry);

@@ -37,13 +37,15 @@ pub(crate) enum Home {
     Histories,
     /// Of what a hit costs.
     Exact,
+    /// Of guards over caches that others wrote.
+    Adapters,
     /// Programs for `.ci/sanitizers`, which alone can tell what they show.
     Stress,
 }
 
 impl Home {
     /// Each with the folder from which its modules are named. A folder within another comes first.
-    const FOLDERS: [(Home, &'static str, &'static str); 7] = [
+    const FOLDERS: [(Home, &'static str, &'static str); 8] = [
         (
             Home::Many,
             "loom-tests/tests/models/many",
@@ -62,6 +64,11 @@ impl Home {
             "loom-tests/tests/histories",
         ),
         (Home::Exact, "tests/exact", "tests/exact"),
+        (
+            Home::Adapters,
+            "adapters/cache/tests/it",
+            "adapters/cache/tests/it",
+        ),
         (Home::Stress, "stress/src", "stress/src"),
     ];
 }
