@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::policy::{Asks, Freshness, Horizon, Seen};
+use crate::policy::{Asks, Horizon, Seen};
 use crate::raw::{NodeRef, Protected, Reading, ValueRef};
 use crate::time::Tick;
 
@@ -334,28 +334,6 @@ impl<T> Owned<T> {
     /// How old the value is at `now`: an instant of the clock of its pile.
     pub fn age(this: &Self, now: Tick) -> Duration {
         this.node().times().age(now)
-    }
-
-    /// What the value is good for at `now`, by its own times: for those who keep values themselves, and
-    /// ask [the clock](crate::KeyedDogpile::now) of the map.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::time::Duration;
-    /// use dogpile::{Created, Dogpile, Freshness, ManualClock, Owned};
-    ///
-    /// let clock = Arc::new(ManualClock::new());
-    /// let map = Dogpile::builder(Duration::from_secs(60)).clock(clock.clone()).build_keyed();
-    /// let (value, _) = map.complete("front", Created::new(7));
-    /// assert_eq!(Owned::freshness(&value, map.now()), Freshness::Fresh);
-    /// clock.advance(Duration::from_secs(61));
-    /// assert_eq!(Owned::freshness(&value, map.now()), Freshness::Stale);
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn freshness(this: &Self, now: Tick) -> Freshness {
-        Horizon::new(&this.node().times(), Asks::NOTHING).at(now)
     }
 
     /// Whether the value may stand in for a failure at `now`; see

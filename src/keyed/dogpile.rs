@@ -18,7 +18,7 @@ use crate::keyed::shared::Shared;
 use crate::keyed::{KeyedAttempt, KeyedCall, KeyedGuard, KeyedOwned};
 use crate::observe::{KeyedStats, Stats};
 use crate::pile::{Builder, cannot_answer};
-use crate::policy::{Freshness, Seen};
+use crate::policy::{Asks, Freshness, Horizon, Seen};
 use crate::raw::{Ready, Was, Writers};
 use crate::shim::Arc;
 use crate::time::Tick;
@@ -269,6 +269,30 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     pub fn complete(&self, key: K, created: Created<T>) -> (Owned<T>, Created<T>) {
         let visit = self.enter(key);
         created.complete(visit.site(), self.now(), 0)
+    }
+
+    /// What a value that somebody else keeps is good for now, by its own times, and a time at which that
+    /// holds. It reads the clock as cheaply as a hit does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Created, Dogpile, Freshness, ManualClock, Owned};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let map = Dogpile::builder(Duration::from_secs(60)).clock(clock.clone()).build_keyed();
+    /// let (value, _) = map.complete("front", Created::new(7));
+    /// clock.advance(Duration::from_secs(61));
+    /// let (freshness, now) = map.freshness_of(&value);
+    /// assert_eq!(freshness, Freshness::Stale);
+    /// assert_eq!(Owned::age(&value, now), Duration::from_secs(61));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn freshness_of(&self, value: &Owned<T>) -> (Freshness, Tick) {
+        let horizon = Horizon::new(&value.node().times(), Asks::NOTHING);
+        self.shared.settings().time.near(|now| horizon.at(now))
     }
 
     /// What the clock of the map shows.

@@ -2,20 +2,20 @@
 //! value that somebody else keeps is good for.
 //!
 //! ```breakages
-//! a-complete-value-is-as-new-when-it-is-published | src/answer/created.rs | completed::
+//! a-complete-value-is-as-new-when-it-is-published | src/answer/created.rs
 //! - ..Self::of(Content::Complete(value.clone()))
 //! + ..Self::unchanged(value.clone())
 //!
-//! a-complete-value-forgets-its-hold | src/answer/created.rs | completed::and_what_was_said_of_it_stays
+//! a-complete-value-forgets-its-hold | src/answer/created.rs | and_what_was_said_of_it_stays
 //! @ pub(crate) fn complete
 //! - let again = Self { hold,
 //! + let again = Self { hold: None,
 //!
-//! a-complete-value-is-kept-all-the-same | src/answer/created.rs | completed::and_what_was_said_of_it_stays
+//! a-complete-value-is-kept-all-the-same | src/answer/created.rs | and_what_was_said_of_it_stays
 //! - !self.superseded && self.keep.unwrap_or(true)
 //! + true
 //!
-//! what-stands-in-does-so-for-ever | src/answer/guard.rs | completed::by_its_own_times
+//! what-stands-in-does-so-for-ever | src/answer/guard.rs | by_its_own_times
 //! - horizon.stands_in(now).is_some()
 //! + true
 //! ```
@@ -79,7 +79,7 @@ fn by_its_own_times() {
     for span in [MINUTE, NANO, MINUTE, HOUR - MINUTE] {
         clock.advance(span);
         seen.push((
-            Owned::freshness(&value, map.now()),
+            map.freshness_of(&value).0,
             Owned::stands_in(&value, map.now()),
         ));
     }

@@ -2,26 +2,26 @@
 //! no answer to anybody who asks for more.
 //!
 //! ```breakages
-//! nobody-is-told-of-what-is-lent | src/raw/mod.rs | lend::who_waits_goes_on_with_it
+//! nobody-is-told-of-what-is-lent | src/raw/mod.rs | who_waits_goes_on_with_it
 //! @ pub(crate) fn lend
 //! - let waiters = state.release_waiters();
 //! + let waiters = None;
 //!
-//! what-is-lent-is-fresh | src/raw/mod.rs | lend::
+//! what-is-lent-is-fresh | src/raw/mod.rs
 //! @ pub(crate) fn lend
 //! - node.expire(now);
 //!
-//! lent-over-what-is-held | src/raw/mod.rs | lend::only_into_a_pile_without_a_value
+//! lent-over-what-is-held | src/raw/mod.rs | only_into_a_pile_without_a_value
 //! - Some(current) => current.value().is_none() || is_gone(&current),
 //! - None => state.generation == 0,
 //! + Some(current) => current.value().is_none() || is_gone(&current) || true,
 //! + None => true,
 //!
-//! lent-by-anybody | src/raw/mod.rs | lend::by_nobody_but_the_holder
+//! lent-by-anybody | src/raw/mod.rs | by_nobody_but_the_holder
 //! - if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
 //! + if !is_empty {
 //!
-//! its-own-caller-is-told-that-it-is-over | src/call/election.rs | lend::who_waits_goes_on_with_it
+//! its-own-caller-is-told-that-it-is-over | src/call/election.rs | who_waits_goes_on_with_it
 //! - Ending::Lent => None,
 //! ```
 

@@ -1,10 +1,11 @@
 //! What the cache keeps: [`Entry`].
 
 use std::fmt;
+use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use dogpile::{Freshness, Owned, Tick};
+use dogpile::{Freshness, KeyedDogpile, Owned, Tick};
 
 /// A value with its times, as the cache keeps it.
 ///
@@ -80,9 +81,15 @@ impl<T> Entry<T> {
         &self.inner.value
     }
 
-    pub(crate) fn freshness(&self, now: Tick) -> Freshness {
-        match Owned::freshness(self.value(), now) {
-            Freshness::Fresh | Freshness::Due if self.is_expired() => Freshness::Stale,
+    /// What it is good for now, and a time at which that holds.
+    pub(crate) fn freshness<K: Eq + Hash, S: BuildHasher>(
+        &self,
+        flights: &KeyedDogpile<K, T, S>,
+    ) -> (Freshness, Tick) {
+        match flights.freshness_of(self.value()) {
+            (Freshness::Fresh | Freshness::Due, now) if self.is_expired() => {
+                (Freshness::Stale, now)
+            }
             freshness => freshness,
         }
     }

@@ -138,8 +138,15 @@ pub(crate) struct Lookup<T> {
 }
 
 impl<T> Lookup<T> {
-    pub(crate) fn new(asks: Asks, held: Option<Entry<T>>, now: Tick) -> Self {
-        let freshness = (held.as_ref()).map_or(Freshness::Gone, |held| held.freshness(now));
+    pub(crate) fn new<K: Eq + Hash, S: BuildHasher>(
+        asks: Asks,
+        held: Option<Entry<T>>,
+        flights: &KeyedDogpile<K, T, S>,
+    ) -> Self {
+        let (freshness, now) = match &held {
+            Some(held) => held.freshness(flights),
+            None => (Freshness::Gone, Tick::ZERO),
+        };
         Self {
             asks,
             held,
@@ -190,23 +197,28 @@ impl<T> Lookup<T> {
 
     /// Whether what the cache has now, when the lease is granted, makes the creation needless: another
     /// caller may have created since the first look.
-    pub(crate) fn is_answered_by(&self, entry: &Entry<T>, now: Tick) -> bool {
-        self.asks == Asks::Usable && entry.freshness(now) == Freshness::Fresh
+    pub(crate) fn is_answered_by<K: Eq + Hash, S: BuildHasher>(
+        &self,
+        entry: &Entry<T>,
+        flights: &KeyedDogpile<K, T, S>,
+    ) -> bool {
+        self.asks == Asks::Usable && entry.freshness(flights).0 == Freshness::Fresh
     }
 
     /// What stands in for a failure. `ran`: it is that of the call's own creator.
-    pub(crate) fn stand_in<E: Send + Sync + 'static>(
+    pub(crate) fn stand_in<E: Send + Sync + 'static, K: Eq + Hash, S: BuildHasher>(
         self,
         error: Error<E>,
         ran: bool,
-        now: Tick,
+        flights: &KeyedDogpile<K, T, S>,
     ) -> Result<CacheGuard<T>, Error<E>> {
         let Some(held) = self.held.filter(|_| self.asks == Asks::Usable) else {
             return Err(error);
         };
         let is_failure = !matches!(error, Error::Reentrant | Error::Cycle(_) | Error::NoTimer);
+        let (freshness, now) = held.freshness(flights);
         let stands_in = Owned::stands_in(held.value(), now);
-        let origin = match held.freshness(now) {
+        let origin = match freshness {
             Freshness::Fresh | Freshness::Due => Origin::Fresh,
             Freshness::Stale if !ran || stands_in => Origin::Stale,
             Freshness::Fallback if is_failure => Origin::Fallback,

@@ -186,7 +186,7 @@ where
     {
         let had = self.settled(key, self.cache.get(key).await);
         self.invalidate_async(key).await;
-        had.filter(|had| had.freshness(self.flights.now()) != Freshness::Gone)
+        had.filter(|had| had.freshness(&self.flights).0 != Freshness::Gone)
             .map(|had| had.value().clone())
     }
 
@@ -195,7 +195,7 @@ where
         K: Borrow<Q>,
     {
         let held = self.settled(key, self.cache.get(key).await);
-        Lookup::new(asks, held, self.flights.now())
+        Lookup::new(asks, held, &self.flights)
     }
 
     fn answer_async<'a, Q, E: Send + Sync + 'static, F>(
@@ -222,13 +222,12 @@ where
                 async move {
                     let mut begun = self.running.begin(key.to_owned(), creating.fence());
                     let held = self.settled(key, self.cache.get(key).await);
-                    let now = self.flights.now();
                     if let Some(held) = held
                         .as_ref()
-                        .filter(|held| lookup.is_answered_by(held, now))
+                        .filter(|held| lookup.is_answered_by(held, &self.flights))
                     {
                         *there = Some(held.clone());
-                        return Ok(found(held, now));
+                        return Ok(found(held, self.flights.now()));
                     }
                     if let Some(held) = &held {
                         begun.has_previous(held);
@@ -247,7 +246,7 @@ where
             let call = lookup.call(&self.flights, key);
             match call.get_or_try_create_with_async(create).await {
                 Ok(guard) => Ok(answered(&guard, there, self.flights.now())),
-                Err(error) => lookup.stand_in(error, ran, self.flights.now()),
+                Err(error) => lookup.stand_in(error, ran, &self.flights),
             }
         }
     }

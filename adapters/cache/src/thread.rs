@@ -143,7 +143,7 @@ where
     {
         let had = self.settled(key, self.cache.get(key));
         self.invalidate(key);
-        had.filter(|had| had.freshness(self.flights.now()) != Freshness::Gone)
+        had.filter(|had| had.freshness(&self.flights).0 != Freshness::Gone)
             .map(|had| had.value().clone())
     }
 
@@ -152,7 +152,7 @@ where
         K: Borrow<Q>,
     {
         let held = self.settled(key, self.cache.get(key));
-        Lookup::new(asks, held, self.flights.now())
+        Lookup::new(asks, held, &self.flights)
     }
 
     #[track_caller]
@@ -176,14 +176,13 @@ where
         let (mut there, mut ran) = (None, false);
         let create = |creating: Creating<'_, T>| {
             let mut begun = self.running.begin(key.to_owned(), creating.fence());
-            let now = self.flights.now();
             let held = self.settled(key, self.cache.get(key));
             if let Some(held) = held
                 .as_ref()
-                .filter(|held| lookup.is_answered_by(held, now))
+                .filter(|held| lookup.is_answered_by(held, &self.flights))
             {
                 there = Some(held.clone());
-                return Ok(found(held, now));
+                return Ok(found(held, self.flights.now()));
             }
             if let Some(held) = &held {
                 begun.has_previous(held);
@@ -201,7 +200,7 @@ where
         let call = lookup.call(&self.flights, key);
         match call.get_or_try_create_with(create) {
             Ok(guard) => Ok(answered(&guard, there, self.flights.now())),
-            Err(error) => lookup.stand_in(error, ran, self.flights.now()),
+            Err(error) => lookup.stand_in(error, ran, &self.flights),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Tasks that are dropped, at each await point there is.
 //!
 //! ```breakages
-//! adapters-keep-the-note-of-a-cancelled-creation | adapters/cache/src/running.rs | cancelled::
+//! adapters-keep-the-note-of-a-cancelled-creation | adapters/cache/src/running.rs
 //! @ impl<K: Eq, T> Drop for Begun
 //! - Ok(found) => Some(found.remove().0),
-//! + Ok(_) => None,
+//! + Ok(found) => (found, None).1,
 //! ```
 
 use std::pin::pin;

@@ -2,60 +2,60 @@
 //! all, while a creator puts its value there.
 //!
 //! ```breakages
-//! adapters-put-what-is-current-at-once | adapters/cache/src/guarded.rs | races::
+//! adapters-put-what-is-current-at-once | adapters/cache/src/guarded.rs
 //! - (is_kept.then(|| Entry::pending(value)), created.keep(false))
 //! + (is_kept.then(|| Entry::current(value)), created.keep(false))
 //!
-//! adapters-note-no-removal-by-a-thread | adapters/cache/src/thread.rs | races::threads::invalidate_wins_over_a_put
+//! adapters-note-no-removal-by-a-thread | adapters/cache/src/thread.rs | threads::invalidate_wins_over_a_put
 //! - self.running.change(key, Change::Removed);
 //!
-//! adapters-note-no-removal-by-a-task | adapters/cache/src/task.rs | races::tasks::invalidate_wins_over_a_put
+//! adapters-note-no-removal-by-a-task | adapters/cache/src/task.rs | tasks::invalidate_wins_over_a_put
 //! - self.running.change(key, Change::Removed);
 //!
-//! adapters-note-no-set-by-a-thread | adapters/cache/src/thread.rs | races::threads::set_wins_over_a_put
+//! adapters-note-no-set-by-a-thread | adapters/cache/src/thread.rs | threads::set_wins_over_a_put
 //! - self.running.change(&key, Change::Set(entry.clone()));
 //!
-//! adapters-note-no-set-by-a-task | adapters/cache/src/task.rs | races::tasks::set_wins_over_a_put
+//! adapters-note-no-set-by-a-task | adapters/cache/src/task.rs | tasks::set_wins_over_a_put
 //! - self.running.change(&key, Change::Set(entry.clone()));
 //!
-//! adapters-put-over-what-was-set | adapters/cache/src/running.rs | races::
+//! adapters-put-over-what-was-set | adapters/cache/src/running.rs
 //! - let is_to_put = self.visit(|creation| creation.change.is_none());
 //! + let is_to_put = self.visit(|_| true);
 //!
-//! adapters-repair-with-what-is-current | adapters/cache/src/running.rs | races::threads::invalidate_wins_over_the_repair
+//! adapters-repair-with-what-is-current | adapters/cache/src/running.rs | threads::invalidate_wins_over_the_repair
 //! - let again = Entry::pending(entry.value().clone());
 //! + let again = Entry::current(entry.value().clone());
 //!
-//! adapters-repair-once | adapters/cache/src/running.rs | races::threads::the_last_of_several_wins
+//! adapters-repair-once | adapters/cache/src/running.rs | threads::the_last_of_several_wins
 //! @ pub(crate) fn change
 //! - creation.is_known = false;
 //!
-//! adapters-forget-what-was-there | adapters/cache/src/running.rs | races::threads::stale_never_blocks_during_a_put
+//! adapters-forget-what-was-there | adapters/cache/src/running.rs | threads::stale_never_blocks_during_a_put
 //! @ pub(crate) fn has_previous
 //! - creation.previous = Some(entry.clone());
 //!
-//! adapters-show-what-was-there-though-it-is-removed | adapters/cache/src/running.rs | races::threads::invalidate_wins_over_what_was_there
+//! adapters-show-what-was-there-though-it-is-removed | adapters/cache/src/running.rs | threads::invalidate_wins_over_what_was_there
 //! @ pub(crate) fn meanwhile
 //! - Some(change) => change.entry().cloned(),
 //! + Some(_) => creation.previous.clone(),
 //!
-//! adapters-note-what-was-there-after-its-removal | adapters/cache/src/running.rs | races::threads::invalidate_wins_over_the_look_of_a_creator
+//! adapters-note-what-was-there-after-its-removal | adapters/cache/src/running.rs | threads::invalidate_wins_over_the_look_of_a_creator
 //! @ pub(crate) fn has_previous
 //! - if creation.change.is_none() {
 //! + if true {
 //!
-//! adapters-look-once | adapters/cache/src/thread.rs | races::threads::no_double_regeneration
-//! - if let Some(held) = held.as_ref().filter(|held| lookup.is_answered_by(held, now)) {
-//! + if let Some(held) = held.as_ref().filter(|held| false && lookup.is_answered_by(held, now)) {
+//! adapters-look-once | adapters/cache/src/thread.rs | threads::no_double_regeneration
+//! - lookup.is_answered_by(held, &self.flights)
+//! + false && lookup.is_answered_by(held, &self.flights)
 //!
-//! adapters-lose-what-was-set-with-a-panic | adapters/cache/src/running.rs | races::threads::set_outlasts_a_panic_of_the_cache
+//! adapters-lose-what-was-set-with-a-panic | adapters/cache/src/running.rs | threads::set_outlasts_a_panic_of_the_cache
 //! @ impl<K: Eq, T> Drop for Begun
 //! - put.make_late(ended.change.as_ref().and_then(Change::entry).cloned());
 //!
-//! adapters-forget-an-expiry-during-a-put | adapters/cache/src/running.rs | races::threads::expire_reaches_what_is_being_put
+//! adapters-forget-an-expiry-during-a-put | adapters/cache/src/running.rs | threads::expire_reaches_what_is_being_put
 //! - put.expire();
 //!
-//! adapters-forget-an-expiry-of-what-was-set | adapters/cache/src/running.rs | races::threads::expire_reaches_what_was_set_meanwhile
+//! adapters-forget-an-expiry-of-what-was-set | adapters/cache/src/running.rs | threads::expire_reaches_what_was_set_meanwhile
 //! - entry.expire();
 //! ```
 
