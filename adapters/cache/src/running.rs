@@ -218,13 +218,9 @@ impl<K: Eq, T> Begun<'_, K, T> {
         &self.key
     }
 
-    /// Notes what the cache has, unless the key was changed already.
+    /// Notes what the cache has. A change of the key goes before it.
     pub(crate) fn has_previous(&self, entry: &Entry<T>) {
-        self.visit(|creation| {
-            if creation.change.is_none() {
-                creation.previous = Some(entry.clone());
-            }
-        });
+        self.visit(|creation| creation.previous = Some(entry.clone()));
     }
 
     /// The value was made. Says what to do to the cache.
@@ -267,13 +263,7 @@ impl<K: Eq, T> Begun<'_, K, T> {
         }
         match change {
             // A copy: should the key be changed again, this one must not be an answer.
-            Change::Set(entry) => {
-                let again = Entry::pending(entry.value().clone());
-                if entry.is_expired() {
-                    again.expire();
-                }
-                self.puts(again)
-            }
+            Change::Set(entry) => self.puts(Entry::pending(entry.value().clone())),
             Change::Removed => Write::Remove,
         }
     }
@@ -284,7 +274,7 @@ impl<K: Eq, T> Drop for Begun<'_, K, T> {
         let mut shard = self.running.shard(self.hash);
         let is_own =
             |creation: &Creation<K, T>| creation.fence == self.fence && creation.key == self.key;
-        let ended = match shard.find_entry(self.hash, is_own) {
+        let ended: Option<Creation<K, T>> = match shard.find_entry(self.hash, is_own) {
             Ok(found) => Some(found.remove().0),
             Err(_) => None,
         };

@@ -18,13 +18,13 @@
 //! adapters-note-no-set-by-a-task | adapters/cache/src/task.rs | tasks::set_wins_over_a_put
 //! - self.running.change(&key, Change::Set(entry.clone()));
 //!
-//! adapters-put-over-what-was-set | adapters/cache/src/running.rs
+//! adapters-put-over-what-was-set | adapters/cache/src/running.rs | threads::nothing_is_put_over_a_change
 //! - let is_to_put = self.visit(|creation| creation.change.is_none());
 //! + let is_to_put = self.visit(|_| true);
 //!
 //! adapters-repair-with-what-is-current | adapters/cache/src/running.rs | threads::invalidate_wins_over_the_repair
-//! - let again = Entry::pending(entry.value().clone());
-//! + let again = Entry::current(entry.value().clone());
+//! - self.puts(Entry::pending(entry.value().clone()))
+//! + self.puts(Entry::current(entry.value().clone()))
 //!
 //! adapters-repair-once | adapters/cache/src/running.rs | threads::the_last_of_several_wins
 //! @ pub(crate) fn change
@@ -32,17 +32,12 @@
 //!
 //! adapters-forget-what-was-there | adapters/cache/src/running.rs | threads::stale_never_blocks_during_a_put
 //! @ pub(crate) fn has_previous
-//! - creation.previous = Some(entry.clone());
+//! - self.visit(|creation| creation.previous = Some(entry.clone()));
 //!
 //! adapters-show-what-was-there-though-it-is-removed | adapters/cache/src/running.rs | threads::invalidate_wins_over_what_was_there
 //! @ pub(crate) fn meanwhile
 //! - Some(change) => change.entry().cloned(),
 //! + Some(_) => creation.previous.clone(),
-//!
-//! adapters-note-what-was-there-after-its-removal | adapters/cache/src/running.rs | threads::invalidate_wins_over_the_look_of_a_creator
-//! @ pub(crate) fn has_previous
-//! - if creation.change.is_none() {
-//! + if true {
 //!
 //! adapters-look-once | adapters/cache/src/thread.rs | threads::no_double_regeneration
 //! - lookup.is_answered_by(held, &self.flights)
@@ -89,7 +84,7 @@ macro_rules! races {
             set_outlasts_a_panic_of_the_cache expire_reaches_what_is_being_put
             expire_reaches_what_was_set_meanwhile one_creator_during_an_eviction
             a_waiter_outlasts_an_eviction one_creator_during_a_put
-            the_cache_may_call_back_from_a_put);
+            the_cache_may_call_back_from_a_put nothing_is_put_over_a_change);
     };
 }
 
@@ -335,6 +330,10 @@ fn expire_reaches_what_was_set_meanwhile<P: Pile>(make: Make<P>) {
             evicting.evict();
             pile.expire();
         });
+        on(&table, At::AfterPut, &pile, |_| ()); // That of the set.
+        on(&table, At::AfterPut, &pile, |pile| {
+            assert_eq!(pile.peek(), Some((3, Origin::Stale)));
+        });
         assert_eq!(pile.call(|| 1).unwrap().0, 1);
         assert!(table.is_done());
         assert_eq!(pile.peek(), Some((3, Origin::Stale)));
@@ -419,6 +418,21 @@ fn the_cache_may_call_back_from_a_put<P: Pile>(make: Make<P>) {
         });
         assert_eq!(pile.call(|| 1).unwrap().0, 1);
         assert!(table.is_done());
+        assert_eq!(pile.call(|| 7).unwrap(), (2, Origin::Fresh));
+    });
+}
+
+/// Of a key that was changed before the value was made.
+fn nothing_is_put_over_a_change<P: Pile>(make: Make<P>) {
+    within(move || {
+        let (table, pile) = new(make);
+        let made = pile.call(|| {
+            elsewhere(&pile, |pile| pile.set(2));
+            table.on(At::BeforePut, || unreachable!("it is put"));
+            1
+        });
+        assert_eq!(made.unwrap(), (1, Origin::Superseded));
+        assert!(!table.is_done());
         assert_eq!(pile.call(|| 7).unwrap(), (2, Origin::Fresh));
     });
 }
