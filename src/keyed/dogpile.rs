@@ -290,9 +290,15 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// assert_eq!(Owned::age(&value, now), Duration::from_secs(61));
     /// assert!(map.is_empty());
     /// ```
+    #[inline]
     pub fn freshness_of(&self, value: &Owned<T>) -> (Freshness, Tick) {
+        let time = &self.shared.settings().time;
+        let (earliest, latest) = time.bounds();
+        if latest < value.node().due_from() {
+            return (Freshness::Fresh, earliest);
+        }
         let horizon = Horizon::new(&value.node().times(), Asks::NOTHING);
-        self.shared.settings().time.near(|now| horizon.at(now))
+        time.near(|now| horizon.at(now))
     }
 
     /// What the clock of the map shows.

@@ -16,16 +16,17 @@ use crate::Entry;
 pub struct CacheGuard<T> {
     entry: Entry<T>,
     origin: Origin,
-    age: Duration,
+    /// When the call was answered.
+    now: Tick,
     failure: Option<Failure>,
 }
 
 impl<T> CacheGuard<T> {
     pub(crate) fn new(entry: Entry<T>, origin: Origin, now: Tick) -> Self {
         Self {
-            age: Owned::age(entry.value(), now),
             entry,
             origin,
+            now,
             failure: None,
         }
     }
@@ -42,7 +43,7 @@ impl<T> CacheGuard<T> {
 
     /// How old the value was when the call was answered.
     pub fn age(this: &Self) -> Duration {
-        this.age
+        Owned::age(this.entry.value(), this.now)
     }
 
     /// Why nobody could make a new value, if this one stands in for it.

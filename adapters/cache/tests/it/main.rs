@@ -2,6 +2,7 @@
 //! calls of a cache. The adapters run the promises over their caches too.
 
 mod cancelled;
+mod limited;
 mod memory;
 mod pile;
 mod promises;
