@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dogpile::observe::{KeyedStats, Stats};
 use dogpile::{
-    Accept, Created, Creating, Error, Failure, Freshness, KeyedBuilder, KeyedCall, KeyedDogpile,
-    KeyedGuard, Origin, Owned, Tick,
+    Accept, Created, Creating, Error, Freshness, KeyedBuilder, KeyedCall, KeyedDogpile, KeyedGuard,
+    Origin, Owned, Tick,
 };
 
 use crate::running::Running;
@@ -212,20 +212,26 @@ impl<T> Lookup<T> {
         ran: bool,
         flights: &KeyedDogpile<K, T, S>,
     ) -> Result<CacheGuard<T>, Error<E>> {
-        let Some(held) = self.held.filter(|_| self.asks == Asks::Usable) else {
+        let lookup = match ran || !self.goes_on() {
+            true => self,
+            // It had an answer when it came, however long it took to learn that it is not elected.
+            false => match self.serve() {
+                Ok(guard) => return Ok(guard),
+                Err(lookup) => lookup,
+            },
+        };
+        let Some(held) = lookup.held.filter(|_| lookup.asks == Asks::Usable) else {
             return Err(error);
         };
         let is_failure = !matches!(error, Error::Reentrant | Error::Cycle(_) | Error::NoTimer);
         let (freshness, now) = held.freshness(flights);
-        let stands_in = Owned::stands_in(held.value(), now);
         let origin = match freshness {
             Freshness::Fresh | Freshness::Due => Origin::Fresh,
-            Freshness::Stale if !ran || stands_in => Origin::Stale,
+            Freshness::Stale if Owned::stands_in(held.value(), now) => Origin::Stale,
             Freshness::Fallback if is_failure => Origin::Fallback,
             _ => return Err(error),
         };
-        let failure = (ran || origin == Origin::Fallback).then(|| Failure::from(error));
-        Ok(CacheGuard::new(held, origin, now).beside(failure))
+        Ok(CacheGuard::new(held, origin, now).beside(Some(error.into())))
     }
 }
 
@@ -259,5 +265,38 @@ pub(crate) fn answered<K, T>(
             let value = dogpile::KeyedOwned::into_value(KeyedGuard::to_owned(guard));
             CacheGuard::new(Entry::current(value), KeyedGuard::origin(guard), now)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dogpile::{Dogpile, ManualClock};
+
+    use super::*;
+
+    /// The stale limit ends while the call learns that it is not elected.
+    #[test]
+    fn who_came_in_time_is_served() {
+        let clock = Arc::new(ManualClock::new());
+        let second = Duration::from_secs(1);
+        let settings = Dogpile::builder(second).stale_while_revalidate(second);
+        let flights: KeyedDogpile<u32, u32> = settings.clock(clock.clone()).build_keyed();
+        let entry = Entry::current(flights.complete(1, Created::new(7)).0);
+        clock.advance(2 * second);
+        let lookup = || Lookup::new(Asks::Usable, Some(entry.clone()), &flights);
+        let (came_in_time, ran) = (lookup(), lookup());
+        clock.advance(second);
+        let not_elected = Error::<()>::GivenUp;
+        let served = came_in_time.stand_in(not_elected, false, &flights).unwrap();
+        assert_eq!((*served, CacheGuard::origin(&served)), (7, Origin::Stale));
+        assert!(ran.stand_in(Error::<()>::GivenUp, true, &flights).is_err());
+        let too_late = lookup();
+        assert!(
+            too_late
+                .stand_in(Error::<()>::GivenUp, false, &flights)
+                .is_err()
+        );
     }
 }

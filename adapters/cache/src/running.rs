@@ -54,10 +54,12 @@ struct Creation<K, T> {
     is_expired: bool,
 }
 
+type Shard<K, T> = HashTable<Creation<K, T>>;
+
 /// The creations that run.
 pub(crate) struct Running<K, T> {
     // A lock for each few of the keys. It is held for a few instructions and an `Eq`.
-    shards: Box<[Mutex<HashTable<Creation<K, T>>>]>,
+    shards: Box<[Mutex<Shard<K, T>>]>,
     hasher: RandomState,
 }
 
@@ -73,14 +75,14 @@ impl<K, T> Running<K, T> {
 
     /// How many creations run.
     pub(crate) fn len(&self) -> usize {
-        let locked = |shard: &Mutex<HashTable<_>>| {
+        let locked = |shard: &Mutex<Shard<_, _>>| {
             let table = shard.lock().unwrap_or_else(PoisonError::into_inner);
             table.len()
         };
         self.shards.iter().map(locked).sum()
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, HashTable<Creation<K, T>>> {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K, T>> {
         // The table takes its own bits from both ends.
         let shard = &self.shards[(hash >> 32) as usize % SHARDS];
         // What panics under it is an `Eq`, which changes nothing.
