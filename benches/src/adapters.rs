@@ -93,7 +93,9 @@ fn rows() -> Vec<Row> {
                 futures::executor::block_on(pile.set_async(key, Value::new(7)));
             }
             move || async {
-                let hit = pile.get_or_try_create_async(&key(), || async { make() }).await;
+                let hit = pile
+                    .get_or_try_create_async(&key(), || async { make() })
+                    .await;
                 black_box(hit.expect("it is there").first());
             }
         }),
@@ -107,7 +109,8 @@ pub(crate) fn run(crew: &mut Crew, options: &Options) {
         batch: Duration::from_millis(2),
     };
     let measured = measure(crew, &rows(), threads, &effort);
-    let title = "Adapters: a hit, ns a call of each thread, on 1,000 keys, over that of the cache alone";
+    let title =
+        "Adapters: a hit, ns a call of each thread, on 1,000 keys, over that of the cache alone";
     let head = ["", "1 thread", "over it", "2 threads", "over it"];
     let mut table = Table::new(title, head);
     for pair in measured[1..].chunks(2) {
