@@ -44,7 +44,8 @@
 //!
 //! - [`Dogpile`]: the methods that most callers need.
 //! - [`KeyedDogpile`]: a value for each key, with bounds and eviction. [`Leases`]: many keys whose values
-//!   are kept elsewhere.
+//!   are kept elsewhere. For those in a cache of another crate there are `dogpile-moka`,
+//!   `dogpile-quick-cache` and `dogpile-cache`.
 //! - [`Call`]: a call with options, such as a wait limit.
 //! - [`Guard`]: what an answer looks like, and what it says about the value.
 //! - [`Error`]: what can go wrong.

@@ -3,6 +3,7 @@
 //! `measure` says how, and why not with a harness from the shelf. A new row for hits goes into
 //! `ours`, `handmade` or `peers`; a new way to wait into `herd` or `tasks`.
 
+mod adapters;
 mod crew;
 mod floors;
 mod growth;
@@ -67,6 +68,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (mut hit, mut herd, mut tasks, mut lines) = (vec![], vec![], vec![], vec![]);
     if options.wants(Group::Hit) {
         hit = hit::run(&mut crew, options);
+    }
+    if options.wants(Group::Adapters) {
+        adapters::run(&mut crew, options);
     }
     if options.wants(Group::Writer) {
         writer::run(&mut crew, options, membarrier);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- [OPTION ...] [GROUP ...]
 
-groups, all unless named: hit writer herd tasks growth memory
+groups, all unless named: hit adapters writer herd tasks growth memory
 and, if named only: instructions (needs valgrind)
 
   --quick               fewer rounds: a look, not a figure to quote
@@ -16,6 +16,7 @@ and, if named only: instructions (needs valgrind)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Group {
     Hit,
+    Adapters,
     Writer,
     Herd,
     Tasks,
@@ -50,6 +51,7 @@ impl Options {
                     options.repeat = Some((row, laps.ok_or("--repeat needs a number")?));
                 }
                 "hit" => options.groups.push(Group::Hit),
+                "adapters" => options.groups.push(Group::Adapters),
                 "writer" => options.groups.push(Group::Writer),
                 "herd" => options.groups.push(Group::Herd),
                 "tasks" => options.groups.push(Group::Tasks),

@@ -44,6 +44,8 @@ pub struct Created<T> {
 enum Content<T> {
     New(T),
     Unchanged(Owned<T>),
+    /// With its times as they are.
+    Complete(Owned<T>),
 }
 
 impl<T> Created<T> {
@@ -200,8 +202,32 @@ impl<T> Created<T> {
         self
     }
 
+    /// Whether the value is to be kept, as far as it says itself: not if it is
+    /// [superseded](Created::superseded) or [not to be kept](Created::keep).
+    pub fn is_kept(&self) -> bool {
+        !self.superseded && self.keep.unwrap_or(true)
+    }
+
     pub(crate) fn is_superseded(&self) -> bool {
         self.superseded
+    }
+
+    /// The value complete at `now`, and the same to be given to the pile, which moves none of its times.
+    pub(crate) fn complete(self, site: Site<'_, T>, now: Tick, fence: u64) -> (Owned<T>, Self) {
+        let Self {
+            hold,
+            keep,
+            superseded,
+            ..
+        } = self;
+        let value = Owned::new(self.into_ready(site, now, fence).node);
+        let again = Self {
+            hold,
+            keep,
+            superseded,
+            ..Self::of(Content::Complete(value.clone()))
+        };
+        (value, again)
     }
 
     /// The value complete at `now`, made under the lease with the number `fence`.
@@ -223,7 +249,11 @@ impl<T> Created<T> {
                 let times = new(ttl.unwrap_or(policy.ttl), policy.limits);
                 (NodeRef::new(value, times, fence), times)
             }
-            Content::Unchanged(previous) => {
+            Content::Complete(value) if ttl.is_none() && age.is_none() => {
+                let times = value.node().times();
+                (value.node().renewed(times, fence), times)
+            }
+            Content::Unchanged(previous) | Content::Complete(previous) => {
                 let before = previous.node().times();
                 let times = match (ttl, age) {
                     (None, Some(age)) => Times {
@@ -389,6 +419,30 @@ impl<'a, T> Creating<'a, T> {
         let now = site.settings.time.now();
         let node = created.into().into_ready(site, now, 0).node;
         site.pile.lend(&site.settings.policy, now, self.fence, node)
+    }
+
+    /// The value as of now, with the times that it will have, before it is published: for creators that
+    /// put it where it is kept, such as a cache. The second is for the creator to return.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Created, Dogpile, Guard, Owned};
+    ///
+    /// let pile = Dogpile::new(Duration::from_secs(60));
+    /// let mut store = None;
+    /// let value = pile.get_or_try_create_with(|creating| {
+    ///     let (value, created) = creating.complete(Created::new(7));
+    ///     store = Some(value);
+    ///     Ok::<_, std::io::Error>(created.keep(false))
+    /// })?;
+    /// assert_eq!((*value, store.as_deref()), (7, Some(&7)));
+    /// # Ok::<_, dogpile::Error<std::io::Error>>(())
+    /// ```
+    pub fn complete(&self, created: Created<T>) -> (Owned<T>, Created<T>) {
+        let site = self.anchor.site();
+        created.complete(site, site.settings.time.now(), self.fence)
     }
 
     pub(crate) fn is_of(&self, pile: &Pile<T>) -> bool {

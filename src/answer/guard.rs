@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::policy::Seen;
+use crate::policy::{Asks, Horizon, Seen};
 use crate::raw::{NodeRef, Protected, Reading, ValueRef};
 use crate::time::Tick;
 
@@ -329,6 +329,18 @@ impl<T> Owned<T> {
     pub fn seen(this: &Self) -> Seen {
         let node = this.node();
         Seen::new(node.number(), node.pile())
+    }
+
+    /// How old the value is at `now`: an instant of the clock of its pile.
+    pub fn age(this: &Self, now: Tick) -> Duration {
+        this.node().times().age(now)
+    }
+
+    /// Whether the value may stand in for a failure at `now`; see
+    /// [`Builder::stale_if_error`](crate::Builder::stale_if_error).
+    pub fn stands_in(this: &Self, now: Tick) -> bool {
+        let horizon = Horizon::new(&this.node().times(), Asks::NOTHING);
+        horizon.stands_in(now).is_some()
     }
 
     /// Whether both handles keep the very same value.

@@ -79,15 +79,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
     /// What a value with these times is good for now, and a time at which that holds.
     pub(crate) fn freshness_now(&self, times: &Times) -> (Freshness, Tick) {
         let horizon = Horizon::new(times, self.asks);
-        let time = &self.site.settings.time;
-        let (earliest, latest) = time.bounds();
-        let freshness = horizon.at(earliest);
-        // If it is the same at both bounds, so it is between them.
-        if horizon.at(latest) == freshness {
-            return (freshness, earliest);
-        }
-        let now = time.now();
-        (horizon.at(now), now)
+        self.site.settings.time.near(|now| horizon.at(now))
     }
 
     /// A hit, for a caller that is inside the door. `None` is no refusal: the value has to be looked

@@ -18,9 +18,10 @@ use crate::keyed::shared::Shared;
 use crate::keyed::{KeyedAttempt, KeyedCall, KeyedGuard, KeyedOwned};
 use crate::observe::{KeyedStats, Stats};
 use crate::pile::{Builder, cannot_answer};
-use crate::policy::{Freshness, Seen};
+use crate::policy::{Asks, Freshness, Horizon, Seen};
 use crate::raw::{Ready, Was, Writers};
 use crate::shim::Arc;
+use crate::time::Tick;
 
 /// Many values, one for each key, with a time to live, and for each key the right to renew its value,
 /// held by one caller at a time.
@@ -259,6 +260,50 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         let policy = &self.shared.settings().policy;
         let pile = &visit.entry().pile;
         let _ = pile.set(policy, &ready.node, ready.kept, None, Writers(Some(0)));
+    }
+
+    /// The value as of now, with the times that it would have if it was [set](KeyedDogpile::set_with): for
+    /// those who keep values themselves. Nothing is kept here. The second is to be set, if at all.
+    ///
+    /// A creator has [`Creating::complete`] for it.
+    pub fn complete(&self, key: K, created: Created<T>) -> (Owned<T>, Created<T>) {
+        let visit = self.enter(key);
+        created.complete(visit.site(), self.now(), 0)
+    }
+
+    /// What a value that somebody else keeps is good for now, by its own times, and a time at which that
+    /// holds. It reads the clock as cheaply as a hit does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::{Created, Dogpile, Freshness, ManualClock, Owned};
+    ///
+    /// let clock = Arc::new(ManualClock::new());
+    /// let map = Dogpile::builder(Duration::from_secs(60)).clock(clock.clone()).build_keyed();
+    /// let (value, _) = map.complete("front", Created::new(7));
+    /// clock.advance(Duration::from_secs(61));
+    /// let (freshness, now) = map.freshness_of(&value);
+    /// assert_eq!(freshness, Freshness::Stale);
+    /// assert_eq!(Owned::age(&value, now), Duration::from_secs(61));
+    /// assert!(map.is_empty());
+    /// ```
+    #[inline]
+    pub fn freshness_of(&self, value: &Owned<T>) -> (Freshness, Tick) {
+        let time = &self.shared.settings().time;
+        let (earliest, latest) = time.bounds();
+        if latest < value.node().due_from() {
+            return (Freshness::Fresh, earliest);
+        }
+        let horizon = Horizon::new(&value.node().times(), Asks::NOTHING);
+        time.near(|now| horizon.at(now))
+    }
+
+    /// What the clock of the map shows.
+    pub fn now(&self) -> Tick {
+        self.shared.settings().time.now()
     }
 
     /// Makes `value` the current one of a key, if the value seen is still the current one, or if there is

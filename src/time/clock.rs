@@ -537,6 +537,19 @@ impl Time {
         }
     }
 
+    /// What `of` says of the present, and a time for which it says that: read cheaply, where the lag does
+    /// not matter to it.
+    pub(crate) fn near<R: PartialEq>(&self, of: impl Fn(Tick) -> R) -> (R, Tick) {
+        let (earliest, latest) = self.bounds();
+        let said = of(earliest);
+        // If it is the same at both bounds, so it is between them.
+        if of(latest) == said {
+            return (said, earliest);
+        }
+        let now = self.now();
+        (of(now), now)
+    }
+
     // A function of its own, to keep it out of the way of the other.
     #[inline(never)]
     fn other_bounds(&self) -> (Tick, Tick) {

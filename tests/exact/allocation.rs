@@ -6,7 +6,7 @@
 //!   let due_from = self.due_from(&node);
 //! + drop(std::hint::black_box(Box::new(due_from)));
 //!
-//! counts-by-default | src/policy/mod.rs | asked_for
+//! counts-by-default | src/policy/mod.rs | seen_from_outside
 //! - self.stats || self.observed || self.paces()
 //! + std::hint::black_box(true)
 //!

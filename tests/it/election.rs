@@ -24,14 +24,6 @@
 //! who-has-waited-comes-late-again | src/raw/state.rs | no_starvation
 //! - self.join_group(self.supersedes(self.lease) && !has_waited)
 //! + self.join_group(self.supersedes(self.lease))
-//!
-//! who-started-a-job-is-elected-again | src/call/election.rs | who_started_a_job_is_not_elected_again
-//! - Some(_) => Maker::This,
-//! + Some(_) => Maker::Another(writers),
-//!
-//! who-was-late-is-elected-again | src/call/election.rs | a_lease_may_be_taken_over_before_its_job_begins
-//! - At::Late(failure.expect("a lease that was taken over has failed"))
-//! + At::Start
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

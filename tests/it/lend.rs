@@ -2,34 +2,34 @@
 //! no answer to anybody who asks for more.
 //!
 //! ```breakages
-//! nobody-is-told-of-what-is-lent | src/raw/change.rs | lend::who_waits_goes_on_with_it
+//! nobody-is-told-of-what-is-lent | src/raw/change.rs | who_waits_goes_on_with_it
 //! @ pub(crate) fn lend
 //! - let waiters = state.release_waiters();
 //! + let waiters = None;
 //!
-//! what-is-lent-is-fresh | src/raw/change.rs | lend::
+//! what-is-lent-is-fresh | src/raw/change.rs |
 //! @ pub(crate) fn lend
 //! - node.expire(now);
 //!
-//! lent-over-what-is-held | src/raw/change.rs | lend::only_into_a_pile_without_a_value
+//! lent-over-what-is-held | src/raw/change.rs | only_into_a_pile_without_a_value
 //! - Some(current) => current.value().is_none() || is_gone(&current),
 //! - None => state.generation == 0,
 //! + Some(current) => current.value().is_none() || is_gone(&current) || true,
 //! + None => true,
 //!
-//! lent-by-anybody | src/raw/change.rs | lend::by_nobody_but_the_holder
+//! lent-by-anybody | src/raw/change.rs | by_nobody_but_the_holder
 //! - if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
 //! + if !is_empty {
 //!
-//! its-own-caller-is-told-that-it-is-over | src/call/election.rs | lend::who_waits_goes_on_with_it
+//! its-own-caller-is-told-that-it-is-over | src/call/election.rs | who_waits_goes_on_with_it
 //! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
 //! + Ending::Lent(_) => own.and_then(|report| self.stopped(call, report.end())),
 //!
-//! its-own-caller-is-one-like-any-other | src/call/election.rs | lend::its_own_caller_hears_of_the_end
+//! its-own-caller-is-one-like-any-other | src/call/election.rs | its_own_caller_hears_of_the_end
 //! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
 //! + Ending::Lent(_) => None,
 //!
-//! its-own-caller-takes-no-loan | src/call/election.rs | lend::who_waits_goes_on_with_it
+//! its-own-caller-takes-no-loan | src/call/election.rs | who_waits_goes_on_with_it
 //! @ fn lent
 //! - if next.outcome().is_none() && self.enter(call).is_ok() {
 //! + if false {

@@ -16,6 +16,7 @@ mod bad_input;
 mod bad_settings;
 #[cfg(feature = "async")]
 mod clocks;
+mod completed;
 mod count_hits;
 mod created;
 #[cfg(feature = "async")]

@@ -12,6 +12,10 @@
 //! who-is-served-what-was-set-never-takes-over | src/raw/change.rs | max_create_time::also_by_a_caller_that_is_served
 //! - true => node.set_quiet(Self::quiet_while_held(state, policy)),
 //! + true => node.set_quiet(Span::ALWAYS),
+//!
+//! who-was-late-is-elected-again | src/call/election.rs | max_create_time::a_lease_may_be_taken_over
+//! - At::Late(failure.expect("a lease that was taken over has failed"))
+//! + At::Start
 //! ```
 
 use std::sync::{Arc, Barrier};

@@ -1,4 +1,10 @@
 //! Readers and writers that are tasks, with threads among them.
+//!
+//! ```breakages
+//! who-started-a-job-is-elected-again | src/call/election.rs | who_started_a_job
+//! - Some(_) => Maker::This,
+//! + Some(_) => Maker::Another(writers),
+//! ```
 
 use std::convert::Infallible;
 use std::future::{Future, pending};

@@ -132,12 +132,16 @@ impl Bench {
             let (flags, of_crate): (_, &[&str]) = match breakage.home {
                 Home::Promises | Home::Parts => (LOOM, &["--features", "loom"]),
                 Home::Many => (SHUTTLE, &["--features", "shuttle"]),
-                Home::Tests | Home::Stress => ("", &["--all-features"]),
+                Home::Tests | Home::Adapters | Home::Stress => ("", &["--all-features"]),
                 // Without debug assertions.
                 Home::Histories | Home::Exact => ("", &["--release"]),
             };
             let mut check = self.cargo(flags);
-            check.args(["check", "--quiet", "-p", "dogpile", "--lib"]);
+            let package = match breakage.home {
+                Home::Adapters => "dogpile-cache",
+                _ => "dogpile",
+            };
+            check.args(["check", "--quiet", "-p", package, "--lib"]);
             built(check.args(of_crate))?;
             Ok(Verdict::Builds)
         })
@@ -202,6 +206,10 @@ impl Bench {
                 &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
             ),
             (By::Own, Home::Exact) => ("", &["--release", "-p", "dogpile", "--test", "exact"]),
+            (By::Own | By::Tests, Home::Adapters) => (
+                "",
+                &["-p", "dogpile-cache", "--all-features", "--test", "it"],
+            ),
             (By::Own, Home::Tests) | (By::Tests, _) => {
                 ("", &["-p", "dogpile", "--all-features", "--test", "it"])
             }
@@ -281,6 +289,9 @@ fn run(command: &mut Command) -> Result<Ended> {
         }
     }
     if tests.wait()?.success() {
+        if !log.lines().any(|line| line.starts_with("test ")) {
+            return Err("it has no test".into());
+        }
         return Ok(Ended::Passed);
     }
     Ok(Ended::Failed(failed(&log, "")))
@@ -331,12 +342,11 @@ fn copy_project(from: &Path, to: &Path) -> Result<()> {
         "README.md",
         "src",
         "tests",
+        "adapters",
         "examples",
         "fleet",
         "herd",
         "loom-tests",
-        "fleet",
-        "herd",
         "stress",
         "surface",
     ] {

@@ -37,13 +37,15 @@ pub(crate) enum Home {
     Histories,
     /// Of what a hit costs.
     Exact,
+    /// Of guards over caches that others wrote.
+    Adapters,
     /// Programs for `.ci/sanitizers`, which alone can tell what they show.
     Stress,
 }
 
 impl Home {
     /// Each with the folder from which its modules are named. A folder within another comes first.
-    const FOLDERS: [(Home, &'static str, &'static str); 7] = [
+    const FOLDERS: [(Home, &'static str, &'static str); 8] = [
         (
             Home::Many,
             "loom-tests/tests/models/many",
@@ -62,6 +64,11 @@ impl Home {
             "loom-tests/tests/histories",
         ),
         (Home::Exact, "tests/exact", "tests/exact"),
+        (
+            Home::Adapters,
+            "adapters/cache/tests/it",
+            "adapters/cache/tests/it",
+        ),
         (Home::Stress, "stress/src", "stress/src"),
     ];
 }
@@ -156,6 +163,23 @@ impl Breakage {
         format!("{}::{}", self.module, self.test)
     }
 
+    /// Whether the file that lists it has a test, or a module of tests, of that name: written out, or
+    /// named to a macro. (What a sanitizer is to report is no test.)
+    pub(crate) fn has_tests(&self, listing: &str) -> bool {
+        let begins = |what: String| listing.lines().any(|line| line.trim().starts_with(&what));
+        let mut names: Vec<_> = self.test.split("::").collect();
+        let last = names.pop().unwrap_or_default();
+        let is_test = begins(format!("fn {last}"))
+            || begins(format!("mod {last}"))
+            || listing.contains(&format!("!({last}"));
+        self.home == Home::Stress
+            || last.is_empty()
+            || (is_test
+                && names
+                    .into_iter()
+                    .all(|name| begins(format!("mod {name} {{"))))
+    }
+
     /// The module of its target that has them.
     pub(crate) fn top(&self) -> &str {
         self.module.split("::").next().unwrap_or_default()
@@ -171,6 +195,20 @@ impl Breakage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_test_is_there() {
+        let text =
+            "//! ```breakages\n//! one | a.rs | b::it_f\n//! ```\nmod b {\n  fn it_fails() {}\n}";
+        let mut one = read(Path::new("m.rs"), Home::Tests, "m", text)
+            .unwrap()
+            .remove(0);
+        assert!(one.has_tests(text));
+        one.test = "m::it_f".to_owned();
+        assert!(!one.has_tests(text));
+        one.test = "b::fails".to_owned();
+        assert!(!one.has_tests(text));
+    }
 
     #[test]
     fn a_block_is_read() {
