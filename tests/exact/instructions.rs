@@ -19,7 +19,7 @@
 //! + if self.records.get() >= 1 {
 //!
 //! locks-at-a-hit | src/raw/value/cell.rs | none_of_them_locked
-//!   slot.show(node.cast());
+//!   slot.show(current.cast());
 //! + crate::shim::atomic::fence(Ordering::SeqCst);
 //! ```
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use dogpile::{Backoff, Dogpile, Error, Guard, Origin, RefreshAhead};
 
 use crate::forms::Down;
-use crate::support::{HOUR, MINUTE, NANO, SECOND, manual};
+use crate::support::{HOUR, MINUTE, NANO, SECOND, burst, bursts, manual};
 
 const ZERO: Duration = Duration::ZERO;
 const FOR_EVER: Duration = Duration::MAX;
@@ -72,6 +72,10 @@ fn enormous_spans_never_end() {
         .max_create_time(FOR_EVER)
         .build();
     assert!(pile.get_or_try_create(|| Err::<u32, _>(Down(1))).is_err());
+    // Whose creator cannot fail goes on all the same, and what is doubled is for ever already.
+    for _ in 0..3 {
+        assert!(bursts(|| drop(pile.get_or_create(|| burst()))));
+    }
     let soon = |retry_in: Duration| retry_in < 100 * 365 * 24 * HOUR;
     for step in [ZERO, HOUR, 1000 * 24 * HOUR] {
         clock.advance(step);

@@ -57,6 +57,8 @@ macro_rules! what_is_counted_is_what_was_answered {
                 assert!(get(Ok(1)).is_none(), "it backs off");
                 clock.advance(2 * SECOND);
                 note(get(Ok(1)).unwrap());
+                let first = pile.peek().unwrap().seen();
+                note(Origin::Fresh); // The peek.
                 // Fresh.
                 for _ in 0..3 {
                     note(get(Ok(2)).unwrap());
@@ -77,6 +79,9 @@ macro_rules! what_is_counted_is_what_was_answered {
                     .accept(Accept::NewerThan(pile.peek().unwrap().seen()));
                 note(Origin::Fresh); // The peek.
                 note(call.get_or_create(|| 4).unwrap().origin());
+                // One that is newer is a hit, if not a plain one.
+                let call = pile.call().accept(Accept::NewerThan(first));
+                note(call.get_or_create(|| 5).unwrap().origin());
                 // Stale, and somebody creates.
                 clock.advance(MINUTE + SECOND);
                 note(pile.peek().unwrap().origin());
