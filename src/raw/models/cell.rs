@@ -68,7 +68,7 @@
 //! - atomic::fence(Ordering::SeqCst);
 //! + atomic::fence(Ordering::AcqRel);
 //!   if fenced || model::setting()
-//! the-heavy-half-is-no-fence | src/raw/value/barrier.rs | a_fenced_value_becomes_plain
+//! the-heavy-half-is-no-fence | src/raw/value/barrier.rs | a_barrier_that_is_refused_while_one_reads
 //! - atomic::fence(Ordering::SeqCst);
 //! - if fenced || model::setting().barrier == Barrier::Fences {
 //! + if fenced || model::setting().barrier == Barrier::Fences {
