@@ -157,7 +157,7 @@ pub use crate::answer::{
 pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
 pub use crate::call::{Background, KeepFresh, OnExecutor, Refresher, Wait, With};
-pub use crate::error::{Cycle, Error, Failure, Panicked, Refused, WriteLockError};
+pub use crate::error::{Cycle, Error, Failure, OverRate, Panicked, Refused, WriteLockError};
 pub use crate::keyed::{
     Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
     KeyedDogpile, KeyedGuard, KeyedOwned, Leases,

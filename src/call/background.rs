@@ -89,7 +89,10 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
                     contain(|| job.run());
                     return Ok(None);
                 }
-                Blocking::Refuse(refused) => return Err(Error::Refused(refused)),
+                Blocking::Refuse(refused) => {
+                    lease.spends_nothing();
+                    return Err(Error::Refused(refused));
+                }
                 Blocking::Wait | Blocking::WaitIn(_) => {}
             }
         }
@@ -623,7 +626,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let election = Election::new(
             Caller::Thread,
             Role::Starts,
@@ -651,7 +654,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let election = Election::new(
             Caller::Task,
             Role::Starts,

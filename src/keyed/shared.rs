@@ -342,6 +342,7 @@ impl<K, T> Shared<K, T> {
         let mut stats = KeyedStats {
             counters: (self.settings.policy.counts()).then(|| *self.retired.lock()),
             hits: self.settings.time.hits().sum(),
+            over_rate: self.settings.cold.rate.as_ref().map(|rate| rate.refused()),
             ..KeyedStats::default()
         };
         for shard in &self.shards {

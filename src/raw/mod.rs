@@ -11,12 +11,14 @@ mod gate;
 mod keyed;
 #[cfg(all(test, dogpile_loom))]
 mod models;
+mod rate;
 mod state;
 mod value;
 mod wait;
 mod watch;
 
 pub(crate) use self::gate::{Gate, Reading, Refusal};
+pub(crate) use self::rate::Rate;
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
 pub(crate) use self::wait::{Ending, Event, Waiters, Writers};
 #[cfg(feature = "async")]
@@ -85,6 +87,16 @@ pub(crate) struct Look<'p> {
     pub(crate) elected: Option<Elected>,
     /// Who is told if a lease is taken over.
     pub(crate) watcher: &'p Watcher,
+    /// The rate of creations that the pile shares with others, if there is one.
+    pub(crate) rate: Option<&'p Rate>,
+}
+
+impl Look<'_> {
+    /// Whether it is granted the lease though none may be granted yet: who has something to go on with
+    /// spares the source all the same.
+    fn presses(&self, usable: Use) -> bool {
+        self.presses && !usable.is_usable()
+    }
 }
 
 /// The end of a lease, as the pile's memory of its creations needs it.
@@ -196,10 +208,29 @@ impl<T> Pile<T> {
             true => Availability::Free,
             false => Self::availability(state, look, usable),
         };
+        let refused = match (decide(usable, availability), look.rate) {
+            (Decision::Elect, Some(rate)) => {
+                // The source hangs: what is taken over was in the rate.
+                let presses = is_taken || look.presses(usable);
+                (rate.take(look.now, presses).err()).map(|retry_in| (retry_in, rate.refusal()))
+            }
+            _ => None,
+        };
+        let availability = match refused {
+            Some((retry_in, _)) => Availability::NotYet(retry_in),
+            None => availability,
+        };
         let value = || current.as_deref().map(|node| (node.clone(), usable));
-        let failure = || Self::paused_by(state, look.now);
+        let failure = || match &refused {
+            Some((_, over_rate)) => Some(over_rate.clone()),
+            None => Self::paused_by(state, look.now),
+        };
         match (decide(usable, availability), availability) {
             (Decision::Answer, Availability::NotYet(retry_in)) if usable != Use::Now => {
+                if let (Some(_), Some(node)) = (&refused, &current) {
+                    // Until then no other caller need ask either.
+                    node.set_quiet(Span::after(look.now, retry_in));
+                }
                 Found::NotYet(value(), retry_in, failure())
             }
             (Decision::Answer, _) => {
@@ -277,9 +308,7 @@ impl<T> Pile<T> {
         if state.is_leased() {
             return Availability::Held;
         }
-        // Who has something to go on with spares the source all the same.
-        let presses = look.presses && !usable.is_usable();
-        let pace = Self::pace(state).filter(|_| !presses);
+        let pace = Self::pace(state).filter(|_| !look.presses(usable));
         pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
             .map_or(Availability::Free, Availability::NotYet)
     }

@@ -582,7 +582,10 @@ mod bounded {
     fn by_weight_also_of_keys_without_a_value() {
         within(|| {
             let paced = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
-            let map = paced.keyed().max_weight(10, |_: &u32, weight: &u32| *weight).build();
+            let map = paced
+                .keyed()
+                .max_weight(10, |_: &u32, weight: &u32| *weight)
+                .build();
             for key in 0..100 {
                 assert!(map.get_or_try_create(&key, || Err("down")).is_err());
                 assert!(map.stats().backing_off <= 10);

@@ -40,6 +40,7 @@ mod keyed;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
+mod keyed_rate;
 mod kinds;
 mod lease;
 mod lend;

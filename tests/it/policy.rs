@@ -2,8 +2,8 @@
 //!
 //! ```breakages
 //! short-calls-press-on-with-a-stale-value | src/raw/mod.rs | min_interval
-//! - let presses = look.presses && !usable.is_usable();
-//! + let presses = look.presses;
+//! - self.presses && !usable.is_usable()
+//! + self.presses
 //!
 //! who-is-served-never-takes-over | src/raw/mod.rs | max_create_time::also_by_a_caller_that_is_served
 //! - node.set_quiet(Self::quiet_while_held(state, look.policy));
