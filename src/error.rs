@@ -219,7 +219,7 @@ impl<E> Error<E> {
         matches!(self, Error::Cycle(_))
     }
 
-    /// The same error once more, of a call that looked nothing up and has no job.
+    /// The same error once more, of a call that looked nothing up.
     pub(crate) fn again(&self) -> Self {
         match self {
             Error::Create(error) => Error::Create(Arc::clone(error)),
@@ -237,7 +237,8 @@ impl<E> Error<E> {
             },
             Error::Missing => Error::Missing,
             Error::Cycle(cycle) => Error::Cycle(cycle.clone()),
-            Error::Get(_) | Error::Refused(_) => unreachable!("it is of another kind of call"),
+            Error::Refused(refused) => Error::Refused(refused.again()),
+            Error::Get(_) => unreachable!("it is of another kind of call"),
         }
     }
 
@@ -493,12 +494,16 @@ pub enum WriteLockError {
 /// An executor's refusal to run a creation, with its reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the executor refused to run the creation")]
-pub struct Refused(#[source] Box<Source>);
+pub struct Refused(#[source] Arc<Source>);
 
 impl Refused {
     /// A refusal for this reason: an error, or words.
     pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Refused(reason.into())
+        Refused(reason.into().into())
+    }
+
+    pub(crate) fn again(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 

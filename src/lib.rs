@@ -163,7 +163,7 @@ pub use crate::keyed::{
     KeyedDogpile, KeyedGuard, KeyedOwned, Leases,
 };
 #[cfg(feature = "async")]
-pub use crate::keyed::{InBackground, KeyedBackground};
+pub use crate::keyed::{InBackground, KeyedBackground, KeyedMulti};
 pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
 pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};

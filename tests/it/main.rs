@@ -40,6 +40,8 @@ mod keyed;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod keyed_multi_background;
 mod keyed_rate;
 mod kinds;
 mod lease;
