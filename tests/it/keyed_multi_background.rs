@@ -134,7 +134,7 @@ mod one_job {
                         try_make(wanted)
                     })
                 });
-                until(|| map.waiters(&1) == 1);
+                until(|| !shelf.jobs.lock().unwrap().is_empty());
                 assert!(map.is_creating(&3) && map.is_creating(&4));
                 shelf.take().run();
                 caller.join().unwrap()
@@ -322,8 +322,11 @@ mod one_job {
                     let call = map.background_multi(&[1, 2], &shelf).wait(HOUR);
                     call.max_age(NANO).accept(Accept::Fresh).get_or_create(make)
                 });
-                until(|| map.waiters(&1) == 1);
-                clock.advance(HOUR);
+                // Time goes on for as long as it waits: what passes while it starts its job is not counted.
+                while !caller.is_finished() {
+                    clock.advance(HOUR);
+                    thread::yield_now();
+                }
                 caller.join().unwrap()
             });
             assert!(
@@ -571,37 +574,47 @@ mod what_stands_in {
                 KeyedAttempt::Lease(lease) => lease,
                 other => panic!("{other:?}"),
             };
-            let late = [hangs(1), hangs(2), hangs(3), hangs(4)];
+            let keys = |caller: u32| [caller, caller + 10];
+            let late = [1, 2, 3, 4].map(|caller| keys(caller).map(hangs));
+            let squares = |caller: u32| keys(caller).map(|root| root * root).to_vec();
             thread::scope(|threads| {
                 let here = threads.spawn(|| {
-                    let made = map.get_or_create_multi(&[1, 10], |wanted| {
-                        let one = |key: &&u32| (**key, **key);
+                    let made = map.get_or_create_multi(&keys(1), |wanted| {
+                        let one = |root: &&u32| (**root, **root * **root);
                         wanted.iter().map(one).collect::<Vec<_>>()
                     });
-                    **made[0].as_ref().unwrap()
+                    made.into_iter()
+                        .map(|square| *square.unwrap())
+                        .collect::<Vec<_>>()
                 });
                 let job = threads.spawn(|| {
-                    *map.background_multi(&[2, 20], &Thread).get_or_create(make)[0]
-                        .as_ref()
-                        .unwrap()
-                        .as_ref()
+                    let keys = keys(2);
+                    values(map.background_multi(&keys, &Thread).get_or_create(make))
                 });
                 let task = threads.spawn(|| {
-                    let call = map.get_or_create_multi_async(&[3], |_| async { [(3, 3)] });
-                    **block_on(call)[0].as_ref().unwrap()
+                    let keys = keys(3);
+                    let create = |_| async { [(3, 9), (13, 169)] };
+                    let made = block_on(map.get_or_create_multi_async(&keys, create));
+                    made.into_iter()
+                        .map(|square| *square.unwrap())
+                        .collect::<Vec<_>>()
                 });
-                let background = threads.spawn(|| {
-                    let call = map.background_multi(&[4], &Thread);
+                let job_of_a_task = threads.spawn(|| {
+                    let keys = keys(4);
+                    let call = map.background_multi(&keys, &Thread);
                     values(block_on(
                         call.get_or_create_async(|wanted| async { make(wanted) }),
                     ))
                 });
-                until(|| (1..5).all(|key| map.waiters(&key) == 1));
+                // None of them has anything else to do: they sleep.
+                let mut all = (1..5).flat_map(keys);
+                until(|| all.clone().all(|key| map.waiters(&key) == 1));
                 clock.advance(SECOND);
-                assert_eq!(here.join().unwrap(), 1);
-                assert_eq!(job.join().unwrap(), 4);
-                assert_eq!(task.join().unwrap(), 3);
-                assert_eq!(background.join().unwrap(), [16]);
+                assert_eq!(here.join().unwrap(), squares(1));
+                assert_eq!(job.join().unwrap(), squares(2));
+                assert_eq!(task.join().unwrap(), squares(3));
+                assert_eq!(job_of_a_task.join().unwrap(), squares(4));
+                assert!(all.all(|key| map.peek(&key).is_some()));
             });
             drop(late);
         });
