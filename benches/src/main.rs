@@ -18,6 +18,7 @@ mod options;
 mod ours;
 mod peers;
 mod plots;
+mod ratio;
 mod spread;
 mod table;
 mod targets;
@@ -64,6 +65,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         memory::run();
     }
     let mut crew = Crew::new(2);
+    let mut below = None;
     let (mut hit, mut herd, mut tasks, mut lines) = (vec![], vec![], vec![], vec![]);
     if options.wants(Group::Hit) {
         hit = hit::run(&mut crew, options);
@@ -83,10 +85,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.wants(Group::Instructions) {
         instructions::run()?;
     }
+    if options.wants(Group::Ratio) {
+        below = Some(ratio::run(options.quick));
+    }
     targets::print(&targets::Findings {
         hit: &hit,
         herd: &herd,
         tasks: &tasks,
+        below,
         membarrier,
     });
     let [kept, again, disturbed] = crew.tally;

@@ -42,7 +42,7 @@ pub(crate) struct Shared<K, T> {
 impl<K, T> Shared<K, T> {
     pub(super) fn new(settings: Settings, limits: Limits<K, T>) -> Self {
         // Each shard chooses among its own keys, and needs many for that.
-        let most = limits.entries.map_or(usize::MAX, |keys| keys / 128).max(1);
+        let most = limits.entries.map_or(usize::MAX, |keys| keys / 256).max(1);
         let shards = (4 * cores()).min(most).next_power_of_two();
         let shard = || CachePadded::new(Mutex::new(Shard::new(limits.are_there())));
         Self {
