@@ -189,7 +189,8 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
     ///
     /// The short forms that have no error, such as [`get_or_create`](KeyedDogpile::get_or_create), create
     /// all the same if they have no value. They count, but make nobody wait for longer than an empty bucket
-    /// does. Let strangers' keys come with a form that has an error. [`stats`](KeyedDogpile::stats) tells how
+    /// does. Let strangers' keys come with a form that has an error. A clock that steps back by more than
+    /// `span` finds the bucket empty. [`stats`](KeyedDogpile::stats) tells how
     /// often a call could not create. [`Stats::retry_in`](crate::observe::Stats::retry_in) of a key does not
     /// know of the rate.
     ///

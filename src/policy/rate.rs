@@ -33,14 +33,17 @@ impl Bucket {
         }
     }
 
-    /// How long it takes until it is full. A clock that stepped back to before it was last changed fills
-    /// it.
-    fn lacks(&self, now: Duration) -> Duration {
+    /// How long it takes until it is full. A clock that stepped back finds it empty.
+    ///
+    /// A small step is none: whoever asked the clock before another may come here after it. For that one,
+    /// an empty bucket lacks a little more than all.
+    fn lacks(&mut self, now: Duration) -> Duration {
         let lacks = self.full_at.saturating_sub(now);
-        match lacks > self.empty() {
-            true => Duration::ZERO,
-            false => lacks,
+        if lacks > self.empty().saturating_mul(2) {
+            self.full_at = now.saturating_add(self.empty());
+            return self.empty();
         }
+        lacks
     }
 
     /// How long an empty one takes to be full.
@@ -49,7 +52,7 @@ impl Bucket {
     }
 
     /// How long there is none in it.
-    pub(crate) fn retry_in(&self, now: Tick) -> Option<Duration> {
+    pub(crate) fn retry_in(&mut self, now: Tick) -> Option<Duration> {
         let lacks = self.lacks(since_origin(now));
         lacks.checked_sub(self.most).filter(|wait| !wait.is_zero())
     }
@@ -135,11 +138,21 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_fills_it() {
+    fn a_clock_that_steps_back_empties_it() {
         let mut bucket = Bucket::new(1, SECOND);
         assert_eq!(bucket.take(at(1_000)), Ok(()));
-        assert_eq!(bucket.take(at(10)), Ok(()));
         assert_eq!(bucket.take(at(10)), Err(SECOND));
+        assert_eq!(bucket.take(at(11)), Ok(()));
+    }
+
+    /// Of two who ask the clock one after the other, the second may be the first to take.
+    #[test]
+    fn whoever_comes_late_finds_it_as_empty() {
+        let mut bucket = Bucket::new(1, SECOND);
+        let then = Tick::from_nanos(5_000_000_000 - 1);
+        assert_eq!(bucket.take(at(5)), Ok(()));
+        assert_eq!(bucket.take(then), Err(SECOND + Duration::from_nanos(1)));
+        assert_eq!(bucket.take(at(6)), Ok(()));
     }
 
     #[test]
