@@ -103,13 +103,14 @@ pub enum Error<E> {
     /// while it ran.
     GivenUp,
     /// No creator may run yet: the pile [backs off](crate::Builder::backoff) after a failure, or keeps
-    /// its [interval](crate::Builder::min_interval) between creations. There is no value that the call
-    /// could be given meanwhile.
+    /// its [interval](crate::Builder::min_interval) between creations, or its map keeps its
+    /// [rate](crate::KeyedBuilder::creation_rate). There is no value that the call could be given
+    /// meanwhile.
     #[non_exhaustive]
     BackingOff {
         /// After how long the next creation may begin.
         retry_in: Duration,
-        /// The failure that the pile backs off from, if there is one.
+        /// The failure that the pile backs off from, if there is one; or an [`OverRate`].
         failure: Option<Failure>,
     },
     /// The key was left out by the creator of several keys that was to bring it, here or where this call
@@ -192,6 +193,12 @@ impl<E> Error<E> {
         matches!(self, Error::BackingOff { .. })
     }
 
+    /// Whether no creator may run yet since the map's [rate](crate::KeyedBuilder::creation_rate) is used
+    /// up.
+    pub fn is_over_rate(&self) -> bool {
+        matches!(self, Error::BackingOff { failure: Some(failure), .. } if failure.is_over_rate())
+    }
+
     /// Whether the call came from inside the creator of the same pile.
     pub fn is_reentrant(&self) -> bool {
         matches!(self, Error::Reentrant)
@@ -212,7 +219,7 @@ impl<E> Error<E> {
         matches!(self, Error::Cycle(_))
     }
 
-    /// The same error once more, of a call that looked nothing up and has no job.
+    /// The same error once more, of a call that looked nothing up.
     pub(crate) fn again(&self) -> Self {
         match self {
             Error::Create(error) => Error::Create(Arc::clone(error)),
@@ -230,7 +237,8 @@ impl<E> Error<E> {
             },
             Error::Missing => Error::Missing,
             Error::Cycle(cycle) => Error::Cycle(cycle.clone()),
-            Error::Get(_) | Error::Refused(_) => unreachable!("it is of another kind of call"),
+            Error::Refused(refused) => Error::Refused(refused.again()),
+            Error::Get(_) => unreachable!("it is of another kind of call"),
         }
     }
 
@@ -306,7 +314,7 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
             Error::Refused(refused) => std::error::Error::source(refused),
             Error::Failed(failure) => std::error::Error::source(failure),
             Error::BackingOff { failure, .. } => {
-                let failure = failure.as_ref()?;
+                let failure = failure.as_ref().filter(|failure| !failure.is_over_rate())?;
                 Some(failure)
             }
             Error::Panicked(_)
@@ -357,6 +365,9 @@ impl<E> fmt::Display for Error<E> {
             Error::BackingOff { retry_in, failure } => {
                 write!(f, "no value, and none may be created for another {retry_in:?}: ")?;
                 f.write_str(match failure {
+                    Some(failure) if failure.is_over_rate() => {
+                        "the map keeps its rate of creations, which is used up"
+                    }
                     Some(_) => "the last creation failed, and the pile backs off",
                     None => "the pile keeps its interval between creations",
                 })
@@ -441,6 +452,13 @@ impl fmt::Debug for Cycle {
 #[error("there is no value: the creator of several keys left this one out")]
 pub(crate) struct Missing;
 
+/// Why a creation may not begin yet though nothing failed: the
+/// [rate](crate::KeyedBuilder::creation_rate) of the map is used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the map's rate of creations is used up")]
+#[non_exhaustive]
+pub struct OverRate;
+
 /// Why a write lock was not acquired; see
 /// [`SyncReaderDogpile::acquire_write_lock`](crate::SyncReaderDogpile::acquire_write_lock).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -476,12 +494,16 @@ pub enum WriteLockError {
 /// An executor's refusal to run a creation, with its reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the executor refused to run the creation")]
-pub struct Refused(#[source] Box<Source>);
+pub struct Refused(#[source] Arc<Source>);
 
 impl Refused {
     /// A refusal for this reason: an error, or words.
     pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Refused(reason.into())
+        Refused(reason.into().into())
+    }
+
+    pub(crate) fn again(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -591,6 +613,11 @@ impl Failure {
         self.downcast_ref::<Panicked>().is_some()
     }
 
+    /// Whether it is no failure, but an [`OverRate`].
+    fn is_over_rate(&self) -> bool {
+        self.downcast_ref::<OverRate>().is_some()
+    }
+
     /// Whether nothing was created since a wait limit passed, an executor did not run the creation, or
     /// the pile backs off: then [`downcast_ref`](Failure::downcast_ref) gives an `Error<Infallible>`
     /// that says so.
@@ -644,6 +671,9 @@ impl Failure {
         }
         if let Some(missing) = self.downcast_ref::<Missing>() {
             return Some(missing);
+        }
+        if let Some(over_rate) = self.downcast_ref::<OverRate>() {
+            return Some(over_rate);
         }
         if let Some(error) = self.downcast_ref::<Error<Infallible>>() {
             return Some(error);

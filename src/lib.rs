@@ -158,13 +158,13 @@ pub use crate::answer::{
 pub use crate::call::{Attempt, Busy, Call, Here, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
 pub use crate::call::{Background, KeepFresh, OnExecutor, Refresher, Wait, With};
-pub use crate::error::{Cycle, Error, Failure, Panicked, Refused, WriteLockError};
+pub use crate::error::{Cycle, Error, Failure, OverRate, Panicked, Refused, WriteLockError};
 pub use crate::keyed::{
     Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
     KeyedDogpile, KeyedGuard, KeyedOwned, Leases,
 };
 #[cfg(feature = "async")]
-pub use crate::keyed::{InBackground, KeyedBackground};
+pub use crate::keyed::{InBackground, KeyedBackground, KeyedMulti};
 pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
 pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};

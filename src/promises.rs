@@ -114,6 +114,7 @@
 //! | `eviction_loses_nobody` | Evicting a key ends no creation, wakes no waiter empty-handed, and lets no second creator in. |
 //! | `bounded` | With a bound, entries and weight stay within it, but for the keys that calls are at. What weighs more than all room goes to its callers and is not kept. |
 //! | `creation_limit` | So many creations of the map run at once. A call waits for its turn before it is elected. A creation nested in a creator of the same map needs no turn, and a call for several keys needs one. |
+//! | `creation_rate` | Where configured, so many creations of the map begin in a span. A call that would be one too many gets the stale value or the fallback, else [`Error::BackingOff`], at once. Of several keys each counts. |
 //! | `multi_never_deadlocks` | Calls for several keys may overlap in any order. Nobody waits while holding a lease. Each key has one creator, an error concerns its keys alone, and a key that the creator left out is [`Error::Missing`] to all who waited for it. |
 //! | `cycles_are_an_error` | Of two creators, on threads, that would wait for each other's key, one gets [`Error::Cycle`]. |
 //!

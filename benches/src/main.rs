@@ -19,6 +19,7 @@ mod options;
 mod ours;
 mod peers;
 mod plots;
+mod ratio;
 mod spread;
 mod table;
 mod targets;
@@ -65,6 +66,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         memory::run();
     }
     let mut crew = Crew::new(2);
+    let mut below = None;
     let (mut hit, mut herd, mut tasks, mut lines) = (vec![], vec![], vec![], vec![]);
     if options.wants(Group::Hit) {
         hit = hit::run(&mut crew, options);
@@ -87,10 +89,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.wants(Group::Instructions) {
         instructions::run()?;
     }
+    if options.wants(Group::Ratio) {
+        below = Some(ratio::run(options.quick));
+    }
     targets::print(&targets::Findings {
         hit: &hit,
         herd: &herd,
         tasks: &tasks,
+        below,
         membarrier,
     });
     let [kept, again, disturbed] = crew.tally;

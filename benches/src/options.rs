@@ -5,7 +5,7 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- [OPTION ...] [GROUP ...]
 
-groups, all unless named: hit adapters writer herd tasks growth memory
+groups, all unless named: hit adapters writer herd tasks growth memory ratio
 and, if named only: instructions (needs valgrind)
 
   --quick               fewer rounds: a look, not a figure to quote
@@ -22,6 +22,7 @@ pub(crate) enum Group {
     Tasks,
     Growth,
     Memory,
+    Ratio,
     Instructions,
 }
 
@@ -57,6 +58,7 @@ impl Options {
                 "tasks" => options.groups.push(Group::Tasks),
                 "growth" => options.groups.push(Group::Growth),
                 "memory" => options.groups.push(Group::Memory),
+                "ratio" => options.groups.push(Group::Ratio),
                 "instructions" => options.groups.push(Group::Instructions),
                 other => return Err(format!("what is {other}?")),
             }

@@ -4,13 +4,15 @@
 use crate::measure::{Figures, Measured};
 use crate::spread::{count, number, Spread};
 use crate::table::Table;
-use crate::{floors, handmade, herd, ours, tasks};
+use crate::{floors, handmade, herd, ours, ratio, tasks};
 
 /// What the groups found; what was not run is empty.
 pub(crate) struct Findings<'a> {
     pub(crate) hit: &'a [Measured],
     pub(crate) herd: &'a [herd::Served],
     pub(crate) tasks: &'a [tasks::Served],
+    /// By how many points the hit ratio of a bounded map is below the best of the others.
+    pub(crate) below: Option<f64>,
     pub(crate) membarrier: bool,
 }
 
@@ -35,7 +37,8 @@ fn find<'a>(rows: &'a [Measured], name: &str) -> &'a [Figures] {
 
 /// What the groups that were run tell.
 pub(crate) fn print(findings: &Findings<'_>) {
-    if findings.hit.is_empty() && findings.herd.is_empty() && findings.tasks.is_empty() {
+    let (hit, herd, tasks) = (findings.hit, findings.herd, findings.tasks);
+    if hit.is_empty() && herd.is_empty() && tasks.is_empty() && findings.below.is_none() {
         return;
     }
     let head = ["", "at most", "measured", ""];
@@ -54,6 +57,10 @@ pub(crate) fn print(findings: &Findings<'_>) {
             let what = format!("last of {} over futures Shared", served.herd);
             targets.add(what, 1.2, served.relative);
         }
+    }
+    if let Some(below) = findings.below {
+        let what = String::from("points of hit ratio below quick_cache or moka");
+        targets.add(what, ratio::SLACK, Spread::of(&[below]));
     }
     targets.0.print();
 }

@@ -117,14 +117,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let runs = WAYS.map(|way| way.run(seed));
     print!("{}", report::table(&runs));
     let verdicts = report::verdicts(&runs);
-    for (holds, what) in &verdicts {
-        println!("{} {what}", if *holds { "PASS" } else { "FAIL" });
-    }
+    print!("{verdicts}");
     std::fs::write(&out, chart::draw(&runs)?)
         .map_err(|error| format!("cannot write {}: {error}", out.display()))?;
     println!("\nDrawing: {}", out.display());
-    Ok(match verdicts.iter().all(|(holds, _)| *holds) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(verdicts.exit_code())
 }

@@ -1,9 +1,9 @@
 //! What happened in each second of a run.
 
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::ops::AddAssign;
 use std::time::Duration;
 
+use shared::seconds::Seconds;
 use tokio::time::Instant;
 
 /// What happened in one second, or in several.
@@ -24,25 +24,23 @@ impl Second {
     pub(crate) fn answers(&self) -> u32 {
         self.fresh + self.old + self.errors
     }
+}
 
-    pub(crate) fn sum(seconds: &[Self]) -> Self {
-        let mut sum = Self::default();
-        for second in seconds {
-            sum.requests += second.requests;
-            sum.refused += second.refused;
-            sum.fresh += second.fresh;
-            sum.old += second.old;
-            sum.errors += second.errors;
-            sum.slow += second.slow;
-        }
-        sum
+impl AddAssign for Second {
+    fn add_assign(&mut self, second: Self) {
+        self.requests += second.requests;
+        self.refused += second.refused;
+        self.fresh += second.fresh;
+        self.old += second.old;
+        self.errors += second.errors;
+        self.slow += second.slow;
     }
 }
 
 /// The seconds of a run, by the runtime's time.
 pub(crate) struct Record {
     start: Instant,
-    seconds: Mutex<Vec<Second>>,
+    seconds: Seconds<Second>,
 }
 
 impl Record {
@@ -50,7 +48,7 @@ impl Record {
     pub(crate) fn new(span: Duration) -> Self {
         Self {
             start: Instant::now(),
-            seconds: Mutex::new(vec![Second::default(); span.as_secs() as usize]),
+            seconds: Seconds::new(span),
         }
     }
 
@@ -63,22 +61,12 @@ impl Record {
         self.at(Instant::now(), note);
     }
 
-    /// Something happened then. What comes after the end of the run is not counted.
+    /// Something happened then.
     pub(crate) fn at(&self, then: Instant, note: impl FnOnce(&mut Second)) {
-        let index = then.duration_since(self.start).as_secs() as usize;
-        let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(second) = seconds.get_mut(index) {
-            note(second);
-        }
+        self.seconds.at(then.duration_since(self.start), note);
     }
 
     pub(crate) fn seconds(&self) -> Vec<Second> {
-        let seconds = self.seconds.lock();
-        seconds.unwrap_or_else(PoisonError::into_inner).clone()
+        self.seconds.all()
     }
-}
-
-/// The seconds of this span of time.
-pub(crate) fn within(seconds: &[Second], span: Range<Duration>) -> &[Second] {
-    &seconds[span.start.as_secs() as usize..span.end.as_secs() as usize]
 }

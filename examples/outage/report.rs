@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
+use shared::seconds;
+use shared::verdicts::Verdicts;
+
 use crate::fleet::{Run, SPAN, TTL};
-use crate::record::{Second, within};
 use crate::source::{CAPACITY, TIME_OUT};
 use crate::{FIRST, MOST, OUTAGE};
 
@@ -32,7 +34,7 @@ pub(crate) fn table(runs: &[Run]) -> String {
         "slow"
     );
     for run in runs {
-        let sum = Second::sum(&run.seconds);
+        let sum = seconds::sum(&run.seconds);
         let of_100 = |count| 100.0 * f64::from(count) / f64::from(sum.answers());
         let in_outage = match run.outage {
             Some(_) => run.in_outage.iter().sum::<u32>().to_string(),
@@ -61,13 +63,13 @@ fn busiest(run: &Run) -> u32 {
 }
 
 /// What the settings promise, and whether it held.
-pub(crate) fn verdicts(runs: &[Run; 7]) -> Vec<(bool, String)> {
+pub(crate) fn verdicts(runs: &[Run; 7]) -> Verdicts {
     let [plain, jitter, ahead, neither, backoff, stand_in, both] = runs;
-    let sum = |run: &Run| Second::sum(&run.seconds);
-    let after = |run: &Run| Second::sum(within(&run.seconds, AFTER));
+    let sum = |run: &Run| seconds::sum(&run.seconds);
+    let after = |run: &Run| seconds::sum(seconds::within(&run.seconds, AFTER));
     let in_outage = |run: &Run| run.in_outage.iter().sum::<u32>();
-    let mut verdicts = Vec::new();
-    let mut check = |holds, what| verdicts.push((holds, what));
+    let mut verdicts = Verdicts::default();
+    let mut check = |holds, what: String| verdicts.check(holds, what);
 
     check(
         busiest(plain) > CAPACITY && sum(plain).refused > 0,

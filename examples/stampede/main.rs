@@ -114,11 +114,11 @@ fn stampede(options: &Options) -> Result<bool, String> {
     let runs = [unprotected, one_mutex, dogpile];
 
     println!("\n{}", report::table(&runs));
-    let (verdicts, held) = report::verdicts(&runs[2], &pile.counts(), options);
+    let verdicts = report::verdicts(&runs[2], &pile.counts(), options);
     println!("{verdicts}");
     timeline::draw(&runs, options)?;
     println!("Time line: {}", options.out.display());
-    Ok(held)
+    Ok(verdicts.held())
 }
 
 /// One way: its origin, its herd, its figures.

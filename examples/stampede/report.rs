@@ -1,7 +1,8 @@
 //! The table, and what is said below it.
 
-use std::fmt::Write;
 use std::time::Duration;
+
+use shared::verdicts::Verdicts;
 
 use crate::TTL;
 use crate::herd::Run;
@@ -39,16 +40,10 @@ fn millis(span: Duration) -> String {
     format!("{millis:.*} ms", usize::from(millis < 10.0) * 2)
 }
 
-/// What `Dogpile` promises, each line with PASS or FAIL, and whether all passed.
-pub(crate) fn verdicts(run: &Run, counts: &Counts, options: &Options) -> (String, bool) {
-    let mut text = String::new();
-    let mut held = true;
-    let mut check = |passed: bool, what: String| {
-        held &= passed;
-        let verdict = if passed { "PASS" } else { "FAIL" };
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{verdict}  {what}");
-    };
+/// What `Dogpile` promises, and whether it held.
+pub(crate) fn verdicts(run: &Run, counts: &Counts, options: &Options) -> Verdicts {
+    let mut verdicts = Verdicts::default();
+    let mut check = |holds: bool, what: String| verdicts.check(holds, what);
     let tally = &run.tally;
     check(
         run.requests == counts.leases && counts.leases == counts.created_here + tally.panics,
@@ -104,5 +99,5 @@ pub(crate) fn verdicts(run: &Run, counts: &Counts, options: &Options) -> (String
             }
         ),
     );
-    (text, held)
+    verdicts
 }

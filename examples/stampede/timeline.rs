@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use shared::drawing::{
+    Area, Color as _, Drawn, HPos, INK, PALE, PathElement, RGBColor, line, rectangle, sheet, text,
+};
 
 use crate::herd::Run;
 use crate::options::Options;
@@ -26,8 +27,6 @@ const MOST_ROWS: usize = 32;
 const FOOT: i32 = 50;
 
 const WORKING: RGBColor = RGBColor(232, 238, 233);
-const INK: RGBColor = RGBColor(40, 40, 40);
-const PALE: RGBColor = RGBColor(110, 110, 110);
 const ROTATION: RGBColor = RGBColor(110, 30, 140);
 
 fn colour(doing: Doing) -> RGBColor {
@@ -67,13 +66,12 @@ fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> String {
 
 /// Draws all ways, one below the other.
 pub(crate) fn draw(runs: &[Run], options: &Options) -> Result<(), String> {
-    let mut svg = String::new();
-    let sheet = Sheet {
+    let lanes = Sheet {
         span: Duration::from_secs(options.seconds),
         threads: options.threads as usize,
     };
-    sheet
-        .draw(runs, &mut svg)
+    let size = (WIDTH, lanes.bottom(runs) + FOOT);
+    let svg = sheet(size, |area| lanes.draw(area, runs))
         .map_err(|error| format!("cannot draw the time line: {error}"))?;
     fs::write(&options.out, svg).map_err(|error| cannot_write(&options.out, &error))
 }
@@ -83,9 +81,6 @@ struct Sheet {
     span: Duration,
     threads: usize,
 }
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 impl Sheet {
     fn rows(&self) -> usize {
@@ -106,13 +101,14 @@ impl Sheet {
         LEFT + (share * f64::from(RIGHT - LEFT)).round() as i32
     }
 
-    fn draw(&self, runs: &[Run], svg: &mut String) -> Drawn {
-        let bottom = self.top(runs.len() - 1) + self.lanes();
-        let size = (WIDTH as u32, (bottom + FOOT) as u32);
-        let area = SVGBackend::with_string(svg, size).into_drawing_area();
-        area.fill(&WHITE)?;
+    /// Where the last way's rows end.
+    fn bottom(&self, runs: &[Run]) -> i32 {
+        self.top(runs.len() - 1) + self.lanes()
+    }
+
+    fn draw(&self, area: &Area<'_>, runs: &[Run]) -> Drawn {
         let title = "Three ways to share keys that expire: what each thread did";
-        text(&area, title, (LEFT, 16), 22, INK, HPos::Left)?;
+        text(area, title, (LEFT, 16), 22, INK, HPos::Left)?;
         let rows = if self.threads > self.rows() {
             format!("{} threads check tokens, several to a row", self.threads)
         } else {
@@ -127,20 +123,18 @@ impl Sheet {
             TTL.as_millis(),
             DELAY.as_millis(),
         );
-        text(&area, &explained, (LEFT, 46), 13, PALE, HPos::Left)?;
+        text(area, &explained, (LEFT, 46), 13, PALE, HPos::Left)?;
         let mut x = LEFT;
         for (label, doing, width) in LEGEND {
             let box_colour = doing.map_or(WORKING, colour);
-            rectangle(&area, (x, 73), (x + 14, 87), box_colour)?;
-            text(&area, label, (x + 20, 73), 13, INK, HPos::Left)?;
+            rectangle(area, (x, 73), (x + 14, 87), box_colour)?;
+            text(area, label, (x + 20, 73), 13, INK, HPos::Left)?;
             x += width;
         }
         for (way, run) in runs.iter().enumerate() {
-            self.way(&area, run, self.top(way))?;
+            self.way(area, run, self.top(way))?;
         }
-        self.axis(&area, bottom)?;
-        area.present()?;
-        Ok(())
+        self.axis(area, self.bottom(runs))
     }
 
     fn way(&self, area: &Area<'_>, run: &Run, top: i32) -> Drawn {
@@ -206,7 +200,7 @@ impl Sheet {
         for half in (0..=halves).step_by(step as usize) {
             let at = Duration::from_millis(500) * half;
             let x = self.x(at);
-            area.draw(&PathElement::new([(x, y), (x, y + 5)], INK))?;
+            line(area, (x, y), (x, y + 5), INK)?;
             let label = format!("{:.1} s", at.as_secs_f64());
             text(area, &label, (x, y + 9), 12, INK, HPos::Center)?;
         }
@@ -214,23 +208,4 @@ impl Sheet {
         let middle = (LEFT + RIGHT) / 2;
         text(area, label, (middle, y + 27), 13, INK, HPos::Center)
     }
-}
-
-fn rectangle(area: &Area<'_>, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Drawn {
-    area.draw(&Rectangle::new([from, to], colour.filled()))?;
-    Ok(())
-}
-
-fn text(
-    area: &Area<'_>,
-    text: &str,
-    at: (i32, i32),
-    size: i32,
-    colour: RGBColor,
-    side: HPos,
-) -> Drawn {
-    let style = ("sans-serif", size).into_text_style(area).color(&colour);
-    let style = style.pos(Pos::new(side, VPos::Top));
-    area.draw(&Text::new(text, at, style))?;
-    Ok(())
 }

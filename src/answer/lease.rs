@@ -309,6 +309,13 @@ impl<'a, T> Lease<'a, T> {
         inside(self.watched(), create)
     }
 
+    /// Nothing has run under it: what it took of a rate of creations goes back.
+    pub(crate) fn spends_nothing(&self) {
+        if let Some(rate) = &self.anchor.site().settings.cold.rate {
+            rate.put_back();
+        }
+    }
+
     #[cold]
     fn end_with_nothing(&self, site: Site<'_, T>) {
         let Settings { policy, time, .. } = site.settings;
@@ -322,6 +329,7 @@ impl<'a, T> Lease<'a, T> {
             let given_up = observe::End::GivenUp;
             return site.pile.give_up(&self.ended(site, now), given_up);
         }
+        self.spends_nothing();
         let refused = Refused::new("it did not run the creation");
         let refused = Error::<Infallible>::Refused(refused);
         site.pile.refused(&self.ended(site, now), refused.into());

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::answer::Origin;
 use crate::observe::Watcher;
 use crate::policy::Policy;
-use crate::shim::Tally;
+use crate::raw::Rate;
+use crate::shim::{Arc, Tally};
 use crate::time::Time;
 
 /// The settings of one pile.
@@ -38,8 +39,6 @@ impl<H: fmt::Debug> Settings<H> {
         f.debug_struct(name)
             .field("policy", &self.policy)
             .field("clock", &self.time)
-            .field("init", &self.cold.init)
-            .field("keep_last", &self.cold.keep)
             .field("hits", self.time.hits())
             .field("observer", &self.cold.watcher)
             .finish()
@@ -66,19 +65,16 @@ impl Settings {
 /// Settings that no hit looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct Cold {
-    /// Whether `acquire` takes what it finds for just created, on a pile that never created.
-    pub(crate) init: bool,
-    /// Whether the pile keeps the values that `acquire` creates.
-    pub(crate) keep: bool,
     pub(crate) watcher: Watcher,
+    /// Of the piles of one map.
+    pub(crate) rate: Option<Arc<Rate>>,
 }
 
 impl Cold {
     pub(crate) const fn new() -> Self {
         Self {
-            init: false,
-            keep: true,
             watcher: Watcher::Nobody,
+            rate: None,
         }
     }
 }

@@ -3,7 +3,11 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::answer::Settings;
+#[cfg(feature = "async")]
+use crate::executor::JobId;
 use crate::raw::{Gate, Pile};
+#[cfg(feature = "async")]
+use crate::reentrancy::Creation;
 #[cfg(feature = "async")]
 use crate::shim::ArcWeak;
 use crate::shim::{Arc, process_seed};
@@ -41,6 +45,13 @@ impl<T: RefUnwindSafe> RefUnwindSafe for Site<'_, T> {}
 /// What has a site: a kind of pile.
 pub(crate) trait HasSite<T> {
     fn site(&self) -> Site<'_, T>;
+
+    /// The job that this creation is a part of, if there is one for several.
+    #[cfg(feature = "async")]
+    fn job_of(&self, creation: Creation) -> Option<JobId> {
+        let _ = creation;
+        None
+    }
 }
 
 /// How a lease holds its pile: borrowed, or by an `Arc` of whatever kind of pile it is.

@@ -107,7 +107,7 @@ impl<'a, T, D: Door> Call<'a, T, D> {
         get: Option<impl FnOnce() -> Result<Lookup<T>, E>>,
     ) -> Result<Acquired<'a, T, D::Pass>, Error<E>> {
         self.location = Some(Location::caller());
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let create = |creating: Creating<'a, T>| {
             create(creating).map(|created| created.kept_by_default(keep))
         };
@@ -448,7 +448,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
                 Some(times)
             }
             (None, Some(known)) if told_before => Some(known),
-            (None, None) if settings.cold.init => {
+            (None, None) if settings.policy.init => {
                 let times = self.looked_up(settings.time.now(), Duration::ZERO);
                 self.site.pile.note(&settings.policy, times, before);
                 Some(times)

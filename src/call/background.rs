@@ -48,11 +48,18 @@ pub(crate) enum KeptPile<'a, T: 'static> {
 
 pub(crate) trait Share<T> {
     fn share(&self) -> Anchor<'static, T>;
+
+    /// As [`HasSite::job_of`].
+    fn job_of(&self, creation: Creation) -> Option<JobId>;
 }
 
 impl<T, P: HasSite<T> + Send + Sync + 'static> Share<T> for Arc<P> {
     fn share(&self) -> Anchor<'static, T> {
         Anchor::Owned(Arc::<P>::clone(self))
+    }
+
+    fn job_of(&self, creation: Creation) -> Option<JobId> {
+        (**self).job_of(creation)
     }
 }
 
@@ -66,6 +73,15 @@ impl<'a, 'e, T: 'static> OnExecutor<'a, 'e, T> {
             KeptPile::Shared(pile) => pile.share(),
             KeptPile::Static(site) => Anchor::Borrowed(site),
         }
+    }
+
+    /// The job in which this creation runs.
+    fn job_of(&self, creation: Creation) -> JobId {
+        let listed = match self.pile {
+            KeptPile::Shared(pile) => pile.job_of(creation),
+            KeptPile::Static(_) => None,
+        };
+        listed.unwrap_or_else(|| job_id(creation))
     }
 }
 
@@ -89,7 +105,10 @@ impl<T: Send + Sync + 'static> OnExecutor<'_, '_, T> {
                     contain(|| job.run());
                     return Ok(None);
                 }
-                Blocking::Refuse(refused) => return Err(Error::Refused(refused)),
+                Blocking::Refuse(refused) => {
+                    lease.spends_nothing();
+                    return Err(Error::Refused(refused));
+                }
                 Blocking::Wait | Blocking::WaitIn(_) => {}
             }
         }
@@ -132,7 +151,7 @@ where
     Job::new(id, run(lease, create, Reporter(report)))
 }
 
-fn job_id(creation: Creation) -> JobId {
+pub(crate) fn job_id(creation: Creation) -> JobId {
     JobId::new(creation.pile.address(), creation.fence)
 }
 
@@ -155,7 +174,7 @@ impl<T: 'static> Sleeper for OnExecutor<'_, '_, T> {
                 Ok(set)
             }
             (Blocking::RunHere, Some(creation)) => {
-                Ok(self.run_or_sleep(event, job_id(creation), time, deadline))
+                Ok(self.run_or_sleep(event, creation, time, deadline))
             }
             (Blocking::Refuse(refused), Some(_)) => Err(Stop::Refused(refused)),
             // What is no creation is no job of the executor's: it waits for a writer.
@@ -171,14 +190,14 @@ impl<T> OnExecutor<'_, '_, T> {
     fn run_or_sleep(
         &self,
         event: &Arc<Event>,
-        job: JobId,
+        creation: Creation,
         time: &Time,
         deadline: Option<Tick>,
     ) -> bool {
         // The elected call may not have got to handing the job over yet. So this call looks for it
         // again, and the more seldom the longer it is not there: then it runs elsewhere.
         let (mut nap, system) = (Duration::from_millis(1), Time::system());
-        while !self.executor.run_queued(job) {
+        while !self.executor.run_queued(self.job_of(creation)) {
             let until = system.now().saturating_add(nap);
             if event.wait(&system, Some(until)) {
                 return true;
@@ -193,7 +212,14 @@ impl<T> OnExecutor<'_, '_, T> {
 }
 
 /// Tells when the job is dropped before it began.
-struct Reporter(Arc<Report>);
+pub(crate) struct Reporter(pub(crate) Arc<Report>);
+
+impl Reporter {
+    /// The job begins.
+    pub(crate) fn begin(&self) {
+        self.0.begin();
+    }
+}
 
 impl Drop for Reporter {
     fn drop(&mut self) {
@@ -210,7 +236,7 @@ async fn run<T, E: Send + Sync + 'static, F>(
     F: Future<Output = Result<Created<T>, E>>,
 {
     lease.begin();
-    reporter.0.begin();
+    reporter.begin();
     drop(lease.create_async(create).await);
 }
 
@@ -611,7 +637,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         C: FnOnce(Creating<'static, T>) -> F + Send + 'static,
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
     {
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let election = Election::new(
             Caller::Thread,
             Role::Starts,
@@ -639,7 +665,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         F: Future<Output = Result<Created<T>, E>> + Send + 'static,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let election = Election::new(
             Caller::Task,
             Role::Starts,

@@ -194,7 +194,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         F: Future<Output = Result<Created<T>, E>>,
         G: Future<Output = Result<Lookup<T>, E>>,
     {
-        let keep = self.site.settings.cold.keep;
+        let keep = self.site.settings.policy.keep;
         let create = move |creating| async move {
             let created = create(creating).await?;
             Ok(created.kept_by_default(keep))

@@ -254,6 +254,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             presses: asks.presses,
             own: asks.own,
             watcher: &self.site.settings.cold.watcher,
+            rate: self.site.settings.cold.rate.as_deref(),
             elected: policy.counts().then(|| Elected {
                 holder: asks.by.holder(),
                 location: self.location,

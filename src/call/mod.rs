@@ -40,9 +40,9 @@ use std::time::Duration;
 pub use self::attempt::Wait;
 pub use self::attempt::{Attempt, Busy, NotYet, Outcome, ReadAttempt};
 #[cfg(feature = "async")]
-pub(crate) use self::background::KeptPile;
-#[cfg(feature = "async")]
 pub use self::background::{Background, OnExecutor};
+#[cfg(feature = "async")]
+pub(crate) use self::background::{KeptPile, Reporter, job_id};
 #[cfg(feature = "async")]
 pub use self::keep_fresh::{KeepFresh, Refresher};
 #[cfg(feature = "async")]

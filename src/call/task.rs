@@ -61,14 +61,14 @@ impl<'t> Limit<'t> {
         }
     }
 
-    fn set_overdue(&mut self, overdue: Option<Tick>) {
+    pub(crate) fn set_overdue(&mut self, overdue: Option<Tick>) {
         if self.overdue != overdue {
             self.overdue = overdue;
             *self.sleep.get_mut() = None;
         }
     }
 
-    fn is_overdue(&self) -> bool {
+    pub(crate) fn is_overdue(&self) -> bool {
         // Taking over comes first, if both come at once.
         (self.overdue).is_some_and(|overdue| overdue <= self.deadline.unwrap_or(Tick::MAX))
     }

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::Duration;
 
 use crate::answer::Settings;
 use crate::keyed::room::{Eviction, Limits};
 use crate::keyed::{KeyedDogpile, KeyedOwned};
 use crate::pile::Builder;
+use crate::policy::Bucket;
+use crate::raw::Rate;
 use crate::shim::Arc;
 
 /// The settings of a map; see [`Builder::keyed`](crate::Builder::keyed).
@@ -167,6 +170,72 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
         self
     }
 
+    /// How many creations of the map may begin in a span, whatever their keys. Default: any number.
+    ///
+    /// For keys that strangers choose: who varies the key is never answered by what is there. The map
+    /// has a bucket of `creations`. Each creation takes one out, and the bucket fills up again evenly, in
+    /// `span`. So up to `creations` begin at once, and over a long time no more than that in each span. A
+    /// call that finds the bucket empty gets the stale value or the fallback, if there is one. Else it is
+    /// told [`Error::BackingOff`](crate::Error::BackingOff) at once, with the time until the next creation
+    /// may begin and an [`OverRate`](crate::OverRate).
+    ///
+    /// What counts is each lease that is granted, however it ends: published, failed, panicked, given up.
+    /// Otherwise a stranger who hangs up would cost the source, and nothing else. Two things are
+    /// different:
+    ///
+    /// - A creation in the background that the executor did not run is put back.
+    /// - In a call for [several keys](KeyedDogpile::get_or_create_multi), each key counts. The keys beyond
+    ///   the rate are answered as above, and not passed to the creator.
+    ///
+    /// The short forms that have no error, such as [`get_or_create`](KeyedDogpile::get_or_create), create
+    /// all the same if they have no value. They count, but make nobody wait for longer than an empty bucket
+    /// does. Let strangers' keys come with a form that has an error. A clock that steps back by more than
+    /// `span` finds the bucket empty. [`stats`](KeyedDogpile::stats) tells how
+    /// often a call could not create. [`Stats::retry_in`](crate::observe::Stats::retry_in) of a key does not
+    /// know of the rate.
+    ///
+    /// # Panics
+    ///
+    /// If `creations` or `span` is zero.
+    ///
+    /// # Cost
+    ///
+    /// An election takes one more short lock. A hit costs the same. So does a stale value while the bucket
+    /// is empty, after the first caller of its key has found it so.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use dogpile::{Dogpile, Error, KeyedDogpile};
+    ///
+    /// let users: KeyedDogpile<u32, String> = Dogpile::builder(Duration::from_secs(60))
+    ///     .keyed()
+    ///     .creation_rate(2, Duration::from_secs(3600))
+    ///     .build();
+    /// let find = |id: u32| users.get_or_try_create(&id, || Err("no such user"));
+    /// assert!(find(1).unwrap_err().is_failed());
+    /// assert!(find(2).unwrap_err().is_failed());
+    /// match find(3) {
+    ///     Err(Error::BackingOff { retry_in, .. }) => assert!(retry_in <= Duration::from_secs(1800)),
+    ///     answer => panic!("{answer:?}"),
+    /// }
+    /// assert_eq!(users.stats().over_rate, Some(1));
+    /// ```
+    pub fn creation_rate(mut self, creations: u32, span: Duration) -> Self {
+        assert!(
+            creations > 0,
+            "KeyedBuilder::creation_rate: at a rate of zero nothing could ever be created"
+        );
+        assert!(
+            !span.is_zero(),
+            "KeyedBuilder::creation_rate: a span of zero limits nothing: leave the rate out, or give it \
+             a span"
+        );
+        self.limits.rate = Some((creations, span));
+        self
+    }
+
     /// How an error names a key: see [`Cycle`](crate::Cycle). Default: not at all.
     ///
     /// # Example
@@ -223,7 +292,10 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 impl<K: Eq + Hash, T, S: BuildHasher> KeyedBuilder<K, T, S> {
     /// The map, without a value.
     pub fn build(mut self) -> KeyedDogpile<K, T, S> {
-        KeyedDogpile::with(self.settings.build(), self.limits, self.hasher)
+        let mut settings = self.settings.build();
+        let rate = (self.limits.rate).map(|(creations, span)| Bucket::new(creations, span));
+        settings.cold.rate = rate.map(Rate::new).map(Arc::new);
+        KeyedDogpile::with(settings, self.limits, self.hasher)
     }
 }
 

@@ -50,9 +50,9 @@ pub struct KeyedCall<'a, 'q, K, T, S, Q: ?Sized, W = Here<'a>> {
 /// The options of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    wait: Option<Duration>,
-    asks: Asks,
-    accept: Accept,
+    pub(super) wait: Option<Duration>,
+    pub(super) asks: Asks,
+    pub(super) accept: Accept,
 }
 
 impl Asked {
@@ -61,6 +61,14 @@ impl Asked {
         asks: Asks::NOTHING,
         accept: Accept::Stale,
     };
+
+    /// Nothing but a limit to waiting, if there is one.
+    pub(super) fn waiting(wait: Option<Duration>) -> Self {
+        Self {
+            wait,
+            ..Self::DEFAULT
+        }
+    }
 
     /// The call of a pile with these options.
     pub(super) fn of<T>(self, site: Site<'_, T>) -> Call<'_, T> {

@@ -1,9 +1,17 @@
 //! What a map holds for one key, and a caller's visit there.
 
 use crate::answer::{HasSite, Site};
+#[cfg(feature = "async")]
+use crate::executor::JobId;
+#[cfg(feature = "async")]
+use crate::keyed::multi_background::Jobs;
 use crate::keyed::shared::Shared;
 use crate::raw::Pile;
+#[cfg(feature = "async")]
+use crate::reentrancy::Creation;
 use crate::shim::Arc;
+#[cfg(feature = "async")]
+use crate::shim::Mutex;
 
 /// A key and its pile.
 ///
@@ -36,11 +44,29 @@ impl<K, T> Visit<K, T> {
     pub(super) fn site(&self) -> Site<'_, T> {
         self.map.site(&self.entry)
     }
+
+    #[cfg(feature = "async")]
+    pub(super) fn key(&self) -> &K {
+        &self.entry.key
+    }
+
+    /// The jobs of the map that create several keys.
+    #[cfg(feature = "async")]
+    pub(super) fn jobs(&self) -> &Mutex<Jobs> {
+        self.map.jobs()
+    }
 }
 
 impl<K, T> HasSite<T> for Visit<K, T> {
     fn site(&self) -> Site<'_, T> {
         Visit::site(self)
+    }
+
+    #[cfg(feature = "async")]
+    fn job_of(&self, creation: Creation) -> Option<JobId> {
+        let jobs = self.jobs().lock();
+        let found = jobs.iter().find(|(part, _)| *part == creation);
+        found.map(|(_, job)| *job)
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use crate::answer::{Guard, Origin, Owned};
+use crate::error::Failure;
 use crate::keyed::entry::Entry;
 use crate::policy::Seen;
 use crate::shim::Arc;
@@ -57,6 +58,12 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
     /// How this answer came about.
     pub fn origin(this: &Self) -> Origin {
         Guard::origin(&this.guard)
+    }
+
+    /// Why this value was given out instead of a new one, if it stands in for one: as
+    /// [`Guard::failure`].
+    pub fn failure(this: &Self) -> Option<&Failure> {
+        Guard::failure(&this.guard)
     }
 
     /// How old the value was when the call was answered, to within the clock's

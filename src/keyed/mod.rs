@@ -27,6 +27,8 @@ mod leases;
 mod multi;
 #[cfg(feature = "async")]
 mod multi_async;
+#[cfg(feature = "async")]
+mod multi_background;
 mod queue;
 mod room;
 mod shard;
@@ -42,4 +44,6 @@ pub use self::call_async::{InBackground, KeyedBackground};
 pub use self::dogpile::{Iter, KeyedDogpile};
 pub use self::guard::{KeyedGuard, KeyedOwned};
 pub use self::leases::{KeyLease, KeySeat, Leases};
+#[cfg(feature = "async")]
+pub use self::multi_background::KeyedMulti;
 pub use self::room::Eviction;

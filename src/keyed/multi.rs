@@ -13,11 +13,16 @@ use std::hash::{BuildHasher, Hash};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use crate::answer::{Caller, Created, Guard, Lease, Open};
+use crate::answer::{Caller, Created, Guard, Lease};
 use crate::call::Call;
+#[cfg(feature = "async")]
+use crate::call::election::Report;
 use crate::call::election::{Election, Failures, Role, Step, Stop};
 use crate::call::thread::Sleeper as _;
+#[cfg(feature = "async")]
+use crate::error::Refused;
 use crate::error::{Error, Failure, Missing, Panicked};
+use crate::keyed::call::Asked;
 use crate::keyed::cycles::Watched;
 use crate::keyed::entry::Visit;
 use crate::keyed::turns::{InTurn, Turn};
@@ -172,12 +177,14 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         I: IntoIterator<Item = (K, Result<V, E>)>,
     {
         let time = &self.shared.settings().time;
+        let asked = Asked::waiting(limit);
         let mut deadline = limit.map(|limit| time.now().saturating_add(limit));
         let mut keys = Keys::of(keys);
         let open = keys.take_hits(|key| self.call(key).hit());
         let visits = self.visit_several(&open);
         let turn = self.shared.turn();
-        let mut all = Several::new(&visits, Caller::Thread, failures, turn);
+        let election = |source| Election::new(Caller::Thread, Role::Creates, failures, source);
+        let mut all = Several::new(&visits, asked, turn, election);
         loop {
             let leases = all.step();
             if !leases.is_empty() {
@@ -189,14 +196,15 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
                 deadline = paused(deadline, since, time.now());
                 continue;
             }
-            let Some((event, creation)) = all.awaited() else {
+            let Some(awaited) = all.awaited() else {
                 break;
             };
-            match Watched(&*self.shared).sleep(&event, creation, time, deadline) {
-                Ok(true) => {}
-                Ok(false) => all.stop(|| Stop::TimedOut(limit.unwrap_or_default())),
-                Err(stop) => all.stop_first(stop),
-            }
+            let Awaited {
+                event, creation, ..
+            } = &awaited;
+            all.wait(&awaited, deadline, |until| {
+                Watched(&*self.shared).sleep(event, *creation, time, until)
+            });
         }
         keys.answers(all.end())
     }
@@ -215,7 +223,8 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     }
 }
 
-fn paused(deadline: Option<Tick>, since: Option<Tick>, now: Tick) -> Option<Tick> {
+/// When a call stops waiting that was at something else since then.
+pub(super) fn paused(deadline: Option<Tick>, since: Option<Tick>, now: Tick) -> Option<Tick> {
     Some(deadline?.saturating_add(now.saturating_since(since?)))
 }
 
@@ -259,6 +268,15 @@ impl<'a, 'k, K, T, Q: Eq + Hash + ?Sized> Keys<'a, 'k, K, T, Q> {
             .collect()
     }
 
+    /// The same answer for each of those that were named.
+    #[cfg(feature = "async")]
+    pub(super) fn all<E>(
+        self,
+        answer: impl Fn() -> Result<KeyedGuard<'a, K, T>, Error<E>>,
+    ) -> Vec<Result<KeyedGuard<'a, K, T>, Error<E>>> {
+        self.named.iter().map(|_| answer()).collect()
+    }
+
     /// The answers in the order in which the keys were named, from those of the open ones.
     pub(super) fn answers<E>(
         self,
@@ -288,6 +306,43 @@ struct One<'v, K, T, E> {
     answer: Option<Result<Guard<'v, T>, Error<E>>>,
 }
 
+impl<'v, K, T, E: Send + Sync + 'static> One<'v, K, T, E> {
+    /// Goes on as far as can be without waiting. The lease, if it was granted.
+    fn go_on(&mut self) -> Option<Lease<'v, T>> {
+        let step = self.election.step(&self.call);
+        self.comes_to(step)
+    }
+
+    fn comes_to(&mut self, step: Step<'v, T, Guard<'v, T>>) -> Option<Lease<'v, T>> {
+        match step {
+            Step::Answer(guard) => self.answer = Some(Ok(guard)),
+            Step::Stop(stop) => self.answer = Some(Err(stop.into_error())),
+            Step::Create(mut lease) => {
+                lease.tell_begin();
+                return Some(lease);
+            }
+            Step::Wait => {}
+            Step::LookUp | Step::NotYet(_) => {
+                unreachable!("nothing is looked up, and no lease is lent")
+            }
+        }
+        None
+    }
+
+    /// Its creation has ended.
+    fn told(&mut self, made: Result<Guard<'v, T>, Error<E>>) {
+        match made {
+            Ok(guard) => {
+                if let Some(step) = self.election.created(&self.call, guard) {
+                    self.comes_to(step);
+                }
+            }
+            Err(Error::Missing) => self.answer = Some(Err(Error::Missing)),
+            Err(error) => self.answer = Some(self.election.failed(&self.call, error)),
+        }
+    }
+}
+
 /// The keys that a call asks for, each as far as it has come.
 pub(super) struct Several<'v, K, T, E> {
     keys: Vec<One<'v, K, T, E>>,
@@ -295,20 +350,28 @@ pub(super) struct Several<'v, K, T, E> {
     turn: Turn,
 }
 
-impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
+/// What a call waits for next: the end of a creation, or its turn.
+pub(super) struct Awaited {
+    /// Of which of the keys.
+    pub(super) at: usize,
+    pub(super) event: Arc<Event>,
+    pub(super) creation: Option<Creation>,
+}
+
+impl<'v, K: 'v, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
     pub(super) fn new(
-        visits: &'v [Visit<K, T>],
-        caller: Caller,
-        failures: Failures,
+        visits: impl IntoIterator<Item = &'v Visit<K, T>>,
+        asked: Asked,
         turn: Turn,
+        election: impl Fn(InTurn) -> OneElection<'v, T>,
     ) -> Self {
         let one = |visit: &'v Visit<K, T>| One {
             visit,
-            call: Call::new(visit.site(), Open),
-            election: Election::new(caller, Role::Creates, failures, turn.source()),
+            call: asked.of(visit.site()),
+            election: election(turn.source()),
             answer: None,
         };
-        let keys = visits.iter().map(one).collect();
+        let keys = visits.into_iter().map(one).collect();
         Self { keys, turn }
     }
 
@@ -317,17 +380,8 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
     pub(super) fn step(&mut self) -> Vec<(usize, Lease<'v, T>)> {
         let mut leases = Vec::new();
         for (at, one) in self.keys.iter_mut().enumerate() {
-            if one.answer.is_some() {
-                continue;
-            }
-            match one.election.step(&one.call) {
-                Step::Answer(guard) => one.answer = Some(Ok(guard)),
-                Step::Stop(stop) => one.answer = Some(Err(stop.into_error())),
-                Step::Create(lease) => leases.push((at, lease)),
-                Step::Wait => {}
-                Step::LookUp | Step::NotYet(_) => {
-                    unreachable!("nothing is looked up, and no lease is lent")
-                }
+            if one.answer.is_none() {
+                leases.extend(one.go_on().map(|lease| (at, lease)));
             }
         }
         if leases.is_empty() {
@@ -338,9 +392,7 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
 
     /// What whoever runs the creator under these leases is inside.
     pub(super) fn creations(&self, leases: &[(usize, Lease<'_, T>)]) -> Vec<reentrancy::Watched> {
-        let leases = leases.iter().map(|(_, lease)| lease.watched());
-        let turn = self.turn.creation().map(|creation| (creation, None));
-        leases.chain(turn).collect()
+        inside(leases.iter().map(|(_, lease)| lease), &self.turn)
     }
 
     /// Runs the creator under these leases.
@@ -350,28 +402,61 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
         run(create)
     }
 
-    /// What to wait for next, and what creation it is the end of, if it is one.
-    pub(super) fn awaited(&self) -> Option<(Arc<Event>, Option<Creation>)> {
-        let mut open = self.keys.iter().filter(|one| one.answer.is_none());
-        open.find_map(|one| {
+    /// What to wait for next.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        let mut open = self.keys.iter().enumerate();
+        open.find_map(|(at, one)| {
+            let event = match one.answer {
+                None => Arc::clone(one.election.event()?),
+                Some(_) => return None,
+            };
             let pile = Identity::of(one.call.site.pile);
             let creation = one.election.awaited().map(|fence| Creation { pile, fence });
-            Some((Arc::clone(one.election.event()?), creation))
+            Some(Awaited {
+                at,
+                event,
+                creation,
+            })
         })
     }
 
-    /// Waits no longer for any of them.
-    fn stop(&mut self, why: impl Fn() -> Stop) {
-        for one in self.keys.iter_mut().filter(|one| one.answer.is_none()) {
-            one.answer = Some(Err(why().into_error()));
+    /// From when on a lease may be taken over that one of them waits for.
+    pub(super) fn overdue_from(&self) -> Option<Tick> {
+        let open = self.keys.iter().filter(|one| one.answer.is_none());
+        open.filter_map(|one| one.election.overdue_from(&one.call))
+            .min()
+    }
+
+    /// Has `sleep` wait, until a lease may be taken over or the time is over.
+    pub(super) fn wait(
+        &mut self,
+        awaited: &Awaited,
+        deadline: Option<Tick>,
+        sleep: impl FnOnce(Option<Tick>) -> Result<bool, Stop>,
+    ) {
+        let overdue = self.overdue_from();
+        // Taking over comes first, if both come at once.
+        let takes_over = overdue.filter(|overdue| *overdue <= deadline.unwrap_or(Tick::MAX));
+        match sleep(takes_over.or(deadline)) {
+            Ok(set) if set || takes_over.is_some() => {}
+            Ok(_) => self.timed_out(),
+            Err(stop) => self.may_not_wait(awaited.at, stop),
         }
     }
 
-    /// Waits no longer for the next.
-    fn stop_first(&mut self, why: Stop) {
-        if let Some(one) = self.keys.iter_mut().find(|one| one.answer.is_none()) {
-            one.answer = Some(Err(why.into_error()));
+    /// The time to wait is over, for all of them.
+    pub(super) fn timed_out(&mut self) {
+        for one in self.keys.iter_mut().filter(|one| one.answer.is_none()) {
+            let step = one.election.timed_out(&one.call);
+            one.comes_to(step);
         }
+    }
+
+    /// It may not wait for this one.
+    pub(super) fn may_not_wait(&mut self, at: usize, why: Stop) {
+        let one = &mut self.keys[at];
+        let step = one.election.may_not_wait(&one.call, why);
+        one.comes_to(step);
     }
 
     /// Ends the leases with what the creator of these keys made.
@@ -386,52 +471,8 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
         V: Into<Created<T>>,
         I: IntoIterator<Item = (K, Result<V, E>)>,
     {
-        let mut open = Held::new(leases, wanted, self.turn.creation());
-        let created = match created {
-            Ok(Ok(created)) => created,
-            Ok(Err(error)) => {
-                let error = Arc::new(error);
-                for (at, lease) in open.leases() {
-                    lease.fail_as(Failure::new(Arc::clone(&error)));
-                    self.keys[at].answer = Some(Err(Error::Create(Arc::clone(&error))));
-                }
-                self.turn.end();
-                return;
-            }
-            Err(panic) => open.burst(panic),
-        };
-        // The iterator is the creator's too.
-        let mut created = match open.run(|| created.into_iter()) {
-            Ok(created) => created,
-            Err(panic) => open.burst(panic),
-        };
-        loop {
-            let next = match open.run(|| created.next()) {
-                Ok(Some(next)) => next,
-                Ok(None) => break,
-                Err(panic) => open.burst(panic),
-            };
-            // A key that was not wanted, or came before, is nobody's.
-            let Some((at, lease)) = open.take(next.0.borrow()) else {
-                continue;
-            };
-            let one = &mut self.keys[at];
-            match next.1 {
-                Err(error) => one.answer = Some(Err(lease.fail(error))),
-                Ok(value) => {
-                    let guard = lease.publish_ready(value.into());
-                    match one.election.created(&one.call, guard) {
-                        Some(Step::Answer(guard)) => one.answer = Some(Ok(guard)),
-                        Some(Step::Stop(stop)) => one.answer = Some(Err(stop.into_error())),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        for (at, lease) in open.leases() {
-            lease.fail_as(Failure::new(Arc::new(Missing)));
-            self.keys[at].answer = Some(Err(Error::Missing));
-        }
+        let held = Held::new(leases, wanted, &self.turn);
+        held.end(created, |at, made| self.keys[at].told(made));
         self.turn.end();
     }
 
@@ -445,19 +486,118 @@ impl<'v, K, T, E: Send + Sync + 'static> Several<'v, K, T, E> {
     }
 }
 
+/// Calls whose creations run in a job.
+#[cfg(feature = "async")]
+impl<K, T, E: Send + Sync + 'static> Several<'_, K, T, E> {
+    /// How the job is to tell whether it began.
+    pub(super) fn report(&self, at: usize) -> Arc<Report> {
+        self.keys[at].election.report().expect("it starts a job")
+    }
+
+    /// The turn of the job that creates now.
+    pub(super) fn hand_turn_over(&self) -> Turn {
+        self.turn.hand_over()
+    }
+
+    /// The job of these was refused. Who has something to go on with does.
+    pub(super) fn are_refused(&mut self, whose: Vec<usize>, refused: &Refused) {
+        for at in whose {
+            let one = &mut self.keys[at];
+            if !one.election.goes_on() {
+                one.told(Err(Error::Refused(refused.again())));
+            }
+        }
+    }
+}
+
+/// What whoever runs the creator under these leases is inside.
+fn inside<'l, 'v: 'l, T: 'v>(
+    leases: impl Iterator<Item = &'l Lease<'v, T>>,
+    turn: &Turn,
+) -> Vec<reentrancy::Watched> {
+    let turn = turn.creation().map(|creation| (creation, None));
+    leases.map(Lease::watched).chain(turn).collect()
+}
+
 /// The leases that are held, by their keys.
-struct Held<'w, 'v, Q: ?Sized, T> {
+pub(super) struct Held<'w, 'v, Q: ?Sized, T> {
     at: HashMap<&'w Q, usize>,
     leases: Vec<Option<(usize, Lease<'v, T>)>>,
-    turn: Option<Creation>,
+    turn: &'w Turn,
 }
 
 impl<'w, 'v, Q: Eq + Hash + ?Sized, T> Held<'w, 'v, Q, T> {
-    fn new(leases: Vec<(usize, Lease<'v, T>)>, wanted: &[&'w Q], turn: Option<Creation>) -> Self {
+    pub(super) fn new(
+        leases: Vec<(usize, Lease<'v, T>)>,
+        wanted: &[&'w Q],
+        turn: &'w Turn,
+    ) -> Self {
         Self {
             turn,
             at: wanted.iter().copied().zip(0..).collect(),
             leases: leases.into_iter().map(Some).collect(),
+        }
+    }
+
+    /// What whoever runs the creator is inside.
+    pub(super) fn creations(&self) -> Vec<reentrancy::Watched> {
+        let held = self.leases.iter().flatten();
+        inside(held.map(|(_, lease)| lease), self.turn)
+    }
+
+    /// Ends all leases with what the creator made, one by one as that comes. `told` is what came of each.
+    ///
+    /// # Panics
+    ///
+    /// As the creator did, or its iterator does.
+    pub(super) fn end<K, V, I, E>(
+        mut self,
+        created: Ran<Result<I, E>>,
+        mut told: impl FnMut(usize, Result<Guard<'v, T>, Error<E>>),
+    ) where
+        K: Borrow<Q>,
+        V: Into<Created<T>>,
+        E: Send + Sync + 'static,
+        I: IntoIterator<Item = (K, Result<V, E>)>,
+    {
+        let created = match created {
+            Ok(Ok(created)) => created,
+            Ok(Err(error)) => {
+                let error = Arc::new(error);
+                for (at, lease) in self.leases() {
+                    lease.fail_as(Failure::new(Arc::clone(&error)));
+                    told(at, Err(Error::Create(Arc::clone(&error))));
+                }
+                return;
+            }
+            Err(panic) => self.burst(panic),
+        };
+        // The iterator is the creator's too.
+        let mut created = match self.run(|| created.into_iter()) {
+            Ok(created) => created,
+            Err(panic) => self.burst(panic),
+        };
+        loop {
+            let next = match self.run(|| created.next()) {
+                Ok(Some(next)) => next,
+                Ok(None) => break,
+                Err(panic) => self.burst(panic),
+            };
+            // A key that was not wanted, or came before, is nobody's.
+            let Some((at, lease)) = self.take(next.0.borrow()) else {
+                continue;
+            };
+            told(
+                at,
+                match next.1 {
+                    Err(error) => Err(lease.fail(error)),
+                    Ok(value) => Ok(lease.publish_ready(value.into())),
+                },
+            );
+        }
+        for (at, lease) in self.leases() {
+            lease.fail_as(Failure::new(Arc::new(Missing)));
+            told(at, Err(Error::Missing));
         }
     }
 
@@ -467,16 +607,13 @@ impl<'w, 'v, Q: Eq + Hash + ?Sized, T> Held<'w, 'v, Q, T> {
     }
 
     /// All leases that are still held.
-    fn leases(&mut self) -> impl Iterator<Item = (usize, Lease<'v, T>)> {
+    fn leases(&mut self) -> impl Iterator<Item = (usize, Lease<'v, T>)> + use<'w, 'v, Q, T> {
         std::mem::take(&mut self.leases).into_iter().flatten()
     }
 
     /// Runs a part of the creator, inside those whose leases are still held.
     fn run<R>(&self, part: impl FnOnce() -> R) -> Ran<R> {
-        let held = self.leases.iter().flatten();
-        let held = held.map(|(_, lease)| lease.watched());
-        let turn = self.turn.map(|creation| (creation, None));
-        let creations: Vec<_> = held.chain(turn).collect();
+        let creations = self.creations();
         let _inside = enter_all(&creations);
         run(part)
     }

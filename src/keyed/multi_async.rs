@@ -9,9 +9,10 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 
 use crate::answer::{Caller, Created};
-use crate::call::election::Failures;
+use crate::call::election::{Election, Failures, Role};
 use crate::call::task::Limit;
 use crate::error::Error;
+use crate::keyed::call::Asked;
 use crate::keyed::multi::{Keys, Several};
 use crate::keyed::{KeyedDogpile, KeyedGuard};
 use crate::reentrancy::InsideAll;
@@ -129,7 +130,8 @@ where
             let open = keys.take_hits(|key| self.call(key).hit());
             let visits = self.visit_several(&open);
             let turn = self.shared.turn();
-            let mut all = Several::new(&visits, Caller::Task, failures, turn);
+            let election = |source| Election::new(Caller::Task, Role::Creates, failures, source);
+            let mut all = Several::new(&visits, Asked::DEFAULT, turn, election);
             loop {
                 let leases = all.step();
                 if !leases.is_empty() {
@@ -143,10 +145,12 @@ where
                     all.publish(leases, &wanted, created);
                     continue;
                 }
-                let Some((event, _)) = all.awaited() else {
+                let Some(awaited) = all.awaited() else {
                     break;
                 };
-                let waited = Limit::new(None, None).wait(time, event).await;
+                let mut limit = Limit::new(None, None);
+                limit.set_overdue(all.overdue_from().filter(|_| time.wakes()));
+                let waited = limit.wait(time, awaited.event).await;
                 debug_assert!(waited.is_ok(), "without a limit it needs no timer");
             }
             keys.answers(all.end())

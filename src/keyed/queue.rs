@@ -1,11 +1,16 @@
 //! The order in which a shard gives values away: the shape of S3-FIFO (Yang et al., "FIFO queues are all
 //! you need for cache eviction", SOSP 2023), with the table as the main queue.
 //!
-//! A new key is *young*: it stands on a ring for a tenth of the keys. If it leaves the ring and nobody has
-//! asked for it, it is given away, and leaves a ghost: a part of its hash. Else, or if it had a ghost when
-//! it came, it is governed by a hand that goes round over the table, and spares once what was asked for.
+//! A new key is *young*: it stands on a ring for a twentieth of the keys. If it leaves the ring and nobody
+//! has asked for it, it is given away, and leaves a ghost: a part of its hash. Else, or if it had a ghost
+//! when it came, it is governed by a hand that goes round over the table, and spares what was asked for: as
+//! often as that was, up to three times.
 
 use std::collections::VecDeque;
+
+/// One key in so many is young. More of them keep what is asked for again and again from its place; with
+/// fewer, a key has to be asked for again very soon.
+const YOUNG: usize = 20;
 
 /// What a shard keeps to choose by, besides what stands in the places themselves.
 pub(super) struct Queue {
@@ -41,7 +46,7 @@ impl Queue {
 
     /// The oldest of the young, if there are more of them than is due among so many keys.
     pub(super) fn leaves(&mut self, keys: usize) -> Option<(u64, u64)> {
-        match self.young.len() > (keys / 10).max(1) {
+        match self.young.len() > (keys / YOUNG).max(1) {
             true => self.young.pop_front(),
             false => None,
         }

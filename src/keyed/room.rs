@@ -1,6 +1,7 @@
 //! How much a map holds, of how much it may: the bound, and what is told of what is evicted.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::answer::Owned;
 use crate::keyed::KeyedOwned;
@@ -29,6 +30,8 @@ pub(super) struct Limits<K, T> {
     pub(super) listener: Option<Arc<Listener<K, T>>>,
     /// How many creations run at once.
     pub(super) creations: Option<usize>,
+    /// How many creations begin in a span.
+    pub(super) rate: Option<(u32, Duration)>,
     /// How a key is named in an error.
     pub(super) name: Option<Arc<Name<K>>>,
 }
@@ -39,6 +42,7 @@ impl<K, T> Limits<K, T> {
         weight: None,
         listener: None,
         creations: None,
+        rate: None,
         name: None,
     };
 
@@ -96,6 +100,7 @@ impl<K, T> Clone for Limits<K, T> {
             weight: self.weight.clone(),
             listener: self.listener.clone(),
             creations: self.creations,
+            rate: self.rate,
             name: self.name.clone(),
         }
     }
@@ -108,6 +113,7 @@ impl<K, T> fmt::Debug for Limits<K, T> {
             .field("entries", &self.entries)
             .field("weight", &weight)
             .field("creations", &self.creations)
+            .field("rate", &self.rate)
             .finish_non_exhaustive()
     }
 }

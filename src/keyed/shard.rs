@@ -34,11 +34,16 @@ pub(super) struct Place<K, T> {
     callers: usize,
     /// The value that is counted.
     value: Option<Weighed>,
-    /// Whether somebody has asked for it since it came, or since it was spared.
-    seen: bool,
+    /// How often somebody has asked for it since it came, up to [`MOST`], less once for each time that it
+    /// was spared.
+    asked: u8,
     /// The number by which the queue knows it while it is young.
     young: Option<u64>,
 }
+
+/// So often a value is spared at most, unless it is asked for again. With one only, a value that is asked
+/// for all the time counts for no more than one that was asked for once.
+const MOST: u8 = 3;
 
 /// A value, by when it came, and its weight.
 #[derive(Clone, Copy)]
@@ -94,7 +99,7 @@ impl<K, T> Shard<K, T> {
     /// An entry with this hash, as a rule the only one. Its key is to be compared.
     pub(super) fn first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
         let place = self.table.find_mut(hash, |place| place.hash == hash)?;
-        place.seen = true;
+        place.asked = (place.asked + 1).min(MOST);
         Some(Arc::clone(&place.entry))
     }
 
@@ -161,7 +166,7 @@ impl<K, T> Shard<K, T> {
             entry: Arc::clone(&entry),
             callers: 1,
             value: None,
-            seen: false,
+            asked: 0,
             young: None,
         };
         self.table.insert_unique(hash, place, |place| place.hash);
@@ -202,7 +207,7 @@ impl<K, T> Shard<K, T> {
         let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
-            place.seen = false;
+            place.asked = 0;
             place.young = match queue {
                 Some(queue) => queue.comes(entry.hash),
                 None => None,
@@ -249,22 +254,24 @@ impl<K, T> Shard<K, T> {
             };
             let place = table.get_bucket_mut(index)?;
             place.young = None;
-            if !place.is_free() || std::mem::take(&mut place.seen) {
+            if !place.is_free() || std::mem::take(&mut place.asked) > 0 {
                 continue;
             }
             queue.leave_ghost(hash, *kept);
             return Some(index);
         }
         let buckets = table.num_buckets();
-        // Twice round: the first time it may spare all.
-        for _ in 0..2 * buckets {
+        // Once more than it may spare all.
+        for _ in 0..(usize::from(MOST) + 1) * buckets {
             queue.hand = (queue.hand + 1) % buckets;
             let Some(place) = table.get_bucket_mut(queue.hand) else {
                 continue;
             };
-            let is_eligible = place.is_free() && place.young.is_none();
-            if is_eligible && !std::mem::take(&mut place.seen) {
-                return Some(queue.hand);
+            if place.is_free() && place.young.is_none() {
+                match place.asked {
+                    0 => return Some(queue.hand),
+                    _ => place.asked -= 1,
+                }
             }
         }
         // There are but young ones.
@@ -274,7 +281,7 @@ impl<K, T> Shard<K, T> {
                 continue;
             };
             let place = table.get_bucket_mut(index)?;
-            if place.is_free() && !std::mem::take(&mut place.seen) {
+            if place.is_free() && std::mem::take(&mut place.asked) == 0 {
                 place.young = None;
                 return Some(index);
             }

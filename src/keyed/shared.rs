@@ -7,6 +7,8 @@ use crossbeam_utils::CachePadded;
 use crate::answer::{Settings, Site};
 use crate::keyed::cycles::Waits;
 use crate::keyed::entry::{Entry, Visit};
+#[cfg(feature = "async")]
+use crate::keyed::multi_background::Jobs;
 use crate::keyed::room::{Eviction, Limits, Room, Taken};
 use crate::keyed::shard::{Given, Shard, Weighed};
 use crate::keyed::turns::{Turn, Turns};
@@ -29,6 +31,8 @@ pub(crate) struct Shared<K, T> {
     room: Room,
     turns: Option<Arc<Turns>>,
     waits: Waits,
+    #[cfg(feature = "async")]
+    jobs: Mutex<Jobs>,
     /// What was counted of keys that are in the map no more.
     retired: Mutex<Counters>,
     /// By what the values of this map are known in debug builds.
@@ -38,7 +42,7 @@ pub(crate) struct Shared<K, T> {
 impl<K, T> Shared<K, T> {
     pub(super) fn new(settings: Settings, limits: Limits<K, T>) -> Self {
         // Each shard chooses among its own keys, and needs many for that.
-        let most = limits.entries.map_or(usize::MAX, |keys| keys / 128).max(1);
+        let most = limits.entries.map_or(usize::MAX, |keys| keys / 256).max(1);
         let shards = (4 * cores()).min(most).next_power_of_two();
         let shard = || CachePadded::new(Mutex::new(Shard::new(limits.are_there())));
         Self {
@@ -47,6 +51,8 @@ impl<K, T> Shared<K, T> {
             room: Room::new(),
             turns: limits.creations.map(Turns::new).map(Arc::new),
             waits: Waits::new(),
+            #[cfg(feature = "async")]
+            jobs: Mutex::new(Vec::new()),
             retired: Mutex::new(Counters::default()),
             limits,
             #[cfg(debug_assertions)]
@@ -82,6 +88,11 @@ impl<K, T> Shared<K, T> {
 
     pub(super) fn waits(&self) -> &Waits {
         &self.waits
+    }
+
+    #[cfg(feature = "async")]
+    pub(super) fn jobs(&self) -> &Mutex<Jobs> {
+        &self.jobs
     }
 
     /// The name of a key, by its pile, if the map was told how to name keys.
@@ -342,6 +353,7 @@ impl<K, T> Shared<K, T> {
         let mut stats = KeyedStats {
             counters: (self.settings.policy.counts()).then(|| *self.retired.lock()),
             hits: self.settings.time.hits().sum(),
+            over_rate: self.settings.cold.rate.as_ref().map(|rate| rate.refused()),
             ..KeyedStats::default()
         };
         for shard in &self.shards {

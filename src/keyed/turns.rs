@@ -117,12 +117,16 @@ impl Drop for Place {
 impl Turn {
     /// That of a call of a map with these turns.
     pub(super) fn of(turns: Option<&Arc<Turns>>) -> Self {
+        let turns = turns.filter(|turns| !turns.are_ridden());
+        Self::with(turns, None)
+    }
+
+    fn with(turns: Option<&Arc<Turns>>, permit: Option<Permit>) -> Self {
         let limited = |turns: &Arc<Turns>| Limited {
             turns: Arc::clone(turns),
-            permit: Mutex::new(None),
+            permit: Mutex::new(permit),
             place: Mutex::new(ArcWeak::new()),
         };
-        let turns = turns.filter(|turns| !turns.are_ridden());
         Self(turns.map(limited).map(Arc::new))
     }
 
@@ -158,6 +162,17 @@ impl Turn {
     /// What a thread is inside that runs the creator, besides the creation of the key.
     pub(super) fn creation(&self) -> Option<Creation> {
         self.0.as_ref().map(|limited| limited.turns.creation())
+    }
+
+    /// The turn of what goes on elsewhere, with the permit. The call has none from here on, and may take
+    /// another.
+    #[cfg(feature = "async")]
+    pub(super) fn hand_over(&self) -> Self {
+        let permit = self
+            .0
+            .as_ref()
+            .and_then(|limited| limited.permit.lock().take());
+        Self::with(self.0.as_ref().map(|limited| &limited.turns), permit)
     }
 
     /// Gives the permit back, if it has one.

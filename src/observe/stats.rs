@@ -43,6 +43,9 @@ pub struct KeyedStats {
     pub counters: Option<Counters>,
     /// How many answers were the value that was held, of all keys. `None` if nobody counts.
     pub hits: Option<u64>,
+    /// How often a call could not create since that would have been over the
+    /// [rate](crate::KeyedBuilder::creation_rate). `None` if the map has none.
+    pub over_rate: Option<u64>,
 }
 
 impl KeyedStats {

@@ -287,7 +287,7 @@ impl<T> Builder<T> {
     /// If that call finds a value without an age, the value counts as fresh from then on. Without this
     /// setting such a value counts as no value, and the first call creates.
     pub const fn init(mut self) -> Self {
-        self.settings.cold.init = true;
+        self.settings.policy.init = true;
         self
     }
 
@@ -298,7 +298,7 @@ impl<T> Builder<T> {
     /// serves while the store [cannot be reached](crate::Lookup::Unreachable). Without it, such
     /// callers create again.
     pub const fn keep_last(mut self, keep: bool) -> Self {
-        self.settings.cold.keep = keep;
+        self.settings.policy.keep = keep;
         self
     }
 

@@ -693,7 +693,7 @@ impl<T> Dogpile<T> {
         let times = match self.pile.load() {
             Some(node) => node.is_of_a_value().then(|| node.times())?,
             // What the first `acquire` finds counts as just created.
-            None if settings.cold.init && !self.pile.is_emptied() => {
+            None if settings.policy.init && !self.pile.is_emptied() => {
                 self.call().looked_up(settings.time.now(), Duration::ZERO)
             }
             None => return None,

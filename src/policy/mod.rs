@@ -7,6 +7,7 @@ mod decide;
 mod draw;
 mod freshness;
 mod pace;
+mod rate;
 mod refresh_ahead;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub(crate) use self::draw::{Draw, Purpose};
 pub use self::freshness::Freshness;
 pub(crate) use self::freshness::{Asks, Horizon};
 pub(crate) use self::pace::{End, Pace, Span};
+pub(crate) use self::rate::Bucket;
 pub use self::refresh_ahead::RefreshAhead;
 use crate::time::{Limits, Tick, Times};
 
@@ -40,6 +42,10 @@ pub(crate) struct Policy {
     pub(crate) max_create_time: Option<Duration>,
     /// What the draws follow from, if that was said.
     pub(crate) seed: Option<u64>,
+    /// Whether `acquire` takes what it finds for just created, on a pile that never created.
+    pub(crate) init: bool,
+    /// Whether the pile keeps the values that `acquire` creates.
+    pub(crate) keep: bool,
     /// Whether it was told to count.
     pub(crate) stats: bool,
     /// Whether somebody observes it.
@@ -58,6 +64,8 @@ impl Policy {
             min_interval: None,
             max_create_time: None,
             seed: None,
+            init: false,
+            keep: true,
             stats: false,
             observed: false,
         }

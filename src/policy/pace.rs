@@ -57,7 +57,7 @@ impl Span {
         Self { from, until }
     }
 
-    fn after(from: Tick, length: Duration) -> Self {
+    pub(crate) fn after(from: Tick, length: Duration) -> Self {
         Self::new(from, from.saturating_add(length))
     }
 

@@ -52,7 +52,11 @@ impl<T> Pile<T> {
             return Some(Found::Value(node.clone(), usable));
         }
         match Self::availability(&state, look, usable) {
-            Availability::Free => None,
+            Availability::Free => {
+                let rate = look.rate.filter(|_| !look.presses(usable))?;
+                let retry_in = rate.retry_in(look.now)?;
+                Some(Found::NotYet(None, retry_in, Some(rate.refusal())))
+            }
             Availability::Held => {
                 Self::count_wait(&mut state, look.policy);
                 Some(Found::Busy(state.join(look.has_waited)))

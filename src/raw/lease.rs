@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::error::Failure;
 use crate::observe::{self, Elected, Watcher};
 use crate::policy::{Availability, Decision, Draw, End, Marks, Pace, Policy, Purpose};
-use crate::policy::{Use, decide};
+use crate::policy::{Span, Use, decide};
 use crate::raw::end::tell;
+use crate::raw::rate::Rate;
 use crate::raw::value::NodeRef;
 use crate::raw::wait::{Ending, Waiters};
 use crate::raw::{Locked, Pile};
@@ -42,6 +43,16 @@ pub(crate) struct Look<'p> {
     pub(crate) elected: Option<Elected>,
     /// Who is told if a lease is taken over.
     pub(crate) watcher: &'p Watcher,
+    /// The rate of creations that the pile shares with others, if there is one.
+    pub(crate) rate: Option<&'p Rate>,
+}
+
+impl Look<'_> {
+    /// Whether it is granted the lease though none may be granted yet: who has something to go on with
+    /// spares the source all the same.
+    pub(super) fn presses(&self, usable: Use) -> bool {
+        self.presses && !usable.is_usable()
+    }
 }
 
 impl<T> Pile<T> {
@@ -106,10 +117,29 @@ impl<T> Pile<T> {
             true => Availability::Free,
             false => Self::availability(state, look, usable),
         };
+        let refused = match (decide(usable, availability), look.rate) {
+            (Decision::Elect, Some(rate)) => {
+                // The source hangs: what is taken over was in the rate.
+                let presses = is_taken || look.presses(usable);
+                (rate.take(look.now, presses).err()).map(|retry_in| (retry_in, rate.refusal()))
+            }
+            _ => None,
+        };
+        let availability = match refused {
+            Some((retry_in, _)) => Availability::NotYet(retry_in),
+            None => availability,
+        };
         let value = || current.as_deref().map(|node| (node.clone(), usable));
-        let failure = || Self::paused_by(state, look.now);
+        let failure = || match &refused {
+            Some((_, over_rate)) => Some(over_rate.clone()),
+            None => Self::paused_by(state, look.now),
+        };
         match (decide(usable, availability), availability) {
             (Decision::Answer, Availability::NotYet(retry_in)) if usable != Use::Now => {
+                if let (Some(_), Some(node)) = (&refused, &current) {
+                    // Until then no other caller need ask either.
+                    node.set_quiet(Span::after(look.now, retry_in));
+                }
                 Found::NotYet(value(), retry_in, failure())
             }
             (Decision::Answer, _) => {
@@ -191,9 +221,7 @@ impl<T> Pile<T> {
         if state.is_leased() {
             return Availability::Held;
         }
-        // Who has something to go on with spares the source all the same.
-        let presses = look.presses && !usable.is_usable();
-        let pace = Self::pace(state).filter(|_| !presses);
+        let pace = Self::pace(state).filter(|_| !look.presses(usable));
         pace.and_then(|pace| pace.retry_in(look.policy, look.now, usable.is_usable()))
             .map_or(Availability::Free, Availability::NotYet)
     }

@@ -15,6 +15,7 @@ mod keyed;
 mod lease;
 #[cfg(all(test, dogpile_loom))]
 mod models;
+mod rate;
 mod state;
 mod value;
 mod wait;
@@ -24,6 +25,7 @@ pub(crate) use self::change::Was;
 pub(crate) use self::end::{Ended, Ready};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
 pub(crate) use self::lease::{Found, Look};
+pub(crate) use self::rate::Rate;
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
 pub(crate) use self::wait::{Ending, Event, Waiters, Writers};
 #[cfg(feature = "async")]

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -16,39 +16,10 @@ use dogpile::{
     Lookup, ManualClock, Origin, Refused,
 };
 
+use crate::shelf::Shelf;
 use crate::support::{Keeps as _, Shows as _};
 use crate::support::{MINUTE, NANO, Runs, SECOND, burst, manual, until, within};
 use crate::tasks::{Alarm, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
-
-/// Keeps jobs until the test runs them; can be full, and shut down.
-#[derive(Default)]
-pub(crate) struct Shelf {
-    jobs: Mutex<Vec<Job>>,
-    full: bool,
-    drops: bool,
-}
-
-impl Executor for Shelf {
-    fn spawn(&self, job: Job) -> Result<(), Refused> {
-        if self.full {
-            return Err(Refused::new("the shelf is full"));
-        }
-        if !self.drops {
-            self.jobs.lock().unwrap().push(job);
-        }
-        Ok(())
-    }
-}
-
-impl Shelf {
-    pub(crate) fn take(&self) -> Job {
-        self.jobs.lock().unwrap().pop().expect("no job was started")
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.lock().unwrap().is_empty()
-    }
-}
 
 fn is_refused<E>(answer: Result<Guard<'_, u32>, Error<E>>) -> bool {
     matches!(answer, Err(Error::Refused(_)))

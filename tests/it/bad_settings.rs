@@ -51,6 +51,18 @@ fn what_makes_no_sense_is_refused_by_name() {
             "max_create_time",
             refusal(move || builder().max_create_time(ZERO)),
         ),
+        (
+            "creation_limit",
+            refusal(move || builder().keyed::<u32>().creation_limit(0)),
+        ),
+        (
+            "creation_rate",
+            refusal(move || builder().keyed::<u32>().creation_rate(0, SECOND)),
+        ),
+        (
+            "creation_rate",
+            refusal(move || builder().keyed::<u32>().creation_rate(7, ZERO)),
+        ),
     ];
     for (number, (name, text)) in refused.iter().enumerate() {
         assert!(text.contains(name), "{number}: {text}");
@@ -113,6 +125,22 @@ fn tiny_spans_are_spans() {
         clock.advance(NANO);
     }
     assert!(made > 20, "{made}");
+}
+
+/// The most and the least of a rate: for ever is never again, and a creation a nanosecond is no limit.
+#[test]
+fn rates_of_all_sizes() {
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let map = builder.keyed().creation_rate(2, FOR_EVER).build();
+    let create = |key: u32| map.get_or_try_create(&key, || Ok::<_, Down>(key)).is_ok();
+    assert!(create(1) && create(2));
+    clock.advance(1000 * 24 * HOUR);
+    assert!(!create(3));
+    let (_clock, builder) = manual::<u32>(MINUTE);
+    let map = builder.keyed().creation_rate(u32::MAX, NANO).build();
+    for key in 0..1000 {
+        assert!(map.get_or_try_create(&key, || Ok::<_, Down>(key)).is_ok());
+    }
 }
 
 /// A source that fails for a year: the number of failures, and their spans, stay within bounds.

@@ -15,8 +15,8 @@
 //! + false
 //!
 //! not-taken-for-just-created | src/call/acquire.rs | init
-//! - (None, None) if settings.cold.init
-//! + (None, None) if !settings.cold.init
+//! - (None, None) if settings.policy.init
+//! + (None, None) if !settings.policy.init
 //!
 //! an-expire-of-what-was-removed-is-noted | src/raw/change.rs | no_resurrection_by_expire
 //! @ fn expire

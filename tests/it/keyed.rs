@@ -26,6 +26,14 @@
 //! a-key-without-a-value-weighs-nothing | src/keyed/shard.rs | bounded::by_weight_also
 //! - Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
 //! + Some(installed_at) if !are_weighed => Some(Weighed {
+//!
+//! how-often-a-key-is-asked-for-does-not-count | src/keyed/shard.rs | bounded::and_keeps_what_is_asked_for_more
+//! - const MOST: u8 = 3;
+//! + const MOST: u8 = 1;
+//!
+//! half-of-the-keys-are-young | src/keyed/queue.rs | bounded::and_keeps_what_is_asked_for_more
+//! - const YOUNG: usize = 20;
+//! + const YOUNG: usize = 2;
 //! ```
 
 use std::borrow::Borrow;
@@ -533,6 +541,37 @@ mod bounded {
         assert!(call.get_or_try_create(|| Err::<u32, _>("down")).is_err());
         map.invalidate(&1);
         held
+    }
+
+    /// The requests of one thread, which asks for some keys far more often than for others. How many are
+    /// answered by what is there is always the same.
+    #[test]
+    fn and_keeps_what_is_asked_for_more_often() {
+        within(|| {
+            let hasher = BuildHasherDefault::<std::hash::DefaultHasher>::default();
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(1000);
+            let map = map.hasher(hasher).build();
+            let mut sum = 0.0;
+            let share = |place: u32| {
+                sum += f64::from(place).powf(-0.9);
+                sum
+            };
+            let shares: Vec<f64> = (1..=20_000).map(share).collect();
+            let (mut hits, mut state) = (0, 1_u64);
+            for _ in 0..200_000 {
+                // The constants are Knuth's.
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let share = (state >> 11) as f64 / (1_u64 << 53) as f64 * shares[19_999];
+                let key = shares.partition_point(|sum| *sum < share);
+                let mut is_there = true;
+                drop(map.get_or_create(&key, || is_there = false));
+                hits += u64::from(is_there);
+            }
+            // As it is: 113,187. The margin is for another hasher.
+            assert!(hits >= 112_500, "{hits}");
+        });
     }
 
     /// What is remembered of a key goes too, also while a guard of the key is held.

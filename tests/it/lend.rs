@@ -214,7 +214,7 @@ fn it_stays_after_a_failure() {
 #[cfg(feature = "async")]
 #[test]
 fn its_own_caller_hears_of_the_end() {
-    use crate::background::Shelf;
+    use crate::shelf::Shelf;
     use crate::support::{burst, bursts};
     use crate::tasks::poll;
     use std::task::Poll;

@@ -41,6 +41,9 @@ mod keyed;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
+#[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
+mod keyed_multi_background;
+mod keyed_rate;
 mod kinds;
 mod lease;
 mod lend;
@@ -53,6 +56,8 @@ mod paused;
 mod policy;
 #[cfg(feature = "async")]
 mod promised;
+#[cfg(feature = "async")]
+mod shelf;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod spawned;
 mod strangers;

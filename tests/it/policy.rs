@@ -2,8 +2,8 @@
 //!
 //! ```breakages
 //! short-calls-press-on-with-a-stale-value | src/raw/lease.rs | min_interval
-//! - let presses = look.presses && !usable.is_usable();
-//! + let presses = look.presses;
+//! - self.presses && !usable.is_usable()
+//! + self.presses
 //!
 //! who-is-served-never-takes-over | src/raw/lease.rs | max_create_time::also_by_a_caller_that_is_served
 //! - node.set_quiet(Self::quiet_while_held(state, look.policy));
@@ -1315,7 +1315,7 @@ mod max_create_time {
     #[cfg(feature = "async")]
     #[test]
     fn a_lease_may_be_taken_over_before_its_job_begins() {
-        use crate::background::Shelf;
+        use crate::shelf::Shelf;
         use crate::support::{HookedClock, READINGS, hooked};
         use crate::tasks::poll;
         use std::task::Poll;

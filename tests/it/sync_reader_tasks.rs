@@ -20,7 +20,7 @@ use dogpile::{
     Accept, Created, Error, Lookup, Origin, ReadGuard, SyncReaderDogpile, WriteLockError,
 };
 
-use crate::background::Shelf;
+use crate::shelf::Shelf;
 use crate::support::Shows as _;
 use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
 use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};

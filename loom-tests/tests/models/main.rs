@@ -14,6 +14,7 @@ mod backoff;
 mod broadcast;
 mod cancel_is_safe;
 mod creation_limit;
+mod creation_rate;
 mod dropped_once_and_soon;
 mod error_reaches_everyone_once;
 mod eviction_loses_nobody;

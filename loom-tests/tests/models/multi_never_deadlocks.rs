@@ -3,9 +3,9 @@
 //!
 //! ```breakages
 //! it-waits-while-it-holds-a-lease | src/keyed/multi.rs
-//! @ fn step
+//! @ fn comes_to
 //! - Step::Wait => {}
-//! + Step::Wait => drop(one.election.event().map(|event| event.wait(&crate::time::Time::system(), None))),
+//! + Step::Wait => drop(self.election.event().map(|event| event.wait(&crate::time::Time::system(), None))),
 //!
 //! what-is-left-out-is-given-up | src/keyed/multi.rs
 //! - lease.fail_as(Failure::new(Arc::new(Missing)));
