@@ -419,9 +419,12 @@ mod cycles_are_an_error {
 #[cfg(feature = "async")]
 #[test]
 fn woken_in_vain_a_call_for_several_keys_hears_the_next_time() {
-    use std::pin::pin;
+    use std::collections::VecDeque;
+    use std::pin::{Pin, pin};
     use std::sync::atomic::AtomicBool;
     use std::task::{Context, Poll, Wake, Waker};
+
+    use futures::channel::oneshot::{Sender, channel};
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -432,20 +435,27 @@ fn woken_in_vain_a_call_for_several_keys_hears_the_next_time() {
         }
     }
 
-    /// Creates once this is true.
-    async fn once(open: &AtomicBool, value: u32) -> Result<u32, std::io::Error> {
-        std::future::poll_fn(|_| match open.load(Ordering::SeqCst) {
-            true => Poll::Ready(Ok(value)),
-            false => Poll::Pending,
-        })
-        .await
-    }
+    static OTHERS: [u32; 8] = [20, 21, 22, 23, 24, 25, 26, 27];
 
-    let map = limited(1);
-    let (first_ends, second_ends) = (AtomicBool::new(false), AtomicBool::new(false));
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut first = pin!(map.get_or_try_create_async(&8, || once(&first_ends, 8)));
-    assert!(first.as_mut().poll(&mut cx).is_pending());
+    let map = limited(2);
+    // A creation that has its permit, and what it waits for.
+    let starts = |number: usize| {
+        let (end, ends) = channel::<u32>();
+        let made = map.get_or_try_create_async(&OTHERS[number], || ends);
+        let mut one: Pin<Box<dyn Future<Output = bool> + '_>> =
+            Box::pin(async { made.await.is_ok() });
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(one.as_mut().poll(&mut cx).is_pending());
+        (one, end)
+    };
+    let mut running = VecDeque::from([starts(0), starts(1)]);
+    let ends_the_first = |running: &mut VecDeque<_>| {
+        let (mut one, end): (Pin<Box<dyn Future<Output = bool> + '_>>, Sender<u32>) =
+            running.pop_front().unwrap();
+        end.send(9).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(one.as_mut().poll(&mut cx), Poll::Ready(true));
+    };
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut several = pin!(
@@ -461,20 +471,14 @@ fn woken_in_vain_a_call_for_several_keys_hears_the_next_time() {
     let mut cx_of_several = Context::from_waker(&waker);
     assert!(several.as_mut().poll(&mut cx_of_several).is_pending());
     for round in 0..3 {
-        // The permit comes back, and somebody else is faster.
-        first_ends.store(true, Ordering::SeqCst);
-        second_ends.store(false, Ordering::SeqCst);
-        if round == 0 {
-            assert!(first.as_mut().poll(&mut cx).is_ready());
-        }
-        let key = 20 + round;
-        let mut faster = pin!(map.get_or_try_create_async(&key, || once(&second_ends, 9)));
-        assert!(faster.as_mut().poll(&mut cx).is_pending());
+        // Both permits come back, and others are faster.
+        ends_the_first(&mut running);
+        ends_the_first(&mut running);
+        running.extend([starts(2 + 2 * round), starts(3 + 2 * round)]);
         assert!(woken.0.swap(false, Ordering::SeqCst), "{round}");
         assert!(several.as_mut().poll(&mut cx_of_several).is_pending());
-        second_ends.store(true, Ordering::SeqCst);
-        assert!(faster.as_mut().poll(&mut cx).is_ready());
     }
+    ends_the_first(&mut running);
     assert!(woken.0.load(Ordering::SeqCst), "the last time");
     let Poll::Ready(answers) = several.as_mut().poll(&mut cx_of_several) else {
         panic!("it has the permit")

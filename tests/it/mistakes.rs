@@ -23,7 +23,7 @@
 //! - let is_answer = matches!(end, End::Failed(_))
 //! + let is_answer = false && matches!(end, End::Failed(_))
 //!
-//! who-leaves-arms-the-interval | src/policy/pace.rs | m25_
+//! who-leaves-arms-the-interval | src/policy/pace.rs | asynchronous::m25_
 //! - let given_up = self.given_up.filter(|_| has_usable);
 //! + let given_up = self.given_up.filter(|_| has_usable || true);
 //!

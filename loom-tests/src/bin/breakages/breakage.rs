@@ -166,18 +166,23 @@ impl Breakage {
     /// Whether the file that lists it has a test, or a module of tests, of that name: written out, or
     /// named to a macro. (What a sanitizer is to report is no test.)
     pub(crate) fn has_tests(&self, listing: &str) -> bool {
-        let begins = |what: String| listing.lines().any(|line| line.trim().starts_with(&what));
         let mut names: Vec<_> = self.test.split("::").collect();
         let last = names.pop().unwrap_or_default();
+        // What is in no module stands at the margin.
+        let at = |line: &'_ str| {
+            if names.is_empty() {
+                line.to_owned()
+            } else {
+                line.trim().to_owned()
+            }
+        };
+        let begins = |what: String| listing.lines().any(|line| at(line).starts_with(&what));
         let is_test = begins(format!("fn {last}"))
             || begins(format!("mod {last}"))
             || listing.contains(&format!("!({last}"));
         self.home == Home::Stress
             || last.is_empty()
-            || (is_test
-                && names
-                    .into_iter()
-                    .all(|name| begins(format!("mod {name} {{"))))
+            || (is_test && names.iter().all(|name| begins(format!("mod {name} {{"))))
     }
 
     /// The module of its target that has them.
@@ -205,6 +210,8 @@ mod tests {
             .remove(0);
         assert!(one.has_tests(text));
         one.test = "m::it_f".to_owned();
+        assert!(!one.has_tests(text));
+        one.test = "it_f".to_owned();
         assert!(!one.has_tests(text));
         one.test = "b::fails".to_owned();
         assert!(!one.has_tests(text));
