@@ -38,6 +38,8 @@ mod hazards;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod keep_fresh;
 mod keyed;
+mod keyed_bad_input;
+mod keyed_cold;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
