@@ -957,39 +957,6 @@ mod invalidate_wins {
             assert!(map.is_empty());
         });
     }
-
-    /// After `remove` has returned, nobody is shown what was removed. One changes the data of a key, by
-    /// removing it and setting new data, as others look: what they see begins no earlier.
-    #[test]
-    fn in_the_program_of_the_first_who_was_served_removed_data() {
-        within(|| {
-            for run in 0..10_000_u32 {
-                let cache = KeyedDogpile::<&str, u32>::new(MINUTE);
-                let removed = AtomicUsize::new(0);
-                cache.set("key1", 1);
-                thread::scope(|threads| {
-                    // A few of the runs with all its threads; the rest with as many as pay.
-                    for _ in 0..if run % 100 == 0 { 5 } else { 1 } {
-                        threads.spawn(|| {
-                            for _ in 0..4 {
-                                let before = removed.load(Ordering::SeqCst);
-                                let shown = cache.peek("key1").map(|held| *held);
-                                assert!(
-                                    before == 0 || shown != Some(1),
-                                    "removed data, after it was removed"
-                                );
-                            }
-                        });
-                    }
-                    assert_eq!(*cache.remove("key1").unwrap(), 1);
-                    removed.store(1, Ordering::SeqCst);
-                    assert!(cache.peek("key1").is_none());
-                    cache.set("key1", 2);
-                });
-                assert_eq!(*cache.peek("key1").unwrap(), 2);
-            }
-        });
-    }
 }
 
 mod guards {

@@ -26,6 +26,7 @@ mod elsewhere;
 #[cfg(feature = "async")]
 mod ends;
 mod every_form;
+mod every_form_alone;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod executors;
 mod failure;
@@ -43,6 +44,7 @@ mod keyed_cold;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
+mod keyed_removed;
 mod kinds;
 mod lease;
 mod lend;
