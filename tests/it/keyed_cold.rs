@@ -1,7 +1,7 @@
 //! Sixty-four threads on a thousand cold keys: a thousand creations, in each way of calling.
 //!
 //! ```breakages
-//! a-key-is-made-beside-itself | src/keyed/shard.rs | keyed_cold
+//! a-key-is-made-beside-itself | src/keyed/shard.rs | by_threads
 //! @ pub(super) fn insert
 //! - if self.table.iter_hash(hash).any(|place| is_news(&place)) {
 //! + if self.table.iter_hash(hash).any(|place| is_news(&place)) && hash == 0 {

@@ -2,7 +2,7 @@
 //! puts new data there. After `remove` has returned, no thread shows what was there before.
 //!
 //! ```breakages
-//! a-removal-lets-what-was-begun-be-kept | src/raw/keyed.rs | keyed_removed
+//! a-removal-lets-what-was-begun-be-kept | src/raw/keyed.rs | is_shown_by_nobody
 //! @ pub(crate) fn remove
 //! - let old = Self::empty(&mut state);
 //! + let old = state.swap(None);
@@ -73,7 +73,12 @@ fn runs(show: fn(&Program) -> u32, is_set: bool) {
                 });
             }
             for run in 0..RUNS {
+                // Every other run begins without data, so that somebody creates as it is removed.
+                if run % 2 == 1 {
+                    program.cache.invalidate(&KEY);
+                }
                 start.wait();
+                thread::yield_now();
                 let newer = run + 2;
                 program.source.store(newer, Ordering::SeqCst);
                 drop(program.cache.remove(&KEY));
