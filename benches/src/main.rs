@@ -11,6 +11,7 @@ mod handmade;
 mod herd;
 mod hit;
 mod instructions;
+mod keyed;
 mod laps;
 mod machine;
 mod measure;
@@ -65,6 +66,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         // First of all: what a thread asks for, it may inherit from one that has ended.
         memory::run();
     }
+    if options.wants(Group::Keyed) {
+        keyed::memory();
+    }
     let mut crew = Crew::new(2);
     let mut below = None;
     let (mut hit, mut herd, mut tasks, mut lines) = (vec![], vec![], vec![], vec![]);
@@ -73,6 +77,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if options.wants(Group::Adapters) {
         adapters::run(&mut crew, options);
+    }
+    if options.wants(Group::Keyed) {
+        keyed::run(&mut crew, options);
     }
     if options.wants(Group::Writer) {
         writer::run(&mut crew, options, membarrier);
@@ -134,6 +141,8 @@ fn introduce(membarrier: bool) {
         "parking_lot",
         "moka",
         "quick_cache",
+        "papaya",
+        "dashmap",
         "cached",
         "fibre_cache",
         "foyer-memory",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 usage: cargo run --release --manifest-path benches/Cargo.toml -- [OPTION ...] [GROUP ...]
 
-groups, all unless named: hit adapters writer herd tasks growth memory ratio
+groups, all unless named: hit adapters keyed writer herd tasks growth memory ratio
 and, if named only: instructions (needs valgrind)
 
   --quick               fewer rounds: a look, not a figure to quote
@@ -17,6 +17,7 @@ and, if named only: instructions (needs valgrind)
 pub(crate) enum Group {
     Hit,
     Adapters,
+    Keyed,
     Writer,
     Herd,
     Tasks,
@@ -53,6 +54,7 @@ impl Options {
                 }
                 "hit" => options.groups.push(Group::Hit),
                 "adapters" => options.groups.push(Group::Adapters),
+                "keyed" => options.groups.push(Group::Keyed),
                 "writer" => options.groups.push(Group::Writer),
                 "herd" => options.groups.push(Group::Herd),
                 "tasks" => options.groups.push(Group::Tasks),

@@ -106,7 +106,9 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
     /// How much all values may weigh together, by the weight that `weigher` gives each. Default: any
     /// weight.
     ///
-    /// `weigher` is called once for each value that comes, under no lock. A value that weighs more than
+    /// `weigher` is called once for each value that comes, under no lock. It may look at the map. If it
+    /// changes the key whose value it weighs, it is called within itself. A value that weighs nothing takes
+    /// no room: with no other bound, any number of them is kept. A value that weighs more than
     /// `weight` by itself goes to those who waited for it and is not kept, nor is one for which `weigher`
     /// panics. What goes first is what goes first with [`max_entries`](KeyedBuilder::max_entries), also
     /// if both are given.

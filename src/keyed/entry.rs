@@ -1,5 +1,7 @@
 //! What a map holds for one key, and a caller's visit there.
 
+use std::panic::RefUnwindSafe;
+
 use crate::answer::{HasSite, Site};
 #[cfg(feature = "async")]
 use crate::executor::JobId;
@@ -23,6 +25,9 @@ pub(crate) struct Entry<K, T> {
     pub(super) key: K,
     pub(super) pile: Pile<T>,
 }
+
+/// As a pile: a panic leaves it as it was, and its key is never changed.
+impl<K: RefUnwindSafe, T: RefUnwindSafe> RefUnwindSafe for Entry<K, T> {}
 
 /// A caller at an entry. Whatever may change the pile of a key is done in a visit: the entry stays in the
 /// map until the last visitor leaves, and whoever leaves tells the map what has become of the value.

@@ -231,8 +231,9 @@ impl<K, T> Shared<K, T> {
         let mut weighed = None;
         let left = loop {
             let shard = self.shard(entry.hash);
-            let are_weighed = self.limits.weigh();
-            match shard.lock().leave(entry, weighed, are_weighed) {
+            // No lock is held in what follows: the weigher, and the listener, are the user's.
+            let left = shard.lock().leave(entry, weighed, self.limits.weigh());
+            match left {
                 Some(left) => break left,
                 None => weighed = Some(self.weigh(entry)),
             }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dogpile::{Dogpile, KeyedDogpile, ManualClock};
+use dogpile::{Dogpile, KeySeat, KeyedDogpile, Leases, ManualClock};
 
 use crate::allocation::{is_alone, live};
 
@@ -109,6 +109,45 @@ mod memory {
         use_once(0);
         let before = live();
         (0..2000).for_each(use_once);
+        assert_eq!(live(), before);
+    }
+
+    /// Of leases nothing stays at all: not even the values.
+    #[test]
+    fn of_leases_comes_back() {
+        if !is_alone("keyed::memory::of_leases_comes_back") {
+            return;
+        }
+        let leases = Leases::<u64, u64>::new();
+        let use_once = |key: u64| {
+            assert_eq!(*leases.run(&key, || key), key);
+            assert!(leases.try_run(&key, || Err("down")).is_err());
+            let burst = || leases.run(&key, || resume_unwind(Box::new(())));
+            assert!(catch_unwind(AssertUnwindSafe(burst)).is_err());
+            let KeySeat::Lease(lease) = leases.attempt(&key) else {
+                panic!("nobody has it");
+            };
+            leases.supersede(&key);
+            drop(leases.attempt(&key));
+            drop(lease);
+            // A leader and a waiter, both of them cancelled.
+            #[cfg(feature = "async")]
+            {
+                use std::future::{Future as _, pending};
+                use std::task::{Context, Waker};
+
+                let call = || leases.try_run_async(&key, pending::<Result<u64, u8>>);
+                let (mut leader, mut waiter) = (Box::pin(call()), Box::pin(call()));
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(leader.as_mut().poll(&mut cx).is_pending());
+                assert!(waiter.as_mut().poll(&mut cx).is_pending());
+                drop(leader);
+                drop(waiter);
+            }
+        };
+        use_once(0);
+        let before = live();
+        (1..2000).for_each(use_once);
         assert_eq!(live(), before);
     }
 }

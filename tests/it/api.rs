@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
+use std::hash::RandomState;
 use std::mem::size_of;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use dogpile::{
     Accept, Acquired, Attempt, Builder, Busy, Call, Clock, Created, Creating, Dogpile, Error,
-    Failure, Gated, Guard, Lease, Lookup, ManualClock, Origin, Outcome, Owned, ReadAcquired,
-    ReadAttempt, ReadGuard, Superseded, SyncReaderDogpile, SystemClock, Tick, WriteGuard,
-    WriteLockError,
+    Failure, Gated, Guard, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
+    KeyedDogpile, KeyedGuard, KeyedOwned, Lease, Leases, Lookup, ManualClock, Origin, Outcome,
+    Owned, ReadAcquired, ReadAttempt, ReadGuard, Superseded, SyncReaderDogpile, SystemClock, Tick,
+    WriteGuard, WriteLockError,
 };
 
 use crate::support::Keeps as _;
@@ -80,6 +82,16 @@ assert_impl! {
     Lease<'static, String>: Send, Sync, Unpin;
     WriteGuard<'static, String>: Send, Sync, Unpin;
     WriteLockError: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    KeyedDogpile<String, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    KeyedGuard<'static, String, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    KeyedOwned<String, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    KeyedCall<'static, 'static, String, String, RandomState, str>: Send, Sync, Unpin;
+    KeyedAttempt<'static, String, String>: Send, Sync, Unpin;
+    KeyedBusy<'static, String, String>: Send, Sync, Unpin;
+    KeyedBuilder<String, String>: Send, Sync, Unpin;
+    Leases<String, String>: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe;
+    KeySeat<'static, String, String>: Send, Sync, Unpin;
+    KeyLease<'static, String>: Send, Sync, Unpin;
     // A pile of values that are not the program's own.
     Builder<Rc<u8>>: Send, Sync;
 }
@@ -115,6 +127,22 @@ assert_not_impl! {
     Superseded<SyncNotSend>: Send;
     Creating<'static, SendNotSync>: Send;
     Created<Rc<u8>>: Send;
+    // A map hands its keys to all threads, too: with its guards.
+    KeyedDogpile<Rc<u8>, u8>: Send;
+    KeyedDogpile<u8, Rc<u8>>: Send;
+    KeyedDogpile<SyncNotSend, u8>: Send;
+    KeyedDogpile<SendNotSync, u8>: Send;
+    KeyedDogpile<u8, SendNotSync>: Send;
+    KeyedDogpile<u8, SendNotSync>: Sync;
+    KeyedDogpile<u8, SyncNotSend>: Sync;
+    KeyedGuard<'static, SendNotSync, u8>: Send;
+    KeyedGuard<'static, u8, SendNotSync>: Send;
+    KeyedGuard<'static, SyncNotSend, u8>: Send;
+    KeyedOwned<SendNotSync, u8>: Send;
+    KeyedOwned<u8, SyncNotSend>: Send;
+    KeyedAttempt<'static, u8, SendNotSync>: Send;
+    KeyedBusy<'static, u8, SendNotSync>: Send;
+    KeyLease<'static, SendNotSync>: Send;
     SyncReaderDogpile<Rc<u8>>: Send;
     SyncReaderDogpile<SendNotSync>: Sync;
     SyncReaderDogpile<SyncNotSend>: Sync;

@@ -26,6 +26,7 @@ mod elsewhere;
 #[cfg(feature = "async")]
 mod ends;
 mod every_form;
+mod every_form_alone;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod executors;
 mod failure;
@@ -38,12 +39,15 @@ mod hazards;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod keep_fresh;
 mod keyed;
+mod keyed_bad_input;
+mod keyed_cold;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;
 #[cfg(all(feature = "tokio", feature = "smol", feature = "rayon"))]
 mod keyed_multi_background;
 mod keyed_rate;
+mod keyed_removed;
 mod kinds;
 mod lease;
 mod lend;

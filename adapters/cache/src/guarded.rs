@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use dogpile::observe::{KeyedStats, Stats};
@@ -128,6 +129,53 @@ pub(crate) enum Asks {
     New,
 }
 
+impl Asks {
+    /// Whether what the cache has now, when the lease is granted, makes the creation needless: another
+    /// caller may have created since the first look.
+    pub(crate) fn are_answered_by<T, K: Eq + Hash, S: BuildHasher>(
+        self,
+        entry: &Entry<T>,
+        flights: &KeyedDogpile<K, T, S>,
+    ) -> bool {
+        self == Asks::Usable && entry.freshness(flights).0 == Freshness::Fresh
+    }
+}
+
+/// What a creation tells the call that was elected for it.
+pub(crate) struct Told<T> {
+    there: OnceLock<Entry<T>>,
+    ran: OnceLock<()>,
+}
+
+impl<T> Told<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            there: OnceLock::new(),
+            ran: OnceLock::new(),
+        }
+    }
+
+    /// The cache had this, and nothing was created.
+    pub(crate) fn was_there(&self, entry: &Entry<T>) {
+        self.there.get_or_init(|| entry.clone());
+    }
+
+    /// The creator runs.
+    pub(crate) fn runs(&self) {
+        self.ran.get_or_init(|| ());
+    }
+
+    /// What the cache had.
+    pub(crate) fn there(&self) -> Option<Entry<T>> {
+        self.there.get().cloned()
+    }
+
+    /// Whether the creator ran.
+    pub(crate) fn ran(&self) -> bool {
+        self.ran.get().is_some()
+    }
+}
+
 /// One call, from its look into the cache on.
 pub(crate) struct Lookup<T> {
     asks: Asks,
@@ -195,14 +243,9 @@ impl<T> Lookup<T> {
         }
     }
 
-    /// Whether what the cache has now, when the lease is granted, makes the creation needless: another
-    /// caller may have created since the first look.
-    pub(crate) fn is_answered_by<K: Eq + Hash, S: BuildHasher>(
-        &self,
-        entry: &Entry<T>,
-        flights: &KeyedDogpile<K, T, S>,
-    ) -> bool {
-        self.asks == Asks::Usable && entry.freshness(flights).0 == Freshness::Fresh
+    /// What the call asks for.
+    pub(crate) fn asks(&self) -> Asks {
+        self.asks
     }
 
     /// What stands in for a failure. `ran`: it is that of the call's own creator.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+#[cfg(feature = "async")]
+mod background;
 mod cache;
 mod entry;
 mod guard;
@@ -11,6 +13,8 @@ mod running;
 mod task;
 mod thread;
 
+#[cfg(feature = "async")]
+pub use crate::background::CacheBackground;
 #[cfg(feature = "async")]
 pub use crate::cache::AsyncCache;
 pub use crate::cache::Cache;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dogpile::{Created, Creating, Error, Freshness, Owned};
 
-use crate::guarded::{Asks, Lookup, answered, found, made};
+use crate::guarded::{Asks, Lookup, Told, answered, found, made};
 use crate::running::{Begun, Change, Write};
 use crate::{AsyncCache, CacheDogpile, CacheGuard, Entry, Making};
 
@@ -190,7 +190,11 @@ where
             .map(|had| had.value().clone())
     }
 
-    async fn look_async<Q: Eq + Hash + Sync + ?Sized>(&self, key: &Q, asks: Asks) -> Lookup<T>
+    pub(crate) async fn look_async<Q: Eq + Hash + Sync + ?Sized>(
+        &self,
+        key: &Q,
+        asks: Asks,
+    ) -> Lookup<T>
     where
         K: Borrow<Q>,
     {
@@ -216,39 +220,48 @@ where
                     Err(none) => lookup = none,
                 }
             }
-            let (mut there, mut ran) = (None, false);
+            let (told, asks) = (Told::new(), lookup.asks());
             let create = |creating: Creating<'a, T>| {
-                let (there, ran, lookup) = (&mut there, &mut ran, &lookup);
-                async move {
-                    let mut begun = self.running.begin(key.to_owned(), creating.fence());
-                    let held = self.settled(key, self.cache.get(key).await);
-                    if let Some(held) = held
-                        .as_ref()
-                        .filter(|held| lookup.is_answered_by(held, &self.flights))
-                    {
-                        *there = Some(held.clone());
-                        return Ok(found(held, self.flights.now()));
-                    }
-                    if let Some(held) = &held {
-                        begun.has_previous(held);
-                    }
-                    *ran = true;
-                    let creating = Arc::new(creating);
-                    let previous = held.map(|held| held.value().clone());
-                    let created = create(Making::new(&creating, previous)).await?;
-                    let (entry, created) = made(&creating, created);
-                    if let Some(entry) = entry {
-                        self.keep_async(&mut begun, entry).await;
-                    }
-                    Ok(created)
-                }
+                self.create_async(key.to_owned(), asks, creating, &told, create)
             };
             let call = lookup.call(&self.flights, key);
             match call.get_or_try_create_with_async(create).await {
-                Ok(guard) => Ok(answered(&guard, there, self.flights.now())),
-                Err(error) => lookup.stand_in(error, ran, &self.flights),
+                Ok(guard) => Ok(answered(&guard, told.there(), self.flights.now())),
+                Err(error) => lookup.stand_in(error, told.ran(), &self.flights),
             }
         }
+    }
+
+    /// What whoever has the lease does: looks once more, and creates.
+    pub(crate) async fn create_async<'c, E, F>(
+        &self,
+        key: K,
+        asks: Asks,
+        creating: Creating<'c, T>,
+        told: &Told<T>,
+        create: impl FnOnce(Making<'c, T>) -> F,
+    ) -> Result<Created<T>, E>
+    where
+        F: Future<Output = Result<Created<T>, E>>,
+    {
+        let mut begun = self.running.begin(key, creating.fence());
+        let held = self.settled(begun.key(), self.cache.get(begun.key()).await);
+        if let Some(held) = &held {
+            if asks.are_answered_by(held, &self.flights) {
+                told.was_there(held);
+                return Ok(found(held, self.flights.now()));
+            }
+            begun.has_previous(held);
+        }
+        told.runs();
+        let creating = Arc::new(creating);
+        let previous = held.map(|held| held.value().clone());
+        let created = create(Making::new(&creating, previous)).await?;
+        let (entry, created) = made(&creating, created);
+        if let Some(entry) = entry {
+            self.keep_async(&mut begun, entry).await;
+        }
+        Ok(created)
     }
 
     /// Puts a new entry into the cache, and sees to it that nothing which came meanwhile is lost.

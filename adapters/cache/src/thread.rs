@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dogpile::{Created, Creating, Error, Freshness, Owned};
 
-use crate::guarded::{Asks, Lookup, answered, found, made};
+use crate::guarded::{Asks, Lookup, Told, answered, found, made};
 use crate::running::{Begun, Change, Write};
 use crate::{Cache, CacheDogpile, CacheGuard, Entry, Making};
 
@@ -147,7 +147,7 @@ where
             .map(|had| had.value().clone())
     }
 
-    fn look<Q: Eq + Hash + ?Sized>(&self, key: &Q, asks: Asks) -> Lookup<T>
+    pub(crate) fn look<Q: Eq + Hash + ?Sized>(&self, key: &Q, asks: Asks) -> Lookup<T>
     where
         K: Borrow<Q>,
     {
@@ -173,35 +173,43 @@ where
                 Err(none) => lookup = none,
             }
         }
-        let (mut there, mut ran) = (None, false);
-        let create = |creating: Creating<'_, T>| {
-            let mut begun = self.running.begin(key.to_owned(), creating.fence());
-            let held = self.settled(key, self.cache.get(key));
-            if let Some(held) = held
-                .as_ref()
-                .filter(|held| lookup.is_answered_by(held, &self.flights))
-            {
-                there = Some(held.clone());
-                return Ok(found(held, self.flights.now()));
-            }
-            if let Some(held) = &held {
-                begun.has_previous(held);
-            }
-            ran = true;
-            let creating = Arc::new(creating);
-            let previous = held.map(|held| held.value().clone());
-            let created = create(Making::new(&creating, previous))?;
-            let (entry, created) = made(&creating, created);
-            if let Some(entry) = entry {
-                self.keep(&mut begun, entry);
-            }
-            Ok(created)
-        };
+        let (told, asks) = (Told::new(), lookup.asks());
+        let create =
+            |creating: Creating<'_, T>| self.create(key.to_owned(), asks, creating, &told, create);
         let call = lookup.call(&self.flights, key);
         match call.get_or_try_create_with(create) {
-            Ok(guard) => Ok(answered(&guard, there, self.flights.now())),
-            Err(error) => lookup.stand_in(error, ran, &self.flights),
+            Ok(guard) => Ok(answered(&guard, told.there(), self.flights.now())),
+            Err(error) => lookup.stand_in(error, told.ran(), &self.flights),
         }
+    }
+
+    /// What whoever has the lease does: looks once more, and creates.
+    pub(crate) fn create<'c, E>(
+        &self,
+        key: K,
+        asks: Asks,
+        creating: Creating<'c, T>,
+        told: &Told<T>,
+        create: impl FnOnce(Making<'c, T>) -> Result<Created<T>, E>,
+    ) -> Result<Created<T>, E> {
+        let mut begun = self.running.begin(key, creating.fence());
+        let held = self.settled(begun.key(), self.cache.get(begun.key()));
+        if let Some(held) = &held {
+            if asks.are_answered_by(held, &self.flights) {
+                told.was_there(held);
+                return Ok(found(held, self.flights.now()));
+            }
+            begun.has_previous(held);
+        }
+        told.runs();
+        let creating = Arc::new(creating);
+        let previous = held.map(|held| held.value().clone());
+        let created = create(Making::new(&creating, previous))?;
+        let (entry, created) = made(&creating, created);
+        if let Some(entry) = entry {
+            self.keep(&mut begun, entry);
+        }
+        Ok(created)
     }
 
     /// Puts a new entry into the cache, and sees to it that nothing which came meanwhile is lost.

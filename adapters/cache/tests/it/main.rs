@@ -1,6 +1,7 @@
 //! The promises of a guard over a cache, on real threads and in tasks, and what comes in the middle of the
 //! calls of a cache. The adapters run the promises over their caches too.
 
+mod background;
 mod cancelled;
 mod limited;
 mod memory;
