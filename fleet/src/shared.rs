@@ -9,6 +9,7 @@ use dogpile::{Clock, Created, Creating, Dogpile, Previous, SystemClock, Tick};
 use crate::codec::{Codec, seal, unseal};
 use crate::entry::{self, Entry};
 use crate::error::Fail;
+use crate::family::Member;
 use crate::policy::{BREAKER, Policy, doubled};
 use crate::regeneration::{End, Fate, Lease, Mine};
 use crate::store::{
@@ -447,6 +448,29 @@ pub(crate) struct Watching<T, S, C> {
     pub(crate) shared: Arc<Shared<S, C>>,
 }
 
+impl<T, S, C> Watching<T, S, C> {
+    /// The copy here is stale or gone. So is what a regeneration that runs will bring: it may have been
+    /// read before.
+    pub(crate) fn change(&self, depth: Depth) {
+        self.shared.common.make_stale();
+        match depth {
+            Depth::Soft => self.pile.expire(),
+            Depth::Hard => self.pile.invalidate(),
+        }
+    }
+}
+
+impl<T: Send + Sync, S: Send + Sync, C: Send + Sync> Member for Watching<T, S, C> {
+    fn begins(&self) -> u64 {
+        self.shared.common.writes.begins()
+    }
+
+    fn ends(&self, number: u64, depth: Depth) {
+        let writes = &self.shared.common.writes;
+        writes.ends(number, |_| self.change(depth));
+    }
+}
+
 impl<T: Send + Sync + 'static, S: Send + Sync, C: Send + Sync> Watch for Watching<T, S, C> {
     fn hint(&self, hint: &Hint) {
         let common = &self.shared.common;
@@ -463,18 +487,18 @@ impl<T: Send + Sync + 'static, S: Send + Sync, C: Send + Sync> Watch for Watchin
                     return;
                 }
                 common.count(|counts| &counts.hints);
-                common.make_stale();
-                // Also what a regeneration that runs will bring: it may have been read before.
-                match depth {
-                    Depth::Soft => self.pile.expire(),
-                    Depth::Hard => self.pile.invalidate(),
-                }
+                self.change(*depth);
             }
-            Hint::Changed { .. } => {}
+            Hint::AllChanged { namespace, depth }
+                if **namespace == *self.shared.key.namespace() =>
+            {
+                common.count(|counts| &counts.hints);
+                self.change(*depth);
+            }
+            Hint::Changed { .. } | Hint::AllChanged { .. } => {}
             Hint::Missed => {
                 common.count(|counts| &counts.hints);
-                common.make_stale();
-                self.pile.expire();
+                self.change(Depth::Soft);
             }
         }
     }

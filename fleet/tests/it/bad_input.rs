@@ -164,3 +164,68 @@ fn a_limit_makes_room_by_the_oldest() {
     clock.advance(SECOND * 3);
     assert_eq!(store.collect().unwrap().values, before - 1);
 }
+
+/// Of a file that says the generation of a namespace, whatever harm is done to it: what was removed stays
+/// so, and what comes after is kept.
+#[test]
+fn a_generation_that_is_torn_brings_nothing_back() {
+    type Harm = fn(&std::path::Path);
+    let harms: [Harm; 4] = [
+        |path| fs::write(path, b"").unwrap(),
+        |path| fs::write(path, [0xff; 32]).unwrap(),
+        |path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[8] ^= 1;
+            fs::write(path, bytes).unwrap();
+        },
+        |path| fs::write(path, [b'x'; 1_000]).unwrap(),
+    ];
+    for harm in harms {
+        let scratch = Scratch::new("dogpile-bad");
+        let store = Arc::new(FileStore::open(scratch.path()).unwrap());
+        let pile = |key: &str| -> Pile {
+            FleetDogpile::builder(Arc::clone(&store), key, SECOND * 60)
+                .local_ttl(Duration::ZERO)
+                .build()
+        };
+        let (first, second) = (pile("first"), pile("second"));
+        first.set("removed".to_owned()).unwrap();
+        first.invalidate_all().unwrap();
+        second.set("later".to_owned()).unwrap();
+        // There is one such file.
+        let shards = fs::read_dir(scratch.path()).unwrap().flatten();
+        let files = shards.flat_map(|shard| fs::read_dir(shard.path()).unwrap().flatten());
+        let mut files = files.map(|file| file.path());
+        let generation = files.find(|path| path.extension().is_some_and(|end| end == "ns"));
+        harm(&generation.unwrap());
+        assert_eq!(**first.get_or_try_create(make("new")).unwrap(), *"new");
+        assert_eq!(**second.get_or_try_create(make("new")).unwrap(), *"new");
+        assert_eq!(**first.get_or_try_create(never).unwrap(), *"new");
+        second.expire_all().unwrap();
+        assert_eq!(**first.get_or_try_create(make("next")).unwrap(), *"next");
+        assert_eq!(**first.get_or_try_create(never).unwrap(), *"next");
+    }
+}
+
+/// What an invalidation of a namespace has removed takes no room for longer than until the collection.
+#[test]
+fn what_was_removed_with_its_namespace_is_collected() {
+    let scratch = Scratch::new("dogpile-bad");
+    let store = Arc::new(FileStore::open(scratch.path()).unwrap());
+    let pile = |namespace: &str, key: &str| -> Pile {
+        let builder = FleetDogpile::builder(Arc::clone(&store), key, SECOND * 60);
+        builder.namespace(namespace).build()
+    };
+    for namespace in ["a", "b"] {
+        for key in ["1", "2", "3"] {
+            pile(namespace, key).set("value".to_owned()).unwrap();
+        }
+    }
+    pile("a", "4").expire_all().unwrap();
+    assert_eq!(store.collect().unwrap().values, 6, "they are stale");
+    pile("a", "4").invalidate_all().unwrap();
+    let collected = store.collect().unwrap();
+    assert_eq!(collected.values, 3);
+    assert!(collected.removed >= 3, "{collected:?}");
+    assert_eq!(**pile("b", "1").get_or_try_create(never).unwrap(), *"value");
+}

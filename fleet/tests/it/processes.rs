@@ -504,14 +504,34 @@ mod fleet_invalidate_wins {
             let pile: FleetDogpile<String, _> =
                 FleetDogpile::builder(store, "data", SECOND * 60).build();
             pile.set("secret".to_owned()).unwrap();
-            let mut running = herd(&scratch, "prints").size(2).start();
-            running.release();
-            thread::sleep(Duration::from_millis(30));
-            pile.invalidate().unwrap();
-            fs::write(scratch.path().join("removed"), b"").unwrap();
-            let done = running.collect();
-            assert_eq!(done.numbers("after"), [0, 0]);
+            prints_until(&scratch, || pile.invalidate().unwrap());
         }
+    }
+
+    /// The same of a whole namespace, through the pile of another key.
+    #[test]
+    fn nor_after_the_removal_of_all() {
+        for _ in 0..pick(3, 50) {
+            let scratch = Scratch::new("dogpile-remove");
+            let directory = scratch.path().join("store");
+            let store = Arc::new(FileStore::open(directory).unwrap());
+            let pile = |key: &str| -> FleetDogpile<String, _> {
+                FleetDogpile::builder(Arc::clone(&store), key, SECOND * 60).build()
+            };
+            pile("data").set("secret".to_owned()).unwrap();
+            let another = pile("another");
+            prints_until(&scratch, || another.invalidate_all().unwrap());
+        }
+    }
+
+    fn prints_until(scratch: &Scratch, removes: impl FnOnce()) {
+        let mut running = herd(scratch, "prints").size(2).start();
+        running.release();
+        thread::sleep(Duration::from_millis(30));
+        removes();
+        fs::write(scratch.path().join("removed"), b"").unwrap();
+        let done = running.collect();
+        assert_eq!(done.numbers("after"), [0, 0]);
     }
 }
 
