@@ -9,8 +9,8 @@ use dogpile::{Clock, SystemClock};
 
 use crate::record::{Head, Space, State, invalidated};
 use crate::store::{
-    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, Placed, Put, Store,
-    StoreError, Version, Watch,
+    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, MAX_VALUE, Placed,
+    Put, Store, StoreError, Version, Watch,
 };
 
 /// A store in the memory of one process.
@@ -93,11 +93,11 @@ impl MemoryStore {
         Self {
             shared: Arc::default(),
             clock,
-            max_value: u64::MAX,
+            max_value: MAX_VALUE,
         }
     }
 
-    /// Refuses values of more than `bytes`.
+    /// Refuses values of more than `bytes`. Default: 256 MiB.
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.max_value = bytes;
         self
@@ -234,10 +234,8 @@ impl Store for MemoryStore {
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         let length = put.bytes.len() as u64;
         if length > self.max_value {
-            let limit = self.max_value;
-            return Err(StoreError::refused(format!(
-                "a value of {length} bytes is larger than the limit of {limit}"
-            )));
+            let remedy = "raise it with `MemoryStore::max_value`";
+            return Err(StoreError::too_large(length, self.max_value, remedy));
         }
         let bytes: Arc<[u8]> = put.bytes.into();
         let now = self.now();

@@ -370,6 +370,13 @@ impl StoreError {
         Self::of(StoreErrorKind::Protocol, source)
     }
 
+    /// A value is larger than the store takes: it says what the limit is, and what to do.
+    pub(crate) fn too_large(length: u64, limit: u64, remedy: &str) -> Self {
+        Self::refused(format!(
+            "a value of {length} bytes is larger than its limit of {limit} bytes: {remedy}"
+        ))
+    }
+
     fn of(kind: StoreErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             kind,
@@ -380,6 +387,9 @@ impl StoreError {
 
 /// What a verb of a store answers.
 pub type Answer<T> = Result<T, StoreError>;
+
+/// The largest value that the stores of this crate take unless told otherwise: 256 MiB.
+pub(crate) const MAX_VALUE: u64 = 256 << 20;
 
 /// What a store says of its own accord. It may be late and it may be lost: nothing relies on it.
 #[derive(Clone, PartialEq, Eq, Debug)]

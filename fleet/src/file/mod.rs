@@ -29,8 +29,8 @@ use self::layout::{
 use self::sleepers::Sleepers;
 use crate::record::{Decision, Head, Space, State, invalidated};
 use crate::store::{
-    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Key, Owner, Placed, Put,
-    Store, StoreError, Version,
+    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Key, MAX_VALUE, Owner, Placed,
+    Put, Store, StoreError, Version,
 };
 
 /// A store in a directory, which any number of processes of one host share, of one program or of
@@ -80,7 +80,8 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// Refuses values of more than `bytes`. Default: 256 MiB.
+    /// Refuses values of more than `bytes`. Default: 256 MiB. Each process that reads a value has a copy
+    /// of it in memory; a larger one is better kept as a file, with [`Files`].
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.max_value = bytes;
         self
@@ -209,7 +210,7 @@ impl FileStore {
             directory: directory.into(),
             disk: Disk::default(),
             clock: Arc::new(WallClock),
-            max_value: 256 << 20,
+            max_value: MAX_VALUE,
             limit: None,
             patience: Duration::from_secs(2),
         }
@@ -544,9 +545,9 @@ impl Store for FileStore {
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         let (length, limit) = (put.bytes.len() as u64, self.max_value);
         if length > limit {
-            return Err(StoreError::refused(format!(
-                "a value of {length} bytes is larger than the limit of {limit}"
-            )));
+            let remedy =
+                "raise it with `FileStoreBuilder::max_value`, or keep it as a file with `Files`";
+            return Err(StoreError::too_large(length, limit, remedy));
         }
         let placed = self.place_value(key, put).map_err(failed)?;
         match (placed, put.guard) {
