@@ -97,6 +97,7 @@ mod schedules;
 mod shared;
 mod store;
 mod sum;
+mod sync;
 mod task;
 mod thread;
 mod write;

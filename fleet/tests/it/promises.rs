@@ -729,6 +729,40 @@ mod store_first {
         }
     }
 
+    /// One begins first and is at the store last, and its end here comes before that of the other: which of
+    /// them the store has, this process cannot know.
+    #[test]
+    fn nor_is_one_that_began_before_and_ended_before() {
+        let fleet = Fleet::new();
+        let store = Arc::new(AfterTheAnswer {
+            store: Arc::clone(&fleet.store),
+            then: std::sync::Mutex::new(None),
+        });
+        let pile: Arc<FleetDogpile<String, AfterTheAnswer>> =
+            Arc::new(FleetDogpile::builder(Arc::clone(&store), "key", SECOND * 10).build());
+        let (begun, begins) = channel();
+        let (go, goes) = channel::<()>();
+        let goes = std::sync::Mutex::new(Some(goes));
+        fleet.store.before(move |_| {
+            if let Some(goes) = goes.lock().unwrap().take() {
+                begun.send(()).unwrap();
+                goes.recv_timeout(SECOND * 20).unwrap();
+            }
+        });
+        let first = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || drop(pile.set("first to begin, last to come".to_owned())))
+        };
+        begins.recv_timeout(SECOND * 20).unwrap();
+        *store.then.lock().unwrap() = Some(Box::new(move || {
+            go.send(()).unwrap();
+            first.join().unwrap();
+        }));
+        pile.set("second".to_owned()).unwrap();
+        let here = pile.get_or_try_create(never).unwrap();
+        assert_eq!(&**here, "first to begin, last to come");
+    }
+
     /// The same of a regeneration whose lease here is lost on the way, since the copy here was gone at the
     /// store: what it stored is not brought here over an invalidation of this process.
     #[test]

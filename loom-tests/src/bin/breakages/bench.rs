@@ -136,8 +136,12 @@ impl Bench {
                 // Without debug assertions.
                 Home::Histories | Home::Exact => ("", &["--release"]),
             };
+            let package = match breakage.file.starts_with("fleet") {
+                true => "dogpile-fleet",
+                false => "dogpile",
+            };
             let mut check = self.cargo(flags);
-            check.args(["check", "--quiet", "-p", "dogpile", "--lib"]);
+            check.args(["check", "--quiet", "-p", package, "--lib"]);
             built(check.args(of_crate))?;
             Ok(Verdict::Builds)
         })

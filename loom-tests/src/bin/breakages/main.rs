@@ -183,9 +183,11 @@ fn run(options: Options) -> Result<bool> {
 
 fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
     let mut sources = BTreeMap::new();
-    for file in breakage::sources(project, Path::new("src"))? {
-        let text = fs::read_to_string(project.join(&file))?;
-        sources.insert(file, text);
+    for folder in ["src", "fleet/src"] {
+        for file in breakage::sources(project, Path::new(folder))? {
+            let text = fs::read_to_string(project.join(&file))?;
+            sources.insert(file, text);
+        }
     }
     let mut fit = true;
     for Breakage {
