@@ -744,7 +744,8 @@ mod store_first {
         let (go, goes) = channel::<()>();
         let goes = std::sync::Mutex::new(Some(goes));
         fleet.store.before(move |_| {
-            if let Some(goes) = goes.lock().unwrap().take() {
+            let goes = goes.lock().unwrap().take();
+            if let Some(goes) = goes {
                 begun.send(()).unwrap();
                 goes.recv_timeout(SECOND * 20).unwrap();
             }
