@@ -69,6 +69,8 @@ pub struct FleetDogpile<T, S, C = Plain> {
     pub(crate) read: Mutex<Option<Arc<Entry<T>>>>,
     pub(crate) watching: Arc<Watching<T, S, C>>,
     hints: bool,
+    /// Whether no copy is kept here. It stands in the policy too, where a hit does not look.
+    pub(crate) always_asks: bool,
 }
 
 /// The settings of a [`FleetDogpile`].
@@ -237,6 +239,7 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
             policy: self.policy,
             common: Common::new(self.clock),
         });
+        let always_asks = shared.policy.local.is_zero();
         let watching = Arc::new(Watching {
             pile: Arc::clone(&pile),
             shared: Arc::clone(&shared),
@@ -253,6 +256,7 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
             read: Mutex::default(),
             watching,
             hints,
+            always_asks,
         }
     }
 }
