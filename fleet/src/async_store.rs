@@ -51,6 +51,13 @@ pub trait AsyncStore: Described {
         only: Version,
     ) -> impl Future<Output = Answer<bool>> + Send;
 
+    /// As [`Store::invalidate_all`].
+    fn invalidate_all(
+        &self,
+        namespace: &str,
+        depth: Depth,
+    ) -> impl Future<Output = Answer<()>> + Send;
+
     /// As [`Store::nap`].
     fn nap(
         &self,
@@ -209,6 +216,13 @@ impl<S: Store> AsyncStore for Blocking<S> {
     async fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool> {
         let key = key.clone();
         let answer = self.call(move |store| store.invalidate(&key, depth, only), |_, _| ());
+        answer.await.unwrap_or_else(|| Err(dropped()))
+    }
+
+    async fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        let namespace = namespace.to_owned();
+        let verb = move |store: &S| store.invalidate_all(&namespace, depth);
+        let answer = self.call(verb, |_, _| ());
         answer.await.unwrap_or_else(|| Err(dropped()))
     }
 

@@ -115,7 +115,7 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
 
     /// Whether each call asks the store, and the copy here is no answer.
     pub(crate) fn always_asks(&self) -> bool {
-        self.fleet.shared.policy.local.is_zero() && !self.local_only
+        self.fleet.always_asks && !self.local_only
     }
 
     /// The version above which a value has to be.
@@ -159,6 +159,16 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
             }
             _ if !self.takes_stale() => call.accept(Accept::Fresh),
             _ => call,
+        }
+    }
+
+    /// The same if it is plainly fresh.
+    #[inline(always)]
+    pub(crate) fn fresh_hit(&self) -> Option<FleetGuard<'a, T>> {
+        if self.is_plain() && (!self.fleet.always_asks || self.local_only) {
+            self.fleet.fresh_hit()
+        } else {
+            None
         }
     }
 

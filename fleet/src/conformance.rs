@@ -211,6 +211,11 @@ impl<S: AsyncStore, B: BlockOn> Store for Driven<S, B> {
             .block_on(self.store.invalidate(key, depth, only))
     }
 
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        self.block_on
+            .block_on(self.store.invalidate_all(namespace, depth))
+    }
+
     fn nap(&self, key: &Key, fence: Version, poll: Duration, until: Duration) {
         self.block_on
             .block_on(self.store.nap(key, fence, poll, until));
@@ -299,6 +304,25 @@ impl Bench<'_> {
     fn invalidate(&self, k: &Key, depth: Depth, only: Version) -> bool {
         self.s.invalidate(k, depth, only).expect("invalidate")
     }
+
+    /// `None`: the store says that it cannot invalidate one as a whole, and does not pretend to.
+    fn space(&self) -> Option<Space> {
+        let space = Space(format!("conformance-{:x}", draw()));
+        if self.s.abilities().namespaces {
+            return Some(space);
+        }
+        let refused = self.s.invalidate_all(&space.0, Depth::Hard);
+        let kind = refused.map_err(|error| error.kind);
+        assert_eq!(kind, Err(crate::StoreErrorKind::Refused));
+        None
+    }
+
+    fn invalidate_all(&self, space: &Space, depth: Depth) {
+        self.s
+            .invalidate_all(&space.0, depth)
+            .expect("invalidate_all");
+    }
+
     /// Whether one who naps under the lease wakes in time when `end` ends it.
     fn wakes(&self, k: &Key, end: impl FnOnce()) -> bool {
         let (napping, naps) = std::sync::mpsc::channel();
@@ -306,9 +330,14 @@ impl Bench<'_> {
             let napper = threads.spawn(move || {
                 let mut begun = None;
                 while let Found::Busy { fence, .. } = self.somebody(k) {
-                    begun.get_or_insert_with(Instant::now);
+                    let begun = *begun.get_or_insert_with(Instant::now);
+                    // A lease that is never over shall not keep the case.
+                    let left = self.subject.slack().saturating_sub(begun.elapsed());
+                    if left.is_zero() {
+                        break;
+                    }
                     napping.send(()).expect("the case waits for it");
-                    self.s.nap(k, fence, Duration::from_millis(10), LONG);
+                    self.s.nap(k, fence, Duration::from_millis(10), left * 2);
                 }
                 begun.expect("it was busy").elapsed()
             });
@@ -316,6 +345,46 @@ impl Bench<'_> {
             end();
             napper.join().expect("the napper") < self.subject.slack()
         })
+    }
+}
+
+/// The hints that a store gave.
+struct Notes(Mutex<Vec<Hint>>);
+
+impl Watch for Notes {
+    fn hint(&self, hint: &Hint) {
+        self.0.lock().unwrap().push(hint.clone());
+    }
+}
+
+impl Notes {
+    /// `None`: it gives none.
+    fn of(b: &Bench<'_>) -> Option<Arc<Self>> {
+        let notes = Arc::new(Self(Mutex::default()));
+        let weak: Weak<dyn Watch> = Arc::downgrade(&notes) as Weak<dyn Watch>;
+        let watched = b.s.watch(weak);
+        let hints = b.s.abilities().hints;
+        assert!(watched || !hints, "it says that it has hints");
+        watched.then_some(notes)
+    }
+
+    #[track_caller]
+    fn assert_told(&self, b: &Bench<'_>, wanted: &Hint) {
+        let begun = Instant::now();
+        while !self.0.lock().unwrap().contains(wanted) {
+            assert!(begun.elapsed() < b.subject.slack(), "not told: {wanted:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.0.lock().unwrap().clear();
+    }
+}
+
+/// A namespace of a case's own.
+struct Space(String);
+
+impl Space {
+    fn key(&self, name: &str) -> Key {
+        Key::new(&self.0, name, 0)
     }
 }
 
@@ -1057,26 +1126,10 @@ pub const CASES: &[Case] = &[
     Case {
         name: "40 who watches is told of commits, writes and invalidations",
         run: |b| {
-            struct Notes(Mutex<Vec<Hint>>);
-            impl Watch for Notes {
-                fn hint(&self, hint: &Hint) {
-                    self.0.lock().unwrap().push(hint.clone());
-                }
-            }
-            let notes = Arc::new(Notes(Mutex::default()));
-            let weak: Weak<dyn Watch> = Arc::downgrade(&notes) as Weak<dyn Watch>;
-            if !b.s.watch(weak) {
-                assert!(!b.s.abilities().hints, "it says that it has hints");
+            let Some(notes) = Notes::of(b) else {
                 return Skipped;
-            }
-            let told = |wanted: Hint| {
-                let begun = Instant::now();
-                while !notes.0.lock().unwrap().contains(&wanted) {
-                    assert!(begun.elapsed() < b.subject.slack(), "not told: {wanted:?}");
-                    thread::sleep(Duration::from_millis(1));
-                }
-                notes.0.lock().unwrap().clear();
             };
+            let told = |wanted: Hint| notes.assert_told(b, &wanted);
             let k = key();
             let hint = |version, depth| Hint::Changed {
                 key: k.clone(),
@@ -1263,6 +1316,194 @@ pub const CASES: &[Case] = &[
                 Placed::Refused(_) | Placed::Gone => {
                     assert!(leased(b.somebody(&k)).1.is_none());
                 }
+            }
+            Holds
+        },
+    },
+    Case {
+        name: "48 a namespace, soft: all is stale at once, each lease that runs is lost, others are alone",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            let (old, led, absent) = (space.key("old"), space.key("led"), space.key("absent"));
+            // The same key in a namespace whose name begins likewise.
+            let other = &Key::new(&format!("{}x", space.0), "old", 0);
+            b.write(&old, b"old", LONG, LONG);
+            b.write(other, b"other", LONG, LONG);
+            let (grant, _) = b.lead(&led, LONG);
+            let elsewhere = Key::new(&format!("{}y", space.0), "led", 0);
+            let (kept, _) = b.lead(&elsewhere, LONG);
+            b.invalidate_all(&space, Depth::Soft);
+            let stale = idle(b.peek(&old)).expect("the old value");
+            assert!(stale.expired && stale.fresh_for > LONG / 2, "{stale:?}");
+            let (held, stale) = b.lead(&old, LONG);
+            assert_eq!(bytes(stale.expect("the old value")), b"old");
+            assert!(!b.renew(&led, grant, LONG));
+            assert!(!is_stored(b.commit(&led, grant, b"late")));
+            assert!(leased(b.somebody(&led)).1.is_none());
+            assert!(leased(b.somebody(&absent)).1.is_none());
+            assert_eq!(bytes(fresh(b.somebody(other))), b"other");
+            assert_eq!(
+                b.commit(&elsewhere, kept, b"kept"),
+                Placed::Stored(kept.fence)
+            );
+            // What comes after it is as ever.
+            assert_eq!(b.commit(&old, held, b"new"), Placed::Stored(held.fence));
+            assert_eq!(bytes(fresh(b.somebody(&old))), b"new");
+            Holds
+        },
+    },
+    Case {
+        name: "49 a namespace, hard: all is gone at once, and what ran before does not come back",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            let (old, led) = (space.key("old"), space.key("led"));
+            let version = b.write(&old, b"old", LONG, LONG);
+            let (grant, _) = b.lead(&led, LONG);
+            b.invalidate_all(&space, Depth::Hard);
+            assert_eq!(idle(b.peek(&old)), None);
+            let known = Ask {
+                known: version,
+                ..Ask::lead(Owner::draw(), LONG)
+            };
+            let (fence, stale, _) = leased(b.ask(&old, known));
+            assert!(stale.is_none() && fence != version);
+            assert!(!b.s.abilities().monotonic || fence > version);
+            assert!(!b.renew(&led, grant, LONG) && !b.release(&led, grant, LONG));
+            assert!(!is_stored(b.commit(&led, grant, b"late")));
+            assert_eq!(idle(b.peek(&led)), None);
+            // What comes after it is as ever.
+            let next = b.write(&led, b"new", LONG, LONG);
+            assert_ne!(next, grant.fence);
+            assert_eq!(bytes(fresh(b.somebody(&led))), b"new");
+            Holds
+        },
+    },
+    Case {
+        name: "50 a namespace, one invalidation after another: what was removed stays so, what was stale too",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            let (first, second) = (space.key("first"), space.key("second"));
+            b.write(&first, b"1", LONG, LONG);
+            b.invalidate_all(&space, Depth::Hard);
+            b.write(&second, b"2", LONG, LONG);
+            b.invalidate_all(&space, Depth::Soft);
+            b.invalidate_all(&space, Depth::Soft);
+            assert_eq!(idle(b.peek(&first)), None);
+            assert!(idle(b.peek(&second)).expect("the old value").expired);
+            b.subject.step_back(LONG);
+            let third = space.key("third");
+            b.write(&third, b"3", LONG, LONG);
+            fresh(b.peek(&third));
+            b.invalidate_all(&space, Depth::Hard);
+            for k in [&first, &second, &third] {
+                assert_eq!(idle(b.peek(k)), None);
+            }
+            Holds
+        },
+    },
+    Case {
+        name: "51 a namespace: compare and set, quiet and interval go by what is left of a record",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            let (k, quieted) = (space.key("set"), space.key("quiet"));
+            let version = b.write(&k, b"1", LONG, LONG);
+            let (grant, _) = b.lead(&quieted, LONG);
+            assert!(b.release(&quieted, grant, LONG));
+            quiet(b.somebody(&quieted));
+            let put = |guard, bytes| b.put(&k, value(guard, bytes, LONG, LONG));
+            b.invalidate_all(&space, Depth::Soft);
+            assert_eq!(put(Guarded::Absent, b"2"), Placed::Refused(version));
+            assert!(b.invalidate(&k, Depth::Soft, version));
+            let interval = Ask {
+                interval: LONG,
+                ..Ask::lead(Owner::draw(), LONG)
+            };
+            assert_eq!(leased(b.ask(&quieted, interval)).2, 0);
+            b.invalidate_all(&space, Depth::Hard);
+            let after = put(Guarded::Version(version), b"3");
+            assert_eq!(after, Placed::Refused(Version::NONE));
+            assert!(!b.invalidate(&k, Depth::Hard, version));
+            let next = stored(put(Guarded::Absent, b"4"));
+            assert_ne!(next, version);
+            leased(b.ask(
+                &quieted,
+                Ask {
+                    owner: Some(Owner::draw()),
+                    ..interval
+                },
+            ));
+            Holds
+        },
+    },
+    Case {
+        name: "52 a namespace that is invalidated while others create: nothing older is left, 50 rounds",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            // What a creator makes is the time of the source when it was granted the lease, or later.
+            let (source, gate) = (AtomicUsize::new(0), Barrier::new(3));
+            let k = space.key("raced");
+            thread::scope(|threads| {
+                for _ in 0..2 {
+                    threads.spawn(|| {
+                        for _ in 0..50 {
+                            gate.wait();
+                            let owner = Owner::draw();
+                            if let Found::Leased { fence, .. } = b.ask(&k, Ask::lead(owner, LONG)) {
+                                let made = source.load(Ordering::SeqCst).to_be_bytes();
+                                b.commit(&k, Grant { owner, fence }, &made);
+                            }
+                            gate.wait();
+                        }
+                    });
+                }
+                for round in 0..50 {
+                    gate.wait();
+                    source.fetch_add(1, Ordering::SeqCst);
+                    b.invalidate_all(&space, Depth::Hard);
+                    let made = source.load(Ordering::SeqCst).to_be_bytes();
+                    gate.wait();
+                    // Read after the round, so that a panic leaves nobody at the gate.
+                    let left = b.peek(&k).stored().map(|stored| stored.bytes.clone());
+                    if left.is_some_and(|left| left.as_deref() != Some(&made[..])) {
+                        source.store(usize::MAX, Ordering::SeqCst);
+                        for _ in round + 1..50 {
+                            gate.wait();
+                            gate.wait();
+                        }
+                        return;
+                    }
+                }
+            });
+            assert_ne!(source.into_inner(), usize::MAX, "something older is left");
+            Holds
+        },
+    },
+    Case {
+        name: "53 who watches is told of the invalidation of a namespace, and who naps in it wakes",
+        run: |b| {
+            let Some(space) = b.space() else {
+                return Skipped;
+            };
+            let k = space.key("napped");
+            b.lead(&k, LONG);
+            assert!(b.wakes(&k, || b.invalidate_all(&space, Depth::Hard)));
+            let Some(notes) = Notes::of(b) else {
+                return Holds;
+            };
+            for depth in [Depth::Soft, Depth::Hard] {
+                b.invalidate_all(&space, depth);
+                let namespace = space.0.as_str().into();
+                notes.assert_told(b, &Hint::AllChanged { namespace, depth });
             }
             Holds
         },

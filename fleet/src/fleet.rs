@@ -10,6 +10,7 @@ use dogpile::{Clock, Created, Dogpile};
 use crate::call::FleetCall;
 use crate::codec::{Codec, Plain};
 use crate::entry::{Entry, FleetGuard};
+use crate::family::{Family, Member};
 use crate::policy::{OnStoreError, Policy};
 use crate::shared::{Common, FleetStats, Shared, Watching};
 use crate::store::{Described, Key, Version, Watch};
@@ -34,6 +35,8 @@ use crate::store::{Described, Key, Version, Watch};
 /// call of this process, and no call elsewhere that asks the store, yields what began before. Copies
 /// elsewhere live on for their local ttl at most, and then for as long as one caller asks; with hints
 /// ([`watched`](FleetBuilder::watched)) until the hint. With a local ttl of zero, every call asks.
+/// [`invalidate_all`](FleetDogpile::invalidate_all) and [`expire_all`](FleetDogpile::expire_all) do the
+/// same to all keys of the namespace, with the same lag elsewhere.
 ///
 /// # Threads and tasks
 ///
@@ -64,7 +67,10 @@ pub struct FleetDogpile<T, S, C = Plain> {
     pub(crate) shared: Arc<Shared<S, C>>,
     /// What a look at the store brought last, where no copy is kept.
     pub(crate) read: Mutex<Option<Arc<Entry<T>>>>,
-    watching: Option<Arc<dyn Watch>>,
+    pub(crate) watching: Arc<Watching<T, S, C>>,
+    hints: bool,
+    /// Whether no copy is kept here. It stands in the policy too, where a hit does not look.
+    pub(crate) always_asks: bool,
 }
 
 /// The settings of a [`FleetDogpile`].
@@ -102,7 +108,8 @@ impl<T: Send + Sync + 'static, S: Described> FleetDogpile<T, S> {
 }
 
 impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
-    /// A name for a family of keys. Default: none.
+    /// A name for a family of keys, which can be [invalidated](FleetDogpile::invalidate_all) as a whole.
+    /// Default: none, which is a family too.
     pub fn namespace(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.namespace);
         self
@@ -232,15 +239,15 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
             policy: self.policy,
             common: Common::new(self.clock),
         });
-        let watching = hints.then(|| {
-            let watching: Arc<dyn Watch> = Arc::new(Watching {
-                pile: Arc::clone(&pile),
-                shared: Arc::clone(&shared),
-            });
-            watching
+        let always_asks = shared.policy.local.is_zero();
+        let watching = Arc::new(Watching {
+            pile: Arc::clone(&pile),
+            shared: Arc::clone(&shared),
         });
-        if let Some(watching) = &watching {
-            let weak: Weak<dyn Watch> = Arc::downgrade(watching);
+        let member = Arc::downgrade(&watching) as Weak<dyn Member>;
+        Family::of(&shared.store, &self.namespace).join(member);
+        if hints {
+            let weak = Arc::downgrade(&watching) as Weak<dyn Watch>;
             shared.store.watch(weak);
         }
         FleetDogpile {
@@ -248,6 +255,8 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
             shared,
             read: Mutex::default(),
             watching,
+            hints,
+            always_asks,
         }
     }
 }
@@ -339,23 +348,13 @@ impl<T, S, C> FleetDogpile<T, S, C> {
         let hold = entry.fresh_here(Duration::ZERO, policy);
         self.pile.set_with(entry.created(Duration::ZERO, hold));
     }
-
-    pub(crate) fn stale_here(&self) {
-        self.shared.common.make_stale();
-        self.pile.expire();
-    }
-
-    pub(crate) fn gone_here(&self) {
-        self.shared.common.make_stale();
-        self.pile.invalidate();
-    }
 }
 
 impl<T, S, C> fmt::Debug for FleetDogpile<T, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetDogpile")
             .field("key", &self.shared.key)
-            .field("watching", &self.watching.is_some())
+            .field("watching", &self.hints)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

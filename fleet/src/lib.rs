@@ -45,7 +45,7 @@
 //! | `fleet_backoff` | After a failure nobody in the fleet creates for a while; the interval holds for all likewise. Writes and invalidations clear it |
 //! | `fenced` | A late, stopped, resumed or twice elected creator overwrites nothing that came after its lease. It is told, and its value goes to its own caller alone |
 //! | `store_first` | A write or an invalidation is at the store before the copy of this process changes |
-//! | `fleet_invalidate_wins` | After `invalidate` returned, no call of this process, and no call elsewhere that asks the store, yields what began before |
+//! | `fleet_invalidate_wins` | After `invalidate` returned, no call of this process, and no call elsewhere that asks the store, yields what began before. The same holds of `invalidate_all` for all keys of a namespace |
 //! | `compare_and_set` | "Absent" and a version are both strict. A conflict names what is there |
 //! | `waiters_ask_again` | Whoever has waited asks anew, and never passes |
 //! | `store_errors_serve` | A store that is slow, down, emptied, full or lying costs a caller with a usable value nothing, and the elected one a bounded time |
@@ -68,7 +68,7 @@
 //!
 //! # A store of your own
 //!
-//! Implement [`Store`], five verbs of one atomic step each, or [`AsyncStore`]; the public module
+//! Implement [`Store`], six verbs of one atomic step each, or [`AsyncStore`]; the public module
 //! [`conformance`] has a case for each rule.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -81,6 +81,7 @@ pub mod conformance;
 mod creation;
 mod entry;
 mod error;
+mod family;
 #[cfg(feature = "file")]
 mod file;
 mod fleet;
@@ -96,6 +97,7 @@ mod schedules;
 mod shared;
 mod store;
 mod sum;
+mod sync;
 mod task;
 mod thread;
 mod write;

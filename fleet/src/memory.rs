@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use dogpile::{Clock, SystemClock};
 
-use crate::record::{Head, State, invalidated};
+use crate::record::{Head, Space, State, invalidated};
 use crate::store::{
-    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, Placed, Put, Store,
-    StoreError, Version, Watch,
+    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, MAX_VALUE, Placed,
+    Put, Store, StoreError, Version, Watch,
 };
 
 /// A store in the memory of one process.
@@ -32,6 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     records: HashMap<Key, Record>,
+    spaces: Spaces,
     /// The last number of any record. It stays above those of records that were forgotten.
     last: u64,
     /// Grows with each change, so that a sleeper can tell.
@@ -39,6 +40,19 @@ struct Inner {
     /// Steps until the next sweep.
     until_sweep: usize,
     watchers: Vec<Weak<dyn Watch>>,
+}
+
+/// The namespaces that were ever invalidated as a whole.
+#[derive(Default)]
+struct Spaces(HashMap<Arc<str>, Space>);
+
+impl Spaces {
+    fn of(&self, key: &Key) -> Space {
+        match self.0.is_empty() {
+            true => Space::default(),
+            false => self.0.get(key.namespace()).copied().unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -52,13 +66,13 @@ impl Record {
         self.value.as_ref().map(|(head, _)| head)
     }
 
-    /// Takes note of the time, and forgets what is past its end.
-    fn prune(&mut self, now: u64) {
-        self.state = self.state.at(now);
-        if let Some((head, _)) = &mut self.value {
-            *head = head.at(now);
-        }
-        self.value.take_if(|(head, _)| !head.is_kept(now));
+    /// Takes note of the time and of the namespace, and forgets what is past its end.
+    fn prune(&mut self, space: Space, now: u64) {
+        self.state = space.state(self.state.at(now));
+        self.value = self.value.take().and_then(|(head, bytes)| {
+            let head = space.head(head.at(now))?;
+            head.is_kept(now).then_some((head, bytes))
+        });
     }
 }
 
@@ -79,11 +93,11 @@ impl MemoryStore {
         Self {
             shared: Arc::default(),
             clock,
-            max_value: u64::MAX,
+            max_value: MAX_VALUE,
         }
     }
 
-    /// Refuses values of more than `bytes`.
+    /// Refuses values of more than `bytes`. Default: 256 MiB.
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.max_value = bytes;
         self
@@ -124,9 +138,13 @@ impl MemoryStore {
             version,
             depth,
         };
-        for watcher in watchers {
-            watcher.hint(&hint);
-        }
+        tell(watchers, &hint);
+    }
+}
+
+fn tell(watchers: Vec<Arc<dyn Watch>>, hint: &Hint) {
+    for watcher in watchers {
+        watcher.hint(hint);
     }
 }
 
@@ -158,8 +176,9 @@ impl Inner {
     }
 
     fn sweep(&mut self, now: u64) {
-        self.records.retain(|_, record| {
-            record.prune(now);
+        let spaces = &self.spaces;
+        self.records.retain(|key, record| {
+            record.prune(spaces.of(key), now);
             record.value.is_some() || !record.state.is_idle(now)
         });
         self.until_sweep = self.records.len().max(64);
@@ -172,6 +191,7 @@ impl Described for MemoryStore {
             monotonic: true,
             resend_safe: true,
             hints: true,
+            namespaces: true,
             resolution: Duration::from_nanos(1),
             max_value: self.max_value,
             ..Abilities::least()
@@ -190,12 +210,13 @@ impl Store for MemoryStore {
         let mut inner = self.lock();
         let next = inner.next(now);
         inner.step(now);
+        let space = inner.spaces.of(key);
         let mut absent = Record::default();
         let record = match ask.owner {
             Some(_) => inner.records.entry(key.clone()).or_default(),
             None => inner.records.get_mut(key).unwrap_or(&mut absent),
         };
-        record.prune(now);
+        record.prune(space, now);
         let decision =
             record
                 .state
@@ -213,16 +234,15 @@ impl Store for MemoryStore {
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         let length = put.bytes.len() as u64;
         if length > self.max_value {
-            let limit = self.max_value;
-            return Err(StoreError::refused(format!(
-                "a value of {length} bytes is larger than the limit of {limit}"
-            )));
+            let remedy = "raise it with `MemoryStore::max_value`";
+            return Err(StoreError::too_large(length, self.max_value, remedy));
         }
         let bytes: Arc<[u8]> = put.bytes.into();
         let now = self.now();
         let mut inner = self.lock();
         let next = inner.next(now);
         inner.step(now);
+        let space = inner.spaces.of(key);
         let record = match put.guard {
             Guarded::Lease(_) => match inner.records.get_mut(key) {
                 Some(record) => record,
@@ -230,13 +250,13 @@ impl Store for MemoryStore {
             },
             _ => inner.records.entry(key.clone()).or_default(),
         };
-        record.prune(now);
+        record.prune(space, now);
         let head = record.head().copied();
         let version = match record.state.place(head.as_ref(), put.guard, next) {
             Ok(version) => version,
             Err(placed) => return Ok(placed),
         };
-        let head = Head::new(version, (put.age, put.fresh_for, put.keep_for), now);
+        let head = Head::new(&record.state, (put.age, put.fresh_for, put.keep_for), now);
         let before = record.value.replace((head, bytes));
         self.changed(&mut inner);
         let watchers = inner.watchers();
@@ -254,20 +274,22 @@ impl Store for MemoryStore {
     fn renew(&self, key: &Key, grant: Grant, lease: Duration) -> Answer<bool> {
         let now = self.now();
         let mut inner = self.lock();
+        let space = inner.spaces.of(key);
         let Some(record) = inner.records.get_mut(key) else {
             return Ok(false);
         };
-        record.prune(now);
+        record.prune(space, now);
         Ok(record.state.renew(grant, lease, now))
     }
 
     fn release(&self, key: &Key, grant: Grant, quiet: Duration) -> Answer<bool> {
         let now = self.now();
         let mut inner = self.lock();
+        let space = inner.spaces.of(key);
         let Some(record) = inner.records.get_mut(key) else {
             return Ok(false);
         };
-        record.prune(now);
+        record.prune(space, now);
         let kept = record.value.is_some();
         let released = record.state.release(grant, quiet, kept, now);
         if released {
@@ -280,10 +302,11 @@ impl Store for MemoryStore {
         let now = self.now();
         let mut inner = self.lock();
         let next = inner.next(now);
+        let space = inner.spaces.of(key);
         let Some(record) = inner.records.get_mut(key) else {
             return Ok(only.is_none());
         };
-        record.prune(now);
+        record.prune(space, now);
         if !State::is_meant(record.head(), only) {
             return Ok(false);
         }
@@ -300,6 +323,19 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        let now = self.now();
+        let namespace: Arc<str> = namespace.into();
+        let mut inner = self.lock();
+        let space = inner.spaces.0.entry(Arc::clone(&namespace)).or_default();
+        space.invalidate(depth, now);
+        self.changed(&mut inner);
+        let watchers = inner.watchers();
+        drop(inner);
+        tell(watchers, &Hint::AllChanged { namespace, depth });
+        Ok(())
+    }
+
     /// Sleeps until the record changes, or the clock is moved by hand.
     fn nap(&self, key: &Key, fence: Version, _poll: Duration, until: Duration) {
         let waker = Waker::from(Arc::clone(&self.shared));
@@ -309,7 +345,8 @@ impl Store for MemoryStore {
         let events = inner.events;
         while inner.events == events
             && inner.records.get(key).is_some_and(|record| {
-                record.state.generation == fence.0 && record.state.is_leased(self.now())
+                let state = inner.spaces.of(key).state(record.state);
+                state.generation == fence.0 && state.is_leased(self.now())
             })
         {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) failures: u32,
     /// Until when this is worth remembering, if there is no value.
     pub(crate) worth_until: u64,
+    /// The generation of the namespace in which all this was so.
+    pub(crate) space: u64,
 }
 
 /// What is told of a value besides its bytes.
@@ -37,6 +39,54 @@ pub(crate) struct Head {
     pub(crate) kept_until: u64,
     /// Whether it was made stale.
     pub(crate) expired: bool,
+    /// The generation of the namespace in which it was asked for.
+    pub(crate) space: u64,
+}
+
+/// What is told of a namespace: its generation, which is the number of the last invalidation of all of
+/// it. What bears another one is from before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Space {
+    pub(crate) generation: u64,
+    /// The generation that began with the last removal.
+    pub(crate) removed: u64,
+}
+
+impl Space {
+    /// All that there is is stale from now on, or gone.
+    pub(crate) fn invalidate(&mut self, depth: Depth, now: u64) {
+        // With the clock in it, also above that of a namespace that was forgotten.
+        self.generation = (now / 1000).max(self.generation + 1);
+        if depth == Depth::Hard {
+            self.removed = self.generation;
+        }
+    }
+
+    /// What is left of a value.
+    pub(crate) fn head(self, head: Head) -> Option<Head> {
+        if head.space == self.generation {
+            return Some(head);
+        }
+        // One of a later generation was made before the namespace was forgotten. What happened to it
+        // since nobody knows.
+        let stale = (self.removed..self.generation).contains(&head.space);
+        stale.then_some(Head {
+            expired: true,
+            ..head
+        })
+    }
+
+    /// What is left of a state: each lease, each span of quiet and the interval are over.
+    pub(crate) fn state(self, state: State) -> State {
+        if state.space == self.generation {
+            return state;
+        }
+        State {
+            generation: state.generation,
+            space: self.generation,
+            ..State::default()
+        }
+    }
 }
 
 /// A clock that goes back by more than this was put back.
@@ -48,10 +98,12 @@ pub(crate) fn nanos(span: Duration) -> u64 {
 }
 
 impl Head {
-    pub(crate) fn new(version: u64, put: (Duration, Duration, Duration), now: u64) -> Self {
+    /// Of a value that `state` has a number for.
+    pub(crate) fn new(state: &State, put: (Duration, Duration, Duration), now: u64) -> Self {
         let (age, fresh_for, keep_for) = put;
         Self {
-            version,
+            version: state.generation,
+            space: state.space,
             made: i128::from(now) - i128::from(nanos(age)),
             placed: now,
             fresh_until: now.saturating_add(nanos(fresh_for)),
@@ -253,6 +305,7 @@ impl State {
     pub(crate) fn overtake(&mut self, next: u64) {
         *self = Self {
             generation: next,
+            space: self.space,
             ..Self::default()
         };
     }

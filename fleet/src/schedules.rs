@@ -76,14 +76,18 @@ impl<'p> World<'p> {
         self.store.put(&self.key, &put).expect("it is in memory");
     }
 
-    fn invalidate(&self, depth: Depth) {
+    fn invalidate(&mut self, depth: Depth) {
         if self.without == Without::LossOfLeases {
             let peek = self.store.get_or_lease(&self.key, &Ask::peek());
             if let Ok(Found::Busy { .. }) = peek {
                 return;
             }
         }
-        let done = self.store.invalidate(&self.key, depth, Version::NONE);
+        // One record, or all of its namespace.
+        let done = match self.random.below(2) {
+            0 => self.store.invalidate_all(self.key.namespace(), depth),
+            _ => (self.store.invalidate(&self.key, depth, Version::NONE)).map(drop),
+        };
         done.expect("it is in memory");
     }
 

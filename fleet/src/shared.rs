@@ -9,11 +9,13 @@ use dogpile::{Clock, Created, Creating, Dogpile, Previous, SystemClock, Tick};
 use crate::codec::{Codec, seal, unseal};
 use crate::entry::{self, Entry};
 use crate::error::Fail;
+use crate::family::Member;
 use crate::policy::{BREAKER, Policy, doubled};
 use crate::regeneration::{End, Fate, Lease, Mine};
 use crate::store::{
     Abilities, Answer, Depth, Found, Guarded, Hint, Key, Put, StoreError, Stored, Version, Watch,
 };
+use crate::sync;
 use crate::writes::Writes;
 
 /// What a pile of the fleet did, counted since it was built. A hit is not counted.
@@ -84,14 +86,14 @@ counts!(
 pub(crate) struct Common {
     clock: Option<Arc<dyn Clock>>,
     /// How often the values of this process were made stale.
-    marks: AtomicU64,
+    marks: sync::AtomicU64,
     /// Until when the store is left alone, and how often it has failed in a row.
     down_until: AtomicU64,
     streak: AtomicU32,
     /// How often in a row the store said that others renew.
     busy: AtomicU32,
     /// The version that this process is about to store, whose hint is no news.
-    own: AtomicU64,
+    own: sync::AtomicU64,
     pub(crate) writes: Writes,
     pub(crate) counts: Counts,
 }
@@ -100,11 +102,11 @@ impl Common {
     pub(crate) fn new(clock: Option<Arc<dyn Clock>>) -> Self {
         Self {
             clock,
-            marks: AtomicU64::new(0),
+            marks: sync::AtomicU64::new(0),
             down_until: AtomicU64::new(0),
             streak: AtomicU32::new(0),
             busy: AtomicU32::new(0),
-            own: AtomicU64::new(0),
+            own: sync::AtomicU64::new(0),
             writes: Writes::default(),
             counts: Counts::default(),
         }
@@ -165,8 +167,8 @@ pub(crate) struct Shared<S, C> {
 /// What this process had done to its values when something was asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Since {
-    /// How many writes had begun.
-    pub(crate) begun: u64,
+    /// How often a write had begun or ended.
+    pub(crate) writes: u64,
     /// How often they had been made stale.
     pub(crate) mark: u64,
 }
@@ -318,7 +320,7 @@ impl<S, C> Shared<S, C> {
                     // Something was set or removed here on the way, so that the lease of the pile has
                     // lost what it would publish. What the store took is set instead, unless this
                     // process has written since.
-                    self.common.writes.place_unless_written(since.begun, || {
+                    self.common.writes.place_unless_written(since.writes, || {
                         pile.set_with(entry(version).created(Duration::ZERO, hold));
                     });
                 }
@@ -342,7 +344,7 @@ impl<S, C> Shared<S, C> {
     /// What this process has done to its values so far.
     pub(crate) fn since(&self) -> Since {
         Since {
-            begun: self.common.writes.begun(),
+            writes: self.common.writes.so_far(),
             mark: self.common.mark(),
         }
     }
@@ -373,7 +375,7 @@ impl<S, C> Shared<S, C> {
             return false;
         }
         let mut lent = false;
-        self.common.writes.place_unless_written(since.begun, || {
+        self.common.writes.place_unless_written(since.writes, || {
             pile.set_with(entry.created(age, Duration::ZERO));
             lent = true;
         });
@@ -447,6 +449,29 @@ pub(crate) struct Watching<T, S, C> {
     pub(crate) shared: Arc<Shared<S, C>>,
 }
 
+impl<T, S, C> Watching<T, S, C> {
+    /// The copy here is stale or gone. So is what a regeneration that runs will bring: it may have been
+    /// read before.
+    pub(crate) fn change(&self, depth: Depth) {
+        self.shared.common.make_stale();
+        match depth {
+            Depth::Soft => self.pile.expire(),
+            Depth::Hard => self.pile.invalidate(),
+        }
+    }
+}
+
+impl<T: Send + Sync, S: Send + Sync, C: Send + Sync> Member for Watching<T, S, C> {
+    fn begins(&self) -> u64 {
+        self.shared.common.writes.begins()
+    }
+
+    fn ends(&self, number: u64, depth: Depth) {
+        let writes = &self.shared.common.writes;
+        writes.ends(number, |_| self.change(depth));
+    }
+}
+
 impl<T: Send + Sync + 'static, S: Send + Sync, C: Send + Sync> Watch for Watching<T, S, C> {
     fn hint(&self, hint: &Hint) {
         let common = &self.shared.common;
@@ -463,18 +488,18 @@ impl<T: Send + Sync + 'static, S: Send + Sync, C: Send + Sync> Watch for Watchin
                     return;
                 }
                 common.count(|counts| &counts.hints);
-                common.make_stale();
-                // Also what a regeneration that runs will bring: it may have been read before.
-                match depth {
-                    Depth::Soft => self.pile.expire(),
-                    Depth::Hard => self.pile.invalidate(),
-                }
+                self.change(*depth);
             }
-            Hint::Changed { .. } => {}
+            Hint::AllChanged { namespace, depth }
+                if **namespace == *self.shared.key.namespace() =>
+            {
+                common.count(|counts| &counts.hints);
+                self.change(*depth);
+            }
+            Hint::Changed { .. } | Hint::AllChanged { .. } => {}
             Hint::Missed => {
                 common.count(|counts| &counts.hints);
-                common.make_stale();
-                self.pile.expire();
+                self.change(Depth::Soft);
             }
         }
     }

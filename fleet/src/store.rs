@@ -40,6 +40,19 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        namespace(&self.0).unwrap_or_default()
+    }
+}
+
+/// The namespace in a name. `None`: these bytes are no name.
+pub(crate) fn namespace(name: &[u8]) -> Option<&str> {
+    let digits = name.iter().position(|byte| *byte == b':')?;
+    let (length, rest) = name.split_at(digits);
+    let length = std::str::from_utf8(length).ok()?.parse().ok()?;
+    std::str::from_utf8(rest[1..].get(..length)?).ok()
 }
 
 impl fmt::Debug for Key {
@@ -285,6 +298,8 @@ pub struct Abilities {
     pub resend_safe: bool,
     /// The store tells of changes: see [`Described::watch`].
     pub hints: bool,
+    /// A namespace can be invalidated as a whole. Else [`Store::invalidate_all`] is refused.
+    pub namespaces: bool,
     /// The shortest span that it can tell.
     pub resolution: Duration,
     /// The largest value that it takes, in bytes.
@@ -299,6 +314,7 @@ impl Abilities {
             sees_death: false,
             resend_safe: false,
             hints: false,
+            namespaces: false,
             resolution: Duration::from_secs(1),
             max_value: u64::MAX,
         }
@@ -354,6 +370,13 @@ impl StoreError {
         Self::of(StoreErrorKind::Protocol, source)
     }
 
+    /// A value is larger than the store takes: it says what the limit is, and what to do.
+    pub(crate) fn too_large(length: u64, limit: u64, remedy: &str) -> Self {
+        Self::refused(format!(
+            "a value of {length} bytes is larger than its limit of {limit} bytes: {remedy}"
+        ))
+    }
+
     fn of(kind: StoreErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             kind,
@@ -365,6 +388,9 @@ impl StoreError {
 /// What a verb of a store answers.
 pub type Answer<T> = Result<T, StoreError>;
 
+/// The largest value that the stores of this crate take unless told otherwise: 256 MiB.
+pub(crate) const MAX_VALUE: u64 = 256 << 20;
+
 /// What a store says of its own accord. It may be late and it may be lost: nothing relies on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Hint {
@@ -374,6 +400,13 @@ pub enum Hint {
         key: Key,
         /// The version of the value that is there now, if it is a new one.
         version: Version,
+        /// Whether what was there before is stale or gone.
+        depth: Depth,
+    },
+    /// All that was in a namespace was made stale or removed.
+    AllChanged {
+        /// Which namespace.
+        namespace: Arc<str>,
         /// Whether what was there before is stale or gone.
         depth: Depth,
     },
@@ -490,6 +523,18 @@ pub trait Store: Described {
     /// [`StoreError`].
     fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool>;
 
+    /// Makes all values of a namespace stale, or removes them, and ends every lease, every span of
+    /// quiet and every interval in it. What is in other namespaces is left alone.
+    ///
+    /// It is one step however many records there are, so a store keeps a *generation* of each
+    /// namespace: a value and a lease bear the one in which they were asked for, and those of another
+    /// one are from before. The number of a record goes on growing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Refused`] if the store cannot do this: see [`Abilities::namespaces`].
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()>;
+
     /// Sleeps until the lease with this number seems to be over, and may wake too early.
     ///
     /// A store that notices the end of a lease sleeps for `until` at most, any other for `poll`.
@@ -531,6 +576,10 @@ macro_rules! through {
 
             fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool> {
                 (**self).invalidate(key, depth, only)
+            }
+
+            fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+                (**self).invalidate_all(namespace, depth)
             }
 
             fn nap(&self, key: &Key, fence: Version, poll: Duration, until: Duration) {

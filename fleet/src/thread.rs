@@ -346,10 +346,25 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C>
         self,
         create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
     ) -> Result<FleetGuard<'a, T>, FleetError<E>> {
-        match self.hit() {
+        match self.fresh_hit() {
             Some(guard) => Ok(guard),
-            None => self.regenerate(create),
+            None => self.no_fresh_hit(create).map(|guard| *guard),
         }
+    }
+
+    /// Out of line, and both cases of it: a hit that two paths lead to is moved once more. Boxed, since a
+    /// guard that a function writes is in memory also where it was not called.
+    #[cold]
+    #[inline(never)]
+    fn no_fresh_hit<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
+    ) -> Result<Box<FleetGuard<'a, T>>, FleetError<E>> {
+        let guard = match self.hit() {
+            Some(guard) => guard,
+            None => self.regenerate(create)?,
+        };
+        Ok(Box::new(guard))
     }
 
     /// As [`get_or_try_create`](FleetCall::get_or_try_create), for a creator that cannot fail.
@@ -383,8 +398,6 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C>
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn regenerate<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,

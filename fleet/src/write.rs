@@ -6,6 +6,7 @@ use crate::async_store::AsyncStore;
 use crate::codec::{Codec, seal};
 use crate::entry::FleetGuard;
 use crate::error::WriteError;
+use crate::family::{AllChange, Family};
 use crate::fleet::FleetDogpile;
 use crate::store::{Answer, Depth, Described, Guarded, Placed, Store, Version};
 
@@ -71,8 +72,8 @@ impl<T, S, C> Drop for Write<'_, T, S, C> {
             .writes
             .ends(self.number, |alone| match end {
                 End::Written(value, version) => fleet.written_here(value, version, alone),
-                End::Stale => fleet.stale_here(),
-                End::Gone => fleet.gone_here(),
+                End::Stale => fleet.watching.change(Depth::Soft),
+                End::Gone => fleet.watching.change(Depth::Hard),
             });
     }
 }
@@ -91,6 +92,11 @@ impl<T, S, C> FleetDogpile<T, S, C> {
             Depth::Soft => End::Stale,
             Depth::Hard => End::Gone,
         })
+    }
+
+    fn begin_to_invalidate_all(&self, depth: Depth) -> AllChange {
+        let shared = &self.shared;
+        Family::of(&shared.store, shared.key.namespace()).begin_to_invalidate(depth)
     }
 
     fn invalidated(&self, mut write: Write<'_, T, S, C>, answer: Answer<bool>) -> Answer<bool> {
@@ -215,6 +221,67 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     pub fn invalidate_if(&self, seen: &FleetGuard<'_, T>) -> Answer<bool> {
         self.invalidate_to(Depth::Hard, only(seen))
     }
+
+    fn invalidate_all_to(&self, depth: Depth) -> Answer<()> {
+        let _here = self.begin_to_invalidate_all(depth);
+        let shared = &self.shared;
+        let namespace = shared.key.namespace();
+        shared
+            .common
+            .note(shared.store.invalidate_all(namespace, depth))
+    }
+
+    /// Makes all values of the [namespace](crate::FleetBuilder::namespace) stale, for the whole fleet and in one
+    /// step of the store: of each key one caller creates the next, the others go on.
+    ///
+    /// When it has returned, it is so for all calls that ask the store, and for all piles of this process
+    /// that share the namespace and this very store (the same [`Arc`]). Copies elsewhere are fresh for
+    /// their local ttl at most, or until the hint.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`](crate::StoreError): then they are stale in this process, and perhaps elsewhere. A
+    /// store that cannot do this [refuses](crate::Abilities::namespaces).
+    ///
+    /// # Cost
+    ///
+    /// One verb, however many keys there are, and a step for each pile of this process in the namespace.
+    pub fn expire_all(&self) -> Answer<()> {
+        self.invalidate_all_to(Depth::Soft)
+    }
+
+    /// As [`expire_all`](FleetDogpile::expire_all), and the values are gone: after it returned, no call of
+    /// this process, and no call elsewhere that asks the store, yields what began before. Copies elsewhere
+    /// live for their local ttl at most, or until the hint.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`](crate::StoreError): then they are gone in this process, and perhaps elsewhere.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile_fleet::{FleetDogpile, MemoryStore};
+    ///
+    /// let store = Arc::new(MemoryStore::new());
+    /// let page = |name| {
+    ///     let builder = FleetDogpile::builder(Arc::clone(&store), name, Duration::from_secs(60));
+    ///     builder.namespace("pages").build()
+    /// };
+    /// let (index, about) = (page("index"), page("about"));
+    /// about.set("old".to_owned())?;
+    /// // A new template: no page is what it was.
+    /// index.invalidate_all()?;
+    /// let text = about.get_or_try_create(|_| Ok::<_, Infallible>("new".to_owned()));
+    /// assert_eq!(*text?, "new");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn invalidate_all(&self) -> Answer<()> {
+        self.invalidate_all_to(Depth::Hard)
+    }
 }
 
 /// The version that was seen. One that no store knows is not there.
@@ -309,5 +376,39 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
         self.invalidate_to_async(Depth::Hard, Version::NONE)
             .await
             .map(drop)
+    }
+
+    async fn invalidate_all_to_async(&self, depth: Depth) -> Answer<()> {
+        let _here = self.begin_to_invalidate_all(depth);
+        let shared = &self.shared;
+        let namespace = shared.key.namespace();
+        let answer = shared.store.invalidate_all(namespace, depth).await;
+        shared.common.note(answer)
+    }
+
+    /// As [`expire_all`](FleetDogpile::expire_all), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`](crate::StoreError).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may be done at the store or not. It is done here.
+    pub async fn expire_all_async(&self) -> Answer<()> {
+        self.invalidate_all_to_async(Depth::Soft).await
+    }
+
+    /// As [`invalidate_all`](FleetDogpile::invalidate_all), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`](crate::StoreError).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may be done at the store or not. It is done here.
+    pub async fn invalidate_all_async(&self) -> Answer<()> {
+        self.invalidate_all_to_async(Depth::Hard).await
     }
 }

@@ -13,6 +13,7 @@
 //! | `tests/canary.rs` | fails where models are asked for and the crate is built without either |
 //! | `src/loom.rs`, `src/shuttle.rs` | threads and cells of the one and the other, and how a model is run |
 //! | `src/depth_first.rs` | shuttle's schedules one after the other, as far as there is time |
+//! | `src/fleet.rs` | several processes: piles of a fleet over one store |
 //! | `src/witness.rs` | what the larger models look at |
 //! | `loom/` | the edits of loom that `.ci/loom --complete` makes |
 //! | `tests/histories/` | what real threads saw, against the contract as a machine: neither loom nor shuttle |
@@ -33,6 +34,7 @@ use dogpile::{Acquired, Guard, Origin, Seen};
 
 #[cfg(dogpile_shuttle)]
 mod depth_first;
+mod fleet;
 #[cfg(dogpile_loom)]
 #[path = "loom.rs"]
 mod imp;
@@ -43,6 +45,7 @@ mod imp;
 #[cfg(dogpile_shuttle)]
 mod witness;
 
+pub use fleet::Process;
 pub use imp::*;
 #[cfg(dogpile_shuttle)]
 pub use witness::{Call, Creation, Value, Witness};

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::layout::{self, Place, read_header, read_state};
+use super::layout::{self, Place, read_header, read_space, read_state};
 use super::{FileStore, Wanted};
+use crate::store::namespace;
 
 /// What a collection did, and what is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -123,11 +124,24 @@ impl FileStore {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Wanted::Gone),
             other => other?,
         };
-        let kept = header.filter(|header| header.head.at(now).is_kept(now));
-        Ok(kept.map_or(Wanted::No, |header| Wanted::Yes {
-            placed: header.head.placed,
-            bytes: header.payload + header.key + layout::HEADER as u64,
-        }))
+        let Some((header, name)) = header else {
+            return Ok(Wanted::No);
+        };
+        let space = match namespace(&name) {
+            Some(namespace) => {
+                read_space(&Place::of_namespace(&self.directory, namespace).space())?
+            }
+            None => return Ok(Wanted::No),
+        };
+        let head = space.head(header.head.at(now));
+        let kept = head.is_some_and(|head| head.is_kept(now));
+        Ok(match kept {
+            true => Wanted::Yes {
+                placed: header.head.placed,
+                bytes: header.payload + header.key + layout::HEADER as u64,
+            },
+            false => Wanted::No,
+        })
     }
 }
 

@@ -1,22 +1,25 @@
 //! Where a record lies, and how its two files are written.
 //!
 //! `<hash>.val` is the value: a header, the payload, the key. `<hash>.st` is the state: the last
-//! number, the lease, the quiet. `<hash>.<number>.own` is locked by the owner of that lease.
+//! number, the lease, the quiet. `<hash>.<number>.own` is locked by the owner of that lease. Of a
+//! namespace that was invalidated as a whole `<hash>.ns` is the generation.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::record::{Head, State};
+use crate::record::{Head, Space, State};
 use crate::store::{Key, Version};
 use crate::sum::checksum;
 
 const STRIPES: u64 = 64;
 const VALUE_MAGIC: u64 = u64::from_le_bytes(*b"dogpile1");
 const STATE_MAGIC: u64 = u64::from_le_bytes(*b"dogstat1");
+const SPACE_MAGIC: u64 = u64::from_le_bytes(*b"dogname1");
 const WORD: usize = 8;
-pub(super) const HEADER: usize = 10 * WORD;
-const STATE: usize = 10 * WORD;
+pub(super) const HEADER: usize = 11 * WORD;
+const STATE: usize = 11 * WORD;
+const SPACE: usize = 4 * WORD;
 
 /// The paths of one record.
 pub(super) struct Place {
@@ -27,6 +30,11 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(directory: &Path, key: &Key) -> Self {
         Self::of_hash(directory, hash(key.as_bytes()))
+    }
+
+    /// Of a namespace. Two with one hash are invalidated together, which costs a creation more.
+    pub(super) fn of_namespace(directory: &Path, namespace: &str) -> Self {
+        Self::of_hash(directory, hash(namespace.as_bytes()))
     }
 
     pub(super) fn of_hash(directory: &Path, hash: u128) -> Self {
@@ -46,6 +54,10 @@ impl Place {
 
     pub(super) fn state(&self) -> PathBuf {
         with_end(&self.stem, "st")
+    }
+
+    pub(super) fn space(&self) -> PathBuf {
+        with_end(&self.stem, "ns")
     }
 
     pub(super) fn own(&self, number: u64) -> PathBuf {
@@ -124,6 +136,7 @@ impl Header {
             self.payload,
             self.key,
             self.sum,
+            head.space,
         ])
     }
 
@@ -137,6 +150,7 @@ impl Header {
                 fresh_until: words[4] & !1,
                 kept_until: words[5],
                 expired: words[4] & 1 == 1,
+                space: words[9],
             },
             payload: words[6],
             key: words[7],
@@ -200,13 +214,50 @@ pub(super) fn read_value(path: &Path, key: &Key, want: Want) -> io::Result<Conte
     }
 }
 
-/// The header of a value, whosever it is. `None`: it is not whole.
-pub(super) fn read_header(path: &Path) -> io::Result<Option<Header>> {
+/// The header of a value, whosever it is, and the name of its key. `None`: it is not whole.
+pub(super) fn read_header(path: &Path) -> io::Result<Option<(Header, Vec<u8>)>> {
+    let mut file = File::open(path)?;
     let mut bytes = [0; HEADER];
-    match File::open(path)?.read_exact(&mut bytes) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
-        other => other.map(|()| Header::read(&bytes)),
+    match file.read_exact(&mut bytes) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
     }
+    let Some(header) = Header::read(&bytes) else {
+        return Ok(None);
+    };
+    let mut name = Vec::new();
+    file.seek(SeekFrom::Start(
+        (HEADER as u64).saturating_add(header.payload),
+    ))?;
+    file.take(header.key).read_to_end(&mut name)?;
+    Ok((name.len() as u64 == header.key).then_some((header, name)))
+}
+
+pub(super) fn space_bytes(space: &Space) -> [u8; SPACE] {
+    write_words(&[SPACE_MAGIC, space.generation, space.removed])
+}
+
+/// The generation of a namespace. None was ever invalidated as a whole whose file is missing.
+pub(super) fn read_space(path: &Path) -> io::Result<Space> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Space::default()),
+        other => other?,
+    };
+    let whole: Option<&[u8; SPACE]> = bytes.as_slice().try_into().ok();
+    let words = whole.and_then(|bytes| read_words(bytes, SPACE_MAGIC));
+    // Of one that is torn nobody knows which generation it was: a new one, that is the same to all who
+    // read these bytes. So what was there before is gone, and what comes after is kept.
+    let torn = || checksum(2, &bytes) >> 1 | 1;
+    Ok(words.map_or_else(
+        || Space {
+            generation: torn(),
+            removed: torn(),
+        },
+        |words| Space {
+            generation: words[1],
+            removed: words[2],
+        },
+    ))
 }
 
 pub(super) fn state_bytes(state: &State) -> [u8; STATE] {
@@ -220,6 +271,7 @@ pub(super) fn state_bytes(state: &State) -> [u8; STATE] {
         state.quiet_until,
         u64::from(state.failures),
         state.worth_until,
+        state.space,
     ])
 }
 
@@ -239,6 +291,7 @@ pub(super) fn read_state(path: &Path) -> io::Result<State> {
         quiet_until: words[6],
         failures: words[7] as u32,
         worth_until: words[8],
+        space: words[9],
     }))
 }
 
@@ -255,6 +308,7 @@ mod tests {
             fresh_until: 10,
             kept_until: u64::MAX,
             expired: true,
+            space: 11,
         };
         let header = Header {
             head,

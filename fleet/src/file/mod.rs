@@ -23,12 +23,14 @@ pub use self::collect::Collected;
 pub use self::disk::Step;
 use self::disk::{Disk, Hook};
 pub use self::large::{Files, NewFile, StoredFile};
-use self::layout::{Content, HEADER, Header, Place, Want, body_sum, read_state, read_value};
+use self::layout::{
+    Content, HEADER, Header, Place, Want, body_sum, read_space, read_state, read_value,
+};
 use self::sleepers::Sleepers;
-use crate::record::{Decision, Head, State, invalidated};
+use crate::record::{Decision, Head, Space, State, invalidated};
 use crate::store::{
-    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Key, Owner, Placed, Put,
-    Store, StoreError, Version,
+    Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Key, MAX_VALUE, Owner, Placed,
+    Put, Store, StoreError, Version,
 };
 
 /// A store in a directory, which any number of processes of one host share, of one program or of
@@ -78,7 +80,8 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// Refuses values of more than `bytes`. Default: 256 MiB.
+    /// Refuses values of more than `bytes`. Default: 256 MiB. Each process that reads a value has a copy
+    /// of it in memory; a larger one is better kept as a file, with [`Files`].
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.max_value = bytes;
         self
@@ -186,6 +189,11 @@ fn failed(error: io::Error) -> StoreError {
 /// A value as it was read, if it is there and not past its end.
 type Value = Option<(Head, Option<Vec<u8>>)>;
 
+/// What is left of it in its namespace.
+fn in_space(value: Value, space: Space) -> Value {
+    value.and_then(|(head, bytes)| Some((space.head(head)?, bytes)))
+}
+
 impl FileStore {
     /// A store in this directory, which is made if it is missing.
     ///
@@ -202,7 +210,7 @@ impl FileStore {
             directory: directory.into(),
             disk: Disk::default(),
             clock: Arc::new(WallClock),
-            max_value: 256 << 20,
+            max_value: MAX_VALUE,
             limit: None,
             patience: Duration::from_secs(2),
         }
@@ -246,16 +254,30 @@ impl FileStore {
         }
     }
 
+    /// The generation of the key's namespace.
+    ///
+    /// Whoever holds the stripe of the key reads it once. Whoever holds no lock reads it after the value
+    /// and the state: else it may know less than they do.
+    fn space(&self, key: &Key) -> io::Result<Space> {
+        read_space(&Place::of_namespace(&self.directory, key.namespace()).space())
+    }
+
     /// The state, its lease over if its owner is dead; and whether it is to be written, since the
-    /// clock was put back.
-    fn state(&self, place: &Place, now: u64) -> io::Result<(State, bool)> {
+    /// clock was put back or the namespace was invalidated.
+    fn state(
+        &self,
+        place: &Place,
+        space: impl FnOnce() -> io::Result<Space>,
+        now: u64,
+    ) -> io::Result<(State, Space, bool)> {
         let written = read_state(&place.state())?;
-        let mut state = written.at(now);
+        let space = space()?;
+        let mut state = space.state(written.at(now));
         let moved = state != written;
         if state.is_leased(now) && !self.is_alive(&place.own(state.generation))? {
             state.until = now;
         }
-        Ok((state, moved))
+        Ok((state, space, moved))
     }
 
     fn write_state(&self, place: &Place, state: &State) -> io::Result<()> {
@@ -308,8 +330,9 @@ impl FileStore {
         }
     }
 
-    fn look(&self, place: &Place, ask: &Ask, value: Value, now: u64) -> io::Result<Found> {
-        let (state, _) = self.state(place, now)?;
+    fn look(&self, key: &Key, ask: &Ask, value: Value, now: u64) -> io::Result<Found> {
+        let (state, space, _) = self.state(&self.place(key), || self.space(key), now)?;
+        let value = in_space(value, space);
         let head = value.as_ref().map(|(head, _)| head);
         let decision = state.look(head, ask, now).unwrap_or(Decision::Idle);
         let stored = value.map(|(head, bytes)| head.stored(bytes, now));
@@ -321,12 +344,14 @@ impl FileStore {
         let before = self.read(&place, key, Want::Unless(ask.known), now)?;
         if let Some((head, _)) = &before
             && head.is_fresh_to(ask, now)
+            && let Some(head) = self.space(key)?.head(*head)
+            && head.is_fresh_to(ask, now)
         {
-            let (head, bytes) = before.expect("it is there");
+            let (_, bytes) = before.expect("it is there");
             return Ok(Found::Fresh(head.stored(bytes, now)));
         }
         if ask.owner.is_none() {
-            return self.look(&place, ask, before, now);
+            return self.look(key, ask, before, now);
         }
         let stripe = self.disk.lock_stripe(&place.stripe, self.patience)?;
         // Once more: it may have been renewed before the stripe was locked.
@@ -340,10 +365,11 @@ impl FileStore {
         {
             *bytes = old_bytes;
         }
-        let (mut state, moved) = self.state(&place, now)?;
+        let (mut state, space, moved) = self.state(&place, || self.space(key), now)?;
         let held = state.generation;
+        let next = Self::next(&state, value.as_ref().map(|(head, _)| head), now);
+        let value = in_space(value, space);
         let head = value.as_ref().map(|(head, _)| *head);
-        let next = Self::next(&state, head.as_ref(), now);
         let decision = state.decide(head.as_ref(), ask, next, now);
         if let Decision::Leased { new } = decision {
             if new {
@@ -379,18 +405,20 @@ impl FileStore {
             _ => Want::Header,
         };
         let before = self.read(&place, key, want, now)?.map(|(head, _)| head);
-        let mut state = read_state(&place.state())?.at(now);
+        let space = self.space(key)?;
+        let mut state = space.state(read_state(&place.state())?.at(now));
         let held = place.own(state.generation);
         if let (Guarded::Lease(_), 0) = (put.guard, state.generation) {
             return Ok(Placed::Gone);
         }
         let next = Self::next(&state, before.as_ref(), now);
+        let before = before.and_then(|head| space.head(head));
         let version = match state.place(before.as_ref(), put.guard, next) {
             Ok(version) => version,
             Err(placed) => return Ok(placed),
         };
         let header = Header {
-            head: Head::new(version, (put.age, put.fresh_for, put.keep_for), now),
+            head: Head::new(&state, (put.age, put.fresh_for, put.keep_for), now),
             payload: put.bytes.len() as u64,
             key: key.as_bytes().len() as u64,
             sum,
@@ -412,8 +440,10 @@ impl FileStore {
         let place = self.place(key);
         let stripe = self.disk.lock_stripe(&place.stripe, self.patience)?;
         let now = self.now();
-        let mut state = read_state(&place.state())?.at(now);
-        let kept = self.read(&place, key, Want::Header, now)?.is_some();
+        let space = self.space(key)?;
+        let mut state = space.state(read_state(&place.state())?.at(now));
+        let value = self.read(&place, key, Want::Header, now)?;
+        let kept = in_space(value, space).is_some();
         let changed = change(&mut state, kept, now);
         if changed {
             self.write_state(&place, &state)?;
@@ -435,12 +465,14 @@ impl FileStore {
             Content::Nothing | Content::Corrupt => (None, None),
         };
         let head = head.filter(|head| head.is_kept(now));
+        let space = self.space(key)?;
+        let mut state = space.state(read_state(&place.state())?.at(now));
+        let next = Self::next(&state, head.as_ref(), now);
+        let head = head.and_then(|head| space.head(head));
         if !State::is_meant(head.as_ref(), only) {
             return Ok(false);
         }
-        let mut state = read_state(&place.state())?.at(now);
         let held = place.own(state.generation);
-        let next = Self::next(&state, head.as_ref(), now);
         match head.and_then(|head| invalidated(head, depth)).zip(header) {
             Some((head, header)) => {
                 let mut temp = self.disk.temp(&place.stem)?;
@@ -455,6 +487,20 @@ impl FileStore {
         drop(stripe);
         self.let_go(&held);
         Ok(true)
+    }
+
+    /// The next generation of a namespace. It holds no stripe of a record: what is written under the old
+    /// one meanwhile bears it, and counts as what was there before.
+    fn make_all_stale(&self, namespace: &str, depth: Depth) -> io::Result<()> {
+        let place = Place::of_namespace(&self.directory, namespace);
+        let mut temp = self.disk.temp(&place.stem)?;
+        let stripe = self.disk.lock_stripe(&place.stripe, self.patience)?;
+        let mut space = read_space(&place.space())?;
+        space.invalidate(depth, self.now());
+        temp.write_header(&layout::space_bytes(&space))?;
+        temp.replace_value(&place.space())?;
+        drop(stripe);
+        Ok(())
     }
 
     /// Collects after so many writes, or so many bytes.
@@ -483,6 +529,7 @@ impl Described for FileStore {
             monotonic: true,
             sees_death: true,
             resend_safe: true,
+            namespaces: true,
             resolution: Duration::from_nanos(2),
             max_value: self.max_value,
             ..Abilities::least()
@@ -498,9 +545,9 @@ impl Store for FileStore {
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         let (length, limit) = (put.bytes.len() as u64, self.max_value);
         if length > limit {
-            return Err(StoreError::refused(format!(
-                "a value of {length} bytes is larger than the limit of {limit}"
-            )));
+            let remedy =
+                "raise it with `FileStoreBuilder::max_value`, or keep it as a file with `Files`";
+            return Err(StoreError::too_large(length, limit, remedy));
         }
         let placed = self.place_value(key, put).map_err(failed)?;
         match (placed, put.guard) {
@@ -527,6 +574,10 @@ impl Store for FileStore {
 
     fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool> {
         self.make_stale(key, depth, only).map_err(failed)
+    }
+
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        self.make_all_stale(namespace, depth).map_err(failed)
     }
 
     /// Sleeps in the kernel until the owner lets go or dies. That a write has overtaken an owner who

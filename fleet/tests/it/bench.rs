@@ -240,7 +240,7 @@ pub(crate) enum Fault {
     Lies,
 }
 
-type Hook = Box<dyn Fn(&str) + Send>;
+type Hook = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A store that can be made to fail.
 pub(crate) struct Faulty<S> {
@@ -263,12 +263,14 @@ impl<S: Store> Faulty<S> {
         *self.fault.lock().unwrap() = fault;
     }
 
-    pub(crate) fn before(&self, hook: impl Fn(&str) + Send + 'static) {
-        *self.before.lock().unwrap() = Some(Box::new(hook));
+    pub(crate) fn before(&self, hook: impl Fn(&str) + Send + Sync + 'static) {
+        *self.before.lock().unwrap() = Some(Arc::new(hook));
     }
 
     fn begin(&self, verb: &str) -> Result<Fault, StoreError> {
-        if let Some(hook) = &*self.before.lock().unwrap() {
+        // Not under the lock: a hook may wait for another verb.
+        let hook = self.before.lock().unwrap().clone();
+        if let Some(hook) = hook {
             hook(verb);
         }
         match *self.fault.lock().unwrap() {
@@ -343,6 +345,11 @@ impl<S: Store> Store for Faulty<S> {
     fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool> {
         let fault = self.begin("invalidate")?;
         Self::end(fault, self.store.invalidate(key, depth, only))
+    }
+
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        let fault = self.begin("invalidate_all")?;
+        Self::end(fault, self.store.invalidate_all(namespace, depth))
     }
 
     fn nap(&self, key: &Key, fence: Version, poll: Duration, until: Duration) {

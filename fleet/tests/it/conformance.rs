@@ -135,6 +135,14 @@ enum Rule {
     InvalidationsAreHinted,
     DepthIsHinted,
     NapEnds,
+    AllIsDone,
+    AllSoftKeepsTheValues,
+    AllHardRemoves,
+    AllTakesTheLeases,
+    AllEndsQuiet,
+    AllIsOfOneNamespace,
+    AllIsHinted,
+    AllDepthIsHinted,
 }
 
 use Rule::*;
@@ -200,7 +208,21 @@ const CAUGHT: &[(Rule, &[&str])] = &[
     (CommitsAreHinted, &["40"]),
     (InvalidationsAreHinted, &["40"]),
     (DepthIsHinted, &["40"]),
-    (NapEnds, &["35", "41"]),
+    (NapEnds, &["35", "41", "53"]),
+    (AllIsDone, &["48"]),
+    (AllIsDone, &["49"]),
+    (AllIsDone, &["50"]),
+    (AllIsDone, &["52"]),
+    (AllSoftKeepsTheValues, &["48"]),
+    (AllHardRemoves, &["49"]),
+    (AllHardRemoves, &["50"]),
+    (AllHardRemoves, &["51"]),
+    (AllTakesTheLeases, &["48"]),
+    (AllTakesTheLeases, &["49"]),
+    (AllEndsQuiet, &["51"]),
+    (AllIsOfOneNamespace, &["48"]),
+    (AllIsHinted, &["53"]),
+    (AllDepthIsHinted, &["53"]),
 ];
 
 impl Without {
@@ -243,13 +265,24 @@ impl Described for Without {
         struct Deaf(Rule, Weak<dyn Watch>);
         impl Watch for Deaf {
             fn hint(&self, hint: &Hint) {
-                let Hint::Changed {
-                    key,
-                    version,
-                    depth,
-                } = hint.clone()
-                else {
-                    return;
+                let (key, version, depth) = match hint.clone() {
+                    Hint::Changed {
+                        key,
+                        version,
+                        depth,
+                    } => (key, version, depth),
+                    Hint::AllChanged { .. } if self.0 == AllIsHinted => return,
+                    Hint::AllChanged { namespace, depth } => {
+                        let depth = match self.0 {
+                            AllDepthIsHinted => Depth::Soft,
+                            _ => depth,
+                        };
+                        if let Some(watch) = self.1.upgrade() {
+                            watch.hint(&Hint::AllChanged { namespace, depth });
+                        }
+                        return;
+                    }
+                    _ => return,
                 };
                 let depth = match self.0 {
                     CommitsAreHinted if depth == Depth::Soft && !version.is_none() => return,
@@ -446,6 +479,8 @@ impl Store for Without {
                     put.guard = Guarded::Absent;
                 }
             }
+            // As if the store did not know that the lease is lost.
+            (AllTakesTheLeases, Guarded::Lease(_)) => put.guard = Guarded::Any,
             (AbsentIsChecked, Guarded::Absent) => put.guard = Guarded::Any,
             (AbsentSeesStale, Guarded::Absent) => {
                 if !matches!(peeked(&*self.store)?, Found::Fresh(_)) {
@@ -537,6 +572,21 @@ impl Store for Without {
             _ => {}
         }
         self.store.invalidate(&own, depth, only)
+    }
+
+    fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+        let all = |namespace: &str, depth| self.store.invalidate_all(namespace, depth);
+        match self.rule {
+            AllIsDone => Ok(()),
+            AllSoftKeepsTheValues => all(namespace, Depth::Hard),
+            AllHardRemoves => all(namespace, Depth::Soft),
+            AllIsOfOneNamespace => {
+                all(&format!("{namespace}x"), depth)?;
+                all(namespace, depth)
+            }
+            AllEndsQuiet if !self.notes.lock().unwrap().quiet.is_empty() => Ok(()),
+            _ => all(namespace, depth),
+        }
     }
 
     fn nap(&self, key: &Key, fence: Version, poll: Duration, until: Duration) {

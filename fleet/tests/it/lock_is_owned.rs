@@ -147,6 +147,9 @@ fn fences_rise_and_there_is_none_where_numbers_have_no_order() {
         fn invalidate(&self, key: &Key, depth: Depth, only: Version) -> Answer<bool> {
             self.0.invalidate(key, depth, only)
         }
+        fn invalidate_all(&self, namespace: &str, depth: Depth) -> Answer<()> {
+            self.0.invalidate_all(namespace, depth)
+        }
     }
     let (clock, store) = memory();
     let mut last = None;

@@ -145,13 +145,19 @@ pub(crate) fn styles(member: &Member) {
                 let (mut operations, mut errors, mut bad, mut back) = (0, 0, 0, 0);
                 let mut last = vec![0; keys];
                 let (mut versions, mut oldest) = (0, 0);
+                // The longest creation, its commit with it, and the longest that any other answer took.
+                let (mut creation, mut answer_took) = (0, 0);
                 while Instant::now() < end {
                     for (key, pile) in piles.iter().enumerate() {
                         operations += 1;
+                        let begun = micros();
+                        let mut created = false;
                         let section = Section::new(notes, &format!("creator{key}"));
                         let answer = pile.get_or_try_create(|_| {
+                            created = true;
                             Ok::<_, String>(create(&section, notes, 50_000, takes))
                         });
+                        let ended = micros();
                         let Ok(guard) = answer else {
                             errors += 1;
                             continue;
@@ -170,12 +176,18 @@ pub(crate) fn styles(member: &Member) {
                         back += u64::from(number < last[key]);
                         versions += u64::from(number > last[key]);
                         last[key] = number.max(last[key]);
-                        oldest = oldest.max(micros().saturating_sub(number));
+                        let age = ended.saturating_sub(number);
+                        oldest = oldest.max(age);
+                        match created {
+                            true => creation = creation.max(age),
+                            false => answer_took = answer_took.max(ended.saturating_sub(begun)),
+                        }
                     }
                 }
                 member.say(format_args!(
                     "operations={operations} errors={errors} bad={bad} back={back} \
-                     versions={versions} oldest={oldest}"
+                     versions={versions} oldest={oldest} creation={creation} \
+                     answer_took={answer_took}"
                 ));
             });
         }
@@ -375,7 +387,15 @@ mod fleet_one_creator {
                 "{report}"
             );
             assert!(done.sum("operations") > 1_000, "{report}");
-            println!("local ttl {local} ms: {report}");
+            // The ttl counts from the commit, an age from the beginning of the creation. While the next one is
+            // created the old value serves, and a process that was told so looks again after as long once more.
+            // On a machine with more to do than it has processors, 10 ms of creation are 20 to 60.
+            let (oldest, creation) = (done.max("oldest"), done.max("creation"));
+            let beyond = oldest.saturating_sub(250_000 + creation);
+            println!(
+                "local ttl {local} ms: the oldest answer {oldest} us, which is the ttl, the longest creation with \
+                 its commit ({creation}), and {beyond}: {report}"
+            );
         }
     }
 
@@ -504,14 +524,34 @@ mod fleet_invalidate_wins {
             let pile: FleetDogpile<String, _> =
                 FleetDogpile::builder(store, "data", SECOND * 60).build();
             pile.set("secret".to_owned()).unwrap();
-            let mut running = herd(&scratch, "prints").size(2).start();
-            running.release();
-            thread::sleep(Duration::from_millis(30));
-            pile.invalidate().unwrap();
-            fs::write(scratch.path().join("removed"), b"").unwrap();
-            let done = running.collect();
-            assert_eq!(done.numbers("after"), [0, 0]);
+            prints_until(&scratch, || pile.invalidate().unwrap());
         }
+    }
+
+    /// The same of a whole namespace, through the pile of another key.
+    #[test]
+    fn nor_after_the_removal_of_all() {
+        for _ in 0..pick(3, 50) {
+            let scratch = Scratch::new("dogpile-remove");
+            let directory = scratch.path().join("store");
+            let store = Arc::new(FileStore::open(directory).unwrap());
+            let pile = |key: &str| -> FleetDogpile<String, _> {
+                FleetDogpile::builder(Arc::clone(&store), key, SECOND * 60).build()
+            };
+            pile("data").set("secret".to_owned()).unwrap();
+            let another = pile("another");
+            prints_until(&scratch, || another.invalidate_all().unwrap());
+        }
+    }
+
+    fn prints_until(scratch: &Scratch, removes: impl FnOnce()) {
+        let mut running = herd(scratch, "prints").size(2).start();
+        running.release();
+        thread::sleep(Duration::from_millis(30));
+        removes();
+        fs::write(scratch.path().join("removed"), b"").unwrap();
+        let done = running.collect();
+        assert_eq!(done.numbers("after"), [0, 0]);
     }
 }
 

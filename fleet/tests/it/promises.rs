@@ -10,7 +10,7 @@ use std::time::Duration;
 use dogpile::{ManualClock, Origin};
 use dogpile_fleet::{
     Creation, Described, Expected, FleetAccept, FleetBuilder, FleetDogpile, FleetError, FleetGuard,
-    MemoryStore, OnStoreError, Swap, Version,
+    MemoryStore, OnStoreError, Store, Swap, Version,
 };
 
 use crate::bench::{Fault, Faulty, Pile, SECOND, make, manual_clock, never, wait_until};
@@ -729,6 +729,41 @@ mod store_first {
         }
     }
 
+    /// One begins first and is at the store last, and its end here comes before that of the other: which of
+    /// them the store has, this process cannot know.
+    #[test]
+    fn nor_is_one_that_began_before_and_ended_before() {
+        let fleet = Fleet::new();
+        let store = Arc::new(AfterTheAnswer {
+            store: Arc::clone(&fleet.store),
+            then: std::sync::Mutex::new(None),
+        });
+        let pile: Arc<FleetDogpile<String, AfterTheAnswer>> =
+            Arc::new(FleetDogpile::builder(Arc::clone(&store), "key", SECOND * 10).build());
+        let (begun, begins) = channel();
+        let (go, goes) = channel::<()>();
+        let goes = std::sync::Mutex::new(Some(goes));
+        fleet.store.before(move |_| {
+            let goes = goes.lock().unwrap().take();
+            if let Some(goes) = goes {
+                begun.send(()).unwrap();
+                goes.recv_timeout(SECOND * 20).unwrap();
+            }
+        });
+        let first = {
+            let pile = Arc::clone(&pile);
+            thread::spawn(move || drop(pile.set("first to begin, last to come".to_owned())))
+        };
+        begins.recv_timeout(SECOND * 20).unwrap();
+        *store.then.lock().unwrap() = Some(Box::new(move || {
+            go.send(()).unwrap();
+            first.join().unwrap();
+        }));
+        pile.set("second".to_owned()).unwrap();
+        let here = pile.get_or_try_create(never).unwrap();
+        assert_eq!(&**here, "first to begin, last to come");
+    }
+
     /// The same of a regeneration whose lease here is lost on the way, since the copy here was gone at the
     /// store: what it stored is not brought here over an invalidation of this process.
     #[test]
@@ -826,6 +861,14 @@ mod store_first {
             only: Version,
         ) -> dogpile_fleet::Answer<bool> {
             self.store.invalidate(key, depth, only)
+        }
+
+        fn invalidate_all(
+            &self,
+            namespace: &str,
+            depth: dogpile_fleet::Depth,
+        ) -> dogpile_fleet::Answer<()> {
+            self.store.invalidate_all(namespace, depth)
         }
     }
 
@@ -1008,6 +1051,171 @@ mod fleet_invalidate_wins {
         assert_eq!(&**b.get_or_try_create(make("three")).unwrap(), "three");
         a.expire().unwrap();
         assert!(FleetGuard::is_stale(&b.peek().unwrap()));
+    }
+
+    /// Another process: a store of its own over the same records.
+    fn elsewhere(fleet: &Fleet) -> Arc<Faulty<Arc<Faulty<MemoryStore>>>> {
+        Faulty::new(Arc::clone(&fleet.store))
+    }
+
+    fn page<S: Store>(fleet: &Fleet, store: &Arc<S>, name: &str) -> FleetBuilder<String, S> {
+        FleetDogpile::builder(Arc::clone(store), name, SECOND * 10)
+            .clock(fleet.clock.clone())
+            .namespace("pages")
+    }
+
+    #[test]
+    fn of_a_whole_namespace_at_once_here_and_within_the_local_ttl_elsewhere() {
+        let fleet = Fleet::new();
+        let there = elsewhere(&fleet);
+        let (index, about) = (
+            page(&fleet, &fleet.store, "index").build(),
+            page(&fleet, &fleet.store, "about").build(),
+        );
+        let other = fleet.process();
+        let about_there = page(&fleet, &there, "about").build();
+        for pile in [&index, &about, &other] {
+            pile.set("old".to_owned()).unwrap();
+        }
+        let _ = about_there.get_or_try_create(never).unwrap();
+        fleet.pass(1);
+        let _ = about_there.get_or_try_create(never).unwrap();
+        index.invalidate_all().unwrap();
+        // Here: the pile itself, and the one of another key.
+        assert!(index.peek().is_none() && about.peek().is_none());
+        // Elsewhere: until the local ttl is over, and no longer.
+        assert_eq!(&**about_there.get_or_try_create(never).unwrap(), "old");
+        fleet.pass(1);
+        let new = about_there.get_or_try_create(make("new")).unwrap();
+        assert_eq!(&**new, "new");
+        drop(new);
+        assert_eq!(&**about.get_or_try_create(never).unwrap(), "new");
+        assert_eq!(&**index.get_or_try_create(make("index")).unwrap(), "index");
+        // Another namespace is left alone, and what comes after it is as ever.
+        let verbs = index.stats().verbs;
+        assert_eq!(&**index.get_or_try_create(never).unwrap(), "index");
+        assert_eq!(&**other.get_or_try_create(never).unwrap(), "old");
+        assert_eq!(index.stats().verbs, verbs);
+    }
+
+    #[test]
+    fn a_namespace_that_is_expired_is_stale_to_all_and_serves() {
+        let fleet = Fleet::new();
+        let there = elsewhere(&fleet);
+        let (index, about) = (
+            page(&fleet, &fleet.store, "index").build(),
+            page(&fleet, &fleet.store, "about").build(),
+        );
+        let about_there = page(&fleet, &there, "about").build();
+        about.set("old".to_owned()).unwrap();
+        let _ = about_there.get_or_try_create(never).unwrap();
+        index.expire_all().unwrap();
+        assert!(FleetGuard::is_stale(&about.peek().unwrap()));
+        fleet.pass(2);
+        let (gate, create) = gated("new");
+        thread::scope(|threads| {
+            let leader = threads.spawn(|| drop(about_there.get_or_try_create(create).unwrap()));
+            gate.begun();
+            let stale = about.get_or_try_create(never).unwrap();
+            assert_eq!(
+                (&**stale, FleetGuard::origin(&stale)),
+                ("old", Origin::Stale)
+            );
+            gate.open();
+            leader.join().unwrap();
+        });
+    }
+
+    /// What runs when a namespace is invalidated is not brought here by any pile of it.
+    #[test]
+    fn nor_does_a_creation_of_another_key_that_ran_before() {
+        let fleet = Fleet::new();
+        let (index, about) = (
+            page(&fleet, &fleet.store, "index").build(),
+            page(&fleet, &fleet.store, "about").build(),
+        );
+        let (gate, create) = gated("late");
+        thread::scope(|threads| {
+            let late =
+                threads.spawn(|| FleetGuard::origin(&about.get_or_try_create(create).unwrap()));
+            gate.begun();
+            index.invalidate_all().unwrap();
+            gate.open();
+            assert_eq!(late.join().unwrap(), Origin::Superseded);
+        });
+        assert!(about.peek().is_none());
+        assert_eq!(&**about.get_or_try_create(make("new")).unwrap(), "new");
+        // A pile that is gone is no member of the family any more.
+        drop(about);
+        index.invalidate_all().unwrap();
+    }
+
+    /// A pile that is built, and reads, while the invalidation is on its way to the store.
+    #[test]
+    fn nor_does_a_pile_that_came_meanwhile() {
+        let fleet = Fleet::new();
+        let store = elsewhere(&fleet);
+        let (index, about) = (
+            page(&fleet, &store, "index").build(),
+            page(&fleet, &fleet.store, "about").build(),
+        );
+        about.set("old".to_owned()).unwrap();
+        let (begun, begins) = channel();
+        let (go, goes) = channel::<()>();
+        let goes = std::sync::Mutex::new(goes);
+        fleet.store.before(move |verb| {
+            if verb == "invalidate_all" {
+                begun.send(()).unwrap();
+                goes.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
+            }
+        });
+        let built = page(&fleet, &store, "about");
+        thread::scope(|threads| {
+            let all = threads.spawn(|| index.invalidate_all().unwrap());
+            begins.recv_timeout(SECOND * 20).unwrap();
+            let built = built.build();
+            assert_eq!(&**built.get_or_try_create(never).unwrap(), "old");
+            go.send(()).unwrap();
+            all.join().unwrap();
+            assert!(built.peek().is_none());
+        });
+    }
+
+    #[test]
+    fn a_namespace_with_hints_at_once() {
+        let fleet = Fleet::new();
+        let there = elsewhere(&fleet);
+        let index = page(&fleet, &fleet.store, "index").build();
+        let watched = page(&fleet, &there, "about").watched().build();
+        let other = FleetDogpile::<String, _>::builder(Arc::clone(&there), "key", SECOND * 10)
+            .clock(fleet.clock.clone())
+            .watched()
+            .build();
+        for pile in [&watched, &other] {
+            pile.set("old".to_owned()).unwrap();
+        }
+        let before = (watched.stats().hints, other.stats().hints);
+        index.expire_all().unwrap();
+        assert!(FleetGuard::is_stale(&watched.peek().unwrap()));
+        index.invalidate_all().unwrap();
+        assert!(watched.peek().is_none());
+        assert!(!FleetGuard::is_stale(&other.peek().unwrap()));
+        let after = (watched.stats().hints, other.stats().hints);
+        assert_eq!((after.0 - before.0, after.1 - before.1), (2, 0));
+    }
+
+    #[test]
+    fn a_namespace_is_invalidated_here_though_the_store_does_not_answer() {
+        let fleet = Fleet::new();
+        let (index, about) = (
+            page(&fleet, &fleet.store, "index").build(),
+            page(&fleet, &fleet.store, "about").build(),
+        );
+        about.set("old".to_owned()).unwrap();
+        fleet.store.set(Fault::Down);
+        assert!(index.invalidate_all().is_err());
+        assert!(about.peek().is_none());
+        assert_eq!(index.stats().store_errors, 1);
     }
 
     #[test]

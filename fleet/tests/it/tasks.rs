@@ -306,3 +306,33 @@ fn with_a_local_ttl_of_zero_tasks_ask_too() {
         assert_eq!(&**new.await.unwrap(), "new");
     });
 }
+
+#[test]
+fn a_namespace_is_invalidated_as_a_whole() {
+    let fleet = Fleet::new();
+    runtime().block_on(async {
+        let run = |work| drop(tokio::task::spawn_blocking(work));
+        let store = Arc::new(Blocking::new(Arc::clone(&fleet.store), run).timer(Tokio));
+        let build = |key: &str| -> Tasks {
+            FleetDogpile::builder(Arc::clone(&store), key, SECOND * 10)
+                .namespace("pages")
+                .clock(fleet.clock.clone())
+                .build()
+        };
+        let (a, b) = (build("a"), build("b"));
+        b.set_async("old".to_owned()).await.unwrap();
+        a.expire_all_async().await.unwrap();
+        assert!(FleetGuard::is_stale(&b.peek().unwrap()));
+        a.invalidate_all_async().await.unwrap();
+        assert!(b.peek().is_none());
+        // Dropped before it is at the store, it is done here.
+        b.set_async("old".to_owned()).await.unwrap();
+        {
+            let mut dropped = pin!(a.invalidate_all_async());
+            let _ = dropped
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+        }
+        assert!(b.peek().is_none());
+    });
+}

@@ -1,5 +1,6 @@
 //! A copy of the project in which breakages are tried.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::Read;
@@ -136,11 +137,12 @@ impl Bench {
                 // Without debug assertions.
                 Home::Histories | Home::Exact => ("", &["--release"]),
             };
-            let mut check = self.cargo(flags);
-            let package = match breakage.home {
-                Home::Adapters => "dogpile-cache",
+            let package = match breakage.file.iter().next().and_then(OsStr::to_str) {
+                Some("fleet") => "dogpile-fleet",
+                Some("adapters") => "dogpile-cache",
                 _ => "dogpile",
             };
+            let mut check = self.cargo(flags);
             check.args(["check", "--quiet", "-p", package, "--lib"]);
             built(check.args(of_crate))?;
             Ok(Verdict::Builds)

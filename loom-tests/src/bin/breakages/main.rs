@@ -183,7 +183,7 @@ fn run(options: Options) -> Result<bool> {
 
 fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
     let mut sources = BTreeMap::new();
-    for folder in ["src", "adapters/cache/src"] {
+    for folder in ["src", "adapters/cache/src", "fleet/src"] {
         for file in breakage::sources(project, Path::new(folder))? {
             let text = fs::read_to_string(project.join(&file))?;
             sources.insert(file, text);
