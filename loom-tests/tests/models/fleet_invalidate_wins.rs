@@ -62,3 +62,20 @@ fn of_a_namespace_over_a_creation_of_another_key() {
         assert_eq!(process.stored(pile.key()), None);
     });
 }
+
+#[test]
+fn of_a_namespace_over_a_look_at_the_store() {
+    model(|| {
+        let [here, there] = Process::several();
+        there.pile("key").set(vec![1]).unwrap();
+        let (pile, another) = (here.pile("key"), here.pile("another"));
+        let reader = {
+            let pile = pile.clone();
+            thread::spawn(move || drop(pile.get_or_create(|_| vec![2]).unwrap()))
+        };
+        another.invalidate_all().unwrap();
+        assert_ne!(pile.peek().map(|guard| guard[0]), Some(1));
+        reader.join().unwrap();
+        assert_ne!(pile.peek().map(|guard| guard[0]), Some(1));
+    });
+}

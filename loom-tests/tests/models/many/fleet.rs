@@ -26,10 +26,10 @@
 //! - self.owner != 0 && now < self.until
 //! + self.owner != 0 && now < self.began
 //!
-//! fleet-spares-a-lease-of-the-namespace | fleet/src/record.rs
-//! @ pub(crate) fn state(
-//! - if state.space == self.generation
-//! + if state.space <= self.generation
+//! fleet-spares-the-values-of-a-namespace | fleet/src/record.rs
+//! @ pub(crate) fn head(
+//! - if head.space == self.generation
+//! + if head.space <= self.generation
 //! ```
 
 use std::sync::Arc;
