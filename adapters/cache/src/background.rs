@@ -1,5 +1,8 @@
 //! The calls whose creations run on an executor: [`CacheBackground`].
 
+// An `async fn` holds its arguments twice, as such and as locals; a block does not.
+#![allow(clippy::manual_async_fn)]
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
