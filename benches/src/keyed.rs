@@ -77,7 +77,7 @@ fn favourite() -> u64 {
     let step = (draw % STEPS) as usize;
     let [from, to] = [powers[step], powers[step + 1]].map(u64::from);
     // Among those that share a step, any.
-    from - 1 + ((draw >> 32) * (to - from).max(1) >> 32)
+    from - 1 + (((draw >> 32) * (to - from).max(1)) >> 32)
 }
 
 type Map = KeyedDogpile<u64, u64>;
@@ -230,7 +230,7 @@ fn hits(crew: &mut Crew, options: &Options, traffic: Traffic) {
                     let is_other = ![OURS, CHOICE].contains(&row.name.as_str());
                     [
                         Spread::of(&figures.ns).to_string(),
-                        is_other.then_some(over).unwrap_or_default(),
+                        if is_other { over } else { String::new() },
                     ]
                 }
                 _ => [String::new(), String::new()],

@@ -54,6 +54,11 @@ impl<T> Builder<T> {
 impl<K, T, S> KeyedBuilder<K, T, S> {
     /// The hasher of the keys. Default: [`RandomState`], which no stranger can foresee.
     ///
+    /// # Cost
+    ///
+    /// Keys with the same hash are compared one after the other: with 16,000 of them a look takes a third
+    /// of a millisecond.
+    ///
     /// # Example
     ///
     /// ```

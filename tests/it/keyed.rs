@@ -901,6 +901,27 @@ mod eviction_loses_nobody {
     }
 }
 
+/// A call may ask for more than its map does; another key is none of its concern.
+#[test]
+fn options_of_a_call() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let map: KeyedDogpile<u32, u32> = builder.build_keyed();
+        map.set(1, 1);
+        map.set(2, 1);
+        clock.advance(MINUTE / 2);
+        let never = || panic!("it will do");
+        let aged = |age| map.call(&1).max_age(age);
+        assert_eq!(*aged(MINUTE / 2).get_or_create(never).unwrap(), 1);
+        assert_eq!(*aged(MINUTE / 4).get_or_create(|| 2).unwrap(), 2);
+        clock.advance(MINUTE / 4);
+        let left = |left| map.call(&1).min_fresh(left);
+        assert_eq!(*left(MINUTE / 2).get_or_create(never).unwrap(), 2);
+        assert_eq!(*left(MINUTE * 7 / 8).get_or_create(|| 3).unwrap(), 3);
+        assert_eq!(*map.get_or_create(&2, never), 1);
+    });
+}
+
 mod what_i_saw {
     use super::*;
 

@@ -1,5 +1,8 @@
 //! The calls whose creations run on an executor: [`CacheBackground`].
 
+// An `async fn` holds its arguments twice, as such and as locals; a block does not.
+#![allow(clippy::manual_async_fn)]
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
@@ -165,7 +168,7 @@ where
             Err(lookup) => lookup,
         };
         let told = Arc::new(Told::new());
-        let create = {
+        let blocking = {
             let (guarded, told) = (Arc::clone(self.guarded), Arc::clone(&told));
             let key = key.to_owned();
             move |creating: Creating<'static, T>| {
@@ -173,11 +176,11 @@ where
             }
         };
         let call = self.guarded.flights.background(key, self.executor);
-        let flight = match lookup.goes_on() {
-            true => {
-                started(call.get_or_try_create_with_async(|creating| async { create(creating) }))
-            }
-            false => Some(call.get_or_try_create_with(create)),
+        let flight = if lookup.goes_on() {
+            // In this form it does not matter whether the executor lets this thread block.
+            started(call.get_or_try_create_with_async(|creating| async { blocking(creating) }))
+        } else {
+            Some(call.get_or_try_create_with(blocking))
         };
         self.answer(lookup, &told, flight)
     }

@@ -2,18 +2,12 @@
 //!
 //! ```breakages
 //! adapters-wait-for-the-renewal | adapters/cache/src/background.rs | of_threads::stale_never_blocks
-//! @ impl FnOnce(Making<'static, T>) -> Result<Created<T>, E>
-//! - true => started(call.get_or_try_create_with_async(|creating| async { create(creating) })),
-//! - false => Some(call.get_or_try_create_with(create)),
-//! + _ => Some(call.get_or_try_create_with(create)),
+//! - let flight = if lookup.goes_on() {
+//! + let flight = if lookup.goes_on() && false {
 //!
 //! adapters-tasks-wait-for-the-renewal | adapters/cache/src/background.rs | of_tasks::stale_never_blocks
 //! - true => started(call),
 //! + true => Some(call.await),
-//!
-//! adapters-fail-for-their-job | adapters/cache/src/background.rs | refusal_serves_stale
-//! - Some(Err(error)) => lookup.stand_in(error, false, flights),
-//! + Some(Err(error)) => lookup.stand_in(error, true, flights),
 //! ```
 
 use std::sync::{Arc, Mutex};

@@ -40,8 +40,8 @@
 //! + Some(_) => creation.previous.clone(),
 //!
 //! adapters-look-once | adapters/cache/src/thread.rs | threads::no_double_regeneration
-//! - lookup.is_answered_by(held, &self.flights)
-//! + false && lookup.is_answered_by(held, &self.flights)
+//! - asks.are_answered_by(held, &self.flights)
+//! + false && asks.are_answered_by(held, &self.flights)
 //!
 //! adapters-lose-what-was-set-with-a-panic | adapters/cache/src/running.rs | threads::set_outlasts_a_panic_of_the_cache
 //! @ impl<K: Eq, T> Drop for Begun
