@@ -7,7 +7,7 @@
 //! - Some(Self::install(&mut state, ended.policy, kept)),
 //! + {
 //! + std::mem::forget(Self::install(&mut state, ended.policy, kept));
-//! + None::<Replaced<'_, T>>
+//! + None::<crate::raw::Replaced<'_, T>>
 //! + },
 //!
 //! invalidate-keeps-the-old-value | src/raw/change.rs
