@@ -7,27 +7,27 @@
 //! a-publish-wakes-no-refresher | src/raw/end.rs | when::by_the_value_that_is_there_now
 //! @ pub(crate) fn publish
 //! - let watch = Self::changed(&mut state);
-//! + let watch: Option<watch::Watch> = None;
+//! + let watch: Option<crate::raw::watch::Watch> = None;
 //!
 //! the-end-of-a-lease-wakes-no-refresher | src/raw/end.rs | when::not_while_another_creates
 //! @ Self::count_end(&mut state, ended, superseded, seen);
 //! - let watch = Self::changed(&mut state);
-//! + let watch: Option<watch::Watch> = None;
+//! + let watch: Option<crate::raw::watch::Watch> = None;
 //!
 //! a-set-wakes-no-refresher | src/raw/change.rs | when::by_the_value_that_is_there_now
 //! @ pub(crate) fn set
 //! - let watch = Self::changed(&mut state);
-//! + let watch: Option<watch::Watch> = None;
+//! + let watch: Option<crate::raw::watch::Watch> = None;
 //!
 //! an-invalidate-wakes-no-refresher | src/raw/change.rs | when::at_once_after_an_expire
 //! @ pub(crate) fn invalidate
 //! - let watch = Self::changed(&mut state);
-//! + let watch: Option<watch::Watch> = None;
+//! + let watch: Option<crate::raw::watch::Watch> = None;
 //!
 //! an-expire-wakes-no-refresher | src/raw/change.rs | when::at_once_after_an_expire
 //! @ pub(crate) fn expire
 //! - let watch = Self::changed(&mut state);
-//! + let watch: Option<watch::Watch> = None;
+//! + let watch: Option<crate::raw::watch::Watch> = None;
 //!
 //! the-end-of-the-pile-wakes-no-refresher | src/raw/watch.rs | ends::with_the_pile
 //! - self.0.set();

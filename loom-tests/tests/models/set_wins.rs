@@ -8,7 +8,7 @@
 //! set-tells-no-waiter | src/raw/change.rs
 //! @ pub(crate) fn set(
 //! - let waiters = state.release_waiters();
-//! + let waiters = None::<Arc<Waiters<T>>>;
+//! + let waiters = None::<crate::shim::Arc<crate::raw::Waiters<T>>>;
 //! ```
 
 use dogpile::{Dogpile, Origin};

@@ -10,7 +10,7 @@
 //!
 //! no-fallback-leaves-the-value | src/raw/end.rs
 //! - let old = is_answer.then(|| Self::empty(&mut state));
-//! + let old = None::<Replaced<'_, T>>;
+//! + let old = None::<crate::raw::Replaced<'_, T>>;
 //!
 //! no-fallback-empties-once-the-lease-is-free | src/raw/end.rs
 //! - let old = is_answer.then(|| Self::empty(&mut state));
