@@ -291,22 +291,13 @@ struct Made<'a, T> {
     by: Maker,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Maker {
-    /// This call or its job, or another while the job was out: the call creates nothing any more.
+    /// This call, or the job that it started.
     This,
     /// Another, when so many writers had been inside.
     Another(Writers),
-}
-
-impl Maker {
-    /// Of what a call is told; with a report, one that has started a job.
-    fn of(own: Option<&Arc<Report>>, writers: Writers) -> Self {
-        match own {
-            Some(_) => Maker::This,
-            None => Maker::Another(writers),
-        }
-    }
+    /// The same, while the job of this call was out.
+    Meanwhile(Writers, Arc<Report>),
 }
 
 /// The election of one call. The options are the [`Call`]'s. Each step is given the call anew, so that a
@@ -785,6 +776,24 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         };
     }
 
+    /// What the call was told of is no answer any more. It takes what there is by now, or waits on for the
+    /// creation that it has started. If that is over, nobody can be asked for its result.
+    fn goes_back<D: Door<Pass = P>, W>(
+        &mut self,
+        call: &Call<'a, T, D, W>,
+        report: &Arc<Report>,
+    ) -> Option<Step<'a, T, S::Answer>> {
+        match self.attempt(call, report.awaited) {
+            Found::Value(found) => Some(self.answer(call, found)),
+            Found::Busy(waiters) => {
+                self.leave::<D>();
+                self.at = At::Own(waiters, Arc::clone(report));
+                None
+            }
+            _ => self.stopped(call, report.end()),
+        }
+    }
+
     /// The creation that this call has started lent a value. If that will do, it is the answer; else the call
     /// waits on with `next`, from before the creation went on, and does not miss its end.
     fn lent<D: Door<Pass = P>, W>(
@@ -827,16 +836,22 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         match ending {
             Ending::Value(node, writers) if node.number() > newer_than => {
                 let is_own = own.is_some_and(|job| job.awaited == Some(node.number()));
-                let origin = match is_own {
-                    true => Origin::CreatedHere,
-                    false => Origin::CreatedByAnother,
+                let (origin, by) = match own {
+                    Some(_) if is_own => (Origin::CreatedHere, Maker::This),
+                    Some(report) => {
+                        let by = Maker::Meanwhile(*writers, Arc::clone(report));
+                        (Origin::CreatedByAnother, by)
+                    }
+                    None => (Origin::CreatedByAnother, Maker::Another(*writers)),
                 };
-                let by = Maker::of(own, *writers);
                 let guard = Guard::new(call.site.pile.hold(node), origin, now);
                 self.made(call, Made { guard, by })
             }
             Ending::Superseded(node, writers) if began_in_time => {
-                let by = Maker::of(own, *writers);
+                let by = match own {
+                    Some(_) => Maker::This,
+                    None => Maker::Another(*writers),
+                };
                 let guard = Guard::new(node.clone(), Origin::Superseded, now);
                 self.made(call, Made { guard, by })
             }
@@ -888,17 +903,25 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         // A writer may have been inside since the value was made, and may have replaced what the
         // value stands for. If none was, the value is an answer, whatever became of it: else a call
         // could wait for one creation after the other.
+        let then = match &by {
+            Maker::This => None,
+            Maker::Another(writers) | Maker::Meanwhile(writers, _) => writers.0,
+        };
         let is_consistent = match by {
-            Maker::Another(Writers(Some(then))) if then == call.door.writers() => true,
+            _ if then.is_some_and(|then| then == call.door.writers()) => true,
             Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
-            Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
+            _ => call.site.pile.is_current(guard.node().number()),
         };
         if is_consistent {
             return Some(self.answer(call, S::of_guard(guard)));
         }
-        if by != Maker::This && S::LOOKS_AGAIN {
-            self.at = At::Start;
-            return None;
+        match by {
+            Maker::Meanwhile(_, report) => return self.goes_back(call, &report),
+            Maker::Another(_) if S::LOOKS_AGAIN => {
+                self.at = At::Start;
+                return None;
+            }
+            Maker::This | Maker::Another(_) => {}
         }
         let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
         Some(self.answer(call, S::of_guard(newest)))

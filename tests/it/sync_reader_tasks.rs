@@ -2,8 +2,8 @@
 //!
 //! ```breakages
 //! who-started-a-job-is-elected-again | src/call/election.rs | who_started_a_job
-//! - Some(_) => Maker::This,
-//! + Some(_) => Maker::Another(writers),
+//! - let by = Maker::Meanwhile(*writers, Arc::clone(report));
+//! + let by = Maker::Another(*writers);
 //! ```
 
 use std::convert::Infallible;
@@ -482,11 +482,11 @@ mod write_lock_in_creator {
     }
 }
 
-/// A value that was `set` while the job of a call was out answers the call, also if a writer has replaced
-/// the value since: the creator is with the job, so the call is not elected again.
+/// What was `set` while the job of a call was out, and what a writer has replaced since, is no answer. The
+/// creator is with the job, so the call is not elected again: it takes what there is, or waits for the job.
 #[test]
 fn who_started_a_job_is_not_elected_again() {
-    for replaces in [false, true] {
+    for (replaces, runs) in [(true, false), (false, true), (false, false)] {
         let pile = Arc::new(SyncReaderDogpile::new(MINUTE));
         let shelf = Shelf::default();
         let call = pile.background(&shelf);
@@ -500,15 +500,23 @@ fn who_started_a_job_is_not_elected_again() {
                 writes.set(3);
             }
         });
-        drop(shelf.take());
-        let Poll::Ready(Ok(value)) = poll(call.as_mut()) else {
-            panic!("its answer is there")
+        if runs {
+            assert!(poll(call.as_mut()).is_pending());
+            shelf.take().run();
+        } else {
+            drop(shelf.take());
+        }
+        let Poll::Ready(answer) = poll(call.as_mut()) else {
+            panic!("nobody creates")
         };
-        let expected = match replaces {
-            true => (3, Origin::Fresh),
-            false => (2, Origin::Superseded),
-        };
-        assert_eq!((*value, value.origin()), expected);
+        match answer {
+            Ok(value) if replaces => assert_eq!((*value, value.origin()), (3, Origin::Fresh)),
+            Ok(value) => {
+                assert_eq!((*value, value.origin()), (1, Origin::Superseded));
+                assert!(runs);
+            }
+            Err(error) => assert!(error.is_refused() && !runs && !replaces),
+        }
         assert!(shelf.is_empty() && !pile.is_creating());
     }
 }

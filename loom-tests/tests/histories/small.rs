@@ -32,8 +32,8 @@
 //! + let is_own = own.is_some();
 //!
 //! what-a-reader-made-is-not-its-own | src/call/election.rs
-//! - Maker::This | Maker::Another(_) => call.site.pile.is_current(guard.node().number()),
-//! + Maker::This | Maker::Another(_) => false,
+//! - _ => call.site.pile.is_current(guard.node().number()),
+//! + _ => false,
 //! ```
 
 use std::env;

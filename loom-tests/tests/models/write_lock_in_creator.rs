@@ -42,7 +42,8 @@
 //! + Role::Creates | Role::Attempts | Role::Waits => {}
 //!
 //! a-writer-since-then-is-not-looked-for | src/call/election.rs
-//! - if then == call.door.writers()
+//! - then.is_some_and(|then| then == call.door.writers())
+//! + then.is_some()
 //!
 //! what-is-superseded-goes-to-no-reader | src/call/election.rs
 //! - then == call.door.writers()
