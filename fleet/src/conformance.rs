@@ -1565,7 +1565,10 @@ pub const CASES: &[Case] = &[
             busy(found.next().expect("the first"));
             assert_eq!(fresh(found.next().expect("the second")).bytes, None);
             let none = (key(), Ask::peek());
-            assert_eq!(b.ask_many(&[none.clone()]), [Found::Idle { stale: None }]);
+            assert_eq!(
+                b.ask_many(std::slice::from_ref(&none)),
+                [Found::Idle { stale: None }]
+            );
             leased(b.somebody(&none.0));
             Holds
         },
