@@ -153,7 +153,7 @@ impl Error for Foreign {}
 
 /// Why a creation failed, as the pile of this process is told: one type for all callers.
 #[derive(Clone)]
-pub(crate) enum Fail {
+pub enum Fail {
     Create(Foreign),
     Store(Arc<StoreError>),
     BackingOff(Duration),

@@ -74,12 +74,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod asks;
 mod async_store;
 mod attempt;
 mod call;
 mod codec;
 pub mod conformance;
 mod creation;
+mod door;
 mod entry;
 mod error;
 mod family;
@@ -87,15 +89,18 @@ mod family;
 mod file;
 mod fleet;
 mod heart;
+mod keyed;
+mod known;
 mod lock;
 mod memory;
+mod observe;
 mod policy;
 mod record;
-
 mod regeneration;
 #[cfg(test)]
 mod schedules;
 mod shared;
+mod site;
 mod store;
 mod sum;
 mod sync;
@@ -106,7 +111,7 @@ mod writes;
 
 pub use async_store::{AsyncStore, Blocking, Work};
 pub use attempt::{FleetAttempt, FleetLease, PublishOutcome, Published};
-pub use call::{FleetAccept, FleetCall};
+pub use call::{FleetAccept, FleetCall, FleetKeyCall};
 #[cfg(feature = "serde-json")]
 pub use codec::Json;
 #[cfg(feature = "postcard")]
@@ -117,9 +122,11 @@ pub use entry::FleetGuard;
 pub use error::{FleetError, Foreign, WriteError};
 #[cfg(feature = "file")]
 pub use file::{Collected, FileStore, FileStoreBuilder, Files, NewFile, Step, StoredFile};
-pub use fleet::{FleetBuilder, FleetDogpile};
+pub use fleet::{FleetBuilder, FleetDogpile, OneKey};
+pub use keyed::{FleetKeyed, KeyBytes, ManyKeys};
 pub use lock::{AsyncLockGuard, LeaseLock, LockError, LockGuard};
 pub use memory::MemoryStore;
+pub use observe::{FleetEvent, FleetObserver};
 pub use policy::OnStoreError;
 pub use shared::FleetStats;
 pub use store::{
