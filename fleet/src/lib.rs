@@ -118,6 +118,7 @@ pub use codec::Json;
 pub use codec::Postcard;
 pub use codec::{Codec, Plain};
 pub use creation::Creation;
+pub use door::{Alone, AtKey};
 pub use entry::FleetGuard;
 pub use error::{FleetError, Foreign, WriteError};
 #[cfg(feature = "file")]

@@ -3,6 +3,9 @@
 //!
 //! Long rounds run where `DOGPILE_FLEET_LONG` is set, as `.ci/night` does.
 
+// What `promises` and `tasks` are over, here. In `one_of_many` they are over a key of many.
+use dogpile_fleet::{FleetBuilder, FleetDogpile};
+
 mod bad_input;
 mod bench;
 mod codecs;
@@ -11,6 +14,7 @@ mod killed;
 mod large;
 mod lock_is_owned;
 mod many_records;
+mod one_of_many;
 mod processes;
 mod promises;
 mod tasks;
