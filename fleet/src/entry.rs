@@ -210,13 +210,23 @@ enum Other<T> {
     Read(Arc<Entry<T>>, Duration),
     /// A value that the pile was given just now.
     Owned(Owned<Entry<T>>),
+    /// What another guard shows, how old it was, and how that answer came about.
+    Again(Owned<Entry<T>>, Duration, Origin),
 }
 
 impl<T> Other<T> {
     fn entry(&self) -> &Entry<T> {
         match self {
             Other::Read(entry, _) => entry,
-            Other::Owned(entry) => entry,
+            Other::Owned(entry) | Other::Again(entry, ..) => entry,
+        }
+    }
+
+    fn again(&self) -> Self {
+        match self {
+            Other::Read(entry, age) => Other::Read(Arc::clone(entry), *age),
+            Other::Owned(entry) => Other::Owned(entry.clone()),
+            Other::Again(entry, age, origin) => Other::Again(entry.clone(), *age, *origin),
         }
     }
 }
@@ -241,6 +251,21 @@ impl<'a, T> FleetGuard<'a, T> {
         }
     }
 
+    /// The same once more, for a key that is named twice.
+    pub(crate) fn again<'b>(&self) -> FleetGuard<'b, T> {
+        let other = match &self.held {
+            Held::Other(other) => other.again(),
+            Held::Guard(guard) => Other::Again(
+                Guard::to_owned(guard),
+                Guard::age(guard),
+                Guard::origin(guard),
+            ),
+        };
+        FleetGuard {
+            held: Held::Other(Box::new(other)),
+        }
+    }
+
     #[inline(always)]
     fn entry(&self) -> &Entry<T> {
         match &self.held {
@@ -259,7 +284,7 @@ impl<'a, T> FleetGuard<'a, T> {
         match &this.held {
             Held::Guard(guard) => Guard::age(guard),
             Held::Other(other) => match &**other {
-                Other::Read(_, age) => *age,
+                Other::Read(_, age) | Other::Again(_, age, _) => *age,
                 Other::Owned(entry) => entry.placed_at,
             },
         }
@@ -281,7 +306,10 @@ impl<'a, T> FleetGuard<'a, T> {
         let entry = this.entry();
         let here = match &this.held {
             Held::Guard(guard) => Guard::origin(guard),
-            Held::Other(_) => Origin::Fresh,
+            Held::Other(other) => match &**other {
+                Other::Again(_, _, origin) => *origin,
+                _ => Origin::Fresh,
+            },
         };
         match here {
             _ if entry.superseded => Origin::Superseded,

@@ -93,6 +93,7 @@ mod keyed;
 mod known;
 mod lock;
 mod memory;
+mod multi;
 mod observe;
 mod policy;
 mod record;

@@ -188,7 +188,11 @@ impl Common {
     pub(crate) fn down(&self, now: Tick) -> Option<StoreError> {
         let streak = self.streak.load(Ordering::SeqCst);
         let down = streak > 0 && now.as_nanos() < self.down_until.load(Ordering::SeqCst);
-        down.then(|| StoreError::unavailable("it failed just now, and is left alone for a moment"))
+        down.then(Self::left_alone)
+    }
+
+    pub(crate) fn left_alone() -> StoreError {
+        StoreError::unavailable("it failed just now, and is left alone for a moment")
     }
 }
 

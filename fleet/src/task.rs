@@ -123,7 +123,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
         true
     }
 
-    async fn lead_async<'a, E, F>(
+    async fn lead_async<'a, F>(
         self: Arc<Self>,
         common: &'a Common,
         creating: Creating<'a, Entry<T>>,
@@ -131,8 +131,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
         create: impl FnOnce(Creation<'a, T>) -> F,
     ) -> Result<Given<T>, Fail>
     where
-        E: Send + Sync + 'static,
-        F: Future<Output = Result<T, E>>,
+        F: Future<Output = Result<T, Fail>>,
     {
         let (policy, abilities) = (&self.shared.policy, self.shared.abilities);
         let previous = creating.previous();
@@ -192,9 +191,9 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
     }
 
     /// What the pile is given of what a creator returned under a lease, or without one.
-    pub(crate) async fn made_by_task<E: Send + Sync + 'static>(
+    pub(crate) async fn made_by_task(
         &self,
-        result: Result<T, E>,
+        result: Result<T, Fail>,
         began: Tick,
         mut leading: Option<Leading<T, S, C>>,
         granted: Granted,
@@ -220,13 +219,13 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
                 drop(leading);
                 Ok(self.made(made, fate, since, granted.lost_here))
             }
-            Err(error) => {
+            Err(fail) => {
                 let quiet = self.quiet(granted.lease);
                 if let Some(leading) = &mut leading {
                     let answer = store.release(self.key(), leading.lease.grant, quiet).await;
                     leading.armed = self.note(answer).is_err();
                 }
-                self.failed_with(error, granted, previous, terms, quiet)
+                self.failed_with(fail, granted, previous, terms, quiet)
             }
         }
     }
@@ -287,6 +286,20 @@ macro_rules! calls_that_await {
                 if let Some(guard) = self.hit() {
                     return Ok(guard);
                 }
+                let create = |creation| {
+                    let creation = create(creation);
+                    async { creation.await.map_err(Fail::create) }
+                };
+                self.regenerate_async(create).await
+            }
+
+            pub(crate) async fn regenerate_async<E: Send + Sync + 'static, F>(
+                self,
+                create: impl FnOnce(Creation<'a, T>) -> F,
+            ) -> Result<FleetGuard<'a, T>, FleetError<E>>
+            where
+                F: Future<Output = Result<T, Fail>>,
+            {
                 let common = &self.shared().common;
                 let terms = self.terms(common.now());
                 let site = self.door.site();

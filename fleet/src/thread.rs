@@ -213,11 +213,11 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
     }
 
     /// The regeneration of the caller that is elected in this process.
-    fn lead<E: Send + Sync + 'static>(
+    fn lead(
         self: &Arc<Self>,
         creating: Creating<'_, Entry<T>>,
         terms: Terms,
-        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, Fail>,
     ) -> Result<Given<T>, Fail> {
         let granted = match self.ask_the_store(&creating, terms) {
             Asked::End(end) => return end,
@@ -240,9 +240,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
     }
 
     /// What the pile is given of what a creator returned under a lease, or without one.
-    pub(crate) fn made_by_thread<E: Send + Sync + 'static>(
+    pub(crate) fn made_by_thread(
         &self,
-        result: Result<T, E>,
+        result: Result<T, Fail>,
         began: dogpile::Tick,
         leading: Option<Leading<S>>,
         granted: Granted,
@@ -259,12 +259,12 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
                 };
                 Ok(self.made(made, fate, since, granted.lost_here))
             }
-            Err(error) => {
+            Err(fail) => {
                 let quiet = self.quiet(granted.lease);
                 if let Some(leading) = leading {
                     leading.release(quiet);
                 }
-                self.failed_with(error, granted, previous, terms, quiet)
+                self.failed_with(fail, granted, previous, terms, quiet)
             }
         }
     }
@@ -280,9 +280,9 @@ impl<T: Send + Sync + 'static, S, C: Codec<T>> Site<T, S, C> {
     }
 
     /// What the pile is given where a creator failed: a value that stands in, or the failure.
-    pub(crate) fn failed_with<E: Send + Sync + 'static>(
+    pub(crate) fn failed_with(
         &self,
-        error: E,
+        fail: Fail,
         granted: Granted,
         previous: Option<&dogpile::Previous<Entry<T>>>,
         terms: Terms,
@@ -293,7 +293,7 @@ impl<T: Send + Sync + 'static, S, C: Codec<T>> Site<T, S, C> {
         let stand_in = terms
             .takes_fallback()
             .then(|| self.stand_in(previous, stale, asked, mark, quiet));
-        stand_in.flatten().ok_or_else(|| Fail::create(error))
+        stand_in.flatten().ok_or(fail)
     }
 }
 
@@ -396,7 +396,7 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
     ) -> Result<Box<FleetGuard<'a, T>>, FleetError<E>> {
         let guard = match self.hit() {
             Some(guard) => guard,
-            None => self.regenerate(create)?,
+            None => self.regenerate(|creation| create(creation).map_err(Fail::create))?,
         };
         Ok(Box::new(guard))
     }
@@ -447,9 +447,9 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
         }
     }
 
-    fn regenerate<E: Send + Sync + 'static>(
+    pub(crate) fn regenerate<E: Send + Sync + 'static>(
         self,
-        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, Fail>,
     ) -> Result<FleetGuard<'a, T>, FleetError<E>> {
         let common = &self.shared().common;
         let terms = self.terms(common.now());
@@ -642,7 +642,10 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
             (false, false) => Accept::Fresh,
         };
         let site = call.door.site();
-        let lead = move |creating: Creating<'_, Entry<T>>| site.lead(creating, terms, create);
+        let lead = move |creating: Creating<'_, Entry<T>>| {
+            let create = |creation: Creation<'_, T>| create(creation).map_err(Fail::create);
+            site.lead(creating, terms, create)
+        };
         match call.door.start(self.executor, accept, lead) {
             Ok(guard) => Ok(FleetGuard::new(guard)),
             Err(error) => Err(error.into()),
