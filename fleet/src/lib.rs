@@ -77,6 +77,7 @@
 mod asks;
 mod async_store;
 mod attempt;
+mod cached;
 mod call;
 mod codec;
 pub mod conformance;
@@ -112,6 +113,7 @@ mod writes;
 
 pub use async_store::{AsyncStore, Blocking, Work};
 pub use attempt::{FleetAttempt, FleetLease, PublishOutcome, Published};
+pub use cached::FleetCached;
 pub use call::{FleetAccept, FleetCall, FleetKeyCall};
 #[cfg(feature = "serde-json")]
 pub use codec::Json;

@@ -13,7 +13,6 @@ use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dogpile::Lease as Here;
@@ -52,14 +51,15 @@ struct One<'a, T, S, C, L> {
     /// Which of the keys.
     at: usize,
     site: Arc<Site<T, S, C>>,
+    /// The lease of the store, if it is granted. It is given up before the one here: whoever is elected
+    /// here next finds it free.
+    there: Option<There<L>>,
     here: Here<'a, Entry<T>>,
     machine: Regeneration<'a>,
     step: Step,
     since: Since,
     /// Whether the lease here has lost what it would publish, by this call itself.
     lost_here: bool,
-    /// The lease of the store, if it is granted.
-    there: Option<There<L>>,
 }
 
 /// A lease of the store that is held.
@@ -149,8 +149,8 @@ where
     fn settle_all(&mut self) {
         for one in std::mem::take(&mut self.ones) {
             match one.settle() {
-                Settled::Open(one) => self.ones.push(one),
-                Settled::End(at, answer) => self.answers[at] = Some(answer),
+                Ok(one) => self.ones.push(one),
+                Err((at, answer)) => self.answers[at] = Some(answer),
             }
         }
     }
@@ -166,30 +166,40 @@ where
         for one in &mut self.ones {
             if let Step::Ask(ask) = one.step {
                 one.since = one.site.known.since();
-                one.site.tell_ask();
                 asks.push((one.site.key().clone(), ask));
             }
         }
         asks
     }
 
-    /// What the store has answered.
+    fn tell_asks(&self) {
+        for one in &self.ones {
+            if let Step::Ask(_) = one.step {
+                one.site.tell_ask();
+            }
+        }
+    }
+
+    /// What the store has answered. `None`: it was not asked, since it failed just now.
     fn answered(
         &mut self,
         asks: &[(Key, Ask)],
-        mut answers: Vec<Answer<Found>>,
+        answers: Option<Vec<Answer<Found>>>,
         now: Tick,
         lead: impl Fn(&Arc<Site<T, S, C>>, Lease, &Arc<Vigil>) -> L,
     ) {
-        if answers.len() != asks.len() {
-            let protocol =
-                || StoreError::protocol("it has answered more or fewer asks than it was asked");
-            answers = asks.iter().map(|_| Err(protocol())).collect();
-        }
-        if let Some(one) = self.ones.first() {
-            let keys: Vec<_> = asks.iter().map(|(key, _)| key).collect();
-            one.site.shared.common.note_many(&keys, &answers);
-        }
+        let all_fail = |error: fn() -> StoreError| asks.iter().map(|_| Err(error())).collect();
+        let answers = match (answers, self.ones.first()) {
+            (Some(mut answers), Some(one)) => {
+                if answers.len() != asks.len() {
+                    answers = all_fail(|| StoreError::protocol("it has not answered each ask"));
+                }
+                let keys: Vec<_> = asks.iter().map(|(key, _)| key).collect();
+                one.site.shared.common.note_many(&keys, &answers);
+                answers
+            }
+            _ => all_fail(Common::left_alone),
+        };
         let asked = self.ones.iter_mut();
         let asked = asked.filter(|one| matches!(one.step, Step::Ask(_)));
         // All leases first: a codec that panics shall leave none behind.
@@ -208,12 +218,17 @@ where
     }
 
     /// For which lease to sleep, and for how long: for that which ends, or is asked for, first.
-    fn nap(&self) -> Option<(&One<'a, T, S, C, L>, Version, Duration, Duration)> {
+    fn nap(&self) -> Option<Nap> {
         let naps = self.ones.iter().filter_map(|one| match one.step {
-            Step::Nap { fence, poll, until } => Some((one, fence, poll, until)),
+            Step::Nap { fence, poll, until } => Some(Nap {
+                key: one.site.key().clone(),
+                fence,
+                poll,
+                until,
+            }),
             _ => None,
         });
-        naps.min_by_key(|(_, _, poll, until)| (*poll).min(*until))
+        naps.min_by_key(|nap| nap.poll.min(nap.until))
     }
 
     /// It was slept: those for which it was are asked for once more.
@@ -250,9 +265,11 @@ where
     }
 }
 
-enum Settled<'a, T, S, C, L, E> {
-    Open(One<'a, T, S, C, L>),
-    End(usize, Answered<'a, T, E>),
+struct Nap {
+    key: Key,
+    fence: Version,
+    poll: Duration,
+    until: Duration,
 }
 
 impl<'a, T: Send + Sync + 'static, S, C: Codec<T>, L> One<'a, T, S, C, L> {
@@ -278,14 +295,14 @@ impl<'a, T: Send + Sync + 'static, S, C: Codec<T>, L> One<'a, T, S, C, L> {
         }
     }
 
-    /// Goes on as far as that needs nobody else.
-    fn settle<E: Send + Sync + 'static>(mut self) -> Settled<'a, T, S, C, L, E> {
+    /// Goes on as far as that needs nobody else. `Err`: it is answered.
+    fn settle<E: Send + Sync + 'static>(mut self) -> Result<Self, (usize, Answered<'a, T, E>)> {
         loop {
             self.step = match self.step {
                 Step::End(end) => {
                     let previous = self.here.previous();
                     match self.site.end(end, previous.as_ref(), self.since.mark) {
-                        Ok(given) => return Settled::End(self.at, publish(self.here, given)),
+                        Ok(given) => return Err((self.at, publish(self.here, given))),
                         Err(version) => {
                             let now = self.site.shared.common.now();
                             self.machine.refuse(version, now)
@@ -299,7 +316,7 @@ impl<'a, T: Send + Sync + 'static, S, C: Codec<T>, L> One<'a, T, S, C, L> {
                         let creating = self.here.creating();
                         self.lost_here |= self.site.lend(&creating, stale, floor, self.since);
                     }
-                    return Settled::Open(self);
+                    return Ok(self);
                 }
             };
         }
@@ -460,10 +477,11 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
                 .map(|asks| asks.enter());
             let asks = all.asks();
             if !asks.is_empty() {
-                let answers = match common.is_up() {
-                    Ok(()) => shared.store.get_or_lease_many(&asks),
-                    Err(_) => asks.iter().map(|_| Err(Common::left_alone())).collect(),
-                };
+                // It may have failed while this call waited for its turn.
+                let answers = common.is_up().is_ok().then(|| {
+                    all.tell_asks();
+                    shared.store.get_or_lease_many(&asks)
+                });
                 drop(turn);
                 all.answered(&asks, answers, now, thread::Leading::new);
                 continue;
@@ -476,10 +494,10 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
                 });
                 continue;
             }
-            let Some((one, fence, poll, until)) = all.nap() else {
+            let Some(nap) = all.nap() else {
                 break;
             };
-            shared.store.nap(one.site.key(), fence, poll, until);
+            shared.store.nap(&nap.key, nap.fence, nap.poll, nap.until);
             all.woke(common.now());
         }
         for at in all.left() {
@@ -597,13 +615,16 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetKey
             };
             let asks = all.asks();
             if !asks.is_empty() {
+                // It may have failed while this call waited for its turn.
                 let answers = match common.is_up() {
-                    Ok(()) => shared.store.get_or_lease_many(&asks).await,
-                    Err(_) => asks.iter().map(|_| Err(Common::left_alone())).collect(),
+                    Ok(()) => {
+                        all.tell_asks();
+                        Some(shared.store.get_or_lease_many(&asks).await)
+                    }
+                    Err(_) => None,
                 };
                 drop(turn);
-                let lead = |site: &Arc<_>, lease, _: &Arc<Vigil>| task::Leading::new(site, lease);
-                all.answered(&asks, answers, now, lead);
+                all.answered(&asks, answers, now, task::Leading::new);
                 continue;
             }
             let led = all.take_led();
@@ -614,10 +635,11 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetKey
                 }
                 continue;
             }
-            let Some((one, fence, poll, until)) = all.nap() else {
+            let Some(nap) = all.nap() else {
                 break;
             };
-            shared.store.nap(one.site.key(), fence, poll, until).await;
+            let store = &shared.store;
+            store.nap(&nap.key, nap.fence, nap.poll, nap.until).await;
             all.woke(common.now());
         }
         for at in all.left() {
@@ -688,11 +710,8 @@ where
     let renewals: Vec<_> = (led.ones.iter().flatten())
         .filter_map(|one| {
             let There { lease, vigil, .. } = one.there.as_ref()?;
-            Some((one.at, Arc::clone(&one.site), *lease, Arc::clone(vigil)))
+            Some((Arc::clone(&one.site), *lease, Arc::clone(vigil)))
         })
-        .collect();
-    let over: HashMap<_, _> = (renewals.iter())
-        .map(|(at, ..)| (*at, AtomicBool::new(false)))
         .collect();
     let creations = async {
         let creation = led.run(|| create(led.wanted.clone()));
@@ -725,9 +744,6 @@ where
             let (site, previous) = (&one.site, previous.as_ref());
             let given = site.made_by_task(result, began, leading, granted, previous, TERMS);
             let given = given.await;
-            if let Some(over) = over.get(&one.at) {
-                over.store(true, Ordering::Relaxed);
-            }
             answers.push((one.at, publish(one.here, given)));
         }
     };
@@ -741,9 +757,8 @@ where
         while !open.is_empty() {
             shared.store.pause(span / 3).await;
             for renewal in std::mem::take(&mut open) {
-                let (at, site, lease, vigil) = renewal;
-                let is_over = || over[at].load(Ordering::Relaxed);
-                if !is_over() && site.renew_once(lease, vigil, cap).await && !is_over() {
+                let (site, lease, vigil) = renewal;
+                if site.renew_once(lease, vigil, cap).await {
                     open.push(renewal);
                 }
             }

@@ -30,14 +30,16 @@ use crate::thread::{Granted, Looked, Verdict};
 pub(crate) struct Leading<T, S: AsyncStore, C: Send + Sync> {
     site: Arc<Site<T, S, C>>,
     pub(crate) lease: Lease,
+    vigil: Arc<Vigil>,
     armed: bool,
 }
 
 impl<T, S: AsyncStore, C: Send + Sync> Leading<T, S, C> {
-    pub(crate) fn new(site: &Arc<Site<T, S, C>>, lease: Lease) -> Self {
+    pub(crate) fn new(site: &Arc<Site<T, S, C>>, lease: Lease, vigil: &Arc<Vigil>) -> Self {
         Self {
             site: Arc::clone(site),
             lease,
+            vigil: Arc::clone(vigil),
             armed: true,
         }
     }
@@ -107,14 +109,15 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
     pub(crate) async fn renew_once(&self, lease: &Lease, vigil: &Vigil, cap: Tick) -> bool {
         let (shared, span) = (&self.shared, self.shared.policy.lease);
         let asked = shared.common.now();
-        if asked >= cap {
+        if asked >= cap || vigil.ends() {
             return false;
         }
         match shared.store.renew(self.key(), lease.grant, span).await {
             Ok(true) => vigil.renewed(asked.saturating_add(span)),
             Ok(false) => {
-                vigil.lost();
-                self.tell_lost(lease);
+                if vigil.lost() {
+                    self.tell_lost(lease);
+                }
                 return false;
             }
             // Asked again in time, perhaps with an answer.
@@ -170,7 +173,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
         };
         let lease = granted.lease;
         let vigil = Vigil::of(lease.as_ref());
-        let leading = lease.map(|lease| Leading::new(&self, lease));
+        let leading = lease.map(|lease| Leading::new(&self, lease, &vigil));
         common.count(|counts| &counts.creations);
         let began = common.now();
         let creation = create(Creation {
@@ -201,6 +204,9 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
         terms: Terms,
     ) -> Result<Given<T>, Fail> {
         let store = &self.shared.store;
+        if let Some(leading) = &leading {
+            leading.vigil.end();
+        }
         match self.make(result, began) {
             Ok(made) => {
                 let since = self.known.since();

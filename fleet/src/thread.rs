@@ -27,6 +27,7 @@ const RELEASE: Duration = Duration::from_millis(200);
 pub(crate) struct Leading<S: Store> {
     site: Arc<dyn Sharing<S>>,
     pub(crate) lease: Lease,
+    vigil: Arc<Vigil>,
     beating: Option<Beating>,
     armed: bool,
 }
@@ -70,8 +71,9 @@ impl<S: Store> Leading<S> {
                 match shared.store.renew(site.key(), lease.grant, span) {
                     Ok(true) => vigil.renewed(asked.saturating_add(span)),
                     Ok(false) => {
-                        vigil.lost();
-                        site.tell_lost(&lease);
+                        if vigil.lost() {
+                            site.tell_lost(&lease);
+                        }
                         return ControlFlow::Break(());
                     }
                     // Asked again in time, perhaps with an answer.
@@ -83,6 +85,7 @@ impl<S: Store> Leading<S> {
         Self {
             site: Arc::<Site<T, S, C>>::clone(site),
             lease,
+            vigil: Arc::clone(vigil),
             beating,
             armed: true,
         }
@@ -95,6 +98,7 @@ impl<S: Store> Leading<S> {
 
     pub(crate) fn release(mut self, quiet: Duration) {
         self.armed = false;
+        self.vigil.end();
         self.beating = None;
         if !self.site.release(&self.lease, quiet) {
             self.release_until_it_answers(quiet);
@@ -124,6 +128,7 @@ impl<S: Store> Drop for Leading<S> {
     fn drop(&mut self) {
         if self.armed {
             // The creator panicked.
+            self.vigil.end();
             self.beating = None;
             let quiet = self.site.failed(&self.lease);
             if !self.site.release(&self.lease, quiet) {
@@ -198,6 +203,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
             return Fate::Unstored;
         };
         let grant = leading.lease.grant;
+        leading.vigil.end();
         self.known.about_to_store(grant.fence);
         let put = self.put(Guarded::Lease(grant), bytes);
         let answer = self.note(self.shared.store.put(self.key(), &put));
