@@ -405,7 +405,7 @@ fn of_one<K: Borrow<Q>, Q: Eq + ?Sized, T, E: Send + Sync + 'static>(
 /// A creator that cannot fail, as one that can.
 fn infallible<K, T, I: IntoIterator<Item = (K, T)>>(
     made: I,
-) -> Result<impl IntoIterator<Item = (K, Result<T, Infallible>)>, Infallible> {
+) -> Result<impl Iterator<Item = (K, Result<T, Infallible>)>, Infallible> {
     Ok(made.into_iter().map(|(key, value)| (key, Ok(value))))
 }
 

@@ -13,6 +13,7 @@ mod conformance;
 mod killed;
 mod large;
 mod lock_is_owned;
+mod many_keys;
 mod many_records;
 mod one_of_many;
 mod processes;
