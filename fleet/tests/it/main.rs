@@ -10,6 +10,7 @@ mod bad_input;
 mod bench;
 mod codecs;
 mod conformance;
+mod events;
 mod killed;
 mod large;
 mod lock_is_owned;
