@@ -218,11 +218,7 @@ impl<T, S, C> Cell<T, S, C> {
     /// slot in vain.
     #[cold]
     #[inline(never)]
-    fn load_slowly(
-        &self,
-        slot: Option<&'static Slot>,
-        current: *mut Node<T>,
-    ) -> Option<Loaded<T>> {
+    fn load_slowly(&self, slot: Option<&'static Slot>, current: *mut Node<T>) -> Option<Loaded<T>> {
         match slot {
             Some(slot) if is_fenced(current) => self.load_in(slot, current),
             Some(slot) => self.in_vain(slot, current),
