@@ -61,6 +61,8 @@ impl Hints {
         let Some((client, channels, timeout)) = &self.from else {
             return false;
         };
+        let watches = self.told.watches.lock();
+        watches.unwrap_or_else(PoisonError::into_inner).push(watch);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let told = Arc::downgrade(&self.told);
@@ -73,9 +75,6 @@ impl Hints {
                 Err(_) => return false,
             }
         }
-        drop(thread);
-        let watches = self.told.watches.lock();
-        watches.unwrap_or_else(PoisonError::into_inner).push(watch);
         true
     }
 }

@@ -163,18 +163,6 @@ impl<F: Fn(&Server, Settings) -> Arc<dyn Store> + Sync> Subject for Redis<F> {
             16 => field("s", b"1 2 3 4 5 6 7 8"),
             17 => field("h", b"1 2 3 4 5 0 7 8"),
             18 => field("s", b"\xff\0"),
-            // The generation of the namespace is another's, or gone.
-            19 => {
-                let _: () = self.server.say(&["SET", "dogpile:{conformance}:all:conformance", "x"]);
-            }
-            20 => {
-                let name = "dogpile:{conformance}:all:conformance";
-                let _: i64 = self.server.say(&["DEL", name]);
-                let _: i64 = self.server.say(&["RPUSH", name, "x"]);
-            }
-            21 => {
-                let _: i64 = self.server.say(&["DEL", "dogpile:{conformance}:all:conformance"]);
-            }
             _ => return false,
         }
         true
