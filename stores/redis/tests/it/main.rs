@@ -4,6 +4,7 @@
 
 mod async_store;
 mod bad_input;
+mod bench;
 mod conformance;
 mod faults;
 mod processes;

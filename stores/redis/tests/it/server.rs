@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -129,10 +129,6 @@ impl Server {
         self.scratch.path().join("socket")
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.scratch.path()
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port.expect("it is on a port")).into()
     }
@@ -174,19 +170,17 @@ impl Server {
         cmd.query(&mut connection)
     }
 
-    /// How often the server ran a command since it was asked last.
-    pub(crate) fn calls(&self, command: &str) -> u64 {
+    /// How often the server ran scripts, by their names and in full, since it was asked last.
+    pub(crate) fn scripts(&self) -> (u64, u64) {
         let all: String = self.say(&["INFO", "commandstats"]);
-        let _: String = self.say(&["CONFIG", "RESETSTAT"]);
-        let line = all
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.map_or(0, |rest| {
-            rest.split(',')
-                .next()
-                .and_then(|number| number.parse().ok())
-                .expect("a number")
-        })
+        let _: () = self.say(&["CONFIG", "RESETSTAT"]);
+        let calls = |command| {
+            let begin = format!("cmdstat_{command}:calls=");
+            let line = all.lines().find_map(|line| line.strip_prefix(&begin));
+            let number = line.and_then(|rest| rest.split(',').next());
+            number.map_or(0, |number| number.parse().expect("a number"))
+        };
+        (calls("evalsha"), calls("eval"))
     }
 
     /// As `kill -9` does.
