@@ -81,7 +81,10 @@ impl Hints {
 
 impl Drop for Hints {
     fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             // It sees at its next tick that the store is gone. Nobody waits for that.
             self.told = Arc::default();

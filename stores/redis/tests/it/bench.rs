@@ -149,5 +149,7 @@ pub(crate) fn put(guard: Guarded, bytes: &[u8]) -> Put<'_> {
 /// What the store has, without asking to lead.
 pub(crate) fn held(store: &dyn Store, key: &Key) -> Option<Vec<u8>> {
     let found = store.get_or_lease(key, &Ask::peek()).expect("it answers");
-    found.stored().map(|stored| stored.bytes.clone().expect("bytes"))
+    found
+        .stored()
+        .map(|stored| stored.bytes.clone().expect("bytes"))
 }

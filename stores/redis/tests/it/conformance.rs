@@ -145,7 +145,10 @@ impl<F: Fn(&Server, Settings) -> Arc<dyn Store> + Sync> Subject for Redis<F> {
             2 => instead("ZADD", &[b"1", b"foreign"]),
             // A hash of somebody else's.
             3 => instead("HSET", &[b"name", b"value"]),
-            4 => instead("HSET", &[b"s", b"value", b"h", b"value", b"v", b"value", b"o", b"x"]),
+            4 => instead(
+                "HSET",
+                &[b"s", b"value", b"h", b"value", b"v", b"value", b"o", b"x"],
+            ),
             // Torn.
             5 => self.on(key, "HDEL", &[b"v"]),
             6 => self.on(key, "HDEL", &[b"h"]),
@@ -210,7 +213,10 @@ fn blocking_in_slices() {
     let redis = Redis::new(server!(), Settings::new().slices(5), blocking).by_hand();
     // Those that destroy a record know only where it is in one slice.
     let report = conformance::run_if(&redis, |case| !case.name.starts_with("38"));
-    assert!(report.failed.is_empty() && report.skipped.is_empty(), "{report}");
+    assert!(
+        report.failed.is_empty() && report.skipped.is_empty(),
+        "{report}"
+    );
 }
 
 #[test]
@@ -290,7 +296,10 @@ fn tasks_over_a_cluster_in_slices() {
         let _inside = handle.enter();
         let settings = settings.hints_from(server.client());
         let store = AsyncRedisStore::new(connection.expect("a connection"), settings);
-        Arc::new(Driven::new(store.expect("a store"), Outside(handle.clone())))
+        Arc::new(Driven::new(
+            store.expect("a store"),
+            Outside(handle.clone()),
+        ))
     };
     let redis = Redis::new(cluster(), Settings::new().slices(16), form);
     let report = conformance::run_if(&redis, |case| !case.name.starts_with("38"));

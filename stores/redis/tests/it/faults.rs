@@ -55,7 +55,11 @@ fn a_commit_to_a_server_that_came_back_empty_is_not_stored() {
     let store = server.store();
     let late = lead(&*store, &key(), MINUTE);
     server.restart();
-    let commit = |grant, bytes| store.put(&key(), &put(Guarded::Lease(grant), bytes)).unwrap();
+    let commit = |grant, bytes| {
+        store
+            .put(&key(), &put(Guarded::Lease(grant), bytes))
+            .unwrap()
+    };
     assert_eq!(commit(late, b"late"), Placed::Gone);
     assert!(!store.renew(&key(), late, MINUTE).unwrap());
     let next = lead(&*store, &key(), MINUTE);
@@ -110,7 +114,10 @@ fn stopped_for_longer_than_a_lease() {
     clock.pass(&server, SECOND * 2);
     // Whatever became of that renewal, it is over by now; so strict is a commit.
     let commit = put(Guarded::Lease(late), b"late");
-    assert_eq!(store.put(&key(), &commit).unwrap(), Placed::Refused(Version::NONE));
+    assert_eq!(
+        store.put(&key(), &commit).unwrap(),
+        Placed::Refused(Version::NONE)
+    );
     assert!(!store.renew(&key(), late, SECOND).unwrap());
     assert_eq!(held(&*store, &key()), None);
 }
@@ -147,9 +154,16 @@ fn scripts_forgotten() {
         let _: () = server.say(&["SCRIPT", "FLUSH"]);
         assert_eq!(held(&*store, &key()).unwrap(), b"1");
         let _: () = server.say(&["SCRIPT", "FLUSH"]);
-        assert!(store.invalidate(&key(), Depth::Hard, Version::NONE).unwrap());
+        assert!(
+            store
+                .invalidate(&key(), Depth::Hard, Version::NONE)
+                .unwrap()
+        );
         let _: () = server.say(&["SCRIPT", "FLUSH"]);
-        assert_ne!(store.put(&key(), &put(Guarded::Any, b"1")).unwrap(), version);
+        assert_ne!(
+            store.put(&key(), &put(Guarded::Any, b"1")).unwrap(),
+            version
+        );
     }
 }
 
@@ -174,7 +188,10 @@ fn full() {
     // Of many records only those that would have to be written are refused.
     let number = a.pile.key().clone();
     let many = store.get_or_lease_many(&[(key(), ask), (number, ask)]);
-    assert!(matches!(&many[..], [Err(_), Ok(Found::Fresh(_))]), "{many:?}");
+    assert!(
+        matches!(&many[..], [Err(_), Ok(Found::Fresh(_))]),
+        "{many:?}"
+    );
     // Whoever has a usable value is not told.
     clock.pass_here(TTL * 2);
     assert_eq!(a.has(), 1);
@@ -218,7 +235,10 @@ fn evicting() {
             None => lost += 1,
         }
     }
-    assert!(kept > 0 && lost > 0 && stored > 500, "{kept} kept, {lost} lost, {stored} stored");
+    assert!(
+        kept > 0 && lost > 0 && stored > 500,
+        "{kept} kept, {lost} lost, {stored} stored"
+    );
 }
 
 #[test]
@@ -240,12 +260,20 @@ fn the_generation_of_a_namespace_evicted_or_overwritten_is_an_invalidation() {
         // What was removed does not come back, and who led has lost.
         assert_eq!(held(&*store, &key()), None, "{before:?}");
         let commit = put(Guarded::Lease(late), b"late");
-        assert!(!matches!(store.put(&running, &commit), Ok(Placed::Stored(_))));
+        assert!(!matches!(
+            store.put(&running, &commit),
+            Ok(Placed::Stored(_))
+        ));
         let next = lead(&*store, &running, MINUTE);
         assert!(next.fence > late.fence);
         let commit = put(Guarded::Lease(next), b"new");
-        assert_eq!(store.put(&running, &commit).unwrap(), Placed::Stored(next.fence));
-        store.invalidate(&running, Depth::Hard, Version::NONE).unwrap();
+        assert_eq!(
+            store.put(&running, &commit).unwrap(),
+            Placed::Stored(next.fence)
+        );
+        store
+            .invalidate(&running, Depth::Hard, Version::NONE)
+            .unwrap();
     }
 }
 
@@ -267,7 +295,9 @@ fn a_script_of_somebody_elses_that_does_not_end() {
         let ping = server.try_say::<String>(&["PING"]);
         ping.is_err_and(|error| error.to_string().contains("BUSY"))
     });
-    let error = server.store().invalidate(&key(), Depth::Hard, Version::NONE);
+    let error = server
+        .store()
+        .invalidate(&key(), Depth::Hard, Version::NONE);
     assert_eq!(error.unwrap_err().kind, StoreErrorKind::Unavailable);
     // A usable value is served meanwhile.
     assert_eq!(a.has(), 1);
@@ -292,15 +322,25 @@ fn put_back_to_an_older_state() {
     clock.pass(&server, SECOND * 20);
     let next = lead(&*store, &led, SECOND * 10);
     let commit = put(Guarded::Lease(next), b"next");
-    assert_eq!(store.put(&led, &commit).unwrap(), Placed::Stored(next.fence));
+    assert_eq!(
+        store.put(&led, &commit).unwrap(),
+        Placed::Stored(next.fence)
+    );
     server.restart();
-    assert_eq!(held(&*store, &held_then).unwrap(), b"old", "the snapshot was loaded");
+    assert_eq!(
+        held(&*store, &held_then).unwrap(),
+        b"old",
+        "the snapshot was loaded"
+    );
     // The time goes on where it was.
     clock.pass(&server, SECOND * 20);
     // The lease from before the snapshot is over by the clock: it commits nothing, though the server has
     // forgotten who took it.
     let commit = put(Guarded::Lease(late), b"late");
-    assert_eq!(store.put(&led, &commit).unwrap(), Placed::Refused(Version::NONE));
+    assert_eq!(
+        store.put(&led, &commit).unwrap(),
+        Placed::Refused(Version::NONE)
+    );
     assert_eq!(held(&*store, &led), None);
     // What comes now has a number above all that was forgotten.
     clock.pass(&server, SECOND * 20);
@@ -320,7 +360,9 @@ fn cut_in_the_middle_of_a_reply() {
     let proxy = Proxy::to(server.address());
     let client = redis::Client::open(proxy.url()).unwrap();
     let store = RedisStore::new(client, Settings::new().timeout(SECOND)).unwrap();
-    let keys: Vec<_> = (0..3u8).map(|number| Key::new("faults", [number], 0)).collect();
+    let keys: Vec<_> = (0..3u8)
+        .map(|number| Key::new("faults", [number], 0))
+        .collect();
     for (number, key) in keys.iter().enumerate() {
         let bytes = vec![number as u8; 300];
         store.put(key, &put(Guarded::Any, &bytes)).unwrap();
@@ -365,7 +407,9 @@ fn a_commit_whose_answer_is_lost_is_there_and_one_who_repeats_it_is_told_so() {
     let store = RedisStore::new(client, Settings::new().timeout(SECOND)).unwrap();
     let other = server.store();
     // The server knows the script.
-    other.put(&Key::new("faults", "other", 0), &put(Guarded::Any, b"")).unwrap();
+    other
+        .put(&Key::new("faults", "other", 0), &put(Guarded::Any, b""))
+        .unwrap();
     let grant = lead(&store, &key(), MINUTE);
     let commit = put(Guarded::Lease(grant), b"new");
     proxy.cut_after(0);
@@ -373,7 +417,10 @@ fn a_commit_whose_answer_is_lost_is_there_and_one_who_repeats_it_is_told_so() {
     assert_eq!(lost.unwrap_err().kind, StoreErrorKind::Unavailable);
     wait_until(|| held(&*other, &key()).is_some());
     proxy.mend();
-    assert_eq!(store.put(&key(), &commit).unwrap(), Placed::Stored(grant.fence));
+    assert_eq!(
+        store.put(&key(), &commit).unwrap(),
+        Placed::Stored(grant.fence)
+    );
     // A condition that the first of two would change is not sent twice.
     proxy.cut_after(0);
     let fresh = Key::new("faults", "absent", 0);
@@ -426,7 +473,11 @@ fn connections_run_out() {
     let taken: Vec<_> = std::iter::from_fn(|| server.client().get_connection().ok())
         .take(64)
         .collect();
-    assert!(!taken.is_empty() && taken.len() < 64, "{} connections", taken.len());
+    assert!(
+        !taken.is_empty() && taken.len() < 64,
+        "{} connections",
+        taken.len()
+    );
     let error = store.get_or_lease(&key(), &Ask::peek()).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
     drop(taken);

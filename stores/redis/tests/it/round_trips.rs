@@ -45,19 +45,28 @@ fn hit_0_value_of_another_process_1_regeneration_2() {
     assert_eq!(trips(&server), 1, "an invalidation");
     let failed = b.pile.refresh(|_| Err::<u64, _>("no".to_owned()));
     assert!(failed.is_err());
-    assert_eq!(trips(&server), 3, "a look at what runs already, a lease, and its release");
+    assert_eq!(
+        trips(&server),
+        3,
+        "a look at what runs already, a lease, and its release"
+    );
 }
 
 #[test]
 fn many_records_are_one_round_trip_for_each_hundred_of_a_slot() {
     let server = server!();
     let store = server.store();
-    let keys: Vec<_> = (0..250u8).map(|number| Key::new("many", [number], 0)).collect();
+    let keys: Vec<_> = (0..250u8)
+        .map(|number| Key::new("many", [number], 0))
+        .collect();
     for key in &keys[..100] {
         store.put(key, &put(Guarded::Any, key.as_bytes())).unwrap();
     }
     let ask = |owner| Ask::lead(owner, MINUTE);
-    let asks: Vec<_> = keys.iter().map(|key| (key.clone(), ask(Owner::draw()))).collect();
+    let asks: Vec<_> = keys
+        .iter()
+        .map(|key| (key.clone(), ask(Owner::draw())))
+        .collect();
     store.get_or_lease(&keys[0], &Ask::peek()).unwrap();
     server.scripts();
     let found = store.get_or_lease_many(&asks);

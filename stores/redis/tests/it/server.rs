@@ -86,7 +86,11 @@ impl Server {
     }
 
     fn launch(&mut self) {
-        assert!(self.try_launch(), "redis-server does not start: {}", self.log());
+        assert!(
+            self.try_launch(),
+            "redis-server does not start: {}",
+            self.log()
+        );
     }
 
     fn try_launch(&mut self) -> bool {
@@ -95,7 +99,16 @@ impl Server {
         let port = self.port.unwrap_or(0).to_string();
         let log = std::fs::File::create(self.scratch.path().join("log")).expect("a log");
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--unixsocket", socket.to_str().expect("a path of letters")])
             .args(["--dir", directory, "--daemonize", "no"])
             .args(&self.arguments)
@@ -210,7 +223,10 @@ impl Server {
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().expect("it runs").id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.expect("kill(1) is there").success(), "kill {signal} {id}");
+        assert!(
+            sent.expect("kill(1) is there").success(),
+            "kill {signal} {id}"
+        );
     }
 }
 
