@@ -19,7 +19,7 @@ struct State {
     ended: AtomicBool,
     /// Whether nothing goes through, and nobody is told.
     swallows: AtomicBool,
-    /// After so many more bytes of replies each line is cut. Negative: never.
+    /// After so many more bytes of replies a line is cut. Negative: never.
     reply_bytes: AtomicI64,
     cuts: AtomicUsize,
     lines: Mutex<Vec<TcpStream>>,
@@ -59,7 +59,7 @@ impl Proxy {
         self.state.swallows.store(all, Ordering::SeqCst);
     }
 
-    /// Cuts each line after so many more bytes of replies.
+    /// Cuts the next line that has to say more than so many more bytes of replies.
     pub(crate) fn cut_after(&self, bytes: i64) {
         self.state.reply_bytes.store(bytes, Ordering::SeqCst);
     }
@@ -95,8 +95,11 @@ impl State {
                     }
                 }
                 let sent = to.write_all(&bytes[..through]);
-                if sent.is_err() || through < read {
+                if through < read {
+                    own.reply_bytes.store(FOREVER, Ordering::SeqCst);
                     own.cuts.fetch_add(1, Ordering::SeqCst);
+                }
+                if sent.is_err() || through < read {
                     break;
                 }
             }
