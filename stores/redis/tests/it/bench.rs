@@ -60,6 +60,11 @@ impl Clock {
         self.pass_here(span);
     }
 
+    /// The server's clock is put back.
+    pub(crate) fn put_back(&self, server: &Server, span: Duration) {
+        let _: i64 = server.say(&["DECRBY", CLOCK, &span.as_micros().to_string()]);
+    }
+
     /// Time passes while the server does not answer.
     pub(crate) fn pass_here(&self, span: Duration) {
         self.0.advance(span);

@@ -2,8 +2,8 @@
 //! something newer, nobody with a usable value waits or is told an error, and all is well again
 //! afterwards.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -446,49 +446,171 @@ fn other_led() -> Key {
 
 /// So it is the server that forgets, and nobody has to clean up.
 #[test]
-fn all_that_is_written_ends_by_itself_and_a_generation_last() {
+fn all_that_is_written_ends_by_itself_and_the_generation_last() {
     let server = server!();
     let store = server.store();
-    let name = |name: &str| Key::new("faults", name, 0);
-    let given_up = lead(&*store, &name("given up"), MINUTE);
-    store
-        .release(&name("given up"), given_up, Duration::ZERO)
-        .unwrap();
-    let failed = lead(&*store, &name("failed"), MINUTE);
-    store.release(&name("failed"), failed, MINUTE).unwrap();
-    let renewed = lead(&*store, &name("renewed"), SECOND);
-    store.renew(&name("renewed"), renewed, MINUTE * 10).unwrap();
+    // Longer than what a generation is kept beyond what it was made for.
+    let long = MINUTE * 60 * 5;
     let day = Put {
-        keep_for: MINUTE * 60 * 24,
+        keep_for: long,
         ..put(Guarded::Any, b"long")
     };
-    store.put(&name("long"), &day).unwrap();
-    store.put(&name("removed"), &day).unwrap();
-    store
-        .invalidate(&name("removed"), Depth::Hard, Version::NONE)
-        .unwrap();
-    store.invalidate_all("faults", Depth::Soft).unwrap();
-    lead(&*store, &name("led"), MINUTE);
-    let ends = |name: &str| -> i64 { server.say(&["PTTL", name]) };
-    let keys: Vec<String> = server.say(&["KEYS", "*"]);
-    assert_eq!(keys.len(), 7, "{keys:?}");
-    let generation = ends("dogpile:{faults}:all:faults");
-    for key in &keys {
-        let ends = ends(key);
+    // In each namespace one record, and whether it is kept for long.
+    type Deed<'a> = (&'a str, bool, &'a dyn Fn(&Key));
+    let deeds: [Deed<'_>; 8] = [
+        ("led", true, &|key| {
+            lead(&*store, key, long);
+        }),
+        ("interval", true, &|key| {
+            let ask = Ask {
+                interval: long,
+                ..Ask::lead(Owner::draw(), SECOND)
+            };
+            store.get_or_lease(key, &ask).unwrap();
+        }),
+        ("renewed", true, &|key| {
+            let grant = lead(&*store, key, MINUTE);
+            assert!(store.renew(key, grant, long).unwrap());
+        }),
+        ("failed", true, &|key| {
+            let grant = lead(&*store, key, MINUTE);
+            assert!(store.release(key, grant, long).unwrap());
+        }),
+        ("given up", false, &|key| {
+            let grant = lead(&*store, key, MINUTE);
+            assert!(store.release(key, grant, Duration::ZERO).unwrap());
+        }),
+        ("written", true, &|key| {
+            lead(&*store, key, MINUTE);
+            store.put(key, &day).unwrap();
+        }),
+        ("stale", true, &|key| {
+            store.put(key, &day).unwrap();
+            store.invalidate_all("stale", Depth::Soft).unwrap();
+            lead(&*store, key, MINUTE);
+        }),
+        ("removed", false, &|key| {
+            store.put(key, &day).unwrap();
+            store.invalidate(key, Depth::Hard, Version::NONE).unwrap();
+        }),
+    ];
+    let millis = |span: Duration| span.as_millis() as i64;
+    for (namespace, kept, deed) in deeds {
+        deed(&Key::new(namespace, "key", 0));
+        let ends = |name: String| -> i64 { server.say(&["PTTL", &name]) };
+        let record = ends(format!(
+            "dogpile:{{{namespace}}}:{}:{namespace}:key#0000000000000000",
+            namespace.len()
+        ));
+        let generation = ends(format!("dogpile:{{{namespace}}}:all:{namespace}"));
         assert!(
-            ends > 0 && ends <= generation,
-            "{key}: {ends} of {generation}"
+            0 < record && record <= generation,
+            "{namespace}: {record} of {generation}"
         );
-        let short = key.contains("removed") || key.contains("given up");
-        assert_eq!(ends < 20_000, short, "{key}: {ends}");
+        assert_eq!(
+            record > millis(long - MINUTE),
+            kept,
+            "{namespace}: {record}"
+        );
+        assert!(record <= millis(long * 2), "{namespace}: {record}");
     }
-    // Who sees nothing changes nothing.
-    assert_eq!(held(&*store, &name("nothing")), None);
+    // Who finds nothing changes nothing.
+    let (size, nothing) = (
+        server.say::<i64>(&["DBSIZE"]),
+        Key::new("led", "nothing", 0),
+    );
+    assert_eq!(held(&*store, &nothing), None);
     store
-        .invalidate(&name("nothing"), Depth::Soft, Version::NONE)
+        .invalidate(&nothing, Depth::Soft, Version::NONE)
         .unwrap();
     store.invalidate_all("nobody", Depth::Hard).unwrap();
-    assert_eq!(server.say::<i64>(&["DBSIZE"]), 7);
+    assert_eq!(server.say::<i64>(&["DBSIZE"]), size);
+}
+
+#[test]
+fn a_clock_that_is_put_back_keeps_nobody_waiting_and_no_value_young() {
+    let server = server!();
+    let clock = Clock::new(&server);
+    let store = server.store_with(settings());
+    let (led, quiet, value) = (
+        key(),
+        Key::new("faults", "quiet", 0),
+        Key::new("faults", "value", 0),
+    );
+    let ask = || Ask::lead(Owner::draw(), SECOND * 10);
+    let late = lead(&*store, &led, SECOND * 10);
+    let failed = lead(&*store, &quiet, SECOND * 10);
+    assert!(store.release(&quiet, failed, SECOND * 10).unwrap());
+    store.put(&value, &put(Guarded::Any, b"old")).unwrap();
+    clock.put_back(&server, MINUTE * 60);
+    // The lease and the quiet last as long as they were to, and not for an hour.
+    for (key, led) in [(&led, true), (&quiet, false)] {
+        match store.get_or_lease(key, &ask()).unwrap() {
+            Found::Busy { retry_in, .. } if led => assert!(retry_in <= SECOND * 10),
+            Found::Quiet { retry_in, .. } if !led => assert!(retry_in <= SECOND * 10),
+            other => panic!("{other:?}"),
+        }
+    }
+    // Nobody can tell how old the value is: it is renewed, and kept no longer than it was to be.
+    let Found::Idle { stale: Some(stale) } = store.get_or_lease(&value, &Ask::peek()).unwrap()
+    else {
+        panic!("it is stale")
+    };
+    assert!(stale.expired && stale.fresh_for <= MINUTE);
+    lead(&*store, &value, SECOND * 10);
+    clock.pass(&server, SECOND * 11);
+    for key in [&led, &quiet] {
+        let next = lead(&*store, key, SECOND * 10);
+        assert!(next.fence > late.fence && next.fence > failed.fence);
+    }
+    clock.pass(&server, MINUTE * 2);
+    assert_eq!(held(&*store, &value), None);
+}
+
+/// The closure finds who takes writes, as one over Sentinel does.
+#[test]
+fn another_server_takes_over() {
+    if !server::is_here() {
+        return;
+    }
+    let (first, second) = (Server::on_port(&[]), Server::on_port(&[]));
+    let replicates = |one: &Server, other: &Server| {
+        let port = other.address().port().to_string();
+        let _: () = one.say(&["REPLICAOF", "127.0.0.1", &port]);
+    };
+    replicates(&second, &first);
+    wait_until(|| {
+        first
+            .say::<String>(&["INFO", "replication"])
+            .contains("state=online")
+    });
+    let master = Arc::new(Mutex::new(first.client()));
+    let find = Arc::clone(&master);
+    let connect = move || find.lock().unwrap().get_connection();
+    let store = RedisStore::over(connect, Settings::new()).unwrap();
+    let written = store.put(&Key::new("faults", "written", 0), &put(Guarded::Any, b"1"));
+    let grant = lead(&store, &key(), MINUTE);
+    // All that was written is there as well.
+    wait_until(|| second.say::<i64>(&["DBSIZE"]) == first.say::<i64>(&["DBSIZE"]));
+    let _: () = second.say(&["REPLICAOF", "NO", "ONE"]);
+    replicates(&first, &second);
+    // It says so as long as nobody has found the other.
+    let commit = put(Guarded::Lease(grant), b"new");
+    let error = store.put(&key(), &commit).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.to_string().contains("READONLY"), "{error}");
+    *master.lock().unwrap() = second.client();
+    assert_eq!(
+        store.put(&key(), &commit).unwrap(),
+        Placed::Stored(grant.fence)
+    );
+    let found = store
+        .get_or_lease(&Key::new("faults", "written", 0), &Ask::peek())
+        .unwrap();
+    assert_eq!(
+        Placed::Stored(found.stored().unwrap().version),
+        written.unwrap()
+    );
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use dogpile_fleet::{Depth, Described, Guarded, Hint, Key, Store, Version, Watch};
+use dogpile_fleet::{Depth, Described, Guarded, Hint, Key, Placed, Store, Version, Watch};
 use dogpile_redis::{RedisStore, Settings};
 
-use crate::bench::{Clock, Process, put, settings};
+use crate::bench::{Clock, MINUTE, Process, lead, put, settings};
 use crate::proxy::Proxy;
 use crate::server::{self, Server, server, wait_until};
 
@@ -116,6 +116,44 @@ fn listening_ends_with_the_store_and_begins_with_the_first_who_watches() {
     let nobody = RedisStore::open("redis://127.0.0.1:1/").unwrap();
     assert!(nobody.watch(Arc::downgrade(&second) as Weak<dyn Watch>));
     drop(nobody);
+}
+
+/// Who sleeps until somebody else is done wakes at each of these.
+#[test]
+fn what_ends_a_lease_is_said() {
+    let server = server!();
+    let store = server.store();
+    let mut connection = server.client().get_connection().unwrap();
+    let mut said = connection.as_pubsub();
+    said.psubscribe("dogpile:hints:*").unwrap();
+    let mut assert_said = |kind: &str, version: u64| {
+        let message = said.get_message().unwrap();
+        assert_eq!(message.get_channel_name(), "dogpile:hints:hints");
+        let text: String = message.get_payload().unwrap();
+        let name = match kind {
+            "n" | "N" => "hints",
+            _ => "dogpile:{hints}:5:hints:key#0000000000000000",
+        };
+        assert_eq!(text, format!("{kind}{version} {name}"));
+    };
+    let grant = lead(&*store, &key(), MINUTE);
+    assert!(store.release(&key(), grant, Duration::ZERO).unwrap());
+    assert_said("R", 0);
+    let grant = lead(&*store, &key(), MINUTE);
+    store.put(&key(), &put(Guarded::Lease(grant), b"")).unwrap();
+    assert_said("C", grant.fence.0);
+    let Placed::Stored(version) = store.put(&key(), &put(Guarded::Any, b"")).unwrap() else {
+        panic!("it is stored")
+    };
+    assert_said("W", version.0);
+    for (depth, kind) in [(Depth::Soft, "S"), (Depth::Hard, "H")] {
+        store.invalidate(&key(), depth, Version::NONE).unwrap();
+        assert_said(kind, 0);
+    }
+    for (depth, kind) in [(Depth::Soft, "n"), (Depth::Hard, "N")] {
+        store.invalidate_all("hints", depth).unwrap();
+        assert_said(kind, 0);
+    }
 }
 
 #[test]
