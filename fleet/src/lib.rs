@@ -69,7 +69,7 @@
 //! # A store of your own
 //!
 //! Implement [`Store`], six verbs of one atomic step each, or [`AsyncStore`]; the public module
-//! [`conformance`] has a case for each rule.
+//! [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store can use.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -89,8 +89,7 @@ mod heart;
 mod lock;
 mod memory;
 mod policy;
-mod record;
-
+pub mod record;
 mod regeneration;
 #[cfg(test)]
 mod schedules;
