@@ -301,6 +301,7 @@ impl Pool {
         let mut connection = Connection {
             stream,
             decoder: Decoder::new(CHUNK),
+            chunk: vec![0; CHUNK].into(),
             epoch: 0,
         };
         let greeting = connection.greet(&self.name, self.limits.timeout)?;
@@ -316,6 +317,7 @@ impl Pool {
 struct Connection {
     stream: Stream,
     decoder: Decoder,
+    chunk: Box<[u8]>,
     epoch: u64,
 }
 
@@ -342,7 +344,7 @@ impl Connection {
         let deadline = Instant::now() + limit;
         self.send(name, sent, (limit, deadline))?;
         let mut got = Vec::with_capacity(replies);
-        while got.len() < replies {
+        while got.len() < replies && !is_error(got.last()) {
             got.push(self.reply(name, (limit, deadline))?);
         }
         checked(name, got, &self.decoder)
@@ -367,21 +369,25 @@ impl Connection {
     }
 
     fn reply(&mut self, name: &str, limit: (Duration, Instant)) -> Result<Reply, Trouble> {
-        let mut chunk = [0; CHUNK];
         loop {
             let malformed = |error| Trouble::Malformed(name.to_owned(), error);
             if let Some(reply) = self.decoder.next().map_err(malformed)? {
                 return Ok(reply);
             }
             self.stream.limit(name, limit, Direction::Read)?;
-            match self.stream.read(&mut chunk) {
+            match self.stream.read(&mut self.chunk) {
                 Ok(0) => return Err(broken(name, ErrorKind::UnexpectedEof.into(), limit)),
-                Ok(read) => self.decoder.feed(&chunk[..read]),
+                Ok(read) => self.decoder.feed(&self.chunk[..read]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(broken(name, error, limit)),
             }
         }
     }
+}
+
+/// What follows such a reply cannot be told apart, or does not follow.
+pub(crate) fn is_error(reply: Option<&Reply>) -> bool {
+    matches!(reply, Some(Reply::Error(_)))
 }
 
 /// The replies, if they are all that came, and the next ones can be told apart from them.
@@ -391,14 +397,10 @@ pub(crate) fn checked(
     decoder: &Decoder,
 ) -> Result<Vec<Reply>, Trouble> {
     let unexpected = |said: String| Err(Trouble::Unexpected(name.to_owned(), said));
-    let error = replies.iter().find_map(|reply| match reply {
-        Reply::Error(said) => Some(said.clone()),
-        _ => None,
-    });
-    match error {
-        Some(said) => unexpected(said),
-        None if decoder.is_empty() => Ok(replies),
-        None => unexpected("more than was asked for".to_owned()),
+    match replies.last() {
+        Some(Reply::Error(said)) => unexpected(said.clone()),
+        _ if decoder.is_empty() => Ok(replies),
+        _ => unexpected("more than was asked for".to_owned()),
     }
 }
 

@@ -17,7 +17,7 @@ use dogpile_fleet::{
     StoreError, Version,
 };
 
-use crate::blocking::{CHUNK, checked};
+use crate::blocking::{CHUNK, checked, is_error};
 use crate::greeting::{Greeter, Greeting};
 use crate::meta::{Decoder, Reply};
 use crate::settings::{Address, Limits, MemcachedBuilder};
@@ -325,6 +325,7 @@ impl Pool {
         let mut connection = Connection {
             stream: stream.map_err(trouble)?,
             decoder: Decoder::new(CHUNK),
+            chunk: vec![0; CHUNK].into(),
             epoch: 0,
         };
         let greet = connection.greet(&self.name);
@@ -367,6 +368,7 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Bytes>> {
 struct Connection {
     stream: Box<dyn Bytes>,
     decoder: Decoder,
+    chunk: Box<[u8]>,
     epoch: u64,
 }
 
@@ -389,7 +391,7 @@ impl Connection {
     ) -> Result<Vec<Reply>, Trouble> {
         self.send(name, sent).await?;
         let mut got = Vec::with_capacity(replies);
-        while got.len() < replies {
+        while got.len() < replies && !is_error(got.last()) {
             got.push(self.reply(name).await?);
         }
         checked(name, got, &self.decoder)
@@ -406,11 +408,10 @@ impl Connection {
             if let Some(reply) = self.decoder.next().map_err(malformed)? {
                 return Ok(reply);
             }
-            let mut chunk = [0; CHUNK];
             let broken = |error| Trouble::Broken(name.to_owned(), error);
-            match self.stream.read(&mut chunk).await.map_err(broken)? {
+            match self.stream.read(&mut self.chunk).await.map_err(broken)? {
                 0 => return Err(broken(ErrorKind::UnexpectedEof.into())),
-                read => self.decoder.feed(&chunk[..read]),
+                read => self.decoder.feed(&self.chunk[..read]),
             }
         }
     }
