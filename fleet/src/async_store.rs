@@ -10,7 +10,7 @@ use dogpile::executor::Timer;
 
 use crate::store::{
     Abilities, Answer, Ask, Depth, Described, Found, Grant, Key, Placed, Put, Store, StoreError,
-    Version, Watch,
+    Version, Watch, out_of_reach,
 };
 
 /// As [`Store`], for tasks. The store brings the timer of its runtime with it.
@@ -18,11 +18,34 @@ use crate::store::{
 /// # Cancel safety
 ///
 /// A future that is dropped may have done its step or not. One rule: if the future of
-/// [`get_or_lease`](AsyncStore::get_or_lease) is dropped, a lease that it is granted all the same is
-/// released.
+/// [`get_or_lease`](AsyncStore::get_or_lease) or of
+/// [`get_or_lease_many`](AsyncStore::get_or_lease_many) is dropped, each lease that it is granted all the
+/// same is released.
 pub trait AsyncStore: Described {
     /// As [`Store::get_or_lease`].
     fn get_or_lease(&self, key: &Key, ask: &Ask) -> impl Future<Output = Answer<Found>> + Send;
+
+    /// As [`Store::get_or_lease_many`].
+    fn get_or_lease_many(
+        &self,
+        asks: &[(Key, Ask)],
+    ) -> impl Future<Output = Vec<Answer<Found>>> + Send {
+        async move {
+            let mut many = Many {
+                store: self,
+                asks,
+                answers: Vec::with_capacity(asks.len()),
+            };
+            for (key, ask) in asks {
+                let answer = match out_of_reach(many.answers.last()) {
+                    Some(unasked) => Err(unasked),
+                    None => self.get_or_lease(key, ask).await,
+                };
+                many.answers.push(answer);
+            }
+            std::mem::take(&mut many.answers)
+        }
+    }
 
     /// As [`Store::put`].
     fn put(&self, key: &Key, put: &Put<'_>) -> impl Future<Output = Answer<Placed>> + Send;
@@ -73,6 +96,41 @@ pub trait AsyncStore: Described {
     /// Begins to release a lease and does not wait for it: for the `Drop` of a future. `quiet` is as
     /// in [`Store::release`].
     fn release_soon(&self, key: &Key, grant: Grant, quiet: Duration);
+}
+
+/// The answers of a call for many records. If it is dropped before its end, nobody takes them.
+struct Many<'a, S: AsyncStore + ?Sized> {
+    store: &'a S,
+    asks: &'a [(Key, Ask)],
+    answers: Vec<Answer<Found>>,
+}
+
+impl<S: AsyncStore + ?Sized> Drop for Many<'_, S> {
+    fn drop(&mut self) {
+        for (key, grant) in granted(self.asks, &self.answers) {
+            self.store.release_soon(key, grant, Duration::ZERO);
+        }
+    }
+}
+
+/// The leases among these answers.
+fn granted<'a>(
+    asks: &'a [(Key, Ask)],
+    answers: &'a [Answer<Found>],
+) -> impl Iterator<Item = (&'a Key, Grant)> {
+    let pairs = asks.iter().zip(answers);
+    pairs.filter_map(|((key, ask), answer)| Some((key, grant(ask, answer)?)))
+}
+
+/// The lease in this answer, if there is one.
+fn grant(ask: &Ask, answer: &Answer<Found>) -> Option<Grant> {
+    match (answer, ask.owner) {
+        (Ok(Found::Leased { fence, .. }), Some(owner)) => Some(Grant {
+            owner,
+            fence: *fence,
+        }),
+        _ => None,
+    }
 }
 
 /// A piece of work that blocks, for an executor.
@@ -175,14 +233,30 @@ impl<S: Store> AsyncStore for Blocking<S> {
         let answer = self.call(
             move |store| store.get_or_lease(&key, &ask),
             move |store, answer: Answer<Found>| {
-                if let (Ok(Found::Leased { fence, .. }), Some(owner)) = (&answer, ask.owner) {
-                    let fence = *fence;
+                if let Some(grant) = grant(&ask, &answer) {
                     // If that fails, the lease ends by itself.
-                    let _ = store.release(&own, Grant { owner, fence }, Duration::ZERO);
+                    let _ = store.release(&own, grant, Duration::ZERO);
                 }
             },
         );
         answer.await.unwrap_or_else(|| Err(dropped()))
+    }
+
+    /// One piece of work for all of them.
+    async fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        let own: Arc<[(Key, Ask)]> = asks.into();
+        let shared = Arc::clone(&own);
+        let answer = self.call(
+            move |store| store.get_or_lease_many(&shared),
+            move |store, answers: Vec<Answer<Found>>| {
+                for (key, grant) in granted(&own, &answers) {
+                    // If that fails, the lease ends by itself.
+                    let _ = store.release(key, grant, Duration::ZERO);
+                }
+            },
+        );
+        let answers = answer.await;
+        answers.unwrap_or_else(|| asks.iter().map(|_| Err(dropped())).collect())
     }
 
     async fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {

@@ -193,6 +193,10 @@ impl<S: AsyncStore, B: BlockOn> Store for Driven<S, B> {
         self.block_on.block_on(self.store.get_or_lease(key, ask))
     }
 
+    fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        self.block_on.block_on(self.store.get_or_lease_many(asks))
+    }
+
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         self.block_on.block_on(self.store.put(key, put))
     }
@@ -267,6 +271,13 @@ impl Bench<'_> {
 
     fn ask(&self, k: &Key, ask: Ask) -> Found {
         self.s.get_or_lease(k, &ask).expect("get_or_lease")
+    }
+
+    fn ask_many(&self, asks: &[(Key, Ask)]) -> Vec<Found> {
+        let answers = self.s.get_or_lease_many(asks);
+        assert_eq!(answers.len(), asks.len(), "one answer for each ask");
+        let found = answers.into_iter().map(|answer| answer.expect("an answer"));
+        found.collect()
     }
 
     fn somebody(&self, k: &Key) -> Found {
@@ -1505,6 +1516,154 @@ pub const CASES: &[Case] = &[
                 b.invalidate_all(&space, depth);
                 let namespace = space.0.as_str().into();
                 notes.assert_told(b, &Hint::AllChanged { namespace, depth });
+            }
+            Holds
+        },
+    },
+    Case {
+        name: "54 many records: each is answered by itself, in the order of the asks",
+        run: |b| {
+            assert_eq!(b.ask_many(&[]), []);
+            let asks = |keys: &[Key]| -> Vec<_> {
+                let asks = keys.iter();
+                asks.map(|k| (k.clone(), Ask::lead(Owner::draw(), LONG)))
+                    .collect()
+            };
+            let keys: Vec<_> = (0..5).map(|_| key()).collect();
+            let [absent, kept, led, old, quieted] = &keys[..] else {
+                unreachable!("there are five")
+            };
+            let known = b.write(kept, b"kept", LONG, LONG);
+            let (held, _) = b.lead(led, LONG);
+            b.write(old, b"old", LONG, LONG);
+            b.invalidate(old, Depth::Soft, Version::NONE);
+            let (failed, _) = b.lead(quieted, LONG);
+            assert!(b.release(quieted, failed, LONG));
+            let mut found = b.ask_many(&asks(&keys)).into_iter();
+            let mut next = || found.next().expect("one answer for each");
+            let (_, stale, failures) = leased(next());
+            assert_eq!((stale, failures), (None, 0));
+            assert_eq!(bytes(fresh(next())), b"kept");
+            assert_eq!(busy(next()).0, held.fence);
+            assert_eq!(leased(next()).1.map(bytes).as_deref(), Some(&b"old"[..]));
+            quiet(next());
+            // Asked again, in another order, by others: those that are led are so still.
+            let again = [quieted, old, absent].map(Clone::clone);
+            let mut found = b.ask_many(&asks(&again)).into_iter();
+            let mut next = || found.next().expect("one answer for each");
+            quiet(next());
+            assert_eq!(busy(next()).1.map(bytes).as_deref(), Some(&b"old"[..]));
+            assert_eq!(busy(next()).1, None);
+            // Looks change nothing, and what is known is not sent.
+            let looks = [absent, kept].map(|k| {
+                let ask = Ask {
+                    known,
+                    ..Ask::peek()
+                };
+                (k.clone(), ask)
+            });
+            let mut found = b.ask_many(&looks).into_iter();
+            busy(found.next().expect("the first"));
+            assert_eq!(fresh(found.next().expect("the second")).bytes, None);
+            let none = (key(), Ask::peek());
+            assert_eq!(
+                b.ask_many(std::slice::from_ref(&none)),
+                [Found::Idle { stale: None }]
+            );
+            leased(b.somebody(&none.0));
+            Holds
+        },
+    },
+    Case {
+        name: "55 many records: of asks for the same one the first leads, and commits of all are stored",
+        run: |b| {
+            let (one, other) = (key(), key());
+            let asks: Vec<_> = [&one, &other, &one, &one]
+                .into_iter()
+                .map(|k| (k.clone(), Ask::lead(Owner::draw(), LONG)))
+                .collect();
+            let found = b.ask_many(&asks);
+            let (fence, ..) = leased(found[0].clone());
+            let (second, ..) = leased(found[1].clone());
+            assert_eq!(busy(found[2].clone()).0, fence);
+            assert_eq!(busy(found[3].clone()).0, fence);
+            // By the same owner it is granted again, under the same number.
+            let twice = [asks[0].clone(), asks[0].clone()];
+            for found in b.ask_many(&twice) {
+                assert_eq!(leased(found).0, fence);
+            }
+            let grant = |ask: &Ask, fence| Grant {
+                owner: ask.owner.expect("it asks to lead"),
+                fence,
+            };
+            let first = grant(&asks[0].1, fence);
+            assert_eq!(b.commit(&one, first, b"one"), Placed::Stored(fence));
+            let second = (grant(&asks[1].1, second), second);
+            assert_eq!(
+                b.commit(&other, second.0, b"other"),
+                Placed::Stored(second.1)
+            );
+            let found: Vec<_> = (b.ask_many(&asks).into_iter())
+                .map(|found| bytes(fresh(found)))
+                .collect();
+            assert_eq!(found, [&b"one"[..], b"other", b"one", b"one"]);
+            Holds
+        },
+    },
+    Case {
+        name: "56 many records: one that is destroyed is a miss, and those beside it are as they were",
+        run: |b| {
+            for number in 0.. {
+                let keys = [key(), key(), key()];
+                for k in &keys {
+                    b.write(k, b"whole", LONG, LONG);
+                }
+                if !b.subject.garble(b.s, &keys[1], number) {
+                    return if number == 0 { Skipped } else { Holds };
+                }
+                let asks = keys.map(|k| (k, Ask::lead(Owner::draw(), LONG)));
+                let found = b.ask_many(&asks);
+                assert_eq!(bytes(fresh(found[0].clone())), b"whole");
+                assert_eq!(
+                    leased(found[1].clone()).1,
+                    None,
+                    "destroyed in way {number}"
+                );
+                assert_eq!(bytes(fresh(found[2].clone())), b"whole");
+            }
+            unreachable!("there is a last way")
+        },
+    },
+    Case {
+        name: "57 many records: two who ask for the same ones in two orders: each is led once, 50 rounds",
+        run: |b| {
+            for _ in 0..50 {
+                let keys: Vec<_> = (0..8).map(|_| key()).collect();
+                let gate = Barrier::new(2);
+                let ask = |backwards: bool| {
+                    let mut asks: Vec<_> = (keys.iter())
+                        .map(|k| (k.clone(), Ask::lead(Owner::draw(), LONG)))
+                        .collect();
+                    if backwards {
+                        asks.reverse();
+                    }
+                    gate.wait();
+                    let found = b.s.get_or_lease_many(&asks);
+                    let led = |answer: &Answer<Found>| matches!(answer, Ok(Found::Leased { .. }));
+                    (asks.into_iter().zip(found))
+                        .filter(|(_, answer)| led(answer))
+                        .map(|((k, _), _)| k)
+                        .collect::<Vec<_>>()
+                };
+                let (mut led, others) = thread::scope(|threads| {
+                    let other = threads.spawn(|| ask(true));
+                    (ask(false), other.join().expect("the other"))
+                });
+                led.extend(others);
+                led.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+                let mut all = keys.clone();
+                all.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+                assert_eq!(led, all);
             }
             Holds
         },

@@ -68,8 +68,10 @@
 //!
 //! # A store of your own
 //!
-//! Implement [`Store`], six verbs of one atomic step each, or [`AsyncStore`]; the public module
-//! [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store can use.
+//! Implement [`Store`], six verbs of one atomic step each, or [`AsyncStore`]. Both provide a form of the
+//! first verb for many records, which a store may replace by one of a single round trip. The public
+//! module [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store
+//! can use.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -482,6 +482,33 @@ pub trait Store: Described {
     /// As of every verb, [`StoreError`]. Bytes that are torn or foreign are no error but a miss.
     fn get_or_lease(&self, key: &Key, ask: &Ask) -> Answer<Found>;
 
+    /// [`get_or_lease`](Store::get_or_lease) for many records at once. There is one answer for each
+    /// ask, in the order of the asks.
+    ///
+    /// 1. Each record is a step of its own: nothing is atomic over several records.
+    /// 2. Asks for the same record are steps in the order of the asks.
+    /// 3. An error of one record concerns that record alone. A store that cannot be reached is waited
+    ///    for once, and not once for each ask.
+    ///
+    /// The provided form asks one after the other. A store that can answer many asks in one round trip
+    /// has a form of its own.
+    ///
+    /// # Cost
+    ///
+    /// Of the provided form: as many round trips as asks. All leases that are granted begin with the
+    /// call, as far as the caller can tell: so it renews them from then on.
+    fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        let mut answers = Vec::with_capacity(asks.len());
+        for (key, ask) in asks {
+            let answer = match out_of_reach(answers.last()) {
+                Some(unasked) => Err(unasked),
+                None => self.get_or_lease(key, ask),
+            };
+            answers.push(answer);
+        }
+        answers
+    }
+
     /// Stores a value on a condition, and ends the lease, whoever holds it.
     ///
     /// Under a lease the value gets the number of the lease as its version, and the count of failures
@@ -545,6 +572,13 @@ pub trait Store: Described {
     }
 }
 
+/// The answer to an ask whose forerunner found the store out of reach, if it did.
+pub(crate) fn out_of_reach(before: Option<&Answer<Found>>) -> Option<StoreError> {
+    let unavailable = |error: &StoreError| error.kind == StoreErrorKind::Unavailable;
+    let out = matches!(before, Some(Err(error)) if unavailable(error));
+    out.then(|| StoreError::unavailable("it did not answer an earlier request of the same call"))
+}
+
 macro_rules! through {
     ($outer:ty) => {
         impl<S: Described + ?Sized> Described for $outer {
@@ -560,6 +594,10 @@ macro_rules! through {
         impl<S: Store + ?Sized> Store for $outer {
             fn get_or_lease(&self, key: &Key, ask: &Ask) -> Answer<Found> {
                 (**self).get_or_lease(key, ask)
+            }
+
+            fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+                (**self).get_or_lease_many(asks)
             }
 
             fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {

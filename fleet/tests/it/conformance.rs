@@ -21,12 +21,12 @@ fn assert_all(report: &Report, skipped: &[&str]) {
 
 #[test]
 fn memory() {
-    assert_all(&conformance::run(&Memory::new()), &["38"]);
+    assert_all(&conformance::run(&Memory::new()), &["38", "56"]);
 }
 
 #[test]
 fn memory_asked_by_tasks() {
-    assert_all(&conformance::run(&Async(Memory::new())), &["38"]);
+    assert_all(&conformance::run(&Async(Memory::new())), &["38", "56"]);
 }
 
 #[test]
@@ -143,6 +143,10 @@ enum Rule {
     AllIsOfOneNamespace,
     AllIsHinted,
     AllDepthIsHinted,
+    ManyAnswersEach,
+    ManyKeepsTheOrder,
+    ManyStepsInOrder,
+    ManyLeads,
 }
 
 use Rule::*;
@@ -152,6 +156,7 @@ const CAUGHT: &[(Rule, &[&str])] = &[
     (LooksElectNobody, &["01", "03"]),
     (LooksSeeLeases, &["03", "09"]),
     (OneLeads, &["02", "33"]),
+    (OneLeads, &["57"]),
     (FenceTold, &["02"]),
     (RetryWithinTheLease, &["02"]),
     (BusyHasTheStaleValue, &["09"]),
@@ -223,6 +228,12 @@ const CAUGHT: &[(Rule, &[&str])] = &[
     (AllIsOfOneNamespace, &["48"]),
     (AllIsHinted, &["53"]),
     (AllDepthIsHinted, &["53"]),
+    (ManyAnswersEach, &["54"]),
+    (ManyKeepsTheOrder, &["54"]),
+    (ManyStepsInOrder, &["55"]),
+    (ManyLeads, &["54"]),
+    (ManyLeads, &["55"]),
+    (ManyLeads, &["57"]),
 ];
 
 impl Without {
@@ -443,6 +454,30 @@ impl Store for Without {
             },
             other => other,
         })
+    }
+
+    fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        let one = |(key, ask): &(Key, Ask)| self.get_or_lease(key, ask);
+        match self.rule {
+            ManyAnswersEach => asks.iter().skip(1).map(one).collect(),
+            ManyKeepsTheOrder => asks.iter().rev().map(one).collect(),
+            ManyStepsInOrder => {
+                let mut answers: Vec<_> = asks.iter().rev().map(one).collect();
+                answers.reverse();
+                answers
+            }
+            ManyLeads => {
+                let look = |(key, ask): &(Key, Ask)| {
+                    let ask = Ask {
+                        owner: None,
+                        ..*ask
+                    };
+                    self.get_or_lease(key, &ask)
+                };
+                asks.iter().map(look).collect()
+            }
+            _ => asks.iter().map(one).collect(),
+        }
     }
 
     #[expect(clippy::collapsible_match, reason = "a row for each rule")]

@@ -10,6 +10,7 @@ mod conformance;
 mod killed;
 mod large;
 mod lock_is_owned;
+mod many_records;
 mod processes;
 mod promises;
 mod tasks;

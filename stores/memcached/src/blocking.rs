@@ -15,7 +15,7 @@ use dogpile_fleet::{
 };
 
 use crate::greeting::{Greeter, Greeting};
-use crate::meta::{Decoder, LONGEST_LINE, Reply};
+use crate::meta::{Decoder, LONGEST_LINE, Name, Reply};
 use crate::settings::{Address, Limits, MemcachedBuilder};
 use crate::trouble::Trouble;
 use crate::verbs::{Batch, Exchanged, Shared, Transport, Verbs};
@@ -60,6 +60,11 @@ impl MemcachedStore {
     /// The same, with settings.
     pub fn builder<A: Into<String>>(servers: impl IntoIterator<Item = A>) -> MemcachedBuilder {
         MemcachedBuilder::new(servers)
+    }
+
+    /// Where the record of a key lies: on which server, and in the item of which name.
+    pub fn place_of(&self, key: &Key) -> (&str, Name) {
+        self.verbs.shared.place_of(key)
     }
 
     /// How many requests were sent, to all servers: each is one round trip.
@@ -135,6 +140,10 @@ impl Described for MemcachedStore {
 impl Store for MemcachedStore {
     fn get_or_lease(&self, key: &Key, ask: &Ask) -> Answer<Found> {
         done(self.verbs.get_or_lease(key, ask))
+    }
+
+    fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        done(self.verbs.get_or_lease_many(asks))
     }
 
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {

@@ -19,7 +19,7 @@ use dogpile_fleet::{
 
 use crate::blocking::{CHUNK, checked, is_error};
 use crate::greeting::{Greeter, Greeting};
-use crate::meta::{Decoder, Reply};
+use crate::meta::{Decoder, Name, Reply};
 use crate::settings::{Address, Limits, MemcachedBuilder};
 use crate::trouble::Trouble;
 use crate::verbs::{Batch, Exchanged, Shared, Transport, Verbs};
@@ -62,6 +62,11 @@ impl TokioMemcachedStore {
     /// It may be dropped at any await point.
     pub async fn connect<A: Into<String>>(servers: impl IntoIterator<Item = A>) -> Answer<Self> {
         MemcachedBuilder::new(servers).connect_tokio().await
+    }
+
+    /// Where the record of a key lies: on which server, and in the item of which name.
+    pub fn place_of(&self, key: &Key) -> (&str, Name) {
+        self.verbs.shared.place_of(key)
     }
 
     /// How many requests were sent, to all servers: each is one round trip.
@@ -122,6 +127,50 @@ impl MemcachedBuilder {
     }
 }
 
+impl TokioMemcachedStore {
+    /// In a task of its own, which goes on if the caller leaves: what is on its way to the server cannot
+    /// be called back, so a lease that is granted has to be released after it.
+    async fn lead(&self, asks: Arc<[(Key, Ask)]>) -> Vec<Answer<Found>> {
+        let (verbs, own) = (Arc::clone(&self.verbs), Arc::clone(&asks));
+        let (tell, told) = oneshot::channel();
+        self.runtime.spawn(async move {
+            let answers = verbs.get_or_lease_many(&own).await;
+            if let Err(untold) = tell.send(answers) {
+                for (key, grant) in granted(&own, &untold) {
+                    // If that fails, the lease ends by itself.
+                    let _ = verbs.release(key, grant, Duration::ZERO).await;
+                }
+            }
+        });
+        let mut asking = Asking {
+            told,
+            store: self,
+            asks: &asks,
+        };
+        let told = (&mut asking.told).await;
+        told.unwrap_or_else(|_| asks.iter().map(|_| Err(ended())).collect())
+    }
+}
+
+fn ended() -> StoreError {
+    StoreError::unavailable("the tokio runtime of the store has ended")
+}
+
+/// The leases among these answers.
+fn granted<'a>(
+    asks: &'a [(Key, Ask)],
+    answers: &'a [Answer<Found>],
+) -> impl Iterator<Item = (&'a Key, Grant)> {
+    let pairs = asks.iter().zip(answers);
+    pairs.filter_map(|((key, ask), answer)| match (answer, ask.owner) {
+        (Ok(Found::Leased { fence, .. }), Some(owner)) => {
+            let fence = *fence;
+            Some((key, Grant { owner, fence }))
+        }
+        _ => None,
+    })
+}
+
 impl std::fmt::Debug for TokioMemcachedStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let servers = self.verbs.transport.0.iter().map(|pool| &pool.name);
@@ -139,33 +188,15 @@ impl Described for TokioMemcachedStore {
 
 impl AsyncStore for TokioMemcachedStore {
     async fn get_or_lease(&self, key: &Key, ask: &Ask) -> Answer<Found> {
-        let Some(owner) = ask.owner else {
+        if ask.owner.is_none() {
             return self.verbs.get_or_lease(key, ask).await;
-        };
-        // In a task of its own, which goes on if the caller leaves: what is on its way to the server
-        // cannot be called back, so a lease that is granted has to be released after it.
-        let (verbs, asked, ask) = (Arc::clone(&self.verbs), key, *ask);
-        let key = asked.clone();
-        let (tell, told) = oneshot::channel();
-        self.runtime.spawn(async move {
-            let answer = verbs.get_or_lease(&key, &ask).await;
-            if let Err(Ok(Found::Leased { fence, .. })) = tell.send(answer) {
-                // If that fails, the lease ends by itself.
-                let _ = verbs
-                    .release(&key, Grant { owner, fence }, Duration::ZERO)
-                    .await;
-            }
-        });
-        let mut asking = Asking {
-            told,
-            store: self,
-            key: asked,
-            owner,
-        };
-        (&mut asking.told).await.unwrap_or_else(|_| {
-            let ended = "the tokio runtime of the store has ended";
-            Err(StoreError::unavailable(ended))
-        })
+        }
+        let answer = self.lead(Arc::new([(key.clone(), *ask)])).await.pop();
+        answer.unwrap_or_else(|| Err(ended()))
+    }
+
+    async fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        self.lead(asks.into()).await
     }
 
     async fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
@@ -205,22 +236,21 @@ impl AsyncStore for TokioMemcachedStore {
     }
 }
 
-/// One who waits for the answer to a request for the lease.
+/// One who waits for the answers to requests for leases.
 struct Asking<'a> {
-    told: oneshot::Receiver<Answer<Found>>,
+    told: oneshot::Receiver<Vec<Answer<Found>>>,
     store: &'a TokioMemcachedStore,
-    key: &'a Key,
-    owner: Owner,
+    asks: &'a [(Key, Ask)],
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.told.close();
-        // It was told, and nobody has taken the answer.
-        if let Ok(Ok(Found::Leased { fence, .. })) = self.told.try_recv() {
-            let owner = self.owner;
-            let grant = Grant { owner, fence };
-            self.store.release_soon(self.key, grant, Duration::ZERO);
+        // They were told, and nobody has taken them.
+        if let Ok(answers) = self.told.try_recv() {
+            for (key, grant) in granted(self.asks, &answers) {
+                self.store.release_soon(key, grant, Duration::ZERO);
+            }
         }
     }
 }

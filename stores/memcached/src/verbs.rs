@@ -11,7 +11,7 @@
 //! 4. Times to live are whole seconds, and end up to one early. Here they only remove what is over by
 //!    the times in the item.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,12 +40,15 @@ const LEAST_KEPT: Duration = Duration::from_secs(60);
 const LONGEST_KEPT: u64 = 30 * 24 * 60 * 60;
 /// So often a verb begins anew if somebody else changes the record between its two steps.
 const TRIES: u32 = 64;
-/// What memcached needs for an item besides its bytes, and some room.
-const AROUND: usize = 512;
-/// What a value with a short name needs around it.
-const OVERHEAD: usize = HEADER + AROUND;
+/// So long a name of a key may be that stands behind the value, before it leaves the value less room.
+const TAIL: usize = 512;
+/// What a value needs around it: the header, its name, and what memcached needs for an item.
+const OVERHEAD: usize = HEADER + TAIL + 512;
 /// So many leases of this process are committed in one step; of others the record is read before.
 const MOST_LEASES: usize = 4096;
+/// So many records one server is asked for at once. All these commands fit into what the kernel keeps
+/// of a connection, so that a server whose replies are not read yet takes them all the same.
+const AT_ONCE: usize = 256;
 
 /// Commands that are sent in one piece.
 pub(crate) struct Batch {
@@ -107,6 +110,8 @@ struct Seen {
     cas: Option<u64>,
     epoch: u64,
     now: u64,
+    /// Whether the times of its lease were those of a clock that was put back since.
+    moved: bool,
 }
 
 impl Shared {
@@ -136,6 +141,11 @@ impl Shared {
         server
             .item_limit
             .store(greeting.item_limit, Ordering::SeqCst);
+    }
+
+    pub(crate) fn place_of(&self, key: &Key) -> (&str, Name) {
+        let place = self.places.of(key);
+        (&self.servers[place.server].name, place.item)
     }
 
     pub(crate) fn trips(&self) -> u64 {
@@ -194,7 +204,9 @@ impl<T: Transport> Verbs<T> {
 
     async fn look(&self, key: &Key, place: &Place) -> Answer<Seen> {
         let mut bytes = Vec::new();
-        get_record(&mut bytes, place);
+        // The record first: what is invalidated after that is seen.
+        get_record(&mut bytes, &place.item);
+        get_space(&mut bytes, &place.space);
         let batch = Batch {
             bytes,
             replies: 2,
@@ -204,7 +216,9 @@ impl<T: Transport> Verbs<T> {
         match self.exchange(place.server, &batch).await? {
             Exchanged::Replies(replies, epoch) => {
                 let mut replies = replies.into_iter();
-                server.seen(key, place, &mut replies, epoch)
+                let record = replies.next();
+                let space = server.space(replies.next())?;
+                server.seen((key, place), record, space, epoch)
             }
             Exchanged::Elsewhere => unreachable!("it is for any process of the server"),
         }
@@ -219,11 +233,10 @@ impl<T: Transport> Verbs<T> {
         state: &State,
         value: Option<(&Head, &[u8])>,
     ) -> Answer<Option<Change>> {
-        let condition = seen.cas.map_or(Flag::Mode(Mode::Add), Flag::Cas);
         let server = self.server(place);
         let mut bytes = Vec::new();
-        let size =
-            server.put_record(&mut bytes, key, place, (state, value), condition, seen.now)?;
+        let record = (state, value);
+        let size = server.put_record(&mut bytes, key, place, record, seen.condition(), seen.now);
         let batch = Batch {
             bytes,
             replies: 1,
@@ -244,18 +257,158 @@ impl<T: Transport> Verbs<T> {
         for _ in 0..TRIES {
             let seen = self.look(key, &place).await?;
             let (state, decision) = seen.decide(ask);
-            let (Decision::Leased { .. }, Some(owner)) = (decision, ask.owner) else {
+            if !seen.is_to_write(decision, ask) {
                 return Ok(seen.found(state, decision, ask));
-            };
-            if let Some(change) = self.write(key, &place, &seen, &state, seen.value()).await? {
-                self.granted(key, owner, state, change, seen.now);
+            }
+            if let Some(change) = (self.write(key, &place, &seen, &state, seen.value())).await? {
+                self.granted(key, ask, (state, decision), change, seen.now);
                 return Ok(seen.found(state, decision, ask));
             }
         }
         Err(self.contended(&place))
     }
 
-    fn granted(&self, key: &Key, owner: Owner, state: State, change: Change, now: u64) {
+    /// Two round trips to each server at most, if nobody else changes the records meanwhile.
+    pub(crate) async fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
+        let places: Vec<_> = asks
+            .iter()
+            .map(|(key, _)| self.shared.places.of(key))
+            .collect();
+        let mut answers: Vec<_> = asks.iter().map(|_| None).collect();
+        // Of several asks for one record one is answered in each round.
+        for _ in 0..asks.len().saturating_add(TRIES as usize) {
+            let mut begun = HashSet::new();
+            let is_next = |at: &usize| answers[*at].is_none() && begun.insert(&asks[*at].0);
+            let round: Vec<_> = (0..asks.len()).filter(is_next).collect();
+            if round.is_empty() {
+                break;
+            }
+            for server in 0..self.shared.servers.len() {
+                let here = round
+                    .iter()
+                    .copied()
+                    .filter(|at| places[*at].server == server);
+                let here: Vec<_> = here.collect();
+                for chunk in here.chunks(AT_ONCE) {
+                    let asked = self
+                        .ask_at_once(server, asks, &places, chunk, &mut answers)
+                        .await;
+                    let Err(error) = asked else { continue };
+                    // It is not waited for again.
+                    for (answer, place) in answers.iter_mut().zip(&places) {
+                        if answer.is_none() && place.server == server {
+                            *answer = Some(Err(StoreError {
+                                kind: error.kind,
+                                source: error.source.to_string().into(),
+                            }));
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+        let contended = |place| Err(self.contended(place));
+        let pairs = answers.into_iter().zip(&places);
+        pairs
+            .map(|(answer, place)| answer.unwrap_or_else(|| contended(place)))
+            .collect()
+    }
+
+    /// Asks one server for different records. What is still unanswered then was changed by somebody else.
+    async fn ask_at_once(
+        &self,
+        server: usize,
+        asks: &[(Key, Ask)],
+        places: &[Place],
+        chosen: &[usize],
+        answers: &mut [Option<Answer<Found>>],
+    ) -> Answer<()> {
+        let at = &self.shared.servers[server];
+        let mut bytes = Vec::new();
+        chosen
+            .iter()
+            .for_each(|number| get_record(&mut bytes, &places[*number].item));
+        let mut spaces = Vec::new();
+        for number in chosen {
+            let space = &places[*number].space;
+            if !spaces.contains(&space) {
+                get_space(&mut bytes, space);
+                spaces.push(space);
+            }
+        }
+        let batch = Batch {
+            bytes,
+            replies: chosen.len() + spaces.len(),
+            epoch: None,
+        };
+        let Exchanged::Replies(mut replies, epoch) = self.exchange(server, &batch).await? else {
+            unreachable!("it is for any process of the server");
+        };
+        let generations = replies.split_off(chosen.len().min(replies.len()));
+        let generations = generations.into_iter().map(|reply| at.space(Some(reply)));
+        let generations = generations.collect::<Answer<Vec<_>>>()?;
+        let spaces: HashMap<_, _> = spaces.into_iter().zip(generations).collect();
+
+        let (mut bytes, mut writes) = (Vec::new(), Vec::new());
+        for (number, reply) in chosen.iter().zip(replies) {
+            let ((key, ask), place) = (&asks[*number], &places[*number]);
+            let space = spaces.get(&place.space).copied().unwrap_or_default();
+            let seen = match at.seen((key, place), Some(reply), space, epoch) {
+                Ok(seen) => seen,
+                Err(error) => {
+                    answers[*number] = Some(Err(error));
+                    continue;
+                }
+            };
+            let (state, decision) = seen.decide(ask);
+            if !seen.is_to_write(decision, ask) {
+                answers[*number] = Some(Ok(seen.found(state, decision, ask)));
+                continue;
+            }
+            let record = (&state, seen.value());
+            let size = at.put_record(&mut bytes, key, place, record, seen.condition(), seen.now);
+            writes.push((*number, seen, state, decision, size));
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            bytes,
+            replies: writes.len(),
+            epoch: Some(epoch),
+        };
+        let Exchanged::Replies(replies, epoch) = self.exchange(server, &batch).await? else {
+            return Ok(());
+        };
+        for ((number, seen, state, decision, size), reply) in writes.into_iter().zip(replies) {
+            let (key, ask) = &asks[number];
+            match at.written(Some(reply), size) {
+                Ok(Some(cas)) => {
+                    self.granted(key, ask, (state, decision), Change { cas, epoch }, seen.now);
+                    answers[number] = Some(Ok(seen.found(state, decision, ask)));
+                }
+                Ok(None) => {}
+                Err(error) => answers[number] = Some(Err(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(
+        &self,
+        key: &Key,
+        ask: &Ask,
+        (state, decision): (State, Decision),
+        change: Change,
+        now: u64,
+    ) {
+        if let (Decision::Leased { .. }, Some(owner)) = (decision, ask.owner) {
+            self.holds(key, owner, state, change, now);
+        }
+    }
+
+    /// This process holds the lease, by this change.
+    fn holds(&self, key: &Key, owner: Owner, state: State, change: Change, now: u64) {
         let fence = Version(state.generation);
         let grant = Grant { owner, fence };
         let token = Token {
@@ -323,7 +476,7 @@ impl<T: Transport> Verbs<T> {
         let mut bytes = Vec::new();
         let value = Some((&head, put.bytes));
         let condition = Flag::Cas(token.change.cas);
-        let size = server.put_record(&mut bytes, key, place, (&state, value), condition, now)?;
+        let size = server.put_record(&mut bytes, key, place, (&state, value), condition, now);
         get_space(&mut bytes, &place.space);
         let batch = Batch {
             bytes,
@@ -350,6 +503,7 @@ impl<T: Transport> Verbs<T> {
             cas: Some(cas),
             epoch,
             now,
+            moved: false,
         };
         // If another was faster, it is gone too.
         self.write(key, place, &seen, &state, None).await?;
@@ -366,7 +520,7 @@ impl<T: Transport> Verbs<T> {
                 return Ok(false);
             }
             if let Some(change) = self.write(key, &place, &seen, &state, seen.value()).await? {
-                self.granted(key, grant.owner, state, change, seen.now);
+                self.holds(key, grant.owner, state, change, seen.now);
                 return Ok(true);
             }
         }
@@ -473,11 +627,9 @@ impl<T: Transport> Verbs<T> {
     }
 }
 
-/// The record first: what is invalidated after that is seen.
-fn get_record(bytes: &mut Vec<u8>, place: &Place) {
+fn get_record(bytes: &mut Vec<u8>, name: &Name) {
     let flags = [Flag::ReturnValue, Flag::ReturnCas, Flag::ReturnHit];
-    request::get(bytes, &place.item, &flags);
-    get_space(bytes, &place.space);
+    request::get(bytes, name, &flags);
 }
 
 /// A namespace that nobody has asked for begins a generation, which is an empty item.
@@ -498,15 +650,15 @@ fn number(before: u64, now: u64) -> u64 {
 }
 
 impl Server {
-    /// The replies to [`get_record`].
+    /// The reply to [`get_record`].
     fn seen(
         &self,
-        key: &Key,
-        place: &Place,
-        replies: &mut impl Iterator<Item = Reply>,
+        (key, place): (&Key, &Place),
+        reply: Option<Reply>,
+        space: Space,
         epoch: u64,
     ) -> Answer<Seen> {
-        let (record, cas) = match replies.next() {
+        let (record, cas) = match reply {
             Some(Reply::Miss) => (Record::default(), None),
             reply => {
                 let (data, cas) = self.value(reply)?;
@@ -515,9 +667,10 @@ impl Server {
                 (record.unwrap_or_default(), Some(cas))
             }
         };
-        let space = self.space(replies.next())?;
         let now = self.timeline.now();
+        let moved = record.state.at(now) != record.state;
         Ok(Seen {
+            moved,
             record: pruned(record, space, now),
             cas,
             epoch,
@@ -560,7 +713,7 @@ impl Server {
 
     fn check_size(&self, length: usize, place: &Place) -> Answer<()> {
         let limit = self.item_limit.load(Ordering::SeqCst);
-        let limit = limit.saturating_sub(OVERHEAD + place.tail.len());
+        let limit = limit.saturating_sub(OVERHEAD + place.tail.len().saturating_sub(TAIL));
         if length <= limit {
             return Ok(());
         }
@@ -580,7 +733,7 @@ impl Server {
         (state, value): (&State, Option<(&Head, &[u8])>),
         condition: Flag,
         now: u64,
-    ) -> Answer<usize> {
+    ) -> usize {
         let data = item::write(state, value, key.as_bytes(), &place.tail);
         let head = value.map(|(head, _)| head);
         let flags = [
@@ -589,7 +742,7 @@ impl Server {
             Flag::ReturnCas,
         ];
         request::set(bytes, &place.item, &data, &flags);
-        Ok(data.len())
+        data.len()
     }
 }
 
@@ -606,6 +759,11 @@ fn pruned(record: Record, space: Space, now: u64) -> Record {
 }
 
 impl Seen {
+    /// That nobody has changed it since.
+    fn condition(&self) -> Flag {
+        self.cas.map_or(Flag::Mode(Mode::Add), Flag::Cas)
+    }
+
     fn value(&self) -> Option<(&Head, &[u8])> {
         self.record
             .value
@@ -622,6 +780,16 @@ impl Seen {
         let next = number(state.generation, self.now);
         let decision = state.decide(self.record.head(), &ask, next, self.now);
         (state, decision)
+    }
+
+    /// Whether the record becomes another one. A lease that seems to be from the future has to: it would
+    /// end so far in the future again for each who asks.
+    fn is_to_write(&self, decision: Decision, ask: &Ask) -> bool {
+        match decision {
+            Decision::Leased { .. } => true,
+            Decision::Busy | Decision::Quiet(_) => self.moved && ask.owner.is_some(),
+            Decision::Fresh | Decision::Idle => false,
+        }
     }
 
     fn found(self, state: State, decision: Decision, ask: &Ask) -> Found {

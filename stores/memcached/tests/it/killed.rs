@@ -1,0 +1,3 @@
+//!
+pub(crate) fn dies(_: &herd::Member) {}
+pub(crate) fn waits(_: &herd::Member) {}
