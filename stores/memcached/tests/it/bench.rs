@@ -96,7 +96,7 @@ pub(crate) fn pile<S: Store>(store: &Arc<S>, ttl: Duration) -> FleetDogpile<Stri
         .build()
 }
 
-pub(crate) fn make(text: &str) -> impl FnOnce(&Creation<'_, String>) -> Result<String, String> {
+pub(crate) fn make(text: &str) -> impl FnOnce(Creation<'_, String>) -> Result<String, String> {
     let text = text.to_owned();
     move |_| Ok(text)
 }

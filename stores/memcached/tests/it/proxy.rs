@@ -17,8 +17,8 @@ pub(crate) enum Harm {
     Silence,
     /// After so many more bytes of answers the connection is cut.
     Cut(usize),
-    /// The requests pass, and the answers do not; the connection is cut.
-    Lost,
+    /// The next request passes, and its answer does not; the connection is cut. Then all is well again.
+    LostOnce,
     /// Each answer is this.
     Nonsense(&'static [u8]),
 }
@@ -136,7 +136,10 @@ impl State {
                     let written = to.write_all(&bytes[..passes]);
                     return written.is_ok() && passes == bytes.len();
                 }
-                Harm::Lost if is_answer => return false,
+                Harm::LostOnce if is_answer => {
+                    *harm = Harm::None;
+                    return false;
+                }
                 Harm::Nonsense(nonsense) if is_answer => return to.write_all(nonsense).is_ok(),
                 _ => {
                     drop(harm);
