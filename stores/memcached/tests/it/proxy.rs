@@ -17,8 +17,8 @@ pub(crate) enum Harm {
     Silence,
     /// After so many more bytes of answers the connection is cut.
     Cut(usize),
-    /// The next request passes, and its answer does not; the connection is cut. Then all is well again.
-    LostOnce,
+    /// After so many more answers one does not pass; the connection is cut. Then all is well again.
+    Lost(usize),
     /// Each answer is this.
     Nonsense(&'static [u8]),
 }
@@ -136,9 +136,14 @@ impl State {
                     let written = to.write_all(&bytes[..passes]);
                     return written.is_ok() && passes == bytes.len();
                 }
-                Harm::LostOnce if is_answer => {
+                Harm::Lost(0) if is_answer => {
                     *harm = Harm::None;
                     return false;
+                }
+                Harm::Lost(passes) if is_answer => {
+                    *harm = Harm::Lost(passes - 1);
+                    drop(harm);
+                    return to.write_all(bytes).is_ok();
                 }
                 Harm::Nonsense(nonsense) if is_answer => return to.write_all(nonsense).is_ok(),
                 _ => {
