@@ -334,9 +334,13 @@ impl Connection {
     fn greet(&mut self, name: &str, limit: Duration) -> Result<Greeting, Trouble> {
         let deadline = Instant::now() + limit;
         let (mut greeter, sent) = Greeter::new(name, Owner::draw().0 as u64);
-        self.send(name, &sent, (limit, deadline))?;
+        // Who takes no connection says why, and closes it, perhaps before anything is sent.
+        let sent = self.send(name, &sent, (limit, deadline));
         loop {
-            let reply = self.reply(name, (limit, deadline))?;
+            let reply = match self.reply(name, (limit, deadline)) {
+                Ok(reply) => reply,
+                Err(trouble) => return Err(sent.err().unwrap_or(trouble).turned_away()),
+            };
             if let Some(greeting) = greeter.take(reply)? {
                 return Ok(greeting);
             }

@@ -405,9 +405,14 @@ struct Connection {
 impl Connection {
     async fn greet(&mut self, name: &str) -> Result<Greeting, Trouble> {
         let (mut greeter, sent) = Greeter::new(name, Owner::draw().0 as u64);
-        self.send(name, &sent).await?;
+        // Who takes no connection says why, and closes it, perhaps before anything is sent.
+        let sent = self.send(name, &sent).await;
         loop {
-            if let Some(greeting) = greeter.take(self.reply(name).await?)? {
+            let reply = match self.reply(name).await {
+                Ok(reply) => reply,
+                Err(trouble) => return Err(sent.err().unwrap_or(trouble).turned_away()),
+            };
+            if let Some(greeting) = greeter.take(reply)? {
                 return Ok(greeting);
             }
         }

@@ -31,8 +31,8 @@ pub(crate) enum Trouble {
     #[error("memcached at {0} answered `{1}` where that is no answer")]
     Unexpected(String, String),
     #[error(
-        "memcached at {0} said `{1}`: if it has no connection left, raise its limit (-c) or lower \
-         `connections`"
+        "memcached at {0} takes no connection (`{1}`): if it has none left, raise its limit (-c) or \
+         lower `connections`"
     )]
     TurnedAway(String, String),
     #[error(
@@ -64,6 +64,16 @@ pub(crate) enum Trouble {
     Prefix(String, usize),
     #[error("`{0}` is zero: nothing can be done with that")]
     Zero(&'static str),
+}
+
+impl Trouble {
+    /// What it means at the beginning of a connection.
+    pub(crate) fn turned_away(self) -> Self {
+        match self {
+            Self::Broken(server, error) => Self::TurnedAway(server, error.to_string()),
+            other => other,
+        }
+    }
 }
 
 impl From<Trouble> for StoreError {

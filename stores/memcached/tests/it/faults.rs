@@ -375,7 +375,11 @@ mod connections {
         assert!((1..100).contains(&held.len()), "{} are held", held.len());
         let error = MemcachedStore::connect([server.address()]).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unavailable);
-        assert!(error.to_string().contains(server.address()), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains(server.address()) && said.contains("-c"),
+            "{said}"
+        );
         // Those who have one go on.
         write(&held[0], &key("a"), b"1");
         let number = held.len();
