@@ -84,7 +84,8 @@ pub(crate) fn read(mut item: Vec<u8>, name: &[u8], tail: &[u8]) -> Option<Record
         let bytes = &words[number * WORD..(number + 1) * WORD];
         u64::from_le_bytes(bytes.try_into().expect("a word"))
     };
-    if word(0) != MAGIC {
+    // A number beyond this was never given out: the next one would have to begin anew.
+    if word(0) != MAGIC || word(1) > u64::MAX / 2 {
         return None;
     }
     let payload = usize::try_from(word(16)).ok()?;
@@ -154,7 +155,7 @@ pub(crate) fn read_space(item: &[u8], cas: u64) -> Space {
         let bytes = &words[number * WORD..(number + 1) * WORD];
         u64::from_le_bytes(bytes.try_into().expect("a word"))
     };
-    match word(0) == SPACE_MAGIC {
+    match word(0) == SPACE_MAGIC && word(1) <= u64::MAX / 2 {
         true => Space {
             generation: word(1),
             removed: word(2),
