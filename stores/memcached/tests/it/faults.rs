@@ -473,13 +473,9 @@ mod between {
             proxy.harm(Harm::Cut(at));
             // One of them may pass whole, and the next is cut.
             let found: Vec<_> = (0..3).map(|_| peek(&*store, &k)).collect();
-            for found in &found {
-                if let Ok(found) = found {
-                    assert_eq!(
-                        found.as_ref().unwrap().bytes.as_deref(),
-                        Some(&[7; 200][..])
-                    );
-                }
+            for found in found.iter().flatten() {
+                let bytes = found.as_ref().unwrap().bytes.as_deref();
+                assert_eq!(bytes, Some(&[7; 200][..]));
             }
             assert!(found.iter().any(Result::is_err), "cut after {at}");
             proxy.harm(Harm::None);

@@ -124,6 +124,22 @@ async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
 }
 
+/// Two processes have the time of the server to half a second each.
+#[test]
+fn a_lease_ends_for_others_a_second_after_it_ends_for_its_holder() {
+    let Some(server) = Server::unix() else {
+        return;
+    };
+    let clock = manual_clock();
+    let (here, there) = (lock(&server, &clock), lock(&server, &clock));
+    let held = here.lock().unwrap();
+    clock.advance(SECOND * 10);
+    assert!(held.is_lost());
+    assert!(there.try_lock().unwrap().is_none());
+    clock.advance(SECOND);
+    assert!(there.try_lock().unwrap().is_some());
+}
+
 /// A server without an item of it: it was emptied, or has evicted it.
 #[test]
 fn a_holder_whose_record_is_gone_is_told() {
