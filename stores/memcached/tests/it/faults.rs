@@ -1,8 +1,8 @@
 //! What goes wrong with servers and with what lies between: nothing older comes over something newer,
 //! nobody with a usable value waits, and the store serves again when the server does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,8 @@ mod restarted {
             now = cas(&server, &next, &k).unwrap();
         }
         assert_eq!(now, number);
+        // The late one has noticed that its connection is closed, and has another to the new server.
+        assert_eq!(peek(&*late, &key("nothing")).unwrap(), None);
         let placed = commit(&*late, &k, grant, b"old");
         assert!(!matches!(placed, Placed::Stored(_)), "{placed:?}");
         assert_eq!(bytes(&*next, &k).as_deref(), Some(&b"new"[..]));
@@ -213,7 +215,7 @@ mod stopped {
     #[test]
     fn it_costs_one_caller_a_bounded_time_and_the_others_nothing() {
         let Some(server) = Server::unix() else { return };
-        let limit = Duration::from_millis(150);
+        let limit = Duration::from_millis(500);
         let store = MemcachedStore::builder([server.address()])
             .timeout(limit)
             .connect();
@@ -235,23 +237,23 @@ mod stopped {
         let error = store.put(&key("a"), &put(Guarded::Any, b"x")).unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Unavailable);
         assert!(
-            error.to_string().contains("did not answer within 150ms"),
+            error.to_string().contains("did not answer within 500ms"),
             "{error}"
         );
         server.go_on();
         // Whatever was under way when it stopped, the store serves again.
-        let grant = lead(&*store, &key("b"));
-        assert_eq!(
-            commit(&*store, &key("b"), grant, b"x"),
-            Placed::Stored(grant.fence)
-        );
+        let begun = Instant::now();
+        while store.put(&key("b"), &put(Guarded::Any, b"x")).is_err() {
+            assert!(begun.elapsed() < SECOND * 10, "it serves again");
+        }
+        assert_eq!(bytes(&*store, &key("b")).as_deref(), Some(&b"x"[..]));
     }
 
     #[test]
     fn tasks_are_told_in_time_as_well() {
         let Some(server) = Server::unix() else { return };
         runtime().block_on(async {
-            let limit = Duration::from_millis(150);
+            let limit = Duration::from_millis(500);
             let builder = MemcachedStore::builder([server.address()]).timeout(limit);
             let store = builder.connect_tokio().await.unwrap();
             server.stop();
@@ -260,7 +262,7 @@ mod stopped {
                 .await
                 .unwrap_err();
             assert!(
-                error.to_string().contains("did not answer within 150ms"),
+                error.to_string().contains("did not answer within 500ms"),
                 "{error}"
             );
             let asks = [
@@ -270,11 +272,10 @@ mod stopped {
             let answers = store.get_or_lease_many(&asks).await;
             assert!(answers.iter().all(Result::is_err));
             server.go_on();
-            let any = put(Guarded::Any, b"2");
-            assert!(matches!(
-                store.put(&key("a"), &any).await,
-                Ok(Placed::Stored(_))
-            ));
+            let (any, begun) = (put(Guarded::Any, b"2"), Instant::now());
+            while store.put(&key("a"), &any).await.is_err() {
+                assert!(begun.elapsed() < SECOND * 10, "it serves again");
+            }
         });
     }
 }
@@ -439,9 +440,14 @@ mod connections {
         let builder = MemcachedStore::builder([server.address()]).timeout(limit);
         let store = builder.connections(1).connect().unwrap();
         server.stop();
+        // All at once: who comes later may have the place of one who has given up.
+        let gate = Barrier::new(6);
+        let ask = || {
+            gate.wait();
+            peek(&store, &key("a")).unwrap_err().to_string()
+        };
         let texts = thread::scope(|threads| {
-            let ask = || peek(&store, &key("a")).unwrap_err().to_string();
-            let asks: Vec<_> = (0..3).map(|_| threads.spawn(ask)).collect();
+            let asks: Vec<_> = (0..6).map(|_| threads.spawn(ask)).collect();
             let texts = asks.into_iter().map(|ask| ask.join().unwrap());
             texts.collect::<Vec<_>>().join("\n")
         });
@@ -577,7 +583,7 @@ mod between {
 
     #[test]
     fn who_was_cut_off_past_its_lease_overwrites_nothing_when_it_is_back() {
-        let Some((server, proxy, cut_off)) = proxied(100) else {
+        let Some((server, proxy, cut_off)) = proxied(400) else {
             return;
         };
         let clock = manual_clock();
@@ -603,7 +609,7 @@ mod between {
 
     #[test]
     fn a_pile_that_is_cut_off_goes_on_with_its_value_and_takes_the_newer_one_when_it_is_back() {
-        let Some((server, proxy, cut_off)) = proxied(100) else {
+        let Some((server, proxy, cut_off)) = proxied(400) else {
             return;
         };
         let (cut_off, here) = (pile(&cut_off, LONG), pile(&connect(&server), LONG));
@@ -811,7 +817,7 @@ mod all_at_once {
             return;
         };
         let store = MemcachedStore::builder([server.address()]);
-        let store = store.timeout(Duration::from_millis(100)).connect().unwrap();
+        let store = store.timeout(Duration::from_millis(300)).connect().unwrap();
         let ttl = Duration::from_millis(50);
         let stale = Duration::from_millis(1_000);
         let pile = FleetDogpile::builder(Arc::new(store), "key", ttl)
@@ -838,6 +844,8 @@ mod all_at_once {
             let pause = || thread::sleep(Duration::from_millis(150));
             pause();
             server.stop();
+            pause();
+            pause();
             pause();
             server.go_on();
             pause();
