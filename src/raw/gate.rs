@@ -173,19 +173,28 @@ impl Gate {
     /// Shows that somebody is inside, before the last look whether it is closed.
     #[inline]
     fn show(&self) -> Reading<'_> {
-        let slot = own::free_gate_slot();
-        match slot {
-            Some(slot) => slot.show(self.number() as *const ()),
-            None => self.count(),
-        }
+        // ORDERING: relaxed: as in `number`.
+        let slot = match (own::free_gate_slot(), self.number.load(Ordering::Relaxed)) {
+            (Some(slot), number) if number != 0 => {
+                slot.show(number as *const ());
+                Some(slot)
+            }
+            (slot, _) => self.show_slowly(slot),
+        };
         barrier::light_by_form();
         Reading { gate: self, slot }
     }
 
+    /// As [`show`](Gate::show), where the thread has no slot, or the gate has no number yet.
     #[cold]
-    fn count(&self) {
-        // ORDERING: relaxed: that a writer does not miss it, the barrier sees to.
-        self.counted.fetch_add(1, Ordering::Relaxed);
+    #[inline(never)]
+    fn show_slowly(&self, slot: Option<&'static Slot>) -> Option<&'static Slot> {
+        match slot {
+            Some(slot) => slot.show(self.number() as *const ()),
+            // ORDERING: relaxed: that a writer does not miss it, the barrier sees to.
+            None => _ = self.counted.fetch_add(1, Ordering::Relaxed),
+        }
+        slot
     }
 
     /// Whether the thread is inside apart from `slot`, so that the writer waits for it.

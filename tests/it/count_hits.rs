@@ -5,7 +5,7 @@
 //!   drop(node);
 //! - time.no_hit();
 //!
-//! slow-answers-are-not-counted | src/call/election.rs | what_is_counted
+//! slow-answers-are-not-counted | src/call/election/mod.rs | what_is_counted
 //! @ fn answer<
 //! - call.site.settings.answered(S::origin(&found));
 //!

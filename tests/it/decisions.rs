@@ -10,7 +10,7 @@
 //! - if self.accept != Accept::Stale || self.asks.min_fresh().is_some() {
 //! + if self.accept == Accept::New || self.asks.min_fresh().is_some() {
 //!
-//! a-fallback-waits-for-the-end-of-the-back-off | src/call/election.rs
+//! a-fallback-waits-for-the-end-of-the-back-off | src/call/election/stop.rs
 //! - | Stop::BackingOff { .. } => true,
 //! + => true,
 //! - Stop::Reentrant

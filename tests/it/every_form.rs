@@ -6,7 +6,7 @@
 //! - true => node.clone(),
 //! + true => NodeRef::elsewhere(times, fence),
 //!
-//! what-was-expired-meanwhile-is-no-answer | src/call/election.rs | first_call_waits::of_a_value_that_was_expired_meanwhile
+//! what-was-expired-meanwhile-is-no-answer | src/call/election/told.rs | first_call_waits::of_a_value_that_was_expired_meanwhile
 //! - Ending::Value(node, writers) if node.number() > newer_than
 //! + Ending::Value(node, writers) if node.number() > newer_than && node.times().expired.is_none()
 //! ```

@@ -1,7 +1,7 @@
 //! Creators that fail, panic, call their own pile, or take too long.
 //!
 //! ```breakages
-//! inside-is-not-noticed | src/call/election.rs | reentrancy_is_an_error
+//! inside-is-not-noticed | src/call/election/mod.rs | reentrancy_is_an_error
 //! - _ if is_inside(Identity::of(call.site.pile))
 //! + _ if false
 //!

@@ -21,15 +21,15 @@
 //! - if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
 //! + if !is_empty {
 //!
-//! its-own-caller-is-told-that-it-is-over | src/call/election.rs | who_waits_goes_on_with_it
+//! its-own-caller-is-told-that-it-is-over | src/call/election/told.rs | who_waits_goes_on_with_it
 //! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
 //! + Ending::Lent(_) => own.and_then(|report| self.stopped(call, report.end())),
 //!
-//! its-own-caller-is-one-like-any-other | src/call/election.rs | its_own_caller_hears_of_the_end
+//! its-own-caller-is-one-like-any-other | src/call/election/told.rs | its_own_caller_hears_of_the_end
 //! - Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
 //! + Ending::Lent(_) => None,
 //!
-//! its-own-caller-takes-no-loan | src/call/election.rs | who_waits_goes_on_with_it
+//! its-own-caller-takes-no-loan | src/call/election/told.rs | who_waits_goes_on_with_it
 //! @ fn lent
 //! - if next.outcome().is_none() && self.enter(call).is_ok() {
 //! + if false {

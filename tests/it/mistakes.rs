@@ -6,7 +6,7 @@
 //! - !(superseded && group.came_late())
 //! + !superseded
 //!
-//! who-waits-is-told-of-no-panic | src/call/election.rs | m17_
+//! who-waits-is-told-of-no-panic | src/call/election/told.rs | m17_
 //! - Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures
 //! + Ending::Panicked(panicked, falls_back) if false && began_in_time && takes_failures
 //!

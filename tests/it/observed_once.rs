@@ -23,11 +23,11 @@
 //! - _ => None,
 //! + _ => { self.stale_since = None; None }
 //!
-//! time-outs-are-not-counted | src/call/election.rs
+//! time-outs-are-not-counted | src/call/election/mod.rs
 //! - pile.count_time_out(&settings.policy);
 //! + let _ = (settings, pile);
 //!
-//! jobs-pass-for-their-callers | src/call/election.rs
+//! jobs-pass-for-their-callers | src/call/election/mod.rs
 //! - (Role::Starts, _) => By::Job,
 //! + (Role::Starts, _) => By::Thread,
 //!

@@ -10,7 +10,7 @@
 //! - let covers = self.from <= now && now < self.until;
 //! + let covers = self.from <= now;
 //!
-//! the-elected-fail-beside-a-value-that-may-stand-in | src/call/election.rs | backoff
+//! the-elected-fail-beside-a-value-that-may-stand-in | src/call/election/mod.rs | backoff
 //! @ fn failed
 //! - match is_inside.then(|| self.source.stand_in(call)).flatten() {
 //! + match is_inside.then(|| self.source.stand_in(call)).flatten().filter(|_| false) {

@@ -13,7 +13,7 @@
 //! - true => node.set_quiet(Self::quiet_while_held(state, policy)),
 //! + true => node.set_quiet(Span::ALWAYS),
 //!
-//! who-was-late-is-elected-again | src/call/election.rs | max_create_time::a_lease_may_be_taken_over
+//! who-was-late-is-elected-again | src/call/election/mod.rs | max_create_time::a_lease_may_be_taken_over
 //! - At::Late(failure.expect("a lease that was taken over has failed"))
 //! + At::Start
 //! ```

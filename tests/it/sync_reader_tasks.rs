@@ -1,7 +1,7 @@
 //! Readers and writers that are tasks, with threads among them.
 //!
 //! ```breakages
-//! who-started-a-job-is-elected-again | src/call/election.rs | who_started_a_job
+//! who-started-a-job-is-elected-again | src/call/election/told.rs | who_started_a_job
 //! - let by = Maker::Meanwhile(*writers, Arc::clone(report));
 //! + let by = Maker::Another(*writers);
 //! ```

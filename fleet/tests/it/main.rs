@@ -11,6 +11,7 @@ mod bench;
 mod codecs;
 mod conformance;
 mod events;
+mod garbled;
 mod killed;
 mod large;
 mod lock_is_owned;

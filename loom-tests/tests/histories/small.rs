@@ -27,11 +27,11 @@
 //! - match self.keep.unwrap_or(true)
 //! + match self.keep.is_none_or(|_| true)
 //!
-//! what-was-set-is-taken-for-its-own | src/call/election.rs
+//! what-was-set-is-taken-for-its-own | src/call/election/told.rs
 //! - let is_own = own.is_some_and(|job| job.awaited == Some(node.number()));
 //! + let is_own = own.is_some();
 //!
-//! what-a-reader-made-is-not-its-own | src/call/election.rs
+//! what-a-reader-made-is-not-its-own | src/call/election/told.rs
 //! - _ => call.site.pile.is_current(guard.node().number()),
 //! + _ => false,
 //! ```

@@ -21,7 +21,7 @@
 //! - if !superseded {
 //! + if true {
 //!
-//! who-elects-anew-runs-all-the-same | src/call/election.rs
+//! who-elects-anew-runs-all-the-same | src/call/election/mod.rs
 //! - presses: self.failures == Failures::Pressed,
 //! + presses: self.failures == Failures::Pressed || self.has_waited,
 //! ```

@@ -15,7 +15,7 @@
 //! - tell(waiters, superseded, ending(!is_answer));
 //! + drop((waiters, superseded, ending(!is_answer)));
 //!
-//! infallible-callers-fail | src/call/election.rs
+//! infallible-callers-fail | src/call/election/told.rs
 //! - Ending::Failed(failure, falls_back) if began_in_time && takes_failures
 //! + Ending::Failed(failure, falls_back) if began_in_time
 //! ```

@@ -2,15 +2,15 @@
 //! lease; with no usable value it gets an error that says so, whatever the timing.
 //!
 //! ```breakages
-//! not-noticed-at-all | src/call/election.rs
+//! not-noticed-at-all | src/call/election/mod.rs
 //! - self.role != Role::Attempts && call.door.holds_pass(self.caller)
 //! + false
 //!
-//! waits-for-the-creator | src/call/election.rs
+//! waits-for-the-creator | src/call/election/mod.rs
 //! - Found::Busy(_) if self.holds_pass =>
 //! + Found::Busy(_) if false =>
 //!
-//! creates-as-a-reader-without-a-value | src/call/election.rs
+//! creates-as-a-reader-without-a-value | src/call/election/mod.rs
 //! - Found::Lease(_) if self.holds_pass && !self.would_do(call) =>
 //! + Found::Lease(_) if false =>
 //!

@@ -3,7 +3,7 @@
 //! all, and the value held is gone.
 //!
 //! ```breakages
-//! waiters-get-the-failure-itself | src/call/election.rs
+//! waiters-get-the-failure-itself | src/call/election/told.rs
 //! @ fn told_of_failure
 //! - true => self.stopped(call, stop),
 //! + true => Some(Step::Stop(stop)),

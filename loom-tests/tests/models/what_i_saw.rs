@@ -20,7 +20,7 @@
 //! - seen.number.max(marks.expiry)
 //! + seen.number
 //!
-//! waiter-takes-what-began-too-early | src/call/election.rs
+//! waiter-takes-what-began-too-early | src/call/election/told.rs
 //! - Ending::Value(node, writers) if node.number() > newer_than
 //! + Ending::Value(node, writers) if node.number() > 0
 //!

@@ -3,8 +3,8 @@
 //!
 //! ```breakages
 //! no-light-barrier-on-enter | src/raw/gate.rs
-//!   None => self.count(),
-//!   }
+//!   (slot, _) => self.show_slowly(slot),
+//!   };
 //! - barrier::light_by_form();
 //!
 //! no-heavy-barrier-on-close | src/raw/gate.rs

@@ -21,31 +21,31 @@
 //! - if let Some(gate) = site.gate {
 //! + if let Some(gate) = site.gate.filter(|_| site.pile.is_current(self.fence)) {
 //!
-//! what-was-found-before-a-writer-is-kept | src/call/election.rs
+//! what-was-found-before-a-writer-is-kept | src/call/election/told.rs
 //! - call.site.pile.is_current(guard.node().number())
 //! + true
 //!
-//! what-was-found-before-a-writer-is-kept-if-looked-up | src/call/election.rs
+//! what-was-found-before-a-writer-is-kept-if-looked-up | src/call/election/told.rs
 //! - let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
 //! + let newest = guard;
 //!
-//! the-newest-by-the-demand-of-the-call | src/call/election.rs
+//! the-newest-by-the-demand-of-the-call | src/call/election/told.rs
 //! - call.peek_inside().unwrap_or_else(
 //! + call.hit_exact().unwrap_or_else(
 //!
-//! what-was-removed-goes-with-what-is-there | src/call/election.rs
+//! what-was-removed-goes-with-what-is-there | src/call/election/told.rs
 //! - call.peek_inside().unwrap_or_else(|| guard.superseded())
 //! + call.peek_inside().unwrap_or(guard)
 //!
-//! creates-as-a-reader | src/call/election.rs
+//! creates-as-a-reader | src/call/election/mod.rs
 //! - Role::Creates | Role::Attempts | Role::Waits => self.pass = None,
 //! + Role::Creates | Role::Attempts | Role::Waits => {}
 //!
-//! a-writer-since-then-is-not-looked-for | src/call/election.rs
+//! a-writer-since-then-is-not-looked-for | src/call/election/told.rs
 //! - then.is_some_and(|then| then == call.door.writers())
 //! + then.is_some()
 //!
-//! what-is-superseded-goes-to-no-reader | src/call/election.rs
+//! what-is-superseded-goes-to-no-reader | src/call/election/told.rs
 //! - then == call.door.writers()
 //! + false
 //!

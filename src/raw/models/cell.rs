@@ -32,17 +32,19 @@
 //! - Ordering::Release,
 //! + Ordering::Relaxed,
 //! second-look-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
-//! - (current, self.current.load(Ordering::Acquire))
-//! + (current, self.current.load(Ordering::Relaxed))
+//! @ fn is_current_in
+//! - self.current.load(Ordering::Acquire) == current
+//! + self.current.load(Ordering::Relaxed) == current
 //! look-behind-the-fence-relaxed | src/raw/value/cell.rs | one_reader_reads_while_three_are_published
-//! - let again = self.current.load(Ordering::Acquire);
-//! + let again = self.current.load(Ordering::Relaxed);
+//! - let is_current = self.current.load(Ordering::Acquire) == current;
+//! + let is_current = self.current.load(Ordering::Relaxed) == current;
 //! swap-relaxed | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let old = self.cell.current.swap(new, Ordering::Release);
 //! + let old = self.cell.current.swap(new, Ordering::Relaxed);
 //! no-second-look | src/raw/value/cell.rs | two_readers_read_while_one_is_published
-//! - if again != current {
-//! + if false && again != current {
+//! @ fn is_current_in
+//! - self.current.load(Ordering::Acquire) == current
+//! + self.current.load(Ordering::Acquire) == current || true
 //! no-light-barrier-on-load | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //!   slot.show(current.cast());
 //! - barrier::light();
@@ -104,11 +106,11 @@
 //! + let current: *const () = cell.current.load(Ordering::Relaxed).cast_const().cast();
 //! + if current != address && !current.is_null() {
 //! no-sweep-after-a-deceiving-look | src/raw/value/cell.rs | a_guard_keeps_its_own_value_only
-//! - return self.share(node.cast()).map(Protected::from);
-//! + return self.share(ptr::null()).map(Protected::from);
+//! - self.share(without_mark(shown).cast())
+//! + self.share(ptr::null())
 //! slot-kept-after-a-deceiving-look | src/raw/value/cell.rs | a_guard_keeps_its_own_value_only
-//! - slot.clear(); return self.share(node.cast())
-//! + return self.share(node.cast())
+//! @ fn in_vain
+//! - slot.clear();
 //! takes-a-share-without-counting | src/raw/value/cell.rs | readers_without_slots
 //! - let share = locked.current().map(|node| node.clone());
 //! + let share = locked.current().map(|node| unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) });
@@ -144,16 +146,16 @@
 //! - self.slots.iter().chain(self.transit())
 //! + self.slots.iter()
 //! counted-after-it-was-shown | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
-//!   let shown = self.load_in(slot, current)?;
+//!   let shown = self.protected(self.load_in(slot, current)?);
 //! + slot.clear();
 //! + drop(self.lock());
 //! no-drop-after-the-transit | src/raw/value/cell.rs | two_are_published_while_one_is_in_transit
-//! - let shown = self.load_in(slot, current)?;
-//! - Some(NodeRef::clone(&shown))
-//! + let shown = std::mem::ManuallyDrop::new(self.load_in(slot, current)?);
+//! - let shown = self.protected(self.load_in(slot, current)?);
+//! - Some((ManuallyDrop::new(NodeRef::clone(&shown)), None))
+//! + let shown = ManuallyDrop::new(self.protected(self.load_in(slot, current)?));
 //! + let share = NodeRef::clone(&shown);
 //! + slot.clear();
-//! + Some(share)
+//! + Some((ManuallyDrop::new(share), None))
 //! the-link-of-a-spare-one-kept | src/raw/value/registry.rs | two_records_are_taken_over_by_two_threads
 //! - record.link_to(None);
 //! linked-to-what-another-took | src/raw/value/own.rs | two_records_are_taken_over_one_by_one

@@ -5,8 +5,8 @@
 //!
 //! ```breakages
 //! no-light-barrier-on-entering | src/raw/gate.rs | a_reader_and_a_writer
-//!   None => self.count(),
-//!   }
+//!   (slot, _) => self.show_slowly(slot),
+//!   };
 //! - barrier::light_by_form();
 //! no-light-barrier-on-going | src/raw/gate.rs | a_reader_and_a_writer
 //!   None => drop(self.gate.counted.fetch_sub(1, Ordering::Release)),
@@ -42,8 +42,8 @@
 //! - !state.writer_inside
 //! + true
 //! inside-by-the-first-record-only | src/raw/value/own.rs | a_reader_goes_in_again_with_two_records
-//! - let records = std::iter::successors(mine, |record| record.linked());
-//! + let records = mine.into_iter();
+//! - let records = std::iter::successors(first_record(), |record| record.linked());
+//! + let records = first_record().into_iter();
 //! the-end-forgotten | src/raw/gate.rs | a_gate_left_to_a_creation_that_ends
 //! - state.ended = state.ended.max(fence);
 //! + let _ = fence;

@@ -112,6 +112,10 @@ fn without_mark<T>(current: *mut Node<T>) -> *mut Node<T> {
     current.map_addr(|address| address & !FENCED)
 }
 
+/// A node for one reader: shown in a slot, or else a share of its own.
+// Two words that stay in registers: a `Protected` that a function returns would be kept in memory.
+type Loaded<T> = (ManuallyDrop<NodeRef<T>>, Option<&'static Slot>);
+
 struct Inner<T, S, C> {
     state: S,
     // In a box, since most cells never need it and a cell has to be small.
@@ -192,6 +196,7 @@ impl<T, S, C> Cell<T, S, C> {
     }
 
     /// The current node.
+    // Every hit has this inlined. So it holds the usual way alone, and two calls for all others.
     #[inline]
     pub(in crate::raw) fn load(&self) -> Option<Protected<'_, T, S, C>> {
         // ORDERING: relaxed: only compared with what is there below.
@@ -199,41 +204,61 @@ impl<T, S, C> Cell<T, S, C> {
         if current.is_null() {
             return None;
         }
-        match own::free_slot() {
-            Some(slot) => self.load_in(slot, current),
-            None => self.count(current).map(Protected::from),
+        let loaded = match own::free_slot() {
+            Some(slot) if !is_fenced(current) && self.is_current_in(slot, current) => {
+                // SAFETY: as in `load_in`.
+                (unsafe { NodeRef::borrowed(current) }, Some(slot))
+            }
+            slot => self.load_slowly(slot, current)?,
+        };
+        Some(self.protected(loaded))
+    }
+
+    /// As [`load`](Cell::load), where the thread has no slot, or the node is fenced, or was shown in the
+    /// slot in vain.
+    #[cold]
+    #[inline(never)]
+    fn load_slowly(&self, slot: Option<&'static Slot>, current: *mut Node<T>) -> Option<Loaded<T>> {
+        match slot {
+            Some(slot) if is_fenced(current) => self.load_in(slot, current),
+            Some(slot) => self.in_vain(slot, current),
+            None => self.count(current),
         }
     }
 
     /// The current node, shown in this slot. `current` is what stood there just now.
-    #[inline(always)]
-    fn load_in(
-        &self,
-        slot: &'static Slot,
-        current: *mut Node<T>,
-    ) -> Option<Protected<'_, T, S, C>> {
-        let (node, again) = if is_fenced(current) {
-            (without_mark(current), self.look_behind_fence(slot, current))
+    fn load_in(&self, slot: &'static Slot, current: *mut Node<T>) -> Option<Loaded<T>> {
+        let is_current = if is_fenced(current) {
+            self.is_current_behind_fence(slot, current)
         } else {
-            slot.show(current.cast());
-            barrier::light();
-            // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
-            (current, self.current.load(Ordering::Acquire))
+            self.is_current_in(slot, current)
         };
-        if again != current {
-            slot.clear();
-            // A search may have stopped at the slot.
-            return self.share(node.cast()).map(Protected::from);
+        if !is_current {
+            return self.in_vain(slot, current);
         }
-        Some(Protected {
-            // SAFETY: it is the address of a node of which the cell owned a share when it was shown
-            // and the light half was passed. Who takes that share away passes the heavy half,
-            // finds the slot, and keeps the share until the slot is cleared, which `Protected` does
-            // after its last use. `Protected` never drops this one. (The first look may have been at
-            // another node, which was freed and left its address to this one.)
-            node: unsafe { NodeRef::borrowed(node) },
-            shown: Some(InSlot { slot, cell: self }),
-        })
+        // SAFETY: it is the address of a node of which the cell owned a share when it was shown
+        // and the light half was passed. Who takes that share away passes the heavy half,
+        // finds the slot, and keeps the share until the slot is cleared, which `Protected` does
+        // after its last use. `Protected` never drops this one. (The first look may have been at
+        // another node, which was freed and left its address to this one.)
+        let node = unsafe { NodeRef::borrowed(without_mark(current)) };
+        Some((node, Some(slot)))
+    }
+
+    /// Shows a plain node, and looks whether it is current behind the barrier.
+    #[inline]
+    fn is_current_in(&self, slot: &'static Slot, current: *mut Node<T>) -> bool {
+        slot.show(current.cast());
+        barrier::light();
+        // ORDERING: pairs with the release in `swap`: the node is seen as it was made.
+        self.current.load(Ordering::Acquire) == current
+    }
+
+    /// A share of what is current, where a slot shows what is not.
+    fn in_vain(&self, slot: &'static Slot, shown: *mut Node<T>) -> Option<Loaded<T>> {
+        slot.clear();
+        // A search may have stopped at the slot.
+        self.share(without_mark(shown).cast())
     }
 
     /// A node that the caller keeps alive meanwhile: in a slot if it is current, else by a share.
@@ -247,24 +272,30 @@ impl<T, S, C> Cell<T, S, C> {
         if without_mark(current).cast_const().cast() != node.address() {
             return None;
         }
-        let held = self.load_in(own::free_slot()?, current)?;
+        let held = self.protected(self.load_in(own::free_slot()?, current)?);
         // It was replaced meanwhile, if it is another one.
         held.is(node).then_some(held)
     }
 
-    /// Shows a fenced node and passes the fence. The answer is what stands there behind it.
-    #[cold]
-    #[inline(never)]
-    fn look_behind_fence(&self, slot: &'static Slot, current: *mut Node<T>) -> *mut Node<T> {
+    #[inline]
+    fn protected(&self, (node, slot): Loaded<T>) -> Protected<'_, T, S, C> {
+        Protected {
+            node,
+            shown: slot.map(|slot| InSlot { slot, cell: self }),
+        }
+    }
+
+    /// Shows a fenced node, and looks whether it is current behind a fence.
+    fn is_current_behind_fence(&self, slot: &'static Slot, current: *mut Node<T>) -> bool {
         let node = without_mark(current);
         slot.show(node.cast());
         barrier::fence();
-        // ORDERING: as in `load_in`.
-        let again = self.current.load(Ordering::Acquire);
-        if again == current && own::has_read_long(node.cast()) && !barrier::are_fences() {
+        // ORDERING: as in `is_current_in`.
+        let is_current = self.current.load(Ordering::Acquire) == current;
+        if is_current && own::has_read_long(node.cast()) && !barrier::are_fences() {
             self.unmark(current);
         }
-        again
+        is_current
     }
 
     /// Takes the mark off a node that is current: whoever replaces it passes the barrier instead of a
@@ -282,27 +313,24 @@ impl<T, S, C> Cell<T, S, C> {
 
     /// The current node, counted, for a thread that has no slot to keep. It is shown in the transit
     /// slot until it is counted, so nobody takes the lock.
-    // A share and not what holds it: else a hit keeps its guard in memory.
-    #[cold]
-    fn count(&self, current: *mut Node<T>) -> Option<NodeRef<T>> {
+    fn count(&self, current: *mut Node<T>) -> Option<Loaded<T>> {
         match own::transit_slot() {
             Some(slot) => {
-                let shown = self.load_in(slot, current)?;
-                Some(NodeRef::clone(&shown))
+                let shown = self.protected(self.load_in(slot, current)?);
+                Some((ManuallyDrop::new(NodeRef::clone(&shown)), None))
             }
             None => self.share(ptr::null()),
         }
     }
 
     /// The current node, counted. An address that was shown in vain is given up.
-    #[cold]
-    fn share(&self, shown: *const ()) -> Option<NodeRef<T>> {
+    fn share(&self, shown: *const ()) -> Option<Loaded<T>> {
         let mut locked = self.lock();
         let share = locked.current().map(|node| node.clone());
         let unread = locked.inner.unread(shown);
         drop(locked);
         drop(unread);
-        share
+        Some((ManuallyDrop::new(share?), None))
     }
 
     /// The guard of a node has been dropped that is fenced, or is not current any more.

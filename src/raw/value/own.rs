@@ -81,17 +81,18 @@ impl Drop for Leaving {
 /// is past the destructors of its thread-locals.
 #[inline]
 pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
-    let mine = mine()?;
-    match mine.slots.first() {
+    let mine = first_record();
+    match mine.and_then(|mine| mine.slots.first()) {
         Some(first) if first.is_free() => Some(first),
-        _ => another_slot(mine),
+        _ => further_slot(mine),
     }
 }
 
-// Apart, and with the record alone, so that a hit without other guards pays nothing for it.
+// One call for all that is not the first slot, so that what is inlined into a hit stays small.
 #[cold]
 #[inline(never)]
-fn another_slot(mine: &'static Record) -> Option<&'static Slot> {
+fn further_slot(mine: Option<&'static Record>) -> Option<&'static Slot> {
+    let mine = mine.or_else(enter)?;
     let free = |record: &'static Record| record.slots.iter().find(|slot| slot.is_free());
     let found = FURTHER.try_with(|further| further.find(mine, &further.values, most(), free));
     found.ok().flatten()
@@ -100,16 +101,17 @@ fn another_slot(mine: &'static Record) -> Option<&'static Slot> {
 /// As [`free_slot`], to show the number of a gate.
 #[inline]
 pub(in crate::raw) fn free_gate_slot() -> Option<&'static Slot> {
-    let mine = mine()?;
-    match mine.gate_slots.first() {
+    let mine = first_record();
+    match mine.and_then(|mine| mine.gate_slots.first()) {
         Some(first) if first.is_free() => Some(first),
-        _ => another_gate_slot(mine),
+        _ => further_gate_slot(mine),
     }
 }
 
 #[cold]
 #[inline(never)]
-fn another_gate_slot(mine: &'static Record) -> Option<&'static Slot> {
+fn further_gate_slot(mine: Option<&'static Record>) -> Option<&'static Slot> {
+    let mine = mine.or_else(enter)?;
     let free = |record: &'static Record| record.gate_slots.iter().find(|slot| slot.is_free());
     let most = most_of_gates();
     let found = FURTHER.try_with(|further| further.find(mine, &further.gates, most, free));
@@ -119,7 +121,7 @@ fn another_gate_slot(mine: &'static Record) -> Option<&'static Slot> {
 /// A slot in which a value may be shown until it is counted, and where no other code runs meanwhile.
 /// `None` if the thread is past the destructors of its thread-locals.
 pub(in crate::raw) fn transit_slot() -> Option<&'static Slot> {
-    mine()?.transit()
+    first_record().or_else(enter)?.transit()
 }
 
 /// Whether this thread has read this fenced value, and no other fenced one since, so many times that
@@ -138,20 +140,18 @@ pub(in crate::raw) fn has_read_long(address: *const ()) -> bool {
 
 /// In how many slots this thread shows the number of a gate.
 pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
-    let mine = MINE.try_with(Cell::get).ok().flatten();
-    let records = std::iter::successors(mine, |record| record.linked());
+    let records = std::iter::successors(first_record(), |record| record.linked());
     let slots = records.flat_map(|record| record.gate_slots.iter());
     slots.filter(|slot| slot.shown() == number).count()
 }
 
+/// The first record of this thread, if it has one.
 #[inline]
-fn mine() -> Option<&'static Record> {
-    match MINE.try_with(Cell::get).ok()? {
-        Some(record) => Some(record),
-        None => enter(),
-    }
+fn first_record() -> Option<&'static Record> {
+    MINE.try_with(Cell::get).ok()?
 }
 
+/// Takes a record. `None` if the thread is past the destructors of its thread-locals.
 #[cold]
 fn enter() -> Option<&'static Record> {
     // Refused where its destructor has run already.

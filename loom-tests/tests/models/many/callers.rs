@@ -5,11 +5,11 @@
 //! shuttle reports.
 //!
 //! ```breakages
-//! creator-waits-for-itself | src/call/election.rs
+//! creator-waits-for-itself | src/call/election/mod.rs
 //! - _ if is_inside(Identity::of(call.site.pile))
 //! + _ if false
 //!
-//! waiter-takes-a-failure-from-before | src/call/election.rs
+//! waiter-takes-a-failure-from-before | src/call/election/told.rs
 //! - Ending::Failed(failure, falls_back) if began_in_time &&
 //! + Ending::Failed(failure, falls_back) if
 //! ```

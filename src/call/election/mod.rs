@@ -6,17 +6,24 @@
 //! passes, the *source* of the value (the pile itself, or a look-up elsewhere), and the *role*, which
 //! says who creates.
 
-use std::convert::Infallible;
-use std::time::Duration;
+mod report;
+mod source;
+mod stop;
+mod told;
 
-use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Origin, Site};
+pub(crate) use self::report::Report;
+#[cfg(feature = "async")]
+pub(crate) use self::report::dropped_unrun;
+pub(crate) use self::source::{Asking, By, Found, Kept, NewerThan, Source};
+pub(crate) use self::stop::Stop;
+
+use self::told::{Made, Maker};
+use crate::answer::{Caller, Door, Entry, Guard, Lease, Lookup, Site};
 use crate::call::{Call, NotYet};
-use crate::error::{Cycle, Error, Failure, Panicked, Refused};
-use crate::observe::Holder;
-use crate::policy::Use;
-use crate::raw::{Ending, Event, Waiters, Writers};
+use crate::error::{Error, Failure};
+use crate::raw::{Event, Waiters};
 use crate::reentrancy::{Identity, is_inside};
-use crate::shim::{Arc, Mutex};
+use crate::shim::Arc;
 use crate::time::Tick;
 
 /// What a call has to do next.
@@ -35,76 +42,6 @@ pub(crate) enum Step<'a, T, A> {
     Wait,
 }
 
-/// Why a call gets no value, whatever the error type of its creator.
-pub(crate) enum Stop {
-    Failed(Failure),
-    Panicked(Panicked),
-    TimedOut(Duration),
-    Reentrant,
-    HoldsReadGuard,
-    HoldsWriteLock,
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
-    NoTimer,
-    Refused(Refused),
-    GivenUp,
-    BackingOff {
-        retry_in: Duration,
-        failure: Option<Failure>,
-    },
-    /// Only of a call that [waits and nothing else](Role::Waits).
-    ElectAnew,
-    Cycle(Cycle),
-}
-
-impl Stop {
-    pub(crate) fn into_error<E: Send + Sync + 'static>(self) -> Error<E> {
-        match self {
-            Stop::Failed(failure) => failure.into_error(),
-            Stop::Panicked(panicked) => Error::Panicked(panicked),
-            Stop::TimedOut(limit) => Error::TimedOut { limit },
-            Stop::Reentrant => Error::Reentrant,
-            Stop::HoldsReadGuard => Error::HoldsReadGuard,
-            Stop::HoldsWriteLock => Error::HoldsWriteLock,
-            Stop::NoTimer => Error::NoTimer,
-            Stop::Refused(refused) => Error::Refused(refused),
-            Stop::GivenUp => Error::GivenUp,
-            Stop::BackingOff { retry_in, failure } => Error::BackingOff { retry_in, failure },
-            Stop::Cycle(cycle) => Error::Cycle(cycle),
-            Stop::ElectAnew => unreachable!("a call that creates elects anew itself"),
-        }
-    }
-}
-
-impl Stop {
-    /// Whether an older value may stand in: nobody made a new one.
-    fn is_failure(&self) -> bool {
-        match self {
-            Stop::Failed(_)
-            | Stop::Panicked(_)
-            | Stop::TimedOut(_)
-            | Stop::HoldsReadGuard
-            | Stop::Refused(_)
-            | Stop::GivenUp
-            | Stop::BackingOff { .. } => true,
-            Stop::Reentrant
-            | Stop::Cycle(_)
-            | Stop::HoldsWriteLock
-            | Stop::NoTimer
-            | Stop::ElectAnew => false,
-        }
-    }
-
-    fn into_failure(self) -> Failure {
-        match self {
-            Stop::BackingOff {
-                failure: Some(failure),
-                ..
-            } => failure,
-            stop => stop.into_error::<Infallible>().into(),
-        }
-    }
-}
-
 /// What failures are to a call: those of others, and that of a pile which backs off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failures {
@@ -114,47 +51,6 @@ pub(crate) enum Failures {
     Ignored,
     /// It elects anew, and has no error to tell of a back-off with: its creator runs all the same.
     Pressed,
-}
-
-/// What a look under the lock has to know of a call.
-#[derive(Clone, Copy)]
-pub(crate) struct Asking {
-    /// It has waited for a lease until its end.
-    pub(crate) has_waited: bool,
-    /// Its creator runs though none may run yet.
-    pub(crate) presses: bool,
-    /// It was granted the lease with this fence, and has somebody else create.
-    pub(crate) own: Option<u64>,
-    /// By whom its creator will run.
-    pub(crate) by: By,
-}
-
-/// By whom a creator runs.
-#[derive(Clone, Copy)]
-pub(crate) enum By {
-    Thread,
-    Task,
-    Job,
-}
-
-impl By {
-    pub(crate) fn holder(self) -> Holder {
-        match self {
-            By::Thread => Holder::this_thread(),
-            By::Task => Holder::Task,
-            By::Job => Holder::Job,
-        }
-    }
-}
-
-impl Asking {
-    /// Of a call that looks once, to start a job.
-    pub(crate) const TO_START: Self = Self {
-        has_waited: false,
-        presses: false,
-        own: None,
-        by: By::Job,
-    };
 }
 
 /// Who creates, if this call is elected.
@@ -169,93 +65,6 @@ pub(crate) enum Role {
     Attempts,
     /// Nobody: the call waits for another's creation, and stops where it would be elected.
     Waits,
-}
-
-/// What a look under the lock finds.
-pub(crate) enum Found<'a, T, A> {
-    Value(A),
-    Lease(Lease<'a, T>),
-    Busy(Arc<Waiters<T>>),
-    NotYet(NotYet<A>),
-    /// Nothing that would do, and no lease before this is set.
-    Later(Arc<Event>),
-}
-
-/// The number that a value must exceed to be an answer, once it is known. (In one word, since a task
-/// that waits holds it.)
-#[derive(Clone, Copy)]
-pub(crate) struct NewerThan(u64);
-
-impl NewerThan {
-    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
-
-    fn is_known(self) -> bool {
-        self.0 != u64::MAX
-    }
-
-    pub(crate) fn fix(&mut self, number: impl FnOnce() -> u64) -> u64 {
-        if !self.is_known() {
-            self.0 = number();
-        }
-        self.0
-    }
-
-    fn number(self) -> u64 {
-        if self.is_known() { self.0 } else { 0 }
-    }
-}
-
-/// Where values come from: the pile itself, or where a look-up finds them.
-pub(crate) trait Source<'a, T, P> {
-    /// What is found.
-    type Found;
-    /// The same, held together with a pass `P`: what a call is answered with.
-    type Answer;
-
-    fn of_guard(guard: Guard<'a, T>) -> Self::Found;
-
-    fn origin(found: &Self::Found) -> Origin;
-
-    fn with(found: Self::Found, pass: P) -> Self::Answer;
-
-    /// Whether there is something to be looked up before the lock is taken.
-    fn is_to_look_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> bool;
-
-    /// Notes what was looked up.
-    fn looked_up<D: Door, W>(&mut self, call: &Call<'a, T, D, W>, lookup: Lookup<T>);
-
-    /// A look without the lock, once the call is inside the door.
-    fn hit<D: Door, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        takes_stale: bool,
-    ) -> Option<Self::Found>;
-
-    /// A look under the lock.
-    fn attempt<D: Door, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        newer_than: &mut NewerThan,
-        asking: Asking,
-    ) -> Found<'a, T, Self::Found>;
-
-    /// Whether the value at hand would do while another caller creates.
-    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool;
-
-    /// What stands in for a failure, if anything does.
-    fn stand_in<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Self::Found>;
-
-    /// Whether anything would, as far as can be told from outside the door.
-    fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool;
-
-    /// The same, given out beside a failure.
-    fn beside(found: Self::Found, failure: Failure) -> Self::Found;
-
-    /// The call leaves the door: what was looked up inside counts no more.
-    fn leaves(&mut self);
-
-    /// Whether a value that another caller made, and a writer has replaced, starts the call anew.
-    const LOOKS_AGAIN: bool;
 }
 
 /// How far a call has come.
@@ -283,21 +92,6 @@ enum Known<'a, T> {
     Made(Made<'a, T>),
     /// Why it will have none, unless an older one stands in.
     Stop(Stop),
-}
-
-/// A value that was made, and by whom.
-struct Made<'a, T> {
-    guard: Guard<'a, T>,
-    by: Maker,
-}
-
-enum Maker {
-    /// This call, or the job that it started.
-    This,
-    /// Another, when so many writers had been inside.
-    Another(Writers),
-    /// The same, while the job of this call was out.
-    Meanwhile(Writers, Arc<Report>),
 }
 
 /// The election of one call. The options are the [`Call`]'s. Each step is given the call anew, so that a
@@ -775,288 +569,4 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
             Found::Lease(_) | Found::Later(_) => unreachable!("its lease was granted"),
         };
     }
-
-    /// What the call was told of is no answer any more. It takes what there is by now, or waits on for the
-    /// creation that it has started. If that is over, nobody can be asked for its result.
-    fn goes_back<D: Door<Pass = P>, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        report: &Arc<Report>,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        match self.attempt(call, report.awaited) {
-            Found::Value(found) => Some(self.answer(call, found)),
-            Found::Busy(waiters) => {
-                self.leave::<D>();
-                self.at = At::Own(waiters, Arc::clone(report));
-                None
-            }
-            _ => self.stopped(call, report.end()),
-        }
-    }
-
-    /// The creation that this call has started lent a value. If that will do, it is the answer; else the call
-    /// waits on with `next`, from before the creation went on, and does not miss its end.
-    fn lent<D: Door<Pass = P>, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        next: &Arc<Waiters<T>>,
-        report: &Arc<Report>,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        // A writer who is inside has the call wait for what is newer.
-        if next.outcome().is_none() && self.enter(call).is_ok() {
-            if let Found::Value(found) = self.attempt(call, report.awaited) {
-                return Some(self.answer(call, found));
-            }
-            self.leave::<D>();
-        }
-        self.at = At::Own(Arc::clone(next), Arc::clone(report));
-        None
-    }
-
-    /// What the end of a creation means to this call. With a report, it is the creation that this
-    /// call has started. `None`: to be stepped on.
-    fn told<D: Door<Pass = P>, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        ending: &Ending<T>,
-        fence: u64,
-        own: Option<&Arc<Report>>,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        let newer_than = self.newer_than.number();
-        let began_in_time = fence > newer_than;
-        let takes_failures = own.is_some() || self.failures == Failures::Taken;
-        // If another value was `set` or lent, the lease is held yet.
-        self.has_waited |= match ending {
-            Ending::Value(node, _) => node.number() == fence,
-            Ending::Lent(_) => false,
-            _ => true,
-        };
-        // To tell the value's age with, which need not be exact: all who wait ask at once.
-        let now = call.site.settings.time.coarse();
-        match ending {
-            Ending::Value(node, writers) if node.number() > newer_than => {
-                let is_own = own.is_some_and(|job| job.awaited == Some(node.number()));
-                let (origin, by) = match own {
-                    Some(_) if is_own => (Origin::CreatedHere, Maker::This),
-                    Some(report) => {
-                        let by = Maker::Meanwhile(*writers, Arc::clone(report));
-                        (Origin::CreatedByAnother, by)
-                    }
-                    None => (Origin::CreatedByAnother, Maker::Another(*writers)),
-                };
-                let guard = Guard::new(call.site.pile.hold(node), origin, now);
-                self.made(call, Made { guard, by })
-            }
-            Ending::Superseded(node, writers) if began_in_time => {
-                let by = match own {
-                    Some(_) => Maker::This,
-                    None => Maker::Another(*writers),
-                };
-                let guard = Guard::new(node.clone(), Origin::Superseded, now);
-                self.made(call, Made { guard, by })
-            }
-            Ending::Failed(failure, falls_back) if began_in_time && takes_failures => {
-                self.told_of_failure(call, Stop::Failed(failure.clone()), *falls_back)
-            }
-            Ending::Panicked(panicked, falls_back) if began_in_time && takes_failures => {
-                self.told_of_failure(call, Stop::Panicked(panicked.clone()), *falls_back)
-            }
-            Ending::Lent(next) => own.and_then(|report| self.lent(call, next, report)),
-            // No answer at all, or one that began too early for what this call asked for.
-            _ => match own {
-                Some(report) => self.stopped(call, report.end()),
-                None => None,
-            },
-        }
-    }
-
-    fn told_of_failure<D: Door<Pass = P>, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        stop: Stop,
-        falls_back: bool,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        match falls_back {
-            true => self.stopped(call, stop),
-            false => Some(Step::Stop(stop)),
-        }
-    }
-
-    /// What was made is the answer, once the caller is inside. `None`: to be stepped on.
-    fn made<D: Door<Pass = P>, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        made: Made<'a, T>,
-    ) -> Option<Step<'a, T, S::Answer>> {
-        match self.enter(call) {
-            Ok(()) => {}
-            Err(Ok(opening)) => {
-                self.at = At::Outside(opening, Some(Box::new(Known::Made(made))));
-                return Some(Step::Wait);
-            }
-            Err(Err(stop)) => return Some(Step::Stop(stop)),
-        }
-        let Made { guard, by } = made;
-        if !D::GATED {
-            return Some(self.answer(call, S::of_guard(guard)));
-        }
-        // A writer may have been inside since the value was made, and may have replaced what the
-        // value stands for. If none was, the value is an answer, whatever became of it: else a call
-        // could wait for one creation after the other.
-        let then = match &by {
-            Maker::This => None,
-            Maker::Another(writers) | Maker::Meanwhile(writers, _) => writers.0,
-        };
-        let is_consistent = match by {
-            _ if then.is_some_and(|then| then == call.door.writers()) => true,
-            Maker::This if Guard::origin(&guard) == Origin::Superseded => true,
-            _ => call.site.pile.is_current(guard.node().number()),
-        };
-        if is_consistent {
-            return Some(self.answer(call, S::of_guard(guard)));
-        }
-        match by {
-            Maker::Meanwhile(_, report) => return self.goes_back(call, &report),
-            Maker::Another(_) if S::LOOKS_AGAIN => {
-                self.at = At::Start;
-                return None;
-            }
-            Maker::This | Maker::Another(_) => {}
-        }
-        let newest = call.peek_inside().unwrap_or_else(|| guard.superseded());
-        Some(self.answer(call, S::of_guard(newest)))
-    }
-}
-
-/// What a call learns of a job that it started and that told its waiters nothing: whether the job had
-/// begun.
-pub(crate) struct Report {
-    job: Mutex<Job>,
-    /// The fence of its lease, if the call waits for its end.
-    pub(crate) awaited: Option<u64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Job {
-    Unrun,
-    Begun,
-    DroppedUnrun,
-}
-
-impl Report {
-    pub(crate) fn new(awaited: Option<u64>) -> Self {
-        Self {
-            job: Mutex::new(Job::Unrun),
-            awaited,
-        }
-    }
-
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
-    pub(crate) fn begin(&self) {
-        *self.job.lock() = Job::Begun;
-    }
-
-    /// The job is gone, perhaps before it began.
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
-    pub(crate) fn drop_job(&self) {
-        let mut job = self.job.lock();
-        if *job == Job::Unrun {
-            *job = Job::DroppedUnrun;
-        }
-    }
-
-    #[cfg_attr(not(feature = "async"), expect(dead_code))]
-    pub(crate) fn is_dropped_unrun(&self) -> bool {
-        *self.job.lock() == Job::DroppedUnrun
-    }
-
-    /// Why the caller of the job gets nothing.
-    fn end(&self) -> Stop {
-        match *self.job.lock() {
-            Job::Begun => Stop::GivenUp,
-            Job::Unrun | Job::DroppedUnrun => Stop::Refused(dropped_unrun()),
-        }
-    }
-}
-
-pub(crate) fn dropped_unrun() -> Refused {
-    Refused::new("it dropped the creation before it began")
-}
-
-/// The pile itself, as the source of values.
-pub(crate) struct Kept;
-
-impl<'a, T: 'a, P> Source<'a, T, P> for Kept {
-    type Found = Guard<'a, T>;
-    type Answer = Guard<'a, T, P>;
-    const LOOKS_AGAIN: bool = true;
-
-    fn of_guard(guard: Guard<'a, T>) -> Guard<'a, T> {
-        guard
-    }
-
-    fn origin(found: &Guard<'a, T>) -> Origin {
-        Guard::origin(found)
-    }
-
-    fn with(found: Guard<'a, T>, pass: P) -> Guard<'a, T, P> {
-        found.with(pass)
-    }
-
-    fn is_to_look_up<D: Door, W>(&mut self, _call: &Call<'a, T, D, W>) -> bool {
-        false
-    }
-
-    fn looked_up<D: Door, W>(&mut self, _call: &Call<'a, T, D, W>, _lookup: Lookup<T>) {
-        unreachable!("nothing is looked up")
-    }
-
-    fn hit<D: Door, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        takes_stale: bool,
-    ) -> Option<Guard<'a, T>> {
-        let held = call.hit_exact()?;
-        (takes_stale || Guard::origin(&held) != Origin::Stale).then_some(held)
-    }
-
-    fn attempt<D: Door, W>(
-        &mut self,
-        call: &Call<'a, T, D, W>,
-        newer_than: &mut NewerThan,
-        asking: Asking,
-    ) -> Found<'a, T, Guard<'a, T>> {
-        call.attempt_locked(newer_than, asking)
-    }
-
-    fn stand_in<D: Door, W>(&mut self, call: &Call<'a, T, D, W>) -> Option<Guard<'a, T>> {
-        let now = call.site.settings.time.now();
-        let node = call.site.pile.load()?;
-        node.value()?;
-        let origin = call.stands_in(&node.times(), node.number(), now)?;
-        Some(Guard::new(node, origin, now))
-    }
-
-    fn has_stand_in<D: Door, W>(&self, call: &Call<'a, T, D, W>) -> bool {
-        // Without a value the clock is not asked: a call whose time is over has asked for the last time.
-        let Some(node) = call.site.pile.load().filter(|node| node.value().is_some()) else {
-            return false;
-        };
-        let now = call.site.settings.time.now();
-        call.stands_in(&node.times(), node.number(), now).is_some()
-    }
-
-    fn beside(found: Guard<'a, T>, failure: Failure) -> Guard<'a, T> {
-        found.beside(failure)
-    }
-
-    fn would_do<D: Door, W>(&self, call: &Call<'a, T, D, W>, newer_than: u64) -> bool {
-        let now = call.site.settings.time.now();
-        let held = call.site.pile.load();
-        held.is_some_and(|node| {
-            node.value().is_some() && call.judge(&node, newer_than, now) != Use::No
-        })
-    }
-
-    fn leaves(&mut self) {}
 }
