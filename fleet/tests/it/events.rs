@@ -370,7 +370,8 @@ fn an_observer_may_panic_and_may_call_the_pile() {
             panic!("on purpose");
         }
     }
-    struct Curious(Mutex<Option<std::sync::Weak<FleetDogpile<String, Faulty<MemoryStore>>>>>);
+    type Observed = FleetDogpile<String, Faulty<MemoryStore>>;
+    struct Curious(Mutex<Option<std::sync::Weak<Observed>>>);
     impl FleetObserver for Curious {
         fn event(&self, event: &FleetEvent<'_>) {
             let pile = self.0.lock().unwrap().clone();

@@ -3,6 +3,9 @@
 //!
 //! Long rounds run where `DOGPILE_FLEET_LONG` is set, as `.ci/night` does.
 
+// `promises` and `tasks` are there twice: over a pile of one key, and over a key of many.
+#![allow(clippy::duplicate_mod)]
+
 // What `promises` and `tasks` are over, here. In `one_of_many` they are over a key of many.
 use dogpile_fleet::{FleetBuilder, FleetDogpile};
 

@@ -164,11 +164,13 @@ fn never(_: Creation<'_, String>) -> Result<String, String> {
 }
 
 /// What is made of all that is wanted.
-fn all_made(wanted: &[&u64]) -> Result<Vec<(u64, Result<String, String>)>, String> {
+type All = Vec<(u64, Result<String, String>)>;
+
+fn all_made(wanted: &[&u64]) -> Result<All, String> {
     Ok(wanted.iter().map(|key| (**key, made(**key))).collect())
 }
 
-fn none_made(wanted: &[&u64]) -> Result<Vec<(u64, Result<String, String>)>, String> {
+fn none_made(wanted: &[&u64]) -> Result<All, String> {
     panic!("this creator is not to run, of {wanted:?}")
 }
 
@@ -603,7 +605,8 @@ mod several {
         let (map, elsewhere) = (fleet.process(), fleet.process());
         let answers = map.get_or_try_create_multi(&[1, 2, 3], |wanted| {
             let (map, elsewhere) = (&map, &elsewhere);
-            let made = wanted.to_vec().into_iter().map(move |key| {
+            let keys: Vec<&u64> = wanted.to_vec();
+            let made = keys.into_iter().map(move |key| {
                 if *key == 3 {
                     // The others are there for all, while this one is being made.
                     assert_eq!(*elsewhere.get_or_try_create(&1, never).unwrap(), "value 1");

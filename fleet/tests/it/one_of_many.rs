@@ -19,6 +19,8 @@ mod tasks;
 
 type Settings<S> = dogpile_fleet::FleetBuilder<String, S, Plain, ManyKeys<String, String>>;
 
+type Setting<S> = Box<dyn FnOnce(Settings<S>) -> Settings<S>>;
+
 pub(crate) type Background<'a, 'q, 'e, S> = FleetBackground<
     'a,
     'e,
@@ -40,7 +42,7 @@ pub(crate) struct FleetBuilder<T, S> {
     namespace: String,
     key: String,
     ttl: Duration,
-    settings: Vec<Box<dyn FnOnce(Settings<S>) -> Settings<S>>>,
+    settings: Vec<Setting<S>>,
     of: std::marker::PhantomData<T>,
 }
 

@@ -13,7 +13,7 @@
 //! + entry.created(Duration::ZERO, policy.local)
 //!
 //! fleet-store-forgets-the-owner | fleet/src/record.rs
-//! @ pub(crate) fn holds(
+//! @ pub fn holds(
 //! - self.owner != 0 && self.owner == grant.owner.0 && self.generation == grant.fence.0
 //! + self.owner == 0 || self.owner == grant.owner.0
 //! ```

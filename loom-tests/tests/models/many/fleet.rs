@@ -22,12 +22,12 @@
 //! + let unwritten = true;
 //!
 //! fleet-lets-everybody-lead | fleet/src/record.rs
-//! @ pub(crate) fn is_leased(
+//! @ pub fn is_leased(
 //! - self.owner != 0 && now < self.until
 //! + self.owner != 0 && now < self.began
 //!
 //! fleet-spares-the-values-of-a-namespace | fleet/src/record.rs
-//! @ pub(crate) fn head(
+//! @ pub fn head(
 //! - if head.space == self.generation
 //! + if head.space <= self.generation
 //! ```
