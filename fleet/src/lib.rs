@@ -26,6 +26,8 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Many keys over one store are a [`FleetKeyed`].
+//!
 //! # The words
 //!
 //! Those of [`dogpile`], and these:
@@ -51,6 +53,9 @@
 //! | `store_errors_serve` | A store that is slow, down, emptied, full or lying costs a caller with a usable value nothing, and the elected one a bounded time |
 //! | `bytes_are_checked` | Torn, foreign, newer or garbled bytes are a miss, counted, and never an error, a panic or a value |
 //! | `file_readers_take_no_lock` | Reading a [`FileStore`] waits for nobody. What the killed leave is removed |
+//! | `no_trace` | A key of a [`FleetKeyed`] without a copy, a call and a guard in a process takes no memory there |
+//! | `eviction_loses_nobody` | What is evicted in a process is in the store still. It ends no creation, and wakes nobody empty-handed |
+//! | `multi_never_deadlocks` | Calls for several keys may overlap in any order, here and elsewhere: who holds a lease of the store waits for nobody. An error is that of its key alone |
 //! | `lock_is_owned` | Only its holder releases a [`LeaseLock`], and one whose lease is over can know it |
 //!
 //! "One creator" is a promise of efficiency: it holds while store and lease hold. "Nothing older over
@@ -140,3 +145,7 @@ pub use store::{
 };
 pub use thread::FleetBackground;
 pub use write::{Expected, Swap};
+
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
