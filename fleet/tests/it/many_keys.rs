@@ -745,6 +745,10 @@ mod several {
         assert_eq!(texts(&answers), ["value 1", "value 2", "value 3"]);
         assert_eq!(fleet.store.verbs(), [("ask many", 1)]);
         assert_eq!((map.stats().unstored, map.stats().store_errors), (3, 3));
+        // It is left alone for a moment.
+        drop(map.get_or_try_create_multi(&[4, 5], all_made));
+        drop(map.get_or_try_create(&6, |_| made(6)).unwrap());
+        assert_eq!(fleet.store.verbs(), []);
     }
 
     #[test]
