@@ -678,7 +678,9 @@ mod several {
     fn who_holds_a_lease_waits_for_nobody() {
         let store = Counting::of(MemoryStore::new());
         let gate = Arc::new(Barrier::new(2));
-        *store.amid.lock().unwrap() = Some(Arc::new(move || drop(gate.wait())));
+        *store.amid.lock().unwrap() = Some(Arc::new(move || {
+            gate.wait();
+        }));
         let store = Arc::new(store);
         let process = || -> Map<Counting> {
             FleetKeyed::builder(Arc::clone(&store), "numbers", SECOND * 600)
