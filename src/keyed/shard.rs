@@ -154,12 +154,12 @@ impl<K, T> Shard<K, T> {
         // They come in the order in which they came then, but for those that were taken out. Where the
         // table has grown meanwhile that may not be so, and the caller looks once more.
         let mut known = known.iter();
-        let mut is_known = |place: &Place<K, T>| known.any(|one| Arc::ptr_eq(one, &place.entry));
+        let is_known = |place: &Place<K, T>| known.any(|one| Arc::ptr_eq(one, &place.entry));
         let mut same = self
             .table
             .iter_hash(hash)
             .filter(|place| place.hash == hash);
-        if !same.all(|place| is_known(place)) {
+        if !same.all(is_known) {
             return Err(key);
         }
         let pile = Pile::following(self.last, group);

@@ -3,8 +3,8 @@
 //! ```breakages
 //! a-key-is-made-beside-itself | src/keyed/shard.rs | by_threads
 //! @ pub(super) fn insert
-//! - if !same.all(|place| is_known(place)) {
-//! + if !same.all(|place| is_known(place)) && hash == 0 {
+//! - if !same.all(is_known) {
+//! + if !same.all(is_known) && hash == 0 {
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
