@@ -15,6 +15,11 @@
 //! superseded-value-goes-to-waiters | src/raw/end.rs
 //! - !(superseded && group.came_late())
 //! + !(superseded && group.came_late() && group.fence() == 0)
+//!
+//! removing-a-key-supersedes-nobody | src/raw/keyed.rs
+//! @ pub(crate) fn remove
+//! - let old = Self::empty(&mut state);
+//! + let old = state.swap(None);
 //! ```
 
 use crate::kind::{Pile, model};

@@ -23,6 +23,10 @@
 //! + let ended = self.ended(site, site.settings.time.now());
 //! + site.pile.give_up(&ended, crate::observe::End::GivenUp);
 //! + made
+//!
+//! an-entry-of-one-that-creates-is-taken-out | src/keyed/shard.rs
+//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+//! + let is_of_no_use = held.value.or(paced).is_none();
 //! ```
 
 use crate::kind::{Attempt, Pile, model};

@@ -28,6 +28,12 @@
 //! + let _ = seen;
 //! + if true {
 //!   let old = wakers.put(key, waker);
+//!
+//! who-waits-for-a-key-has-no-limit | src/keyed/cycles.rs
+//! - if inside.is_empty() {
+//! -     return Ok(event.wait(time, deadline));
+//! + if inside.is_empty() {
+//! +     return Ok(event.wait(time, deadline.filter(|_| false)));
 //! ```
 
 use std::time::Duration;
