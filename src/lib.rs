@@ -11,7 +11,7 @@
 //! use std::time::Duration;
 //! use dogpile::{Dogpile, Error};
 //!
-//! // Fresh for five minutes. For an hour after that, the old keys are served while one caller fetches.
+//! // Fresh for five minutes. For an hour more, the old keys are served while one caller fetches.
 //! static KEYS: Dogpile<Vec<String>> = Dogpile::builder(Duration::from_secs(300))
 //!     .stale_while_revalidate(Duration::from_secs(3600))
 //!     .build();
@@ -59,6 +59,7 @@
 [keep_fresh]: Dogpile::keep_fresh
 [keep_fresh_static]: Dogpile::keep_fresh_static
 [renew]: Background::renew
+[timer]: Call::timer
 [with]: Background::with"
 )]
 // Without the feature, what needs it leads to the features.
@@ -70,6 +71,7 @@
 [keep_fresh]: crate#features
 [keep_fresh_static]: crate#features
 [renew]: crate#features
+[timer]: crate#features
 [with]: crate#features"
 )]
 //!

@@ -12,7 +12,7 @@
 //!   future.
 //! - *Replacing* a value costs one membarrier(2): half a microsecond, or ten if other threads are busy.
 //! - The state of a pile takes 64 bytes. A [`Dogpile`] stands on cache lines of its own, 384 bytes. A key of a
-//!   [`KeyedDogpile`] takes about 110 bytes beside the key and the value.
+//!   [`KeyedDogpile`] takes about 420 bytes, with the key, a value of eight bytes, and its place in the table.
 //!
 //! # What makes it slower
 //!
@@ -27,7 +27,22 @@
 //!
 //! Settings, statistics and observers that are switched on cost a hit nothing.
 //!
+//! [hit]: #nanoseconds-a-hit-by-threads
+//! [herd]: #the-time-to-serve-a-herd
+//!
 #![doc = include_str!("../../docs/performance.md")]
+//!
+//! ## Nanoseconds a hit, by threads
+//!
+#![doc = include_str!("picture.html")]
+#![doc = include_str!("../../docs/hit.svg")]
+//! </div>
+//!
+//! ## The time to serve a herd
+//!
+//! <div class="picture">
+#![doc = include_str!("../../docs/herd.svg")]
+//! </div>
 #![doc(alias = "benchmark", alias = "latency", alias = "overhead")]
 
 #[allow(unused_imports)]

@@ -82,7 +82,7 @@
 //! # use std::time::Duration;
 //! # use dogpile::Dogpile;
 //! let rates = Dogpile::<f64>::builder(Duration::from_secs(60))
-//!     .stale_while_revalidate(Duration::from_secs(600)) // beyond that, callers wait for the new one
+//!     .stale_while_revalidate(Duration::from_secs(600)) // after that, callers wait
 //!     .build();
 //! # let _ = rates;
 //! ```

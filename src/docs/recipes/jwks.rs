@@ -23,7 +23,7 @@
 //!     fn new(issuer: Arc<Issuer>) -> Self {
 //!         let keys = Dogpile::builder(Duration::from_secs(3600)) // where the issuer does not say
 //!             .refresh_ahead(RefreshAhead::percent(80).jitter(10)) // renewed before they end
-//!             .stale_while_revalidate(Duration::from_secs(600)) // if nobody asked before they ended
+//!             .stale_while_revalidate(Duration::from_secs(600)) // if nobody came in time
 //!             .stale_if_error(Duration::from_secs(24 * 3600)) // while the issuer is down
 //!             .backoff(Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)))
 //!             .min_interval(Duration::from_secs(10)) // whoever makes up key ids
@@ -46,7 +46,7 @@
 //!
 //!     async fn keys(&self, accept: Accept) -> Result<Guard<'_, Keys>, Error<FetchError>> {
 //!         let call = self.keys.background(&Tokio).wait(Duration::from_secs(2)).accept(accept);
-//!         // The fetch goes on if this request is cancelled. The issuer is cloned only for a fetch.
+//!         // The fetch outlives this request. The issuer is cloned for a fetch only.
 //!         call.with(&self.issuer)
 //!             .get_or_try_create_with_async(async move |issuer, _creating| {
 //!                 let (keys, max_age) = issuer.fetch().await?; // with a time-out of its own

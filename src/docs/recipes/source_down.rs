@@ -76,7 +76,7 @@
 //! `ttl_jitter` or a `refresh_ahead`. In the outage, `backoff` spares the source, and `stale_if_error` spares
 //! the callers.
 //!
-//! <div class="picture">
+#![doc = include_str!("../picture.html")]
 #![doc = include_str!("../../../docs/outage.svg")]
 //! </div>
 #![doc(

@@ -87,7 +87,7 @@
 //! a fifth of the tenants' requests would wait. With a [`creation_rate`](KeyedBuilder::creation_rate) nobody
 //! waits: a caller with an older value gets it, and the others are told at once when to come back.
 //!
-//! <div class="picture">
+#![doc = include_str!("../picture.html")]
 #![doc = include_str!("../../../docs/tenants.svg")]
 //! </div>
 #![doc(alias = "per key", alias = "map", alias = "users")]
