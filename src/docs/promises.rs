@@ -12,7 +12,7 @@
 //! against them.
 //!
 //! ```text
-#![doc = include_str!("policy/decisions.txt")]
+#![doc = include_str!("../policy/decisions.txt")]
 //! ```
 //!
 //! An answer's [`Origin`] and [`Guard::failure`] tell how it came about. [`Dogpile::peek`],
