@@ -51,7 +51,7 @@ pub(crate) fn hits() -> Vec<Row> {
         }),
         Row::prepared(LOCKED, |laps| {
             let word = AtomicU64::new(0);
-            laps.repeat(|| {
+            laps.repeat(&|| {
                 black_box(black_box(&word).swap(1, Ordering::SeqCst));
             });
         }),

@@ -84,7 +84,7 @@ fn among<T: Sync + 'static>(
     Row::prepared(name, move |laps| {
         // Each thread in an order of its own.
         let next = Cell::new(seeds.fetch_add(1, Relaxed));
-        laps.repeat(|| {
+        laps.repeat(&|| {
             // Knuth's constant; the upper half is random enough.
             let random = next
                 .get()
@@ -125,7 +125,7 @@ fn guards(crew: &mut Crew, options: &Options) {
             ours::holding(size, names[0]),
             Row::prepared(names[1], move |laps| {
                 let held: Vec<_> = (0..size).map(|_| swap.load()).collect();
-                laps.repeat(|| swap_hit(swap));
+                laps.repeat(&|| swap_hit(swap));
                 drop(held);
             }),
         ]

@@ -128,7 +128,7 @@ pub(crate) fn holding(guards: usize, name: &str) -> Row {
         let held: Vec<_> = (0..guards)
             .map(|_| pile.peek().expect("the value is there"))
             .collect();
-        laps.repeat(|| hit(pile));
+        laps.repeat(&|| hit(pile));
         drop(held);
     })
 }

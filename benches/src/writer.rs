@@ -31,7 +31,7 @@ fn rows(membarrier: bool) -> Vec<Row> {
             "arc_swap store, a guard on an old value held",
             move |laps| {
                 let old = swapped.load();
-                laps.repeat(|| swapped.store(Arc::new(new())));
+                laps.repeat(&|| swapped.store(Arc::new(new())));
                 drop(old);
             },
         )
@@ -46,7 +46,7 @@ fn rows(membarrier: bool) -> Vec<Row> {
     rows.push(
         Row::prepared("... a guard on an old value held", move |laps| {
             let old = pile.peek();
-            laps.repeat(|| pile.set(Value::new(7)));
+            laps.repeat(&|| pile.set(Value::new(7)));
             drop(old);
         })
         .beside(move || ours::hit(pile)),
@@ -60,7 +60,7 @@ fn rows(membarrier: bool) -> Vec<Row> {
                     pile.peek()
                 })
                 .collect();
-            laps.repeat(|| pile.set(Value::new(7)));
+            laps.repeat(&|| pile.set(Value::new(7)));
             drop(old);
         })
         .beside(move || ours::hit(pile)),

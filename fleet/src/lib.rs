@@ -70,7 +70,8 @@
 //!
 //! Implement [`Store`], six verbs of one atomic step each, or [`AsyncStore`]. Both provide a form of the
 //! first verb for many records, which a store may replace by one of a single round trip. The public
-//! module [`conformance`] has a case for each rule.
+//! module [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store
+//! can use.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -90,8 +91,7 @@ mod heart;
 mod lock;
 mod memory;
 mod policy;
-mod record;
-
+pub mod record;
 mod regeneration;
 #[cfg(test)]
 mod schedules;

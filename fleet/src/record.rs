@@ -1,60 +1,79 @@
-//! The record and its rules, without any I/O: what every store of this crate decides by.
+//! The rules of a record, without any I/O: for stores that read a record, decide, and write it back in
+//! one step.
+//!
+//! The stores of this crate decide by them, and so may yours: read a [`State`] and the [`Head`] of a
+//! value, take note of the time with [`State::at`] and [`Head::at`], of the namespace with [`Space`],
+//! decide, and write both back if nobody has changed them meanwhile.
+//!
+//! ```
+//! use std::time::Duration;
+//! use dogpile_fleet::record::{Decision, State};
+//! use dogpile_fleet::{Ask, Owner};
+//!
+//! let (mut state, now, next) = (State::default(), 1_000, 7);
+//! let ask = |owner| Ask::lead(owner, Duration::from_secs(10));
+//! assert_eq!(state.decide(None, &ask(Owner(1)), next, now), Decision::Leased { new: true });
+//! assert_eq!(state.decide(None, &ask(Owner(2)), next + 1, now), Decision::Busy);
+//! ```
 
 use std::time::Duration;
 
 use crate::store::{Ask, Depth, Found, Grant, Guarded, Placed, Stored, Version};
+pub use crate::sum::checksum;
 
 /// What a record knows besides its value. Times are nanoseconds of the store's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct State {
+pub struct State {
     /// The last number that was given out.
-    pub(crate) generation: u64,
+    pub generation: u64,
     /// The owner of the lease whose number is `generation`; zero: there is no lease.
-    pub(crate) owner: u128,
+    pub owner: u128,
     /// When the lease ends by itself.
-    pub(crate) until: u64,
+    pub until: u64,
     /// When the last creation began; zero: it does not count.
-    pub(crate) began: u64,
+    pub began: u64,
     /// Until when nobody may lead.
-    pub(crate) quiet_until: u64,
+    pub quiet_until: u64,
     /// Creations in a row that failed.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// Until when this is worth remembering, if there is no value.
-    pub(crate) worth_until: u64,
+    pub worth_until: u64,
     /// The generation of the namespace in which all this was so.
-    pub(crate) space: u64,
+    pub space: u64,
 }
 
 /// What is told of a value besides its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Head {
-    pub(crate) version: u64,
+pub struct Head {
+    /// Its number.
+    pub version: u64,
     /// When it was complete. Before the clock's zero for a value that said it is so old.
-    pub(crate) made: i128,
+    pub made: i128,
     /// When it was stored.
-    pub(crate) placed: u64,
+    pub placed: u64,
     /// When its time to live ends.
-    pub(crate) fresh_until: u64,
+    pub fresh_until: u64,
     /// When it is gone.
-    pub(crate) kept_until: u64,
+    pub kept_until: u64,
     /// Whether it was made stale.
-    pub(crate) expired: bool,
+    pub expired: bool,
     /// The generation of the namespace in which it was asked for.
-    pub(crate) space: u64,
+    pub space: u64,
 }
 
 /// What is told of a namespace: its generation, which is the number of the last invalidation of all of
 /// it. What bears another one is from before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Space {
-    pub(crate) generation: u64,
+pub struct Space {
+    /// The number of the last invalidation of all of it.
+    pub generation: u64,
     /// The generation that began with the last removal.
-    pub(crate) removed: u64,
+    pub removed: u64,
 }
 
 impl Space {
     /// All that there is is stale from now on, or gone.
-    pub(crate) fn invalidate(&mut self, depth: Depth, now: u64) {
+    pub fn invalidate(&mut self, depth: Depth, now: u64) {
         // With the clock in it, also above that of a namespace that was forgotten.
         self.generation = (now / 1000).max(self.generation + 1);
         if depth == Depth::Hard {
@@ -63,7 +82,7 @@ impl Space {
     }
 
     /// What is left of a value.
-    pub(crate) fn head(self, head: Head) -> Option<Head> {
+    pub fn head(self, head: Head) -> Option<Head> {
         if head.space == self.generation {
             return Some(head);
         }
@@ -77,7 +96,7 @@ impl Space {
     }
 
     /// What is left of a state: each lease, each span of quiet and the interval are over.
-    pub(crate) fn state(self, state: State) -> State {
+    pub fn state(self, state: State) -> State {
         if state.space == self.generation {
             return state;
         }
@@ -93,13 +112,13 @@ impl Space {
 const STEP: u64 = 1_000_000_000;
 
 /// A span of the store's clock.
-pub(crate) fn nanos(span: Duration) -> u64 {
+pub fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Head {
     /// Of a value that `state` has a number for.
-    pub(crate) fn new(state: &State, put: (Duration, Duration, Duration), now: u64) -> Self {
+    pub fn new(state: &State, put: (Duration, Duration, Duration), now: u64) -> Self {
         let (age, fresh_for, keep_for) = put;
         Self {
             version: state.generation,
@@ -112,13 +131,14 @@ impl Head {
         }
     }
 
-    pub(crate) fn is_kept(&self, now: u64) -> bool {
+    /// Whether its end has not come.
+    pub fn is_kept(&self, now: u64) -> bool {
         now < self.kept_until
     }
 
     /// As it is to be told at `now`. One from the future is one from before the clock was put back:
     /// nobody can tell how old it is, so it is renewed.
-    pub(crate) fn at(mut self, now: u64) -> Self {
+    pub fn at(mut self, now: u64) -> Self {
         if self.placed > now.saturating_add(STEP) {
             let ahead = self.placed - now;
             self.expired = true;
@@ -129,7 +149,8 @@ impl Head {
         self
     }
 
-    pub(crate) fn stored(&self, bytes: Option<Vec<u8>>, now: u64) -> Stored {
+    /// As it is told, with its bytes unless the caller has them.
+    pub fn stored(&self, bytes: Option<Vec<u8>>, now: u64) -> Stored {
         let age = (i128::from(now) - self.made).max(0);
         Stored {
             bytes,
@@ -142,7 +163,7 @@ impl Head {
     }
 
     /// Whether it is fresh to this caller, whoever leads.
-    pub(crate) fn is_fresh_to(&self, ask: &Ask, now: u64) -> bool {
+    pub fn is_fresh_to(&self, ask: &Ask, now: u64) -> bool {
         let ahead = ask.ahead && self.version == ask.known.0 && ask.owner.is_some();
         !ahead && self.is_fresh(ask, now)
     }
@@ -154,31 +175,36 @@ impl Head {
 
 /// What an [`Ask`] comes to. The value is told beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Decision {
+pub enum Decision {
+    /// There is a value that is fresh to the caller.
     Fresh,
     /// Under the number that `State` has by now.
     Leased {
         /// Whether the lease is a new one.
         new: bool,
     },
+    /// Another leads.
     Busy,
+    /// Nobody may lead for so many nanoseconds.
     Quiet(u64),
+    /// Nobody leads, and the caller only looks.
     Idle,
 }
 
 impl State {
-    pub(crate) fn is_leased(&self, now: u64) -> bool {
+    /// Whether somebody leads.
+    pub fn is_leased(&self, now: u64) -> bool {
         self.owner != 0 && now < self.until
     }
 
     /// Whether nothing is lost with it, but for the order of its numbers.
-    pub(crate) fn is_idle(&self, now: u64) -> bool {
+    pub fn is_idle(&self, now: u64) -> bool {
         !self.is_leased(now) && self.worth_until <= now
     }
 
     /// As it is to be taken at `now`. If the last creation began in the future, then the clock was
     /// put back since: each end moves back with it, so that nothing lasts longer than it was to.
-    pub(crate) fn at(mut self, now: u64) -> Self {
+    pub fn at(mut self, now: u64) -> Self {
         if self.began > now.saturating_add(STEP) {
             let ahead = self.began - now;
             self.began = now.max(1);
@@ -191,7 +217,7 @@ impl State {
 
     /// Whether this is the lease that is held. One whose time is over and that nobody has taken over
     /// counts: no harm is done by what it stores.
-    pub(crate) fn holds(&self, grant: Grant) -> bool {
+    pub fn holds(&self, grant: Grant) -> bool {
         self.owner != 0 && self.owner == grant.owner.0 && self.generation == grant.fence.0
     }
 
@@ -206,7 +232,7 @@ impl State {
     }
 
     /// What a caller gets who only looks, or who need not lead. `None`: it would lead.
-    pub(crate) fn look(&self, head: Option<&Head>, ask: &Ask, now: u64) -> Option<Decision> {
+    pub fn look(&self, head: Option<&Head>, ask: &Ask, now: u64) -> Option<Decision> {
         let leased = self.is_leased(now);
         let own = leased && ask.owner.is_some_and(|owner| owner.0 == self.owner);
         let fresh = head.is_some_and(|head| {
@@ -229,13 +255,7 @@ impl State {
     }
 
     /// Grants the lease, or grants it again.
-    pub(crate) fn decide(
-        &mut self,
-        head: Option<&Head>,
-        ask: &Ask,
-        next: u64,
-        now: u64,
-    ) -> Decision {
+    pub fn decide(&mut self, head: Option<&Head>, ask: &Ask, next: u64, now: u64) -> Decision {
         let decision = self.look(head, ask, now);
         let owner = ask.owner.map_or(0, |owner| owner.0);
         match decision {
@@ -253,7 +273,8 @@ impl State {
         decision.unwrap_or(Decision::Leased { new: true })
     }
 
-    pub(crate) fn found(&self, decision: Decision, value: Option<Stored>, now: u64) -> Found {
+    /// The answer to an [`Ask`], of a decision and the value beside it.
+    pub fn found(&self, decision: Decision, value: Option<Stored>, now: u64) -> Found {
         let fence = Version(self.generation);
         match (decision, value) {
             (Decision::Fresh, Some(stored)) => Found::Fresh(stored),
@@ -276,12 +297,11 @@ impl State {
     }
 
     /// The number under which a value is stored, or what became of the request instead.
-    pub(crate) fn place(
-        &mut self,
-        head: Option<&Head>,
-        guard: Guarded,
-        next: u64,
-    ) -> Result<u64, Placed> {
+    ///
+    /// # Errors
+    ///
+    /// [`Placed`]: nothing is to be stored.
+    pub fn place(&mut self, head: Option<&Head>, guard: Guarded, next: u64) -> Result<u64, Placed> {
         let version = head.map_or(0, |head| head.version);
         let refused = Err(Placed::Refused(Version(version)));
         match guard {
@@ -302,7 +322,7 @@ impl State {
     }
 
     /// A write or an invalidation: whoever leads has lost, and whoever asks next need not wait.
-    pub(crate) fn overtake(&mut self, next: u64) {
+    pub fn overtake(&mut self, next: u64) {
         *self = Self {
             generation: next,
             space: self.space,
@@ -310,7 +330,8 @@ impl State {
         };
     }
 
-    pub(crate) fn renew(&mut self, grant: Grant, lease: Duration, now: u64) -> bool {
+    /// Makes a lease end in `lease`. `false`: it is lost.
+    pub fn renew(&mut self, grant: Grant, lease: Duration, now: u64) -> bool {
         let holds = self.holds(grant);
         if holds {
             self.until = now.saturating_add(nanos(lease));
@@ -318,7 +339,8 @@ impl State {
         holds
     }
 
-    pub(crate) fn release(&mut self, grant: Grant, quiet: Duration, kept: bool, now: u64) -> bool {
+    /// Ends a lease without a value, of which `kept` says whether one is held. `false`: it was lost.
+    pub fn release(&mut self, grant: Grant, quiet: Duration, kept: bool, now: u64) -> bool {
         let holds = self.holds(grant);
         if holds {
             self.owner = 0;
@@ -337,13 +359,13 @@ impl State {
     }
 
     /// Whether an invalidation has anything to do.
-    pub(crate) fn is_meant(head: Option<&Head>, only: Version) -> bool {
+    pub fn is_meant(head: Option<&Head>, only: Version) -> bool {
         only.is_none() || head.is_some_and(|head| head.version == only.0)
     }
 }
 
 /// What is left of a value after an invalidation.
-pub(crate) fn invalidated(head: Head, depth: Depth) -> Option<Head> {
+pub fn invalidated(head: Head, depth: Depth) -> Option<Head> {
     match depth {
         Depth::Soft => Some(Head {
             expired: true,

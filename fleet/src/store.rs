@@ -371,7 +371,7 @@ impl StoreError {
     }
 
     /// A value is larger than the store takes: it says what the limit is, and what to do.
-    pub(crate) fn too_large(length: u64, limit: u64, remedy: &str) -> Self {
+    pub fn too_large(length: u64, limit: u64, remedy: &str) -> Self {
         Self::refused(format!(
             "a value of {length} bytes is larger than its limit of {limit} bytes: {remedy}"
         ))

@@ -3,7 +3,7 @@
 const WORD: usize = 8;
 
 /// Finds what is torn or overwritten, and is no match for an enemy.
-pub(crate) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
+pub fn checksum(seed: u64, bytes: &[u8]) -> u64 {
     let mix = |sum: u64, word: u64| {
         let product = (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         product ^ product >> 29

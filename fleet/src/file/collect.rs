@@ -120,7 +120,7 @@ impl FileStore {
 
     /// Whether a value file is any good.
     fn wanted(&self, path: &Path, now: u64) -> io::Result<Wanted> {
-        let header = match read_header(path) {
+        let header = match read_header(path, self.max_value) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Wanted::Gone),
             other => other?,
         };

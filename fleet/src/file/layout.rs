@@ -4,7 +4,7 @@
 //! number, the lease, the quiet. `<hash>.<number>.own` is locked by the owner of that lease. Of a
 //! namespace that was invalidated as a whole `<hash>.ns` is the generation.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,9 @@ fn read_words<const LENGTH: usize>(bytes: &[u8; LENGTH], magic: u64) -> Option<V
         .map(|word| u64::from_le_bytes(word.try_into().expect("a word")))
         .collect();
     let whole = words.last() == Some(&checksum(0, &bytes[..LENGTH - WORD]));
-    (whole && words[0] == magic).then_some(words)
+    // A number beyond this was never given out: the next one would have to begin anew.
+    let known = words[1] <= u64::MAX / 2;
+    (whole && words[0] == magic && known).then_some(words)
 }
 
 /// The sum that a header carries of what stands behind it.
@@ -138,6 +140,13 @@ impl Header {
             self.sum,
             head.space,
         ])
+    }
+
+    /// How long the file is. `None`: no file is so long.
+    fn length(&self) -> Option<u64> {
+        (HEADER as u64)
+            .checked_add(self.payload)?
+            .checked_add(self.key)
     }
 
     fn read(bytes: &[u8; HEADER]) -> Option<Self> {
@@ -177,8 +186,9 @@ pub(super) enum Content {
     Value(Header, Option<Vec<u8>>),
 }
 
-/// Reads a value without a lock: a file under this name is never changed, only replaced.
-pub(super) fn read_value(path: &Path, key: &Key, want: Want) -> io::Result<Content> {
+/// Reads a value of up to `most` bytes without a lock: a file under this name is never changed, only
+/// replaced.
+pub(super) fn read_value(path: &Path, key: &Key, want: Want, most: u64) -> io::Result<Content> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Content::Nothing),
         other => other?,
@@ -193,16 +203,18 @@ pub(super) fn read_value(path: &Path, key: &Key, want: Want) -> io::Result<Conte
         return Ok(Content::Corrupt);
     };
     let name = key.as_bytes();
-    let whole = header.payload.checked_add(HEADER as u64 + header.key) == Some(length);
-    if !whole || header.key != name.len() as u64 {
+    let whole = header.length() == Some(length);
+    if !whole || header.key != name.len() as u64 || header.payload > most {
         return Ok(Content::Corrupt);
     }
     // What this process read of this version before was whole.
     if want == Want::Header || want == Want::Unless(Version(header.head.version)) {
         return Ok(Content::Value(header, None));
     }
-    let mut body = Vec::with_capacity(length as usize - HEADER);
-    file.read_to_end(&mut body)?;
+    let left = length - HEADER as u64;
+    let mut body = Vec::with_capacity(left as usize);
+    // One that others let grow meanwhile is not read for ever.
+    file.take(left + 1).read_to_end(&mut body)?;
     let payload = header.payload as usize;
     if body.len() != payload + name.len() || &body[payload..] != name {
         return Ok(Content::Corrupt);
@@ -214,8 +226,9 @@ pub(super) fn read_value(path: &Path, key: &Key, want: Want) -> io::Result<Conte
     }
 }
 
-/// The header of a value, whosever it is, and the name of its key. `None`: it is not whole.
-pub(super) fn read_header(path: &Path) -> io::Result<Option<(Header, Vec<u8>)>> {
+/// The header of a value, whosever it is, and the name of its key, of up to `most` bytes. `None`: it is
+/// not whole.
+pub(super) fn read_header(path: &Path, most: u64) -> io::Result<Option<(Header, Vec<u8>)>> {
     let mut file = File::open(path)?;
     let mut bytes = [0; HEADER];
     match file.read_exact(&mut bytes) {
@@ -225,6 +238,9 @@ pub(super) fn read_header(path: &Path) -> io::Result<Option<(Header, Vec<u8>)>> 
     let Some(header) = Header::read(&bytes) else {
         return Ok(None);
     };
+    if header.key > most || header.length() != Some(file.metadata()?.len()) {
+        return Ok(None);
+    }
     let mut name = Vec::new();
     file.seek(SeekFrom::Start(
         (HEADER as u64).saturating_add(header.payload),
@@ -237,9 +253,17 @@ pub(super) fn space_bytes(space: &Space) -> [u8; SPACE] {
     write_words(&[SPACE_MAGIC, space.generation, space.removed])
 }
 
+/// The first bytes of a file, which is written in its place: what others put behind them stays there.
+fn read_first(path: &Path, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    let file = File::open(path)?;
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The generation of a namespace. None was ever invalidated as a whole whose file is missing.
 pub(super) fn read_space(path: &Path) -> io::Result<Space> {
-    let bytes = match fs::read(path) {
+    let bytes = match read_first(path, SPACE) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Space::default()),
         other => other?,
     };
@@ -277,7 +301,7 @@ pub(super) fn state_bytes(state: &State) -> [u8; STATE] {
 
 /// The state, or that of a record that nobody knows if the file is missing or torn.
 pub(super) fn read_state(path: &Path) -> io::Result<State> {
-    let bytes = match fs::read(path) {
+    let bytes = match read_first(path, STATE) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
         other => other?,
     };

@@ -80,8 +80,9 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStoreBuilder {
-    /// Refuses values of more than `bytes`. Default: 256 MiB. Each process that reads a value has a copy
-    /// of it in memory; a larger one is better kept as a file, with [`Files`].
+    /// Refuses values of more than `bytes`, and takes those that another process has stored for none.
+    /// Default: 256 MiB. Each process that reads a value has a copy of it in memory; a larger one is
+    /// better kept as a file, with [`Files`].
     pub fn max_value(mut self, bytes: u64) -> Self {
         self.max_value = bytes;
         self
@@ -241,7 +242,7 @@ impl FileStore {
     }
 
     fn read(&self, place: &Place, key: &Key, want: Want, now: u64) -> io::Result<Value> {
-        match read_value(&place.value(), key, want)? {
+        match read_value(&place.value(), key, want, self.max_value)? {
             Content::Nothing => Ok(None),
             Content::Corrupt => {
                 self.corrupt.fetch_add(1, Ordering::SeqCst);
@@ -460,7 +461,7 @@ impl FileStore {
         let stripe = self.disk.lock_stripe(&place.stripe, self.patience)?;
         let now = self.now();
         let path = place.value();
-        let (header, head) = match read_value(&path, key, Want::Header)? {
+        let (header, head) = match read_value(&path, key, Want::Header, self.max_value)? {
             Content::Value(header, _) => (Some(header), Some(header.head.at(now))),
             Content::Nothing | Content::Corrupt => (None, None),
         };

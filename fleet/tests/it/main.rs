@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod codecs;
 mod conformance;
+mod garbled;
 mod killed;
 mod large;
 mod lock_is_owned;

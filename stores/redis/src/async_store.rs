@@ -84,7 +84,9 @@ impl AsyncRedisStore {
             // The fleet asks again when it is time to.
             .set_number_of_retries(0);
         let hints = settings.hints_from.clone().unwrap_or(client.clone());
-        let connection = client.get_connection_manager_lazy(config).map_err(error::of)?;
+        let connection = client
+            .get_connection_manager_lazy(config)
+            .map_err(error::of)?;
         Self::new(connection, settings.hints_from(hints))
     }
 }
@@ -260,7 +262,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> AsyncStore for AsyncRedi
             Some(_) => {
                 let asks = vec![(key.clone(), *ask)];
                 self.inner.spawn_asks(&self.runtime, asks).await
-            },
+            }
             None => self.inner.ask_many(&[(key.clone(), *ask)]).await,
         };
         answers.pop().expect("one was asked for")

@@ -20,6 +20,8 @@ const LATER: &[&str] = &[
 /// An operator ended a script that ran too long. It had changed nothing, or it could not be ended.
 const KILLED: &str = "Script killed by user";
 
+const NO_PASSWORD: &str = "it wants a password: give it in the URL, as in redis://:PASSWORD@HOST/";
+
 /// What the server says when it will not, and what to do about it.
 const REMEDIES: &[(&str, &str)] = &[
     (
@@ -30,10 +32,9 @@ const REMEDIES: &[(&str, &str)] = &[
         "MISCONF",
         "it takes no writes since it could not save its data: look into its log",
     ),
-    (
-        "NOAUTH",
-        "it wants a password: give it in the URL, as in redis://:PASSWORD@HOST/",
-    ),
+    ("NOAUTH", NO_PASSWORD),
+    // It takes only short requests of one whom it does not know, and says this of a longer one.
+    ("ERR Protocol error: unauthenticated", NO_PASSWORD),
     (
         "WRONGPASS",
         "the user or the password is wrong: give the right ones in the URL, as in redis://USER:PASSWORD@HOST/",
@@ -99,7 +100,10 @@ fn says(text: &str, code: &str) -> bool {
         text.strip_prefix(code)
             .is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
     };
-    begins(text) || text.match_indices(" -").any(|(at, _)| begins(&text[at + 2..]))
+    begins(text)
+        || text
+            .match_indices(" -")
+            .any(|(at, _)| begins(&text[at + 2..]))
 }
 
 fn is_later(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile_fleet::{Hint, Watch};
@@ -21,11 +21,12 @@ const IDLE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Listens, once somebody watches, and ends when it is dropped.
+/// Listens, once somebody watches. The thread ends soon after this is dropped: at its next tick, or after the
+/// pause before it would connect again.
 pub(crate) struct Hints {
     told: Arc<Told>,
     from: Option<(Client, String, Duration)>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    begun: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -41,7 +42,7 @@ impl Hints {
         Self {
             told: Arc::default(),
             from: client.map(|client| (client, channels, timeout)),
-            thread: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
@@ -61,33 +62,18 @@ impl Hints {
         let Some((client, channels, timeout)) = &self.from else {
             return false;
         };
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() {
+        let watches = self.told.watches.lock();
+        watches.unwrap_or_else(PoisonError::into_inner).push(watch);
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*begun {
             let told = Arc::downgrade(&self.told);
             let (client, channels, timeout) = (client.clone(), channels.clone(), *timeout);
             let listen = move || listen(&told, &client, &channels, timeout);
             let named = thread::Builder::new().name("dogpile-redis-hints".to_owned());
-            match named.spawn(listen) {
-                Ok(begun) => *thread = Some(begun),
-                // The system has no thread left: then there are no hints.
-                Err(_) => return false,
-            }
+            // Where the system has no thread left there are no hints.
+            *begun = named.spawn(listen).is_ok();
         }
-        drop(thread);
-        let watches = self.told.watches.lock();
-        watches.unwrap_or_else(PoisonError::into_inner).push(watch);
-        true
-    }
-}
-
-impl Drop for Hints {
-    fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take() {
-            // It sees at its next tick that the store is gone. Nobody waits for that.
-            self.told = Arc::default();
-            thread.thread().unpark();
-        }
+        *begun
     }
 }
 
@@ -147,7 +133,7 @@ fn listen(told: &Weak<Told>, client: &Client, channels: &str, timeout: Duration)
         };
         // So that not all processes come back at one instant.
         let share = RandomState::new().hash_one(0) % 512;
-        thread::park_timeout(pause / 2 + pause * share as u32 / 1024);
+        thread::sleep(pause / 2 + pause * share as u32 / 1024);
     }
 }
 

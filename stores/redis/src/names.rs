@@ -198,7 +198,10 @@ mod tests {
             let key = Key::new("shop", format!("key {number}"), 0);
             counts[usize::from(names.slice(&key))] += 1;
         }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (800..1200).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -244,6 +247,9 @@ mod tests {
 
     #[test]
     fn the_pattern_of_the_channels_takes_the_prefix_literally() {
-        assert_eq!(Names::new("a*b[c]\\?", 1).channels(), "a\\*b\\[c\\]\\\\\\?:hints:*");
+        assert_eq!(
+            Names::new("a*b[c]\\?", 1).channels(),
+            "a\\*b\\[c\\]\\\\\\?:hints:*"
+        );
     }
 }

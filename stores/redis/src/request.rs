@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use dogpile_fleet::{
-    Abilities, Answer, Ask, Depth, Found, Grant, Guarded, Key, Placed, Put, StoreError, Stored, Version,
+    Abilities, Answer, Ask, Depth, Found, Grant, Guarded, Key, Placed, Put, StoreError, Stored,
+    Version,
 };
 use redis::{Cmd, ErrorKind, RedisError, Script, ServerErrorKind, Value};
 
@@ -496,7 +497,11 @@ mod tests {
         ] {
             let kind = |answer: Result<(), StoreError>| answer.expect_err("garbled").kind;
             let protocol = StoreErrorKind::Protocol;
-            assert_eq!(kind(found(Ok(reply.clone())).map(drop)), protocol, "{reply:?}");
+            assert_eq!(
+                kind(found(Ok(reply.clone())).map(drop)),
+                protocol,
+                "{reply:?}"
+            );
             assert_eq!(kind(placed(reply.clone()).map(drop)), protocol, "{reply:?}");
             assert_eq!(kind(done(reply.clone()).map(drop)), protocol, "{reply:?}");
         }

@@ -229,7 +229,9 @@ impl Store for RedisStore {
             }
         }
         let answers = answers.into_iter();
-        answers.map(|answer| answer.expect("each is in one batch")).collect()
+        answers
+            .map(|answer| answer.expect("each is in one batch"))
+            .collect()
     }
 
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {

@@ -15,8 +15,8 @@ local EXACT = 9007199254740991
 local STEP = 1000000
 -- What holds nothing is kept for so long, for the order of its numbers.
 local REST = 10000000
--- A generation outlives what bears it by this.
-local HOUR = 3600000000
+-- A generation outlives what bears it by so many milliseconds.
+local HOUR = 3600000
 
 local function digits(number)
   return string.format('%.0f', math.min(number, EXACT))
@@ -46,14 +46,14 @@ local generation, removed
 local told = read(redis.pcall('GET', KEYS[1]), '^(%d+) (%d+)$')
 if told then generation, removed = told[1], told[2] end
 
--- Before something is written that is kept for `span`.
+-- Before something is written that is kept for `span`. The first change of a script is the one that a full
+-- server refuses, so it has to be one that takes room: what is kept for longer is said in `save`.
+local keep_generation = 0
 local function enter(span)
-  local kept = math.ceil(span / 1000)
+  keep_generation = math.max(keep_generation, math.ceil(span / 1000))
   if not generation then
     generation, removed = now, now
-    redis.call('SET', KEYS[1], write(generation, removed), 'PX', digits(kept + HOUR / 1000))
-  elseif redis.call('PTTL', KEYS[1]) < kept then
-    redis.call('PEXPIRE', KEYS[1], digits(kept + HOUR / 1000))
+    redis.call('SET', KEYS[1], write(generation, removed))
   end
 end
 
@@ -93,7 +93,7 @@ end
 local function save(r, value)
   -- A namespace that was entered just now.
   r.s = generation
-  if r.foreign then redis.call('DEL', r.key) end
+  if r.foreign and r.is then redis.call('DEL', r.key) end
   local fields = {'s', write(r.g, r.l, r.b, r.q, r.n, r.t, r.s), 'o', r.o}
   local ends = math.max(r.t, now + REST)
   if r.o ~= '' then ends = math.max(ends, r.l) end
@@ -107,6 +107,9 @@ local function save(r, value)
   if not r.h then redis.call('HDEL', r.key, 'h', 'v') end
   -- Only so that what is over takes no room. Whether it is over the times above tell.
   redis.call('PEXPIRE', r.key, digits(math.ceil((ends - now) / 1000)))
+  if redis.call('PTTL', KEYS[1]) < keep_generation then
+    redis.call('PEXPIRE', KEYS[1], digits(keep_generation + HOUR))
+  end
 end
 
 -- A number that the record has not seen. With the clock in it, also above those of one that was forgotten.

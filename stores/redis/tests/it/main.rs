@@ -4,8 +4,10 @@
 
 mod async_store;
 mod bad_input;
+mod bench;
 mod conformance;
 mod faults;
+mod hints;
 mod processes;
 mod proxy;
 mod round_trips;
@@ -16,6 +18,8 @@ mod server;
 fn herd_member() {
     let Some(member) = herd::member() else { return };
     match member.role() {
+        "leads" => processes::leads(&member),
+        "waits" => processes::waits(&member),
         other => panic!("no such role: {other}"),
     }
 }

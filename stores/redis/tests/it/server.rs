@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -86,7 +86,11 @@ impl Server {
     }
 
     fn launch(&mut self) {
-        assert!(self.try_launch(), "redis-server does not start: {}", self.log());
+        assert!(
+            self.try_launch(),
+            "redis-server does not start: {}",
+            self.log()
+        );
     }
 
     fn try_launch(&mut self) -> bool {
@@ -95,7 +99,16 @@ impl Server {
         let port = self.port.unwrap_or(0).to_string();
         let log = std::fs::File::create(self.scratch.path().join("log")).expect("a log");
         let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .args(["--unixsocket", socket.to_str().expect("a path of letters")])
             .args(["--dir", directory, "--daemonize", "no"])
             .args(&self.arguments)
@@ -127,10 +140,6 @@ impl Server {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.scratch.path().join("socket")
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        self.scratch.path()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -174,19 +183,17 @@ impl Server {
         cmd.query(&mut connection)
     }
 
-    /// How often the server ran a command since it was asked last.
-    pub(crate) fn calls(&self, command: &str) -> u64 {
+    /// How often the server ran scripts, by their names and in full, since it was asked last.
+    pub(crate) fn scripts(&self) -> (u64, u64) {
         let all: String = self.say(&["INFO", "commandstats"]);
-        let _: String = self.say(&["CONFIG", "RESETSTAT"]);
-        let line = all
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.map_or(0, |rest| {
-            rest.split(',')
-                .next()
-                .and_then(|number| number.parse().ok())
-                .expect("a number")
-        })
+        let _: () = self.say(&["CONFIG", "RESETSTAT"]);
+        let calls = |command| {
+            let begin = format!("cmdstat_{command}:calls=");
+            let line = all.lines().find_map(|line| line.strip_prefix(&begin));
+            let number = line.and_then(|rest| rest.split(',').next());
+            number.map_or(0, |number| number.parse().expect("a number"))
+        };
+        (calls("evalsha"), calls("eval"))
     }
 
     /// As `kill -9` does.
@@ -216,7 +223,10 @@ impl Server {
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().expect("it runs").id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.expect("kill(1) is there").success(), "kill {signal} {id}");
+        assert!(
+            sent.expect("kill(1) is there").success(),
+            "kill {signal} {id}"
+        );
     }
 }
 
