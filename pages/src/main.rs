@@ -11,6 +11,8 @@
 //! | the table "which call" names every call, and the README shows the same table | `calls.rs` |
 //! | the words that people search for are found | `search.rs` |
 //!
+//! `pages prose` prints the prose of all pages and doc comments, for a spelling checker: `prose.rs`.
+//!
 //! Nothing is asked of the network. An address of another site is only checked for its host.
 
 mod calls;
@@ -18,6 +20,7 @@ mod html;
 mod links;
 mod markdown;
 mod names;
+mod prose;
 mod search;
 mod site;
 
@@ -28,8 +31,12 @@ use crate::site::Site;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments == ["prose"] {
+        prose::print();
+        return ExitCode::SUCCESS;
+    }
     let [docs, packaged, copies @ ..] = arguments.as_slice() else {
-        panic!("pages DOCS PACKAGED [FILE=COPY ...]");
+        panic!("pages DOCS PACKAGED [FILE=COPY ...], or: pages prose");
     };
     let site = Site::new(docs, packaged, copies);
     let mut complaints = links::check(&site);

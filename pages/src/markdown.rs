@@ -70,7 +70,7 @@ pub(crate) fn unnamed(page: &str) -> Vec<String> {
 }
 
 /// The same, with blanks in the place of the short pieces of code.
-fn without_code(prose: &str) -> String {
+pub(crate) fn without_code(prose: &str) -> String {
     let mut parts = prose.split('`');
     let mut text = parts.next().unwrap_or_default().to_owned();
     let mut in_code = true;

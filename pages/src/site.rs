@@ -22,16 +22,10 @@ impl Site {
             let (file, copy) = copy.split_once('=').expect("FILE=COPY");
             (PathBuf::from(file), PathBuf::from(copy))
         });
-        let listed = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-            .output()
-            .expect("git lists the files of the project");
-        assert!(listed.status.success(), "this is no checkout of git");
-        let listed = String::from_utf8(listed.stdout).expect("file names are UTF-8");
         let mut site = Self {
             docs: docs.into(),
             packaged: BTreeSet::new(),
-            files: listed.lines().map(str::to_owned).collect(),
+            files: files(),
             copies: copies.collect(),
         };
         site.packaged = site
@@ -93,4 +87,16 @@ impl Site {
         assert!(pages.len() > 15, "the handbook has hardly any pages");
         pages
     }
+}
+
+/// The files of the project.
+pub(crate) fn files() -> BTreeSet<String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .expect("git lists the files of the project");
+    assert!(listed.status.success(), "this is no checkout of git");
+    let listed = String::from_utf8(listed.stdout).expect("file names are UTF-8");
+    let there = listed.lines().filter(|file| Path::new(file).exists());
+    there.map(str::to_owned).collect()
 }
