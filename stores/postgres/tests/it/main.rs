@@ -2,12 +2,12 @@
 //!
 //! Where the server is missing they say so and do nothing; in a CI they fail.
 
-//MOD mod bad_input;
+mod bad_input;
 mod bench;
 mod conformance;
-//MOD mod faults;
-//MOD mod processes;
-//MOD mod promises;
+mod faults;
+mod processes;
+mod promises;
 mod server;
 
 /// Where the processes of a herd begin.
@@ -15,8 +15,8 @@ mod server;
 fn herd_member() {
     let Some(member) = herd::member() else { return };
     match member.role() {
-        //MOD "leads" => processes::leads(&member),
-        //MOD "waits" => processes::waits(&member),
+        "leads" => processes::leads(&member),
+        "waits" => processes::waits(&member),
         other => panic!("no such role: {other}"),
     }
 }
