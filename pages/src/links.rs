@@ -40,6 +40,15 @@ pub(crate) fn check(site: &Site) -> Vec<String> {
         for link in markdown::links(&text) {
             links.in_markdown(page, &link);
         }
+        for file in markdown::shown_in_repository(&text) {
+            if !site.has(
+                &clean(&Path::new(page).with_file_name(&file))
+                    .display()
+                    .to_string(),
+            ) {
+                links.complain(page, format!("{file} leads nowhere: no such file"));
+            }
+        }
         for name in markdown::unnamed(&text) {
             links.complain(
                 page,
