@@ -5,15 +5,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dogpile::{Attempt, Lease};
+use dogpile::Lease;
 
+use crate::call::FleetCall;
 use crate::codec::Codec;
 use crate::creation::{Creation, Vigil};
+use crate::door::{Door, Seat};
 use crate::entry::{Entry, FleetGuard};
 use crate::error::{Fail, FleetError};
 use crate::fleet::FleetDogpile;
 use crate::regeneration::Fate;
-use crate::shared::Shared;
+use crate::site::Site;
 use crate::store::{Store, Version};
 use crate::thread::{Asked, Granted, Leading};
 
@@ -47,7 +49,7 @@ impl<T, S: Store, C: Send + Sync + 'static> fmt::Debug for FleetAttempt<'_, T, S
 /// The right to create, for the whole fleet. Dropping it gives it up, here and at the store.
 #[must_use = "a lease that is dropped is given up"]
 pub struct FleetLease<'a, T, S: Store, C: Send + Sync + 'static> {
-    fleet: &'a FleetDogpile<T, S, C>,
+    site: Arc<Site<T, S, C>>,
     /// Both until it has ended.
     here: Option<Lease<'a, Entry<T>>>,
     there: Option<Box<Leading<S>>>,
@@ -97,40 +99,46 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     /// assert!(matches!(motto.attempt(), FleetAttempt::Hit(_)));
     /// ```
     pub fn attempt(&self) -> FleetAttempt<'_, T, S, C> {
-        let shared = &self.shared;
-        let common = &shared.common;
-        let call = self.call();
-        if let Some(guard) = call.hit() {
+        self.call().attempt()
+    }
+}
+
+impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
+    FleetCall<'a, T, S, C, D>
+{
+    /// As [`FleetDogpile::attempt`], with the options of this call but for its limit.
+    pub fn attempt(self) -> FleetAttempt<'a, T, S, C> {
+        if let Some(guard) = self.hit() {
             return FleetAttempt::Hit(guard);
         }
-        let now = common.now();
+        let now = self.shared().common.now();
         // It never waits.
-        let mut terms = call.terms(now);
+        let mut terms = self.terms(now);
         terms.deadline = Some(now);
-        let lease = match call.here(None).attempt() {
-            Attempt::Hit(guard) => return FleetAttempt::Hit(FleetGuard::new(guard, common)),
-            Attempt::Lease(lease) => lease,
-            Attempt::Busy(busy) => {
-                let stale = busy.into_stale().ok().filter(|guard| call.will_do(guard));
-                return match stale {
-                    Some(guard) => FleetAttempt::Hit(FleetGuard::new(guard, common)),
+        let lease = match self.door.attempt(self.here(None)) {
+            Seat::Hit(guard) => return FleetAttempt::Hit(FleetGuard::new(guard)),
+            Seat::Lease(lease) => lease,
+            Seat::Busy(stale) => {
+                return match stale.filter(|guard| self.will_do(guard)) {
+                    Some(guard) => FleetAttempt::Hit(FleetGuard::new(guard)),
                     None => FleetAttempt::Busy { retry_in: None },
                 };
             }
-            Attempt::NotYet(not_yet) => {
-                let retry_in = Some(not_yet.retry_in);
+            Seat::NotYet(retry_in) => {
+                let retry_in = Some(retry_in);
                 return FleetAttempt::Busy { retry_in };
             }
         };
-        match shared.ask_the_store(&self.pile, &lease.creating(), terms) {
-            Asked::Granted(granted) => FleetAttempt::Lease(self.lease(lease, granted)),
+        let site = self.door.site();
+        match site.ask_the_store(&lease.creating(), terms) {
+            Asked::Granted(granted) => FleetAttempt::Lease(self.lease(site, lease, granted)),
             Asked::End(Ok(created)) => {
                 // Whether it became the current value or not, this caller began before.
                 let entry = match lease.publish(created) {
                     Ok(entry) => entry,
                     Err(superseded) => superseded.into_owned(),
                 };
-                FleetAttempt::Hit(FleetGuard::owned(entry, common))
+                FleetAttempt::Hit(FleetGuard::owned(entry))
             }
             Asked::End(Err(fail)) => {
                 drop(lease);
@@ -143,25 +151,30 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
         }
     }
 
-    fn lease<'a>(&'a self, here: Lease<'a, Entry<T>>, granted: Granted) -> FleetLease<'a, T, S, C> {
-        let shared: &'a Arc<Shared<S, C>> = &self.shared;
+    fn lease(
+        &self,
+        site: Arc<Site<T, S, C>>,
+        here: Lease<'a, Entry<T>>,
+        granted: Granted,
+    ) -> FleetLease<'a, T, S, C> {
+        let common = &self.shared().common;
         let vigil = Vigil::of(granted.lease.as_ref());
         let there = granted
             .lease
-            .map(|lease| Box::new(Leading::new(shared, lease, &vigil)));
-        shared.common.count(|counts| &counts.creations);
+            .map(|lease| Box::new(Leading::new(&site, lease, &vigil)));
+        common.count(|counts| &counts.creations);
         FleetLease {
-            fleet: self,
+            site,
             there,
             creation: Box::new(Creation {
                 creating: here.creating(),
                 lease: granted.lease,
                 vigil,
-                common: &shared.common,
+                common,
                 lost_here: granted.lost_here,
             }),
             here: Some(here),
-            began: shared.common.now(),
+            began: common.now(),
         }
     }
 }
@@ -169,16 +182,16 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
 impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetLease<'_, T, S, C> {
     /// Stores the value for the whole fleet, and hands it to everybody who waits here.
     pub fn publish(mut self, value: T) -> Published<T> {
-        let (shared, pile) = (&self.fleet.shared, &self.fleet.pile);
-        let made = shared.make(Ok::<_, std::convert::Infallible>(value), self.began);
+        let site = &self.site;
+        let made = site.make(Ok::<_, std::convert::Infallible>(value), self.began);
         let Ok(made) = made;
         let value = Arc::clone(&made.value);
-        let since = shared.since();
+        let since = site.known.since();
         let fate = match self.there.take() {
-            Some(leading) => shared.commit(*leading, made.bytes.as_deref()),
+            Some(leading) => site.commit(*leading, made.bytes.as_deref()),
             None => Fate::Unstored,
         };
-        let created = shared.made(made, fate, since, pile, self.creation.lost_here);
+        let created = site.made(made, fate, since, self.creation.lost_here);
         let here = self.here.take().expect("it has not ended");
         // What did not become the current value here did so at the store, or nowhere.
         drop(here.publish(created));
@@ -186,7 +199,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetLease<'_, T, S, C> {
             value,
             outcome: match fate {
                 Fate::Current(version) => PublishOutcome::Stored(version),
-                Fate::Superseded => PublishOutcome::Superseded,
+                Fate::Superseded(_) => PublishOutcome::Superseded,
                 Fate::Unstored => PublishOutcome::Unstored,
             },
         }
@@ -195,7 +208,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetLease<'_, T, S, C> {
     /// Ends the lease with a failure: those who wait here are given the error, and nobody in the fleet
     /// creates for a while.
     pub fn fail<E: Send + Sync + 'static>(mut self, error: E) -> FleetError<E> {
-        let quiet = self.fleet.shared.quiet(self.creation.lease);
+        let quiet = self.site.quiet(self.creation.lease);
         if let Some(leading) = self.there.take() {
             leading.release(quiet);
         }

@@ -1,13 +1,15 @@
 //! One call of a pile of the fleet, with options.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use dogpile::executor::Timer;
-use dogpile::{Accept, Call, Guard, Tick};
+use dogpile::{Accept, Guard, Origin, Tick};
 
+use crate::door::{Alone, AtKey, Door, Want};
 use crate::entry::{Entry, FleetGuard};
-use crate::fleet::FleetDogpile;
 use crate::regeneration::Terms;
+use crate::shared::Shared;
 use crate::store::Version;
 
 /// Which values a call of the fleet takes.
@@ -25,35 +27,41 @@ pub enum FleetAccept {
     New,
 }
 
-/// A call of a [`FleetDogpile`] with options of its own.
+/// A call with options of its own, of a [`FleetDogpile`](crate::FleetDogpile) or for a key of a
+/// [`FleetKeyed`](crate::FleetKeyed).
 #[must_use = "a call does nothing until it is made"]
-pub struct FleetCall<'a, T, S, C> {
-    pub(crate) fleet: &'a FleetDogpile<T, S, C>,
+pub struct FleetCall<'a, T, S, C, D = Alone<'a, T, S, C>> {
+    pub(crate) door: D,
     wait: Option<Duration>,
     max_age: Option<Duration>,
     accept: FleetAccept,
     local_only: bool,
     pub(crate) timer: Option<&'a dyn Timer>,
+    of: PhantomData<&'a Shared<(S, T), C>>,
 }
 
-impl<T, S, C> Clone for FleetCall<'_, T, S, C> {
+/// A call for a key of a [`FleetKeyed`](crate::FleetKeyed).
+pub type FleetKeyCall<'a, 'q, K, T, S, C, Q> = FleetCall<'a, T, S, C, AtKey<'a, 'q, K, T, S, C, Q>>;
+
+impl<T, S, C, D: Copy> Clone for FleetCall<'_, T, S, C, D> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T, S, C> Copy for FleetCall<'_, T, S, C> {}
+impl<T, S, C, D: Copy> Copy for FleetCall<'_, T, S, C, D> {}
 
-impl<'a, T, S, C> FleetCall<'a, T, S, C> {
+impl<'a, T, S, C, D> FleetCall<'a, T, S, C, D> {
     #[inline]
-    pub(crate) fn new(fleet: &'a FleetDogpile<T, S, C>) -> Self {
+    pub(crate) fn new(door: D) -> Self {
         Self {
-            fleet,
+            door,
             wait: None,
             max_age: None,
             accept: FleetAccept::Stale,
             local_only: false,
             timer: None,
+            of: PhantomData,
         }
     }
 
@@ -113,11 +121,6 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
         self.accept == FleetAccept::Stale && self.max_age.is_none()
     }
 
-    /// Whether each call asks the store, and the copy here is no answer.
-    pub(crate) fn always_asks(&self) -> bool {
-        self.fleet.always_asks && !self.local_only
-    }
-
     /// The version above which a value has to be.
     pub(crate) fn floor(&self) -> Version {
         match self.accept {
@@ -125,12 +128,24 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
             _ => Version::NONE,
         }
     }
+}
+
+impl<'a, T: 'static, S: 'a, C: 'a, D: Door<'a, T, S, C>> FleetCall<'a, T, S, C, D> {
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &'a Shared<S, C> {
+        self.door.shared()
+    }
+
+    /// Whether each call asks the store, and the copy here is no answer.
+    #[inline(always)]
+    pub(crate) fn always_asks(&self) -> bool {
+        self.door.always_asks() && !self.local_only
+    }
 
     /// Whether a copy of this process will do that its pile would give out.
     pub(crate) fn will_do(&self, guard: &Guard<'_, Entry<T>>) -> bool {
-        let shared = &self.fleet.shared;
         let age = Guard::age(guard);
-        let mine = guard.mine(age, &shared.common, &shared.policy);
+        let mine = guard.mine(age, &self.shared().policy);
         let young = self.max_age.is_none_or(|max| age <= max);
         let good = match self.takes_stale() {
             true => mine.usable,
@@ -139,51 +154,74 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
         good && (self.floor().is_none() || mine.version > self.floor())
     }
 
-    /// The call of the pile in this process.
-    pub(crate) fn here(&self, deadline: Option<Tick>) -> Call<'a, Entry<T>> {
-        let mut call = self.fleet.pile.call();
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_since(self.fleet.shared.common.now());
-            call = call.wait(left);
-        }
-        if let Some(max) = self.max_age {
-            call = call.max_age(max);
-        }
-        if self.accept == FleetAccept::New || self.always_asks() {
-            return call.accept(Accept::New);
-        }
-        match self.fleet.pile.peek() {
-            Some(guard) if !self.will_do(&guard) => {
-                let seen = Guard::seen(&guard);
-                call.accept(Accept::NewerThan(seen))
-            }
-            _ if !self.takes_stale() => call.accept(Accept::Fresh),
-            _ => call,
+    /// What it wants of the pile in this process.
+    pub(crate) fn here(&self, deadline: Option<Tick>) -> Want<'a> {
+        let left = |deadline: Tick| deadline.saturating_since(self.shared().common.now());
+        Want {
+            wait: deadline.map(left),
+            max_age: self.max_age,
+            accept: self.accept_here(),
+            timer: self.timer,
         }
     }
 
-    /// The same if it is plainly fresh.
+    fn accept_here(&self) -> Accept {
+        if self.accept == FleetAccept::New || self.always_asks() {
+            return Accept::New;
+        }
+        match self.door.peek() {
+            Some(guard) if !self.will_do(&guard) => Accept::NewerThan(Guard::seen(&guard)),
+            _ if !self.takes_stale() => Accept::Fresh,
+            _ => Accept::Stale,
+        }
+    }
+
+    /// An answer that needs no look at the store, if it is plainly fresh.
+    // A guard that is not plainly fresh is dropped and taken again out of line: one that is passed to a
+    // function is in memory from the beginning, and then each hit costs ten times as much.
     #[inline(always)]
     pub(crate) fn fresh_hit(&self) -> Option<FleetGuard<'a, T>> {
-        if self.is_plain() && (!self.fleet.always_asks || self.local_only) {
-            self.fleet.fresh_hit()
-        } else {
-            None
+        if !self.is_plain() || self.always_asks() {
+            return None;
+        }
+        let guard = self.door.hit()?;
+        match Guard::origin(&guard) {
+            Origin::Fresh => Some(FleetGuard::new(guard)),
+            _ => None,
         }
     }
 
-    /// An answer that needs no look at the store.
-    #[inline(always)]
-    pub(crate) fn hit(&self) -> Option<FleetGuard<'a, T>> {
-        if self.is_plain() && !self.always_asks() {
-            self.fleet.hit()
-        } else {
-            None
+    /// A stale copy while a caller of this process creates or asks: if the fleet's limit allows it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn stale_hit(&self) -> Option<FleetGuard<'a, T>> {
+        if !self.is_plain() || self.always_asks() {
+            return None;
         }
+        let guard = self.door.hit()?;
+        let usable = guard.is_usable(Guard::age(&guard), &self.shared().policy);
+        usable.then(|| FleetGuard::new(guard))
+    }
+
+    /// The answer of a call that neither asks, nor creates, nor waits. `None` is no refusal: then make
+    /// the call.
+    #[inline(always)]
+    pub fn hit(&self) -> Option<FleetGuard<'a, T>> {
+        match self.fresh_hit() {
+            Some(guard) => Some(guard),
+            None => self.stale_hit(),
+        }
+    }
+
+    /// The copy of this process, fresh or stale, without asking the store.
+    pub(crate) fn peek(&self) -> Option<FleetGuard<'a, T>> {
+        let guard = self.door.peek()?;
+        let usable = guard.is_usable(Guard::age(&guard), &self.shared().policy);
+        usable.then(|| FleetGuard::new(guard))
     }
 }
 
-impl<T, S, C> std::fmt::Debug for FleetCall<'_, T, S, C> {
+impl<T, S, C, D> std::fmt::Debug for FleetCall<'_, T, S, C, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FleetCall")
             .field("wait", &self.wait)

@@ -30,6 +30,8 @@ pub struct Creation<'a, T> {
 #[derive(Default)]
 pub(crate) struct Vigil {
     lost: AtomicBool,
+    /// Whether its holder ends it. Then that it is not renewed any more is no news.
+    ends: AtomicBool,
     /// When the lease ends, as of its last renewal.
     until: AtomicU64,
 }
@@ -45,8 +47,20 @@ impl Vigil {
         self.until.store(until.as_nanos(), Ordering::SeqCst);
     }
 
-    pub(crate) fn lost(&self) {
+    /// The store does not renew it. Says whether that is news.
+    pub(crate) fn lost(&self) -> bool {
+        let ends = self.ends();
         self.lost.store(true, Ordering::SeqCst);
+        !ends
+    }
+
+    /// Its holder is about to end it.
+    pub(crate) fn end(&self) {
+        self.ends.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn ends(&self) -> bool {
+        self.ends.load(Ordering::SeqCst)
     }
 
     fn until(&self) -> Tick {

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use dogpile::{Created, Guard, Origin, Owned, Previous};
 
+use crate::known::Known;
 use crate::policy::Policy;
 use crate::regeneration::Mine;
-use crate::shared::Common;
 use crate::store::{Stored, Version};
 
+/// Of which record a value is, and how often its copies here had been made stale when it was asked for.
+pub(crate) type Asked<'k> = (&'k Arc<Known>, u64);
+
 /// A value with what the fleet knows of it. Spans count from when it was made.
-pub(crate) struct Entry<T> {
+pub struct Entry<T> {
     value: Arc<T>,
     version: Version,
     /// When its time to live ends, for the whole fleet.
@@ -24,6 +27,8 @@ pub(crate) struct Entry<T> {
     ahead_at: Duration,
     /// How long its creation took.
     cost: Duration,
+    /// What this process knows of the record.
+    known: Arc<Known>,
     /// How often this process had made its values stale when it was asked for.
     mark: u64,
     /// Whether it was created in this process, and not read.
@@ -36,7 +41,13 @@ pub(crate) struct Entry<T> {
 
 impl<T> Entry<T> {
     /// A value that was made here just now.
-    pub(crate) fn made(value: Arc<T>, version: Version, cost: Duration, policy: &Policy) -> Self {
+    pub(crate) fn made(
+        asked: Asked<'_>,
+        value: Arc<T>,
+        version: Version,
+        cost: Duration,
+        policy: &Policy,
+    ) -> Self {
         let mut entry = Self {
             value,
             version,
@@ -44,7 +55,8 @@ impl<T> Entry<T> {
             expired: false,
             ahead_at: Duration::ZERO,
             cost,
-            mark: 0,
+            known: Arc::clone(asked.0),
+            mark: asked.1,
             made_here: true,
             superseded: false,
             placed_at: Duration::ZERO,
@@ -54,7 +66,13 @@ impl<T> Entry<T> {
     }
 
     /// A value that the store told of.
-    pub(crate) fn read(value: Arc<T>, stored: &Stored, cost: Duration, policy: &Policy) -> Self {
+    pub(crate) fn read(
+        asked: Asked<'_>,
+        value: Arc<T>,
+        stored: &Stored,
+        cost: Duration,
+        policy: &Policy,
+    ) -> Self {
         let age = stored.age;
         let mut entry = Self {
             value,
@@ -66,7 +84,8 @@ impl<T> Entry<T> {
             expired: stored.expired,
             ahead_at: Duration::ZERO,
             cost,
-            mark: 0,
+            known: Arc::clone(asked.0),
+            mark: asked.1,
             made_here: false,
             superseded: false,
             placed_at: Duration::ZERO,
@@ -79,14 +98,10 @@ impl<T> Entry<T> {
     pub(crate) fn again(&self) -> Self {
         Self {
             value: Arc::clone(&self.value),
+            known: Arc::clone(&self.known),
             made_here: false,
             ..*self
         }
-    }
-
-    pub(crate) fn marked(mut self, mark: u64) -> Self {
-        self.mark = mark;
-        self
     }
 
     pub(crate) fn superseded(mut self) -> Self {
@@ -119,8 +134,8 @@ impl<T> Entry<T> {
     }
 
     /// Whether it is stale at this age, as the fleet sees it.
-    fn is_stale(&self, age: Duration, common: &Common) -> bool {
-        age >= self.ttl || self.expired || self.mark != common.mark()
+    fn is_stale(&self, age: Duration) -> bool {
+        age >= self.ttl || self.expired || self.mark != self.known.mark()
     }
 
     /// Whether it may still be served stale at this age.
@@ -142,10 +157,10 @@ impl<T> Entry<T> {
         policy.stale_if_error.is_some_and(within)
     }
 
-    pub(crate) fn mine(&self, age: Duration, common: &Common, policy: &Policy) -> Mine {
+    pub(crate) fn mine(&self, age: Duration, policy: &Policy) -> Mine {
         Mine {
             version: self.version,
-            fresh: !self.is_stale(age, common),
+            fresh: !self.is_stale(age),
             usable: self.is_usable(age, policy),
             ahead: age >= self.ahead_at,
             age,
@@ -169,13 +184,9 @@ impl<T> Entry<T> {
 }
 
 /// What this process has at hand, as its creator finds it.
-pub(crate) fn mine<T>(
-    previous: Option<&Previous<Entry<T>>>,
-    common: &Common,
-    policy: &Policy,
-) -> Mine {
+pub(crate) fn mine<T>(previous: Option<&Previous<Entry<T>>>, policy: &Policy) -> Mine {
     previous.map_or_else(Mine::default, |previous| {
-        previous.mine(Previous::age(previous), common, policy)
+        previous.mine(Previous::age(previous), policy)
     })
 }
 
@@ -186,7 +197,6 @@ pub(crate) fn mine<T>(
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct FleetGuard<'a, T> {
     held: Held<'a, T>,
-    common: &'a Common,
 }
 
 enum Held<'a, T> {
@@ -200,37 +210,59 @@ enum Other<T> {
     Read(Arc<Entry<T>>, Duration),
     /// A value that the pile was given just now.
     Owned(Owned<Entry<T>>),
+    /// What another guard shows, how old it was, and how that answer came about.
+    Again(Owned<Entry<T>>, Duration, Origin),
 }
 
 impl<T> Other<T> {
     fn entry(&self) -> &Entry<T> {
         match self {
             Other::Read(entry, _) => entry,
-            Other::Owned(entry) => entry,
+            Other::Owned(entry) | Other::Again(entry, ..) => entry,
+        }
+    }
+
+    fn again(&self) -> Self {
+        match self {
+            Other::Read(entry, age) => Other::Read(Arc::clone(entry), *age),
+            Other::Owned(entry) => Other::Owned(entry.clone()),
+            Other::Again(entry, age, origin) => Other::Again(entry.clone(), *age, *origin),
         }
     }
 }
 
 impl<'a, T> FleetGuard<'a, T> {
     #[inline(always)]
-    pub(crate) fn new(guard: Guard<'a, Entry<T>>, common: &'a Common) -> Self {
+    pub(crate) fn new(guard: Guard<'a, Entry<T>>) -> Self {
         Self {
             held: Held::Guard(guard),
-            common,
         }
     }
 
-    pub(crate) fn read(entry: Arc<Entry<T>>, age: Duration, common: &'a Common) -> Self {
+    pub(crate) fn read(entry: Arc<Entry<T>>, age: Duration) -> Self {
         Self {
             held: Held::Other(Box::new(Other::Read(entry, age))),
-            common,
         }
     }
 
-    pub(crate) fn owned(entry: Owned<Entry<T>>, common: &'a Common) -> Self {
+    pub(crate) fn owned(entry: Owned<Entry<T>>) -> Self {
         Self {
             held: Held::Other(Box::new(Other::Owned(entry))),
-            common,
+        }
+    }
+
+    /// The same once more, for a key that is named twice.
+    pub(crate) fn again<'b>(&self) -> FleetGuard<'b, T> {
+        let other = match &self.held {
+            Held::Other(other) => other.again(),
+            Held::Guard(guard) => Other::Again(
+                Guard::to_owned(guard),
+                Guard::age(guard),
+                Guard::origin(guard),
+            ),
+        };
+        FleetGuard {
+            held: Held::Other(Box::new(other)),
         }
     }
 
@@ -252,7 +284,7 @@ impl<'a, T> FleetGuard<'a, T> {
         match &this.held {
             Held::Guard(guard) => Guard::age(guard),
             Held::Other(other) => match &**other {
-                Other::Read(_, age) => *age,
+                Other::Read(_, age) | Other::Again(_, age, _) => *age,
                 Other::Owned(entry) => entry.placed_at,
             },
         }
@@ -265,7 +297,7 @@ impl<'a, T> FleetGuard<'a, T> {
 
     /// Whether the value was past its time to live in the fleet, or made stale.
     pub fn is_stale(this: &Self) -> bool {
-        this.entry().is_stale(Self::age(this), this.common)
+        this.entry().is_stale(Self::age(this))
     }
 
     /// How the answer came about, as the fleet sees it: a value that another process made is
@@ -274,7 +306,10 @@ impl<'a, T> FleetGuard<'a, T> {
         let entry = this.entry();
         let here = match &this.held {
             Held::Guard(guard) => Guard::origin(guard),
-            Held::Other(_) => Origin::Fresh,
+            Held::Other(other) => match &**other {
+                Other::Again(_, _, origin) => *origin,
+                _ => Origin::Fresh,
+            },
         };
         match here {
             _ if entry.superseded => Origin::Superseded,

@@ -38,9 +38,30 @@ pub enum FleetError<E> {
     Refused(Refused),
     /// The creation was dropped while it ran.
     GivenUp,
+    /// A creator for several keys left this one out.
+    Missing,
 }
 
 impl<E> FleetError<E> {
+    /// The same once more, for a key that is named twice.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Create(error) => Self::Create(Arc::clone(error)),
+            Self::Failed(error) => Self::Failed(error.clone()),
+            Self::Panicked(panic) => Self::Panicked(panic.clone()),
+            Self::Store(error) => Self::Store(Arc::clone(error)),
+            Self::BackingOff { retry_in } => Self::BackingOff {
+                retry_in: *retry_in,
+            },
+            Self::TimedOut => Self::TimedOut,
+            Self::Reentrant => Self::Reentrant,
+            Self::NoTimer => Self::NoTimer,
+            Self::Missing => Self::Missing,
+            // No call for several keys has an executor.
+            Self::Refused(_) | Self::GivenUp => Self::GivenUp,
+        }
+    }
+
     /// The creator's error, if it was that.
     pub fn created(&self) -> Option<&E> {
         match self {
@@ -79,6 +100,7 @@ impl<E: fmt::Debug> fmt::Debug for FleetError<E> {
             Self::NoTimer => f.write_str("NoTimer"),
             Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
             Self::GivenUp => f.write_str("GivenUp"),
+            Self::Missing => f.write_str("Missing"),
         }
     }
 }
@@ -98,6 +120,7 @@ impl<E> fmt::Display for FleetError<E> {
             Self::NoTimer => f.write_str("a wait limit needs a timer"),
             Self::Refused(refused) => refused.fmt(f),
             Self::GivenUp => f.write_str("the creation was dropped while it ran"),
+            Self::Missing => f.write_str("the creator for several keys left this one out"),
         }
     }
 }
@@ -153,11 +176,12 @@ impl Error for Foreign {}
 
 /// Why a creation failed, as the pile of this process is told: one type for all callers.
 #[derive(Clone)]
-pub(crate) enum Fail {
+pub enum Fail {
     Create(Foreign),
     Store(Arc<StoreError>),
     BackingOff(Duration),
     TimedOut,
+    Missing,
 }
 
 impl Fail {
@@ -179,6 +203,7 @@ impl<E: Send + Sync + 'static> From<Fail> for FleetError<E> {
             Fail::Store(error) => Self::Store(error),
             Fail::BackingOff(retry_in) => Self::BackingOff { retry_in },
             Fail::TimedOut => Self::TimedOut,
+            Fail::Missing => Self::Missing,
         }
     }
 }

@@ -1,18 +1,24 @@
 //! The piles of this process that have a namespace of one store in common: what is invalidated as a
 //! whole is at once so in each of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::known::Known;
 use crate::store::Depth;
 
-/// A pile, as far as its family needs it.
+/// A record of this process, as far as its family needs it.
 pub(crate) trait Member: Send + Sync {
-    /// An invalidation begins. Its number.
-    fn begins(&self) -> u64;
+    fn known(&self) -> &Known;
 
-    /// It has ended at the store.
-    fn ends(&self, number: u64, depth: Depth);
+    /// Its copy here is stale or gone.
+    fn change(&self, depth: Depth);
+}
+
+/// A pile: of one record, or of many.
+pub(crate) trait Members: Send + Sync {
+    /// Those of which there is a copy here, or a call that runs.
+    fn members(self: Arc<Self>) -> Vec<Arc<dyn Member>>;
 }
 
 /// Which family: the store by its address, which is its own for as long as a member keeps the store.
@@ -27,7 +33,7 @@ static FAMILIES: Mutex<Option<Families>> = Mutex::new(None);
 
 #[derive(Default)]
 struct Families {
-    members: HashMap<Family, Vec<Weak<dyn Member>>>,
+    members: HashMap<Family, Vec<Weak<dyn Members>>>,
     /// How many may come until those that are gone are swept out.
     until_sweep: usize,
 }
@@ -60,7 +66,7 @@ impl Family {
         }
     }
 
-    pub(crate) fn join(self, member: Weak<dyn Member>) {
+    pub(crate) fn join(self, member: Weak<dyn Members>) {
         let mut families = lock();
         let families = families.get_or_insert_default();
         families.step();
@@ -68,10 +74,13 @@ impl Family {
     }
 
     fn members(&self) -> Vec<Arc<dyn Member>> {
-        let families = lock();
-        let members = families.as_ref().and_then(|all| all.members.get(self));
-        let members = members.into_iter().flatten();
-        members.filter_map(Weak::upgrade).collect()
+        let piles: Vec<_> = {
+            let families = lock();
+            let piles = families.as_ref().and_then(|all| all.members.get(self));
+            let piles = piles.into_iter().flatten();
+            piles.filter_map(Weak::upgrade).collect()
+        };
+        piles.into_iter().flat_map(Members::members).collect()
     }
 
     /// An invalidation of all begins, in each member.
@@ -95,10 +104,12 @@ pub(crate) struct AllChange {
 
 impl Drop for AllChange {
     fn drop(&mut self) {
+        let begun: HashSet<_> = (self.begun.iter())
+            .map(|begun| std::ptr::from_ref(begun.member.known()))
+            .collect();
         // Who joined meanwhile may have read from the store before it was done there.
         for member in self.family.members() {
-            let known = |begun: &Begun| Arc::ptr_eq(&begun.member, &member);
-            if !self.begun.iter().any(known) {
+            if !begun.contains(&std::ptr::from_ref(member.known())) {
                 drop(Begun::new(member, self.depth));
             }
         }
@@ -115,7 +126,7 @@ struct Begun {
 impl Begun {
     fn new(member: Arc<dyn Member>, depth: Depth) -> Self {
         Self {
-            number: member.begins(),
+            number: member.known().writes.begins(),
             member,
             depth,
         }
@@ -124,6 +135,8 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.member.ends(self.number, self.depth);
+        let (member, depth) = (&self.member, self.depth);
+        let writes = &member.known().writes;
+        writes.ends(self.number, |_| member.change(depth));
     }
 }

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use dogpile::{Clock, Created, Dogpile};
 
+use crate::asks::Asks;
 use crate::call::FleetCall;
 use crate::codec::{Codec, Plain};
+use crate::door::Alone;
 use crate::entry::{Entry, FleetGuard};
-use crate::family::{Family, Member};
+use crate::family::{Family, Members};
+use crate::known::Known;
+use crate::observe::FleetObserver;
 use crate::policy::{OnStoreError, Policy};
-use crate::shared::{Common, FleetStats, Shared, Watching};
-use crate::store::{Described, Key, Version, Watch};
+use crate::shared::{Common, FleetStats, Shared};
+use crate::site::{Place, Site};
+use crate::store::{Described, Key, Watch};
 
 /// A value that a fleet of processes shares, with one creator among all of them.
 ///
@@ -64,44 +69,64 @@ use crate::store::{Described, Key, Version, Watch};
 /// ```
 pub struct FleetDogpile<T, S, C = Plain> {
     pub(crate) pile: Arc<Dogpile<Entry<T>>>,
-    pub(crate) shared: Arc<Shared<S, C>>,
+    pub(crate) site: Arc<Site<T, S, C>>,
     /// What a look at the store brought last, where no copy is kept.
     pub(crate) read: Mutex<Option<Arc<Entry<T>>>>,
-    pub(crate) watching: Arc<Watching<T, S, C>>,
     hints: bool,
     /// Whether no copy is kept here. It stands in the policy too, where a hit does not look.
     pub(crate) always_asks: bool,
 }
 
-/// The settings of a [`FleetDogpile`].
+/// The settings of a [`FleetDogpile`], or of a [`FleetKeyed`](crate::FleetKeyed): then `W` is
+/// [`ManyKeys`](crate::ManyKeys).
 #[must_use = "a builder does nothing until it is built"]
-pub struct FleetBuilder<T, S, C = Plain> {
+pub struct FleetBuilder<T, S, C = Plain, W = OneKey> {
     store: Arc<S>,
     namespace: String,
-    key: Vec<u8>,
     format: u32,
     codec: C,
     policy: Policy,
     local: Option<Duration>,
     clock: Option<Arc<dyn Clock>>,
     watched: bool,
+    observer: Option<Arc<dyn FleetObserver>>,
+    /// What is set of a pile of one key, or of many.
+    pub(crate) which: W,
     value: PhantomData<fn() -> T>,
+}
+
+/// What stands in a [`FleetBuilder`] of a [`FleetDogpile`] alone: its key.
+pub struct OneKey(Vec<u8>);
+
+/// What all piles have in common that are built.
+pub(crate) struct Built<S, C> {
+    pub(crate) shared: Arc<Shared<S, C>>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) format: u64,
+    pub(crate) hints: bool,
 }
 
 impl<T: Send + Sync + 'static, S: Described> FleetDogpile<T, S> {
     /// The settings of a pile over the record of `key` in `store`, whose values are fresh for `ttl` in
     /// the whole fleet.
     pub fn builder(store: Arc<S>, key: impl AsRef<[u8]>, ttl: Duration) -> FleetBuilder<T, S> {
-        FleetBuilder {
+        FleetBuilder::of(store, String::new(), ttl, OneKey(key.as_ref().to_vec()))
+    }
+}
+
+impl<T, S, W> FleetBuilder<T, S, Plain, W> {
+    pub(crate) fn of(store: Arc<S>, namespace: String, ttl: Duration, which: W) -> Self {
+        Self {
             store,
-            namespace: String::new(),
-            key: key.as_ref().to_vec(),
+            namespace,
             format: 0,
             codec: Plain,
             policy: Policy::new(ttl),
             local: None,
             clock: None,
             watched: false,
+            observer: None,
+            which,
             value: PhantomData,
         }
     }
@@ -114,19 +139,22 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
         namespace.clone_into(&mut self.namespace);
         self
     }
+}
 
+impl<T: Send + Sync + 'static, S: Described, C, W> FleetBuilder<T, S, C, W> {
     /// How values become bytes. Default: [`Plain`], for bytes and text.
-    pub fn codec<D: Codec<T>>(self, codec: D) -> FleetBuilder<T, S, D> {
+    pub fn codec<D: Codec<T>>(self, codec: D) -> FleetBuilder<T, S, D, W> {
         FleetBuilder {
             store: self.store,
             namespace: self.namespace,
-            key: self.key,
             format: self.format,
             codec,
             policy: self.policy,
             local: self.local,
             clock: self.clock,
             watched: self.watched,
+            observer: self.observer,
+            which: self.which,
             value: PhantomData,
         }
     }
@@ -212,56 +240,94 @@ impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
         self
     }
 
-    /// The pile. It asks nothing yet.
-    pub fn build(mut self) -> FleetDogpile<T, S, C>
+    /// Who is told what happens between this process and the store. Default: nobody.
+    pub fn observer(mut self, observer: Arc<dyn FleetObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// What does not depend on the record.
+    pub(crate) fn shared(self, asks: Option<Asks>) -> (Built<S, C>, W)
     where
         C: Codec<T>,
     {
+        let mut policy = self.policy;
         let abilities = self.store.abilities();
         let hints = self.watched && abilities.hints;
         let local = match hints {
-            true => self.policy.ttl,
-            false => self.policy.local,
+            true => policy.ttl,
+            false => policy.local,
         };
-        self.policy.local = self.local.unwrap_or(local);
-        let pile = Dogpile::builder(self.policy.local);
-        let pile = match &self.clock {
-            Some(clock) => pile.clock(Arc::clone(clock)),
-            None => pile,
-        };
-        let pile = Arc::new(pile.build());
-        let format = u64::from(C::FORMAT) << 32 | u64::from(self.format);
+        policy.local = self.local.unwrap_or(local);
         let shared = Arc::new(Shared {
-            key: Key::new(&self.namespace, self.key, format),
             store: self.store,
             abilities,
+            namespace: self.namespace.into(),
             codec: self.codec,
-            policy: self.policy,
-            common: Common::new(self.clock),
+            policy,
+            common: Common::new(self.clock.clone(), self.observer),
+            asks,
         });
-        let always_asks = shared.policy.local.is_zero();
-        let watching = Arc::new(Watching {
-            pile: Arc::clone(&pile),
-            shared: Arc::clone(&shared),
-        });
-        let member = Arc::downgrade(&watching) as Weak<dyn Member>;
-        Family::of(&shared.store, &self.namespace).join(member);
-        if hints {
-            let weak = Arc::downgrade(&watching) as Weak<dyn Watch>;
-            shared.store.watch(weak);
+        let built = Built {
+            shared,
+            clock: self.clock,
+            format: u64::from(C::FORMAT) << 32 | u64::from(self.format),
+            hints,
+        };
+        (built, self.which)
+    }
+}
+
+impl<S: Described, C> Built<S, C> {
+    /// The settings of the piles in this process.
+    pub(crate) fn pile<T>(&self) -> dogpile::Builder<Entry<T>> {
+        let pile = Dogpile::builder(self.shared.policy.local);
+        match &self.clock {
+            Some(clock) => pile.clock(Arc::clone(clock)),
+            None => pile,
         }
+    }
+
+    /// Lets `pile` know what others in this process, and elsewhere, do to its records.
+    pub(crate) fn join<P: Members + Watch + 'static>(&self, pile: &Arc<P>) {
+        let shared = &self.shared;
+        let members = Arc::downgrade(pile) as Weak<dyn Members>;
+        Family::of(&shared.store, &shared.namespace).join(members);
+        if self.hints {
+            let watch = Arc::downgrade(pile) as Weak<dyn Watch>;
+            shared.store.watch(watch);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static, S: Described, C> FleetBuilder<T, S, C> {
+    /// The pile. It asks nothing yet.
+    pub fn build(self) -> FleetDogpile<T, S, C>
+    where
+        C: Codec<T>,
+    {
+        let (built, OneKey(key)) = self.shared(None);
+        let pile = Arc::new(built.pile().build());
+        let shared = Arc::clone(&built.shared);
+        let always_asks = shared.policy.local.is_zero();
+        let key = Key::new(&shared.namespace, key, built.format);
+        let site = Arc::new(Site {
+            shared,
+            known: Arc::new(Known::new(key)),
+            place: Arc::<Dogpile<Entry<T>>>::clone(&pile) as Arc<dyn Place<T>>,
+        });
+        built.join(&site);
         FleetDogpile {
             pile,
-            shared,
+            site,
             read: Mutex::default(),
-            watching,
-            hints,
+            hints: built.hints,
             always_asks,
         }
     }
 }
 
-impl<T, S, C> fmt::Debug for FleetBuilder<T, S, C> {
+impl<T, S, C, W> fmt::Debug for FleetBuilder<T, S, C, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetBuilder")
             .field("policy", &self.policy)
@@ -273,47 +339,7 @@ impl<T, S, C> FleetDogpile<T, S, C> {
     /// A call with options.
     #[inline]
     pub fn call(&self) -> FleetCall<'_, T, S, C> {
-        FleetCall::new(self)
-    }
-
-    /// The answer of a call that neither asks, nor creates, nor waits, nor takes a lock. `None` is no
-    /// refusal: then make the call.
-    #[inline(always)]
-    pub fn hit(&self) -> Option<FleetGuard<'_, T>> {
-        match self.fresh_hit() {
-            Some(guard) => Some(guard),
-            None => self.stale_hit(),
-        }
-    }
-
-    // A guard that is not plainly fresh is dropped and taken again out of line: one that is passed to a
-    // function is in memory from the beginning, and then each hit costs ten times as much.
-    #[inline(always)]
-    pub(crate) fn fresh_hit(&self) -> Option<FleetGuard<'_, T>> {
-        let guard = self.pile.call().hit()?;
-        match dogpile::Guard::origin(&guard) {
-            dogpile::Origin::Fresh => Some(FleetGuard::new(guard, &self.shared.common)),
-            _ => None,
-        }
-    }
-
-    /// A stale copy while a caller of this process creates or asks: if the fleet's limit allows it.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn stale_hit(&self) -> Option<FleetGuard<'_, T>> {
-        let policy = &self.shared.policy;
-        let guard = self.pile.call().hit()?;
-        let age = dogpile::Guard::age(&guard);
-        let usable = !policy.local.is_zero() && guard.is_usable(age, policy);
-        usable.then(|| FleetGuard::new(guard, &self.shared.common))
-    }
-
-    /// The copy of this process, fresh or stale, without asking the store.
-    pub fn peek(&self) -> Option<FleetGuard<'_, T>> {
-        let guard = self.pile.peek()?;
-        let age = dogpile::Guard::age(&guard);
-        let usable = guard.is_usable(age, &self.shared.policy);
-        usable.then(|| FleetGuard::new(guard, &self.shared.common))
+        FleetCall::new(Alone(self))
     }
 
     /// How many calls of this process wait for a creation, or for one that asks the store.
@@ -323,37 +349,38 @@ impl<T, S, C> FleetDogpile<T, S, C> {
 
     /// The name of the record in the store.
     pub fn key(&self) -> &Key {
-        &self.shared.key
+        self.site.key()
     }
 
     /// The store.
     pub fn store(&self) -> &Arc<S> {
-        &self.shared.store
+        &self.site.shared.store
     }
 
     /// What was done so far.
     pub fn stats(&self) -> FleetStats {
-        self.shared.common.counts.stats()
+        self.site.shared.common.counts.stats()
+    }
+}
+
+impl<T: Send + Sync + 'static, S, C> FleetDogpile<T, S, C> {
+    /// The answer of a call that neither asks, nor creates, nor waits, nor takes a lock. `None` is no
+    /// refusal: then make the call.
+    #[inline(always)]
+    pub fn hit(&self) -> Option<FleetGuard<'_, T>> {
+        self.call().hit()
     }
 
-    /// What was written is what is here. Of two writes that overlapped only the store knows which was
-    /// the last: then the next call asks.
-    pub(crate) fn written_here(&self, value: Arc<T>, version: Version, alone: bool) {
-        if !alone {
-            return self.pile.invalidate();
-        }
-        let policy = &self.shared.policy;
-        let mark = self.shared.common.mark();
-        let entry = Entry::made(value, version, Duration::ZERO, policy).marked(mark);
-        let hold = entry.fresh_here(Duration::ZERO, policy);
-        self.pile.set_with(entry.created(Duration::ZERO, hold));
+    /// The copy of this process, fresh or stale, without asking the store.
+    pub fn peek(&self) -> Option<FleetGuard<'_, T>> {
+        self.call().peek()
     }
 }
 
 impl<T, S, C> fmt::Debug for FleetDogpile<T, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetDogpile")
-            .field("key", &self.shared.key)
+            .field("key", self.key())
             .field("watching", &self.hints)
             .field("stats", &self.stats())
             .finish_non_exhaustive()

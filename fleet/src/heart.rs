@@ -1,10 +1,9 @@
 //! One thread that renews all leases of a process, and gives back those that could not be given back
 //! at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,6 @@ struct Job {
     beat: Beat,
     every: Duration,
     cap: Instant,
-    over: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -25,9 +23,18 @@ struct Heart {
 
 #[derive(Default)]
 struct Jobs {
-    /// By the instant at which they are due, and a number.
+    /// By the instant at which they are due, and their number.
     due: BTreeMap<(Instant, u64), Job>,
+    /// When each is due that is not over. One that beats now is not due, and is here.
+    when: HashMap<u64, Instant>,
     last: u64,
+}
+
+impl Jobs {
+    fn put(&mut self, at: Instant, number: u64, job: Job) {
+        self.when.insert(number, at);
+        self.due.insert((at, number), job);
+    }
 }
 
 impl Heart {
@@ -35,12 +42,22 @@ impl Heart {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, at: Instant, job: Job) {
+    fn add(&self, at: Instant, job: Job) -> u64 {
         let mut jobs = self.lock();
         jobs.last += 1;
         let number = jobs.last;
-        jobs.due.insert((at, number), job);
+        jobs.put(at, number, job);
         self.changed.notify_one();
+        number
+    }
+
+    /// It beats no more. What it holds is dropped now, and not when it would be due.
+    fn remove(&self, number: u64) {
+        let mut jobs = self.lock();
+        let at = jobs.when.remove(&number);
+        let job = at.and_then(|at| jobs.due.remove(&(at, number)));
+        drop(jobs);
+        drop(job);
     }
 
     fn run(&self) {
@@ -58,28 +75,38 @@ impl Heart {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
                 Some(_) => {
-                    let (_, mut job) = jobs.due.pop_first().expect("there is a first one");
+                    let ((_, number), job) = jobs.due.pop_first().expect("there is a first one");
                     drop(jobs);
-                    // The store is asked without the lock.
-                    let goes_on = !job.over.load(Ordering::SeqCst)
-                        && now < job.cap
-                        && (job.beat)().is_continue();
-                    if goes_on {
-                        self.add(Instant::now() + job.every, job);
-                    }
+                    self.beat(number, job, now);
                     self.lock()
                 }
             };
         }
     }
+
+    /// Once. The store is asked without the lock.
+    fn beat(&self, number: u64, mut job: Job, now: Instant) {
+        let goes_on = now < job.cap && (job.beat)().is_continue();
+        let mut jobs = self.lock();
+        let over = match goes_on {
+            // It may have been removed meanwhile.
+            true if jobs.when.contains_key(&number) => {
+                jobs.put(Instant::now() + job.every, number, job);
+                return;
+            }
+            _ => jobs.when.remove(&number),
+        };
+        drop(jobs);
+        drop((over, job));
+    }
 }
 
 /// Beats until it is dropped.
-pub(crate) struct Beating(Arc<AtomicBool>);
+pub(crate) struct Beating(&'static Heart, u64);
 
 impl Drop for Beating {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.remove(self.1);
     }
 }
 
@@ -106,14 +133,11 @@ pub(crate) fn beat(
         heart
     });
     let now = Instant::now();
-    let over = Arc::<AtomicBool>::default();
     let year = Duration::from_secs(365 * 24 * 3600);
     let job = Job {
         beat: Box::new(beat),
         every,
         cap: now + cap.min(year),
-        over: Arc::clone(&over),
     };
-    heart.add(now + every.min(year), job);
-    Beating(over)
+    Beating(heart, heart.add(now + every.min(year), job))
 }

@@ -31,6 +31,7 @@
 //! | I want to | I use |
 //! |---|---|
 //! | share a value among the processes of a host | [`FileStore`], a directory, as above |
+//! | have many keys, with bounds | [`FleetKeyed`], over any of the stores |
 //! | share a value among hosts | the crates `dogpile-redis` and `dogpile-memcached` |
 //! | have one process compute a file that is too large for memory, and all read it | [`Files`] |
 //! | have one process at a time do something that is no value | [`LeaseLock`] |
@@ -66,6 +67,9 @@
 //! | `store_errors_serve` | A store that is slow, down, emptied, full or lying costs a caller with a usable value nothing, and the elected one a bounded time |
 //! | `bytes_are_checked` | Torn, foreign, newer or garbled bytes are a miss, counted, and never an error, a panic or a value |
 //! | `file_readers_take_no_lock` | Reading a [`FileStore`] waits for nobody. What the killed leave is removed |
+//! | `no_trace` | A key of a [`FleetKeyed`] without a copy, a call and a guard in a process takes no memory there |
+//! | `eviction_loses_nobody` | What is evicted in a process is in the store still. It ends no creation, and wakes nobody empty-handed |
+//! | `multi_never_deadlocks` | Calls for several keys may overlap in any order, here and elsewhere: who holds a lease of the store waits for nobody. An error is that of its key alone |
 //! | `lock_is_owned` | Only its holder releases a [`LeaseLock`], and one whose lease is over can know it |
 //!
 //! "One creator" is a promise of efficiency: it holds while store and lease hold. "Nothing older over
@@ -90,12 +94,15 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod asks;
 mod async_store;
 mod attempt;
+mod cached;
 mod call;
 mod codec;
 pub mod conformance;
 mod creation;
+mod door;
 mod entry;
 mod error;
 mod family;
@@ -103,14 +110,19 @@ mod family;
 mod file;
 mod fleet;
 mod heart;
+mod keyed;
+mod known;
 mod lock;
 mod memory;
+mod multi;
+mod observe;
 mod policy;
 pub mod record;
 mod regeneration;
 #[cfg(test)]
 mod schedules;
 mod shared;
+mod site;
 mod store;
 mod sum;
 mod sync;
@@ -121,20 +133,24 @@ mod writes;
 
 pub use async_store::{AsyncStore, Blocking, Work};
 pub use attempt::{FleetAttempt, FleetLease, PublishOutcome, Published};
-pub use call::{FleetAccept, FleetCall};
+pub use cached::FleetCached;
+pub use call::{FleetAccept, FleetCall, FleetKeyCall};
 #[cfg(feature = "serde-json")]
 pub use codec::Json;
 #[cfg(feature = "postcard")]
 pub use codec::Postcard;
 pub use codec::{Codec, Plain};
 pub use creation::Creation;
+pub use door::{Alone, AtKey};
 pub use entry::FleetGuard;
 pub use error::{FleetError, Foreign, WriteError};
 #[cfg(feature = "file")]
 pub use file::{Collected, FileStore, FileStoreBuilder, Files, NewFile, Step, StoredFile};
-pub use fleet::{FleetBuilder, FleetDogpile};
+pub use fleet::{FleetBuilder, FleetDogpile, OneKey};
+pub use keyed::{FleetKeyed, KeyBytes, ManyKeys};
 pub use lock::{AsyncLockGuard, LeaseLock, LockError, LockGuard};
 pub use memory::MemoryStore;
+pub use observe::{FleetEvent, FleetObserver};
 pub use policy::OnStoreError;
 pub use shared::FleetStats;
 pub use store::{
@@ -143,3 +159,7 @@ pub use store::{
 };
 pub use thread::FleetBackground;
 pub use write::{Expected, Swap};
+
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -79,17 +79,17 @@ impl End {
 pub(crate) enum Fate {
     /// The fleet has it, under this version.
     Current(Version),
-    /// Something came after the lease it was made under.
-    Superseded,
+    /// Something came after the lease it was made under, which has this number.
+    Superseded(Version),
     /// The store did not take it.
     Unstored,
 }
 
 impl Fate {
-    pub(crate) fn of(answer: &Answer<Placed>) -> Self {
+    pub(crate) fn of(answer: &Answer<Placed>, fence: Version) -> Self {
         match answer {
             Ok(Placed::Stored(version)) => Fate::Current(*version),
-            Ok(Placed::Refused(_) | Placed::Gone) => Fate::Superseded,
+            Ok(Placed::Refused(_) | Placed::Gone) => Fate::Superseded(fence),
             Err(_) => Fate::Unstored,
         }
     }

@@ -1,120 +1,164 @@
 //! How tasks make calls: the same machine, driven by awaiting.
 
+use std::borrow::Borrow;
 use std::future::{Future, poll_fn};
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
-use dogpile::{Creating, Dogpile};
+use dogpile::{Creating, Previous, Tick};
 
 use crate::async_store::AsyncStore;
 use crate::call::FleetCall;
 use crate::codec::Codec;
 use crate::creation::{Creation, Vigil};
+use crate::door::{Alone, AtKey, Door};
 use crate::entry::{Entry, FleetGuard};
 use crate::error::{Fail, FleetError};
 use crate::fleet::{FleetDogpile, Given};
+use crate::keyed::KeyBytes;
 use crate::regeneration::{Fate, Lease, Regeneration, Step, Terms};
-use crate::shared::{Shared, empty_if_gone};
-use crate::store::Guarded;
+use crate::shared::Common;
+use crate::site::Site;
+use crate::store::{Answer, Ask, Found, Guarded};
 use crate::thread::{Granted, Looked, Verdict};
 
 /// A lease of the store while its creator's future lives.
-struct Leading<'s, S: AsyncStore, C: Send + Sync> {
-    shared: &'s Shared<S, C>,
-    lease: Lease,
+pub(crate) struct Leading<T, S: AsyncStore, C: Send + Sync> {
+    site: Arc<Site<T, S, C>>,
+    pub(crate) lease: Lease,
+    vigil: Arc<Vigil>,
     armed: bool,
 }
 
-impl<S: AsyncStore, C: Send + Sync> Drop for Leading<'_, S, C> {
-    fn drop(&mut self) {
-        if self.armed {
-            // A creator that panicked has failed, one that was dropped was given up.
-            let quiet = match std::thread::panicking() {
-                true => self.shared.quiet(Some(self.lease)),
-                false => Duration::ZERO,
-            };
-            let shared = self.shared;
-            shared
-                .store
-                .release_soon(&shared.key, self.lease.grant, quiet);
+impl<T, S: AsyncStore, C: Send + Sync> Leading<T, S, C> {
+    pub(crate) fn new(site: &Arc<Site<T, S, C>>, lease: Lease, vigil: &Arc<Vigil>) -> Self {
+        Self {
+            site: Arc::clone(site),
+            lease,
+            vigil: Arc::clone(vigil),
+            armed: true,
         }
     }
 }
 
-impl<S: AsyncStore, C: Send + Sync + 'static> Shared<S, C> {
-    /// Polls a creation and renews its lease beside it: there is no task for it, and no thread.
-    async fn renewing<F: Future>(&self, lease: &Lease, vigil: &Vigil, creation: F) -> F::Output {
-        let (span, begun) = (self.policy.lease, self.common.now());
-        let cap = begun.saturating_add(self.policy.max_create.saturating_sub(span));
-        let renewals = async {
-            loop {
-                self.store.pause(span / 3).await;
-                let asked = self.common.now();
-                if asked >= cap {
-                    break;
-                }
-                match self.store.renew(&self.key, lease.grant, span).await {
-                    Ok(true) => vigil.renewed(asked.saturating_add(span)),
-                    Ok(false) => {
-                        vigil.lost();
-                        break;
-                    }
-                    // Asked again in time, perhaps with an answer.
-                    Err(_) => {}
-                }
-            }
+impl<T, S: AsyncStore, C: Send + Sync> Drop for Leading<T, S, C> {
+    fn drop(&mut self) {
+        if self.armed {
+            // A creator that panicked has failed, one that was dropped was given up.
+            let quiet = match std::thread::panicking() {
+                true => self.site.quiet(Some(self.lease)),
+                false => Duration::ZERO,
+            };
+            let store = &self.site.shared.store;
+            store.release_soon(self.site.key(), self.lease.grant, quiet);
+        }
+    }
+}
+
+/// Polls a creation, and what goes on beside it for as long as it takes: there is no task for it, and no
+/// thread.
+pub(crate) async fn beside<F: Future>(creation: F, beside: impl Future<Output = ()>) -> F::Output {
+    let (mut creation, mut beside) = (pin!(creation), pin!(beside));
+    let mut goes_on = true;
+    poll_fn(move |cx| {
+        if let Poll::Ready(made) = creation.as_mut().poll(cx) {
+            return Poll::Ready(made);
+        }
+        goes_on = goes_on && beside.as_mut().poll(cx).is_pending();
+        Poll::Pending
+    })
+    .await
+}
+
+impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
+    /// As [`ask`](Site::ask), for tasks.
+    pub(crate) async fn ask_async(&self, ask: &Ask) -> Answer<Found> {
+        let shared = &self.shared;
+        let turn = match &shared.asks {
+            Some(asks) => Some(asks.enter_async().await),
+            None => None,
         };
-        let (mut creation, mut renewals) = (pin!(creation), pin!(renewals));
-        let mut renews = true;
-        poll_fn(move |cx| {
-            if let Poll::Ready(made) = creation.as_mut().poll(cx) {
-                return Poll::Ready(made);
-            }
-            renews = renews && renewals.as_mut().poll(cx).is_pending();
-            Poll::Pending
-        })
-        .await
+        if turn.is_some() {
+            // It may have failed while this one waited for its turn.
+            shared.common.is_up()?;
+        }
+        self.tell_ask();
+        let answer = shared.store.get_or_lease(self.key(), ask).await;
+        drop(turn);
+        self.note(answer)
     }
 
-    async fn lead_async<'a, T, E, F>(
-        &'a self,
-        pile: &Dogpile<Entry<T>>,
+    /// Renews the lease, up to its cap.
+    async fn renew(&self, lease: &Lease, vigil: &Vigil) {
+        let Site { shared, .. } = self;
+        let (span, begun) = (shared.policy.lease, shared.common.now());
+        let cap = begun.saturating_add(shared.policy.max_create.saturating_sub(span));
+        loop {
+            shared.store.pause(span / 3).await;
+            if !self.renew_once(lease, vigil, cap).await {
+                break;
+            }
+        }
+    }
+
+    /// Renews it now. Says whether to go on.
+    pub(crate) async fn renew_once(&self, lease: &Lease, vigil: &Vigil, cap: Tick) -> bool {
+        let (shared, span) = (&self.shared, self.shared.policy.lease);
+        let asked = shared.common.now();
+        if asked >= cap || vigil.ends() {
+            return false;
+        }
+        match shared.store.renew(self.key(), lease.grant, span).await {
+            Ok(true) => vigil.renewed(asked.saturating_add(span)),
+            Ok(false) => {
+                if vigil.lost() {
+                    self.tell_lost(lease);
+                }
+                return false;
+            }
+            // Asked again in time, perhaps with an answer.
+            Err(_) => {}
+        }
+        true
+    }
+
+    async fn lead_async<'a, F>(
+        self: Arc<Self>,
+        common: &'a Common,
         creating: Creating<'a, Entry<T>>,
         terms: Terms,
         create: impl FnOnce(Creation<'a, T>) -> F,
     ) -> Result<Given<T>, Fail>
     where
-        T: Send + Sync + 'static,
-        E: Send + Sync + 'static,
-        C: Codec<T>,
-        F: Future<Output = Result<T, E>>,
+        F: Future<Output = Result<T, Fail>>,
     {
-        let common = &self.common;
+        let (policy, abilities) = (&self.shared.policy, self.shared.abilities);
         let previous = creating.previous();
         let mine = self.mine(previous.as_ref());
-        let mut machine = Regeneration::new(&self.policy, self.abilities, mine, terms);
-        let (mut emptied, mut since) = (false, self.since());
+        let mut machine = Regeneration::new(policy, abilities, mine, terms);
+        let (mut emptied, mut since) = (false, self.known.since());
         let now = common.now();
         let mut step = machine.begin(now, common.down(now));
         let granted = loop {
             step = match step {
                 Step::Ask(ask) => {
-                    since = self.since();
-                    let answer = self.store.get_or_lease(&self.key, &ask).await;
-                    let answer = common.note(answer);
-                    emptied |= empty_if_gone(pile, &creating, &answer);
+                    since = self.known.since();
+                    let answer = self.ask_async(&ask).await;
+                    emptied |= self.heard(&creating, &answer);
                     machine.answered(answer, common.now())
                 }
                 Step::Nap { fence, poll, until } => {
                     common.count(|counts| &counts.naps);
-                    self.store.nap(&self.key, fence, poll, until).await;
+                    let store = &self.shared.store;
+                    store.nap(self.key(), fence, poll, until).await;
                     machine.ask(common.now())
                 }
                 Step::Create { lease, stale } => {
-                    let lent = self.lend(pile, &creating, stale.as_ref(), machine.floor(), since);
+                    let lent = self.lend(&creating, stale.as_ref(), machine.floor(), since);
                     break Granted {
                         lease,
                         stale,
@@ -129,11 +173,7 @@ impl<S: AsyncStore, C: Send + Sync + 'static> Shared<S, C> {
         };
         let lease = granted.lease;
         let vigil = Vigil::of(lease.as_ref());
-        let mut leading = lease.map(|lease| Leading {
-            shared: self,
-            lease,
-            armed: true,
-        });
+        let leading = lease.map(|lease| Leading::new(&self, lease, &vigil));
         common.count(|counts| &counts.creations);
         let began = common.now();
         let creation = create(Creation {
@@ -144,44 +184,54 @@ impl<S: AsyncStore, C: Send + Sync + 'static> Shared<S, C> {
             lost_here: granted.lost_here,
         });
         let result = match &lease {
-            Some(lease) if !self.abilities.sees_death => {
-                self.renewing(lease, &vigil, creation).await
+            Some(lease) if !abilities.sees_death => {
+                beside(creation, self.renew(lease, &vigil)).await
             }
             _ => creation.await,
         };
+        self.made_by_task(result, began, leading, granted, previous.as_ref(), terms)
+            .await
+    }
+
+    /// What the pile is given of what a creator returned under a lease, or without one.
+    pub(crate) async fn made_by_task(
+        &self,
+        result: Result<T, Fail>,
+        began: Tick,
+        mut leading: Option<Leading<T, S, C>>,
+        granted: Granted,
+        previous: Option<&Previous<Entry<T>>>,
+        terms: Terms,
+    ) -> Result<Given<T>, Fail> {
+        let store = &self.shared.store;
+        if let Some(leading) = &leading {
+            leading.vigil.end();
+        }
         match self.make(result, began) {
             Ok(made) => {
-                let since = self.since();
+                let since = self.known.since();
                 let fate = match (&mut leading, made.bytes.as_deref()) {
                     (Some(leading), Some(bytes)) => {
                         let grant = leading.lease.grant;
-                        self.about_to_store(grant.fence);
+                        self.known.about_to_store(grant.fence);
                         let put = self.put(Guarded::Lease(grant), bytes);
-                        let answer = common.note(self.store.put(&self.key, &put).await);
-                        // A store that did not answer may still hold the lease.
+                        let answer = self.note(store.put(self.key(), &put).await);
+                        // A store that did not take it still holds the lease, or may.
                         leading.armed = answer.is_err();
-                        Fate::of(&answer)
+                        Fate::of(&answer, grant.fence)
                     }
                     _ => Fate::Unstored,
                 };
                 drop(leading);
-                Ok(self.made(made, fate, since, pile, granted.lost_here))
+                Ok(self.made(made, fate, since, granted.lost_here))
             }
-            Err(error) => {
-                let quiet = self.quiet(lease);
+            Err(fail) => {
+                let quiet = self.quiet(granted.lease);
                 if let Some(leading) = &mut leading {
-                    let answer = self
-                        .store
-                        .release(&self.key, leading.lease.grant, quiet)
-                        .await;
-                    leading.armed = common.note(answer).is_err();
+                    let answer = store.release(self.key(), leading.lease.grant, quiet).await;
+                    leading.armed = self.note(answer).is_err();
                 }
-                let mark = common.mark();
-                let (stale, asked) = (granted.stale, lease.is_some());
-                let stand_in = terms
-                    .takes_fallback()
-                    .then(|| self.stand_in(previous.as_ref(), stale, asked, mark, quiet));
-                stand_in.flatten().ok_or_else(|| Fail::create(error))
+                self.failed_with(fail, granted, previous, terms, quiet)
             }
         }
     }
@@ -196,86 +246,112 @@ impl Timer for NoTime {
     }
 }
 
-/// # Calls that await
-impl<'a, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetCall<'a, T, S, C> {
-    async fn look_async(&self) -> Looked<'a, T> {
-        let shared = &self.fleet.shared;
-        let common = &shared.common;
+impl<'a, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>, D: Door<'a, T, S, C>>
+    FleetCall<'a, T, S, C, D>
+{
+    async fn look_async(&self, site: &Site<T, S, C>) -> Looked<'a, T> {
+        let common = &site.shared.common;
         if common.down(common.now()).is_some() {
             return Looked::Nothing;
         }
-        let mark = common.mark();
-        let ask = self.look_for();
-        match common.note(shared.store.get_or_lease(&shared.key, &ask).await) {
-            Ok(found) => self.looked(found, mark),
+        let mark = site.known.mark();
+        match site.ask_async(&self.look_for()).await {
+            Ok(found) => self.looked(site, found, mark),
             Err(_) => Looked::Nothing,
         }
     }
+}
 
-    /// As [`FleetDogpile::get_or_try_create_async`], with the options of this call.
-    ///
-    /// # Errors
-    ///
-    /// [`FleetError`]. With a [wait limit](FleetCall::wait) it needs a [timer](FleetCall::timer).
-    ///
-    /// # Panics
-    ///
-    /// If `create` or its future does.
-    ///
-    /// # Cancel safety
-    ///
-    /// It may be dropped at any await point.
-    pub async fn get_or_try_create_async<E: Send + Sync + 'static, F>(
-        self,
-        create: impl FnOnce(Creation<'a, T>) -> F,
-    ) -> Result<FleetGuard<'a, T>, FleetError<E>>
-    where
-        F: Future<Output = Result<T, E>>,
-    {
-        if let Some(guard) = self.hit() {
-            return Ok(guard);
-        }
-        let fleet = self.fleet;
-        let common = &fleet.shared.common;
-        let terms = self.terms(common.now());
-        let mut create = Some(create);
-        loop {
-            let mut deadline = terms.deadline;
-            let mut stale = None;
-            if self.looks_first() {
-                match self.look_async().await {
-                    Looked::Answer(guard) => return Ok(guard),
-                    // Whoever has something to go on with does not wait.
-                    Looked::Stale(guard) => {
-                        deadline = Some(common.now());
-                        stale = Some(guard);
+/// The same for both doors. A macro, and not one form for all doors: see [`Alone::answer_async`].
+macro_rules! calls_that_await {
+    ($door:ty $(, $($generics:tt)*)?) => {
+        /// # Calls that await
+        impl<'a, $($($generics)*,)? T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>>
+            FleetCall<'a, T, S, C, $door>
+        {
+            /// As [`FleetDogpile::get_or_try_create_async`], with the options of this call.
+            ///
+            /// # Errors
+            ///
+            /// [`FleetError`]. With a [wait limit](FleetCall::wait) it needs a [timer](FleetCall::timer).
+            ///
+            /// # Panics
+            ///
+            /// If `create` or its future does.
+            ///
+            /// # Cancel safety
+            ///
+            /// It may be dropped at any await point.
+            pub async fn get_or_try_create_async<E: Send + Sync + 'static, F>(
+                self,
+                create: impl FnOnce(Creation<'a, T>) -> F,
+            ) -> Result<FleetGuard<'a, T>, FleetError<E>>
+            where
+                F: Future<Output = Result<T, E>>,
+            {
+                if let Some(guard) = self.hit() {
+                    return Ok(guard);
+                }
+                let create = |creation| {
+                    let creation = create(creation);
+                    async { creation.await.map_err(Fail::create) }
+                };
+                self.regenerate_async(create).await
+            }
+
+            pub(crate) async fn regenerate_async<E: Send + Sync + 'static, F>(
+                self,
+                create: impl FnOnce(Creation<'a, T>) -> F,
+            ) -> Result<FleetGuard<'a, T>, FleetError<E>>
+            where
+                F: Future<Output = Result<T, Fail>>,
+            {
+                let common = &self.shared().common;
+                let terms = self.terms(common.now());
+                let site = self.door.site();
+                let mut create = Some(create);
+                loop {
+                    let mut deadline = terms.deadline;
+                    let mut stale = None;
+                    if self.looks_first() {
+                        match self.look_async(&site).await {
+                            Looked::Answer(guard) => return Ok(guard),
+                            // Whoever has something to go on with does not wait.
+                            Looked::Stale(guard) => {
+                                deadline = Some(common.now());
+                                stale = Some(guard);
+                            }
+                            Looked::Nothing => {}
+                        }
                     }
-                    Looked::Nothing => {}
+                    let mut want = self.here(deadline);
+                    if want.timer.is_none() && stale.is_some() {
+                        want.timer = Some(&NoTime);
+                    }
+                    let mut led = false;
+                    let (led_now, take, site) = (&mut led, &mut create, Arc::clone(&site));
+                    let answer = self.door.answer_async(want, move |creating| {
+                        *led_now = true;
+                        let create = take.take().expect("a call is elected once");
+                        site.lead_async(common, creating, terms, create)
+                    });
+                    let answer = answer.await;
+                    match self.judge(answer, led, stale, terms) {
+                        Verdict::Answer(answer) => return answer,
+                        Verdict::Again => {}
+                    }
                 }
             }
-            let mut call = self.here(deadline);
-            if let Some(timer) = self.timer {
-                call = call.timer(timer);
-            } else if stale.is_some() {
-                call = call.timer(&NoTime);
-            }
-            let mut led = false;
-            let (led_now, take) = (&mut led, &mut create);
-            let answer = call.get_or_try_create_with_async(move |creating| {
-                *led_now = true;
-                let create = take.take().expect("a call is elected once");
-                fleet
-                    .shared
-                    .lead_async(&fleet.pile, creating, terms, create)
-            });
-            let answer = answer.await;
-            match self.judge(answer, led, stale, terms) {
-                Verdict::Answer(answer) => return answer,
-                Verdict::Again => {}
-            }
         }
-    }
+    };
 }
+calls_that_await!(Alone<'a, T, S, C>);
+calls_that_await!(
+    AtKey<'a, 'q, K, T, S, C, Q>,
+    'q,
+    K: KeyBytes + Borrow<Q>,
+    Q: Eq + Hash + ToOwned<Owned = K> + ?Sized
+);
 
 impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C> {
     /// As [`get_or_try_create`](FleetDogpile::get_or_try_create), for tasks.

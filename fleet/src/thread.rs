@@ -3,45 +3,47 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use dogpile::executor::Executor;
-use dogpile::{Accept, Creating, Dogpile, Guard};
+use dogpile::{Accept, Creating, Guard};
 
 use crate::call::FleetCall;
 use crate::codec::Codec;
 use crate::creation::{Creation, Vigil};
+use crate::door::{Alone, Door};
 use crate::entry::{Entry, FleetGuard};
 use crate::error::{Fail, FleetError};
 use crate::fleet::{FleetDogpile, Given};
 use crate::heart::{Beating, beat};
 use crate::regeneration::{Fate, Lease, Regeneration, Step, Terms};
-use crate::shared::{Shared, empty_if_gone};
-use crate::store::{Ask, Found, Guarded, Store, Stored, Version};
+use crate::site::Site;
+use crate::store::{Answer, Ask, Found, Guarded, Store, StoreErrorKind, Stored, Version};
 
 /// How often a lease is asked to be taken back by a store that did not answer.
 const RELEASE: Duration = Duration::from_millis(200);
 
 /// A lease of the store while its creator runs: renewed, and given back if the creator panics.
 pub(crate) struct Leading<S: Store> {
-    shared: Arc<dyn Sharing<S>>,
+    site: Arc<dyn Sharing<S>>,
     pub(crate) lease: Lease,
+    vigil: Arc<Vigil>,
     beating: Option<Beating>,
     armed: bool,
 }
 
-/// What a lease needs of [`Shared`], whatever the codec.
+/// What a lease needs of a [`Site`], whatever the types of its value and its codec.
 pub(crate) trait Sharing<S>: Send + Sync {
     fn release(&self, lease: &Lease, quiet: Duration) -> bool;
     fn failed(&self, lease: &Lease) -> Duration;
     fn max_create(&self) -> Duration;
 }
 
-impl<S: Store, C: Send + Sync> Sharing<S> for Shared<S, C> {
+impl<T: Send + Sync, S: Store, C: Send + Sync> Sharing<S> for Site<T, S, C> {
     fn release(&self, lease: &Lease, quiet: Duration) -> bool {
-        let answer = self.store.release(&self.key, lease.grant, quiet);
-        self.common.note(answer).is_ok()
+        let store = &self.shared.store;
+        let answer = store.release(self.key(), lease.grant, quiet);
+        self.note(answer).is_ok()
     }
 
     fn failed(&self, lease: &Lease) -> Duration {
@@ -49,25 +51,29 @@ impl<S: Store, C: Send + Sync> Sharing<S> for Shared<S, C> {
     }
 
     fn max_create(&self) -> Duration {
-        self.policy.max_create
+        self.shared.policy.max_create
     }
 }
 
 impl<S: Store> Leading<S> {
-    pub(crate) fn new<C: Send + Sync + 'static>(
-        shared: &Arc<Shared<S, C>>,
+    pub(crate) fn new<T: Send + Sync + 'static, C: Send + Sync + 'static>(
+        site: &Arc<Site<T, S, C>>,
         lease: Lease,
         vigil: &Arc<Vigil>,
     ) -> Self {
-        let beating = (!shared.abilities.sees_death).then(|| {
-            let (span, cap) = (shared.policy.lease, shared.policy.max_create);
-            let (shared, vigil) = (Arc::clone(shared), Arc::clone(vigil));
+        let beating = (!site.shared.abilities.sees_death).then(|| {
+            let policy = &site.shared.policy;
+            let (span, cap) = (policy.lease, policy.max_create);
+            let (site, vigil) = (Arc::clone(site), Arc::clone(vigil));
             beat(span / 3, cap.saturating_sub(span), move || {
+                let shared = &site.shared;
                 let asked = shared.common.now();
-                match shared.store.renew(&shared.key, lease.grant, span) {
+                match shared.store.renew(site.key(), lease.grant, span) {
                     Ok(true) => vigil.renewed(asked.saturating_add(span)),
                     Ok(false) => {
-                        vigil.lost();
+                        if vigil.lost() {
+                            site.tell_lost(&lease);
+                        }
                         return ControlFlow::Break(());
                     }
                     // Asked again in time, perhaps with an answer.
@@ -77,8 +83,9 @@ impl<S: Store> Leading<S> {
             })
         });
         Self {
-            shared: Arc::<Shared<S, C>>::clone(shared),
+            site: Arc::<Site<T, S, C>>::clone(site),
             lease,
+            vigil: Arc::clone(vigil),
             beating,
             armed: true,
         }
@@ -91,8 +98,9 @@ impl<S: Store> Leading<S> {
 
     pub(crate) fn release(mut self, quiet: Duration) {
         self.armed = false;
+        self.vigil.end();
         self.beating = None;
-        if !self.shared.release(&self.lease, quiet) {
+        if !self.site.release(&self.lease, quiet) {
             self.release_until_it_answers(quiet);
         }
     }
@@ -106,9 +114,9 @@ impl<S: Store> Leading<S> {
 
     fn release_until_it_answers(&mut self, quiet: Duration) {
         self.beating = None;
-        let (shared, lease) = (Arc::clone(&self.shared), self.lease);
-        let cap = self.shared.max_create();
-        beat(RELEASE, cap, move || match shared.release(&lease, quiet) {
+        let (site, lease) = (Arc::clone(&self.site), self.lease);
+        let cap = self.site.max_create();
+        beat(RELEASE, cap, move || match site.release(&lease, quiet) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })
@@ -120,48 +128,59 @@ impl<S: Store> Drop for Leading<S> {
     fn drop(&mut self) {
         if self.armed {
             // The creator panicked.
+            self.vigil.end();
             self.beating = None;
-            let quiet = self.shared.failed(&self.lease);
-            if !self.shared.release(&self.lease, quiet) {
+            let quiet = self.site.failed(&self.lease);
+            if !self.site.release(&self.lease, quiet) {
                 self.release_until_it_answers(quiet);
             }
         }
     }
 }
 
-impl<S: Store, C: Send + Sync + 'static> Shared<S, C> {
+impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
+    /// Asks the store for the value, or else the lease: in turn, where requests are limited.
+    pub(crate) fn ask(&self, ask: &Ask) -> Answer<Found> {
+        let shared = &self.shared;
+        let turn = shared.asks.as_ref().map(|asks| asks.enter());
+        if turn.is_some() {
+            // It may have failed while this one waited for its turn: a store that does not answer is
+            // waited for once.
+            shared.common.is_up()?;
+        }
+        self.tell_ask();
+        self.note(shared.store.get_or_lease(self.key(), ask))
+    }
+
     /// What the store says to the elected caller of this process: an end, or that it is to create.
-    pub(crate) fn ask_the_store<T: Send + Sync + 'static>(
+    pub(crate) fn ask_the_store(
         &self,
-        pile: &Dogpile<Entry<T>>,
         creating: &Creating<'_, Entry<T>>,
         terms: Terms,
-    ) -> Asked<T>
-    where
-        C: Codec<T>,
-    {
-        let common = &self.common;
+    ) -> Asked<T> {
+        let common = &self.shared.common;
         let previous = creating.previous();
         let mine = self.mine(previous.as_ref());
-        let mut machine = Regeneration::new(&self.policy, self.abilities, mine, terms);
-        let (mut emptied, mut since) = (false, self.since());
+        let mut machine =
+            Regeneration::new(&self.shared.policy, self.shared.abilities, mine, terms);
+        let (mut emptied, mut since) = (false, self.known.since());
         let now = common.now();
         let mut step = machine.begin(now, common.down(now));
         loop {
             step = match step {
                 Step::Ask(ask) => {
-                    since = self.since();
-                    let answer = common.note(self.store.get_or_lease(&self.key, &ask));
-                    emptied |= empty_if_gone(pile, creating, &answer);
+                    since = self.known.since();
+                    let answer = self.ask(&ask);
+                    emptied |= self.heard(creating, &answer);
                     machine.answered(answer, common.now())
                 }
                 Step::Nap { fence, poll, until } => {
                     common.count(|counts| &counts.naps);
-                    self.store.nap(&self.key, fence, poll, until);
+                    self.shared.store.nap(self.key(), fence, poll, until);
                     machine.ask(common.now())
                 }
                 Step::Create { lease, stale } => {
-                    let lent = self.lend(pile, creating, stale.as_ref(), machine.floor(), since);
+                    let lent = self.lend(creating, stale.as_ref(), machine.floor(), since);
                     let lost_here = emptied || lent;
                     return Asked::Granted(Granted {
                         lease,
@@ -184,71 +203,103 @@ impl<S: Store, C: Send + Sync + 'static> Shared<S, C> {
             return Fate::Unstored;
         };
         let grant = leading.lease.grant;
-        self.about_to_store(grant.fence);
+        leading.vigil.end();
+        self.known.about_to_store(grant.fence);
         let put = self.put(Guarded::Lease(grant), bytes);
-        let answer = self.common.note(self.store.put(&self.key, &put));
+        let answer = self.note(self.shared.store.put(self.key(), &put));
         match &answer {
             Ok(_) => leading.ended(),
+            // It has answered, and takes the lease back as well.
+            Err(error) if error.kind == StoreErrorKind::Refused => {
+                leading.release(Duration::ZERO);
+            }
             Err(_) => leading.release_later(),
         }
-        Fate::of(&answer)
+        Fate::of(&answer, grant.fence)
     }
 
     /// The regeneration of the caller that is elected in this process.
-    fn lead<T: Send + Sync + 'static, E: Send + Sync + 'static>(
+    fn lead(
         self: &Arc<Self>,
-        pile: &Dogpile<Entry<T>>,
         creating: Creating<'_, Entry<T>>,
         terms: Terms,
-        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
-    ) -> Result<Given<T>, Fail>
-    where
-        C: Codec<T>,
-    {
-        let granted = match self.ask_the_store(pile, &creating, terms) {
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, Fail>,
+    ) -> Result<Given<T>, Fail> {
+        let granted = match self.ask_the_store(&creating, terms) {
             Asked::End(end) => return end,
             Asked::Granted(granted) => granted,
         };
-        let Granted {
-            lease,
-            stale,
-            lost_here,
-        } = granted;
+        let (common, lease) = (&self.shared.common, granted.lease);
         let previous = creating.previous();
         let vigil = Vigil::of(lease.as_ref());
         let leading = lease.map(|lease| Leading::new(self, lease, &vigil));
-        self.common.count(|counts| &counts.creations);
-        let began = self.common.now();
+        common.count(|counts| &counts.creations);
+        let began = common.now();
         let result = create(Creation {
             creating,
             lease,
             vigil,
-            common: &self.common,
-            lost_here,
+            common,
+            lost_here: granted.lost_here,
         });
+        self.made_by_thread(result, began, leading, granted, previous.as_ref(), terms)
+    }
+
+    /// What the pile is given of what a creator returned under a lease, or without one.
+    pub(crate) fn made_by_thread(
+        &self,
+        result: Result<T, Fail>,
+        began: dogpile::Tick,
+        leading: Option<Leading<S>>,
+        granted: Granted,
+        previous: Option<&dogpile::Previous<Entry<T>>>,
+        terms: Terms,
+    ) -> Result<Given<T>, Fail> {
         match self.make(result, began) {
             Ok(made) => {
                 // A value that is made stale from now on is stale.
-                let since = self.since();
+                let since = self.known.since();
                 let fate = match leading {
                     Some(leading) => self.commit(leading, made.bytes.as_deref()),
                     None => Fate::Unstored,
                 };
-                Ok(self.made(made, fate, since, pile, lost_here))
+                Ok(self.made(made, fate, since, granted.lost_here))
             }
-            Err(error) => {
-                let quiet = self.quiet(lease);
+            Err(fail) => {
+                let quiet = self.quiet(granted.lease);
                 if let Some(leading) = leading {
                     leading.release(quiet);
                 }
-                let asked = lease.is_some();
-                let mark = self.common.mark();
-                let stand_in = terms
-                    .takes_fallback()
-                    .then(|| self.stand_in(previous.as_ref(), stale, asked, mark, quiet));
-                stand_in.flatten().ok_or_else(|| Fail::create(error))
+                self.failed_with(fail, granted, previous, terms, quiet)
             }
         }
+    }
+}
+
+impl<T: Send + Sync + 'static, S, C: Codec<T>> Site<T, S, C> {
+    /// Takes note of what the store said to one who would lead. Says whether the place was emptied.
+    pub(crate) fn heard(&self, creating: &Creating<'_, Entry<T>>, answer: &Answer<Found>) -> bool {
+        if let Ok(found) = answer {
+            self.tell_found(found);
+        }
+        self.empty_if_gone(creating, answer)
+    }
+
+    /// What the pile is given where a creator failed: a value that stands in, or the failure.
+    pub(crate) fn failed_with(
+        &self,
+        fail: Fail,
+        granted: Granted,
+        previous: Option<&dogpile::Previous<Entry<T>>>,
+        terms: Terms,
+        quiet: Duration,
+    ) -> Result<Given<T>, Fail> {
+        let (stale, asked) = (granted.stale, granted.lease.is_some());
+        let mark = self.known.mark();
+        let stand_in = terms
+            .takes_fallback()
+            .then(|| self.stand_in(previous, stale, asked, mark, quiet));
+        stand_in.flatten().ok_or(fail)
     }
 }
 
@@ -275,18 +326,20 @@ pub(crate) enum Looked<'a, T> {
     Nothing,
 }
 
-impl<'a, T: Send + Sync + 'static, S, C: Codec<T>> FleetCall<'a, T, S, C> {
+impl<'a, T: Send + Sync + 'static, S: 'a, C: Codec<T>, D: Door<'a, T, S, C>>
+    FleetCall<'a, T, S, C, D>
+{
     /// What to look with.
     pub(crate) fn look_for(&self) -> Ask {
-        let known = self.fleet.last_read();
+        let known = self.door.last_read();
         Ask {
             known: known.map_or(Version::NONE, |entry| entry.version()),
             ..Ask::peek()
         }
     }
 
-    pub(crate) fn looked(&self, found: Found, mark: u64) -> Looked<'a, T> {
-        let shared = &self.fleet.shared;
+    pub(crate) fn looked(&self, site: &Site<T, S, C>, found: Found, mark: u64) -> Looked<'a, T> {
+        let shared = &site.shared;
         let (fresh, idle) = match &found {
             Found::Fresh(_) => (true, false),
             Found::Idle { .. } => (false, true),
@@ -295,14 +348,14 @@ impl<'a, T: Send + Sync + 'static, S, C: Codec<T>> FleetCall<'a, T, S, C> {
         let Some(stored) = found.stored() else {
             return Looked::Nothing;
         };
-        let known = self.fleet.last_read();
-        let Ok((entry, age)) = shared.read(stored.clone(), known.as_deref(), mark) else {
+        let known = self.door.last_read();
+        let Ok((entry, age)) = site.read(stored.clone(), known.as_deref(), mark) else {
             return Looked::Nothing;
         };
         let entry = Arc::new(entry);
-        self.fleet.note_read(&entry);
+        self.door.note_read(&entry);
         let usable = entry.is_usable(age, &shared.policy);
-        let guard = FleetGuard::read(entry, age, &shared.common);
+        let guard = FleetGuard::read(entry, age);
         match (fresh, idle) {
             (true, _) => Looked::Answer(guard),
             (false, _) if !usable => Looked::Nothing,
@@ -315,23 +368,10 @@ impl<'a, T: Send + Sync + 'static, S, C: Codec<T>> FleetCall<'a, T, S, C> {
     }
 }
 
-impl<T, S, C> FleetDogpile<T, S, C> {
-    /// The value that a look at the store brought last, whose bytes need not be sent again.
-    fn last_read(&self) -> Option<Arc<Entry<T>>> {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.clone()
-    }
-
-    fn note_read(&self, entry: &Arc<Entry<T>>) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = read.replace(Arc::clone(entry));
-        drop(read);
-        drop(before);
-    }
-}
-
 /// # Calls that block
-impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C> {
+impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
+    FleetCall<'a, T, S, C, D>
+{
     /// As [`FleetDogpile::get_or_try_create`], with the options of this call.
     ///
     /// # Errors
@@ -362,7 +402,7 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C>
     ) -> Result<Box<FleetGuard<'a, T>>, FleetError<E>> {
         let guard = match self.hit() {
             Some(guard) => guard,
-            None => self.regenerate(create)?,
+            None => self.regenerate(|creation| create(creation).map_err(Fail::create))?,
         };
         Ok(Box::new(guard))
     }
@@ -383,34 +423,49 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C>
         self.get_or_try_create(|creation| Ok(create(creation)))
     }
 
+    /// As [`FleetDogpile::refresh`], with the options of this call but for what it accepts.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError`]. A stale value is no answer.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does.
+    pub fn refresh<E: Send + Sync + 'static>(
+        self,
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
+    ) -> Result<FleetGuard<'a, T>, FleetError<E>> {
+        self.accept(crate::FleetAccept::New)
+            .get_or_try_create(create)
+    }
+
     /// Without a copy in this process: looks, and elects nobody.
-    fn look(&self) -> Looked<'a, T> {
-        let shared = &self.fleet.shared;
-        let common = &shared.common;
+    fn look(&self, site: &Site<T, S, C>) -> Looked<'a, T> {
+        let common = &site.shared.common;
         if common.down(common.now()).is_some() {
             return Looked::Nothing;
         }
-        let mark = common.mark();
-        let ask = self.look_for();
-        match common.note(shared.store.get_or_lease(&shared.key, &ask)) {
-            Ok(found) => self.looked(found, mark),
+        let mark = site.known.mark();
+        match site.ask(&self.look_for()) {
+            Ok(found) => self.looked(site, found, mark),
             Err(_) => Looked::Nothing,
         }
     }
 
-    fn regenerate<E: Send + Sync + 'static>(
+    pub(crate) fn regenerate<E: Send + Sync + 'static>(
         self,
-        create: impl FnOnce(Creation<'_, T>) -> Result<T, E>,
+        create: impl FnOnce(Creation<'_, T>) -> Result<T, Fail>,
     ) -> Result<FleetGuard<'a, T>, FleetError<E>> {
-        let fleet = self.fleet;
-        let common = &fleet.shared.common;
+        let common = &self.shared().common;
         let terms = self.terms(common.now());
+        let site = self.door.site();
         let mut create = Some(create);
         loop {
             let mut deadline = terms.deadline;
             let mut stale = None;
             if self.looks_first() {
-                match self.look() {
+                match self.look(&site) {
                     Looked::Answer(guard) => return Ok(guard),
                     // Whoever has something to go on with does not wait.
                     Looked::Stale(guard) => {
@@ -421,10 +476,10 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetCall<'a, T, S, C>
                 }
             }
             let mut led = false;
-            let answer = self.here(deadline).get_or_try_create_with(|creating| {
+            let answer = self.door.answer(self.here(deadline), |creating| {
                 led = true;
                 let create = create.take().expect("a call is elected once");
-                fleet.shared.lead(&fleet.pile, creating, terms, create)
+                site.lead(creating, terms, create)
             });
             match self.judge(answer, led, stale, terms) {
                 Verdict::Answer(answer) => return answer,
@@ -440,7 +495,7 @@ pub(crate) enum Verdict<'a, T, E> {
     Again,
 }
 
-impl<'a, T, S, C> FleetCall<'a, T, S, C> {
+impl<'a, T: 'static, S: 'a, C: 'a, D: Door<'a, T, S, C>> FleetCall<'a, T, S, C, D> {
     /// Whether the call looks at the store by itself before it takes part in the election here.
     pub(crate) fn looks_first(&self) -> bool {
         self.always_asks() && self.is_plain()
@@ -453,11 +508,10 @@ impl<'a, T, S, C> FleetCall<'a, T, S, C> {
         stale: Option<FleetGuard<'a, T>>,
         terms: Terms,
     ) -> Verdict<'a, T, E> {
-        let common = &self.fleet.shared.common;
-        let now = common.now();
+        let now = self.shared().common.now();
         let over = terms.deadline.is_some_and(|deadline| deadline <= now);
         Verdict::Answer(match answer {
-            Ok(guard) if led || self.will_do(&guard) => Ok(FleetGuard::new(guard, common)),
+            Ok(guard) if led || self.will_do(&guard) => Ok(FleetGuard::new(guard)),
             // Somebody else was content with it.
             Ok(_) if over => Err(FleetError::TimedOut),
             Ok(_) => return Verdict::Again,
@@ -541,27 +595,37 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
         &'a self,
         executor: &'e dyn Executor,
     ) -> FleetBackground<'a, 'e, T, S, C> {
-        FleetBackground {
-            fleet: self,
-            executor,
-        }
+        self.call().background(executor)
     }
 }
 
-/// Calls of a [`FleetDogpile`] whose regenerations outlive their callers.
+/// A call whose regeneration outlives its caller.
 #[must_use = "a call does nothing until it is made"]
-pub struct FleetBackground<'a, 'e, T, S, C> {
-    fleet: &'a FleetDogpile<T, S, C>,
+pub struct FleetBackground<'a, 'e, T, S, C, D = Alone<'a, T, S, C>> {
+    call: FleetCall<'a, T, S, C, D>,
     executor: &'e dyn Executor,
 }
 
-impl<T, S, C> std::fmt::Debug for FleetBackground<'_, '_, T, S, C> {
+impl<T, S, C, D> std::fmt::Debug for FleetBackground<'_, '_, T, S, C, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FleetBackground").finish_non_exhaustive()
     }
 }
 
-impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetBackground<'a, '_, T, S, C> {
+impl<'a, T, S, C, D> FleetCall<'a, T, S, C, D> {
+    /// The regeneration runs on an executor, round trips and all: whoever has a usable value does not
+    /// even wait for the store. Of the options of the call none counts.
+    pub fn background<'e>(self, executor: &'e dyn Executor) -> FleetBackground<'a, 'e, T, S, C, D> {
+        FleetBackground {
+            call: FleetCall::new(self.door),
+            executor,
+        }
+    }
+}
+
+impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>, D: Door<'a, T, S, C>>
+    FleetBackground<'a, '_, T, S, C, D>
+{
     /// As [`FleetDogpile::get_or_try_create`], on the executor.
     ///
     /// # Errors
@@ -571,28 +635,25 @@ impl<'a, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetBackground<'a, '_
         self,
         create: impl FnOnce(Creation<'_, T>) -> Result<T, E> + Send + 'static,
     ) -> Result<FleetGuard<'a, T>, FleetError<E>> {
-        let fleet = self.fleet;
-        if let Some(guard) = fleet.call().hit() {
+        let call = self.call;
+        if let Some(guard) = call.hit() {
             return Ok(guard);
         }
-        let common = &fleet.shared.common;
-        let terms = fleet.call().terms(common.now());
-        let usable = fleet.peek().is_some();
-        let call = fleet.pile.background(self.executor);
-        let call = match (
-            fleet.call().always_asks(),
-            usable || fleet.pile.peek().is_none(),
-        ) {
-            (true, _) => call.accept(Accept::New),
-            (false, true) => call,
+        let terms = call.terms(call.shared().common.now());
+        let usable = call.peek().is_some();
+        let accept = match (call.always_asks(), usable || call.door.peek().is_none()) {
+            (true, _) => Accept::New,
+            (false, true) => Accept::Stale,
             // What the pile would give out is beyond its limit.
-            (false, false) => call.accept(Accept::Fresh),
+            (false, false) => Accept::Fresh,
         };
-        let (shared, pile) = (Arc::clone(&fleet.shared), Arc::clone(&fleet.pile));
-        let answer = call
-            .get_or_try_create_with(move |creating| shared.lead(&pile, creating, terms, create));
-        match answer {
-            Ok(guard) => Ok(FleetGuard::new(guard, common)),
+        let site = call.door.site();
+        let lead = move |creating: Creating<'_, Entry<T>>| {
+            let create = |creation: Creation<'_, T>| create(creation).map_err(Fail::create);
+            site.lead(creating, terms, create)
+        };
+        match call.door.start(self.executor, accept, lead) {
+            Ok(guard) => Ok(FleetGuard::new(guard)),
             Err(error) => Err(error.into()),
         }
     }

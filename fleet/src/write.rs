@@ -8,6 +8,8 @@ use crate::entry::FleetGuard;
 use crate::error::WriteError;
 use crate::family::{AllChange, Family};
 use crate::fleet::FleetDogpile;
+use crate::shared::Shared;
+use crate::site::Site;
 use crate::store::{Answer, Depth, Described, Guarded, Placed, Store, Version};
 
 /// What a value is expected to be when it is replaced; see [`FleetDogpile::compare_and_set`].
@@ -49,7 +51,7 @@ fn swap(placed: Placed) -> Swap {
 /// A write or an invalidation under way in this process. Dropped without an end, it may be done at the
 /// store or not.
 struct Write<'a, T, S, C> {
-    fleet: &'a FleetDogpile<T, S, C>,
+    site: &'a Site<T, S, C>,
     number: u64,
     end: End<T>,
 }
@@ -65,24 +67,20 @@ enum End<T> {
 impl<T, S, C> Drop for Write<'_, T, S, C> {
     fn drop(&mut self) {
         let end = std::mem::replace(&mut self.end, End::Stale);
-        let fleet = self.fleet;
-        fleet
-            .shared
-            .common
-            .writes
-            .ends(self.number, |alone| match end {
-                End::Written(value, version) => fleet.written_here(value, version, alone),
-                End::Stale => fleet.watching.change(Depth::Soft),
-                End::Gone => fleet.watching.change(Depth::Hard),
-            });
+        let site = self.site;
+        site.known.writes.ends(self.number, |alone| match end {
+            End::Written(value, version) => site.written_here(value, version, alone),
+            End::Stale => site.change(Depth::Soft),
+            End::Gone => site.change(Depth::Hard),
+        });
     }
 }
 
-impl<T, S, C> FleetDogpile<T, S, C> {
+impl<T, S, C> Site<T, S, C> {
     fn begin_write(&self, end: End<T>) -> Write<'_, T, S, C> {
         Write {
-            fleet: self,
-            number: self.shared.common.writes.begins(),
+            site: self,
+            number: self.known.writes.begins(),
             end,
         }
     }
@@ -94,13 +92,8 @@ impl<T, S, C> FleetDogpile<T, S, C> {
         })
     }
 
-    fn begin_to_invalidate_all(&self, depth: Depth) -> AllChange {
-        let shared = &self.shared;
-        Family::of(&shared.store, shared.key.namespace()).begin_to_invalidate(depth)
-    }
-
     fn invalidated(&self, mut write: Write<'_, T, S, C>, answer: Answer<bool>) -> Answer<bool> {
-        let answer = self.shared.common.note(answer);
+        let answer = self.note(answer);
         if let Ok(false) = answer {
             // The store holds another value than was seen, and so may this process.
             write.end = End::Stale;
@@ -109,11 +102,11 @@ impl<T, S, C> FleetDogpile<T, S, C> {
     }
 }
 
-impl<T: Send + Sync + 'static, S: Described, C: Codec<T>> FleetDogpile<T, S, C> {
+impl<T: Send + Sync + 'static, S: Described, C: Codec<T>> Site<T, S, C> {
     fn encode(&self, value: &T) -> Result<Vec<u8>, WriteError> {
         let bytes = self.shared.codec.encode(value);
         let bytes = bytes.map_err(|error| WriteError::Encode(error.into()))?;
-        Ok(seal(&self.shared.key, bytes, std::time::Duration::ZERO))
+        Ok(seal(self.key(), bytes, std::time::Duration::ZERO))
     }
 
     fn wrote(
@@ -122,7 +115,7 @@ impl<T: Send + Sync + 'static, S: Described, C: Codec<T>> FleetDogpile<T, S, C> 
         value: T,
         answer: Answer<Placed>,
     ) -> Result<Placed, WriteError> {
-        let placed = self.shared.common.note(answer)?;
+        let placed = self.note(answer)?;
         if let Placed::Stored(version) = placed {
             write.end = End::Written(Arc::new(value), version);
         }
@@ -130,27 +123,105 @@ impl<T: Send + Sync + 'static, S: Described, C: Codec<T>> FleetDogpile<T, S, C> 
     }
 }
 
-impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
+impl<S, C> Shared<S, C> {
+    fn begin_to_invalidate_all(&self, depth: Depth) -> AllChange {
+        Family::of(&self.store, &self.namespace).begin_to_invalidate(depth)
+    }
+}
+
+impl<S: Store, C> Shared<S, C> {
+    pub(crate) fn invalidate_all(&self, depth: Depth) -> Answer<()> {
+        let _here = self.begin_to_invalidate_all(depth);
+        let answer = self.store.invalidate_all(&self.namespace, depth);
+        self.common.note(None, answer)
+    }
+}
+
+impl<S: AsyncStore, C> Shared<S, C> {
+    pub(crate) async fn invalidate_all_async(&self, depth: Depth) -> Answer<()> {
+        let _here = self.begin_to_invalidate_all(depth);
+        let answer = self.store.invalidate_all(&self.namespace, depth).await;
+        self.common.note(None, answer)
+    }
+}
+
+impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
     fn write(&self, guard: Guarded, value: T) -> Result<Placed, WriteError> {
         let bytes = self.encode(&value)?;
         let write = self.begin_write(End::Stale);
-        let answer = self
-            .shared
-            .store
-            .put(&self.shared.key, &self.shared.put(guard, &bytes));
+        let put = self.put(guard, &bytes);
+        let answer = self.shared.store.put(self.key(), &put);
         self.wrote(write, value, answer)
     }
 
+    pub(crate) fn set(&self, value: T) -> Result<Version, WriteError> {
+        self.write(Guarded::Any, value).and_then(stored)
+    }
+
+    pub(crate) fn compare_and_set(&self, expected: Expected, value: T) -> Result<Swap, WriteError> {
+        self.write(expected.into(), value).map(swap)
+    }
+
+    pub(crate) fn invalidate_to(&self, depth: Depth, only: Version) -> Answer<bool> {
+        let write = self.begin_to_invalidate(depth);
+        let answer = self.shared.store.invalidate(self.key(), depth, only);
+        self.invalidated(write, answer)
+    }
+}
+
+impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
+    async fn write_async(&self, guard: Guarded, value: T) -> Result<Placed, WriteError> {
+        let bytes = self.encode(&value)?;
+        let write = self.begin_write(End::Stale);
+        let put = self.put(guard, &bytes);
+        let answer = self.shared.store.put(self.key(), &put).await;
+        self.wrote(write, value, answer)
+    }
+
+    pub(crate) async fn set_async(&self, value: T) -> Result<Version, WriteError> {
+        self.write_async(Guarded::Any, value).await.and_then(stored)
+    }
+
+    pub(crate) async fn compare_and_set_async(
+        &self,
+        expected: Expected,
+        value: T,
+    ) -> Result<Swap, WriteError> {
+        self.write_async(expected.into(), value).await.map(swap)
+    }
+
+    pub(crate) async fn invalidate_to_async(&self, depth: Depth, only: Version) -> Answer<bool> {
+        let write = self.begin_to_invalidate(depth);
+        let answer = (self.shared.store.invalidate(self.key(), depth, only)).await;
+        self.invalidated(write, answer)
+    }
+}
+
+/// The version that was seen. One that no store knows is not there.
+pub(crate) fn only<T>(seen: &FleetGuard<'_, T>) -> Version {
+    match FleetGuard::version(seen) {
+        Version::NONE => Version(u64::MAX),
+        version => version,
+    }
+}
+
+fn stored(placed: Placed) -> Result<Version, WriteError> {
+    match placed {
+        Placed::Stored(version) => Ok(version),
+        Placed::Refused(_) | Placed::Gone => {
+            Err(crate::StoreError::protocol("it refused a write without a condition").into())
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     /// Stores a value for the whole fleet. Creations that run have come too late.
     ///
     /// # Errors
     ///
     /// [`WriteError`]. The copy of this process is stale then.
     pub fn set(&self, value: T) -> Result<Version, WriteError> {
-        match self.write(Guarded::Any, value)? {
-            Placed::Stored(version) => Ok(version),
-            Placed::Refused(_) | Placed::Gone => Err(unconditional().into()),
-        }
+        self.site.set(value)
     }
 
     /// Stores a value only if there is what is expected, for the whole fleet.
@@ -176,13 +247,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     /// # Ok::<_, dogpile_fleet::WriteError>(())
     /// ```
     pub fn compare_and_set(&self, expected: Expected, value: T) -> Result<Swap, WriteError> {
-        self.write(expected.into(), value).map(swap)
-    }
-
-    fn invalidate_to(&self, depth: Depth, only: Version) -> Answer<bool> {
-        let write = self.begin_to_invalidate(depth);
-        let answer = self.shared.store.invalidate(&self.shared.key, depth, only);
-        self.invalidated(write, answer)
+        self.site.compare_and_set(expected, value)
     }
 
     /// Makes the value stale, for the whole fleet: one caller creates the next, the others go on.
@@ -191,7 +256,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     ///
     /// [`StoreError`](crate::StoreError): then it is stale in this process, and perhaps elsewhere.
     pub fn expire(&self) -> Answer<()> {
-        self.invalidate_to(Depth::Soft, Version::NONE).map(drop)
+        self.site
+            .invalidate_to(Depth::Soft, Version::NONE)
+            .map(drop)
     }
 
     /// As [`expire`](FleetDogpile::expire), if the value is still the one that was seen.
@@ -200,7 +267,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     ///
     /// [`StoreError`](crate::StoreError).
     pub fn expire_if(&self, seen: &FleetGuard<'_, T>) -> Answer<bool> {
-        self.invalidate_to(Depth::Soft, only(seen))
+        self.site.invalidate_to(Depth::Soft, only(seen))
     }
 
     /// Removes the value, for the whole fleet. After it returned, no call of this process, and no call
@@ -210,7 +277,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     ///
     /// [`StoreError`](crate::StoreError): then it is gone in this process, and perhaps elsewhere.
     pub fn invalidate(&self) -> Answer<()> {
-        self.invalidate_to(Depth::Hard, Version::NONE).map(drop)
+        self.site
+            .invalidate_to(Depth::Hard, Version::NONE)
+            .map(drop)
     }
 
     /// As [`invalidate`](FleetDogpile::invalidate), if the value is still the one that was seen.
@@ -219,16 +288,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     ///
     /// [`StoreError`](crate::StoreError).
     pub fn invalidate_if(&self, seen: &FleetGuard<'_, T>) -> Answer<bool> {
-        self.invalidate_to(Depth::Hard, only(seen))
-    }
-
-    fn invalidate_all_to(&self, depth: Depth) -> Answer<()> {
-        let _here = self.begin_to_invalidate_all(depth);
-        let shared = &self.shared;
-        let namespace = shared.key.namespace();
-        shared
-            .common
-            .note(shared.store.invalidate_all(namespace, depth))
+        self.site.invalidate_to(Depth::Hard, only(seen))
     }
 
     /// Makes all values of the [namespace](crate::FleetBuilder::namespace) stale, for the whole fleet and in one
@@ -247,7 +307,7 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     ///
     /// One verb, however many keys there are, and a step for each pile of this process in the namespace.
     pub fn expire_all(&self) -> Answer<()> {
-        self.invalidate_all_to(Depth::Soft)
+        self.site.shared.invalidate_all(Depth::Soft)
     }
 
     /// As [`expire_all`](FleetDogpile::expire_all), and the values are gone: after it returned, no call of
@@ -280,31 +340,11 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetDogpile<T, S, C> {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn invalidate_all(&self) -> Answer<()> {
-        self.invalidate_all_to(Depth::Hard)
+        self.site.shared.invalidate_all(Depth::Hard)
     }
-}
-
-/// The version that was seen. One that no store knows is not there.
-fn only<T>(seen: &FleetGuard<'_, T>) -> Version {
-    match FleetGuard::version(seen) {
-        Version::NONE => Version(u64::MAX),
-        version => version,
-    }
-}
-
-fn unconditional() -> crate::StoreError {
-    crate::StoreError::protocol("it refused a write without a condition")
 }
 
 impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C> {
-    async fn write_async(&self, guard: Guarded, value: T) -> Result<Placed, WriteError> {
-        let bytes = self.encode(&value)?;
-        let write = self.begin_write(End::Stale);
-        let put = self.shared.put(guard, &bytes);
-        let answer = self.shared.store.put(&self.shared.key, &put).await;
-        self.wrote(write, value, answer)
-    }
-
     /// As [`set`](FleetDogpile::set), for tasks.
     ///
     /// # Errors
@@ -315,10 +355,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
     ///
     /// Dropped, the value may be stored or not. The copy of this process is stale then.
     pub async fn set_async(&self, value: T) -> Result<Version, WriteError> {
-        match self.write_async(Guarded::Any, value).await? {
-            Placed::Stored(version) => Ok(version),
-            Placed::Refused(_) | Placed::Gone => Err(unconditional().into()),
-        }
+        self.site.set_async(value).await
     }
 
     /// As [`compare_and_set`](FleetDogpile::compare_and_set), for tasks.
@@ -335,17 +372,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
         expected: Expected,
         value: T,
     ) -> Result<Swap, WriteError> {
-        self.write_async(expected.into(), value).await.map(swap)
-    }
-
-    async fn invalidate_to_async(&self, depth: Depth, only: Version) -> Answer<bool> {
-        let write = self.begin_to_invalidate(depth);
-        let answer = self
-            .shared
-            .store
-            .invalidate(&self.shared.key, depth, only)
-            .await;
-        self.invalidated(write, answer)
+        self.site.compare_and_set_async(expected, value).await
     }
 
     /// As [`expire`](FleetDogpile::expire), for tasks.
@@ -358,9 +385,8 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
     ///
     /// Dropped, it may be done at the store or not. It is done here.
     pub async fn expire_async(&self) -> Answer<()> {
-        self.invalidate_to_async(Depth::Soft, Version::NONE)
-            .await
-            .map(drop)
+        let done = self.site.invalidate_to_async(Depth::Soft, Version::NONE);
+        done.await.map(drop)
     }
 
     /// As [`invalidate`](FleetDogpile::invalidate), for tasks.
@@ -373,17 +399,8 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
     ///
     /// Dropped, it may be done at the store or not. It is done here.
     pub async fn invalidate_async(&self) -> Answer<()> {
-        self.invalidate_to_async(Depth::Hard, Version::NONE)
-            .await
-            .map(drop)
-    }
-
-    async fn invalidate_all_to_async(&self, depth: Depth) -> Answer<()> {
-        let _here = self.begin_to_invalidate_all(depth);
-        let shared = &self.shared;
-        let namespace = shared.key.namespace();
-        let answer = shared.store.invalidate_all(namespace, depth).await;
-        shared.common.note(answer)
+        let done = self.site.invalidate_to_async(Depth::Hard, Version::NONE);
+        done.await.map(drop)
     }
 
     /// As [`expire_all`](FleetDogpile::expire_all), for tasks.
@@ -396,7 +413,7 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
     ///
     /// Dropped, it may be done at the store or not. It is done here.
     pub async fn expire_all_async(&self) -> Answer<()> {
-        self.invalidate_all_to_async(Depth::Soft).await
+        self.site.shared.invalidate_all_async(Depth::Soft).await
     }
 
     /// As [`invalidate_all`](FleetDogpile::invalidate_all), for tasks.
@@ -409,6 +426,6 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetDogpile<T, S, C>
     ///
     /// Dropped, it may be done at the store or not. It is done here.
     pub async fn invalidate_all_async(&self) -> Answer<()> {
-        self.invalidate_all_to_async(Depth::Hard).await
+        self.site.shared.invalidate_all_async(Depth::Hard).await
     }
 }

@@ -200,6 +200,36 @@ impl<'a, T> Lease<'a, T> {
         create(self.creating())
     }
 
+    /// As [`run`](Lease::run), for a creator that creates for several leases at once: the thread counts as
+    /// inside the creator of each of them.
+    ///
+    /// # Panics
+    ///
+    /// If `create` does. The leases are still held.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use dogpile::{Attempt, Dogpile, Lease};
+    ///
+    /// let (one, two) = (Dogpile::new(Duration::from_secs(60)), Dogpile::new(Duration::from_secs(60)));
+    /// let (Attempt::Lease(first), Attempt::Lease(second)) = (one.attempt(), two.attempt()) else {
+    ///     panic!()
+    /// };
+    /// let made = Lease::run_all(&[&first, &second], || [1, 2]);
+    /// drop(first.publish(made[0]));
+    /// drop(second.publish(made[1]));
+    /// assert_eq!(*one.peek().unwrap() + *two.peek().unwrap(), 3);
+    /// ```
+    pub fn run_all<R>(leases: &[&Self], create: impl FnOnce() -> R) -> R {
+        let mut inside = Vec::with_capacity(leases.len());
+        for lease in leases {
+            inside.push(Inside::enter(lease.creation(), lease.watch.as_deref()));
+        }
+        create()
+    }
+
     /// As [`run`](Lease::run), for a creator that is a future. The task counts as inside the creator
     /// for the length of each poll.
     ///

@@ -89,6 +89,11 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
         Guard::seen(&this.guard)
     }
 
+    /// The same without its key: for a function that takes the guards of piles, too.
+    pub fn into_guard(this: Self) -> Guard<'a, T> {
+        this.guard
+    }
+
     /// A handle that keeps key and value alive beyond the map.
     ///
     /// # Cost

@@ -8,8 +8,8 @@ use std::time::Duration;
 use dogpile::{Clock, ManualClock, Tick};
 use dogpile_fleet::conformance::{BlockOn, Driven, Subject};
 use dogpile_fleet::{
-    Abilities, Answer, Ask, Blocking, Depth, Described, FileStore, FleetDogpile, Found, Grant, Key,
-    MemoryStore, Placed, Put, Store, StoreError, Version, Watch,
+    Abilities, Answer, Ask, Blocking, Depth, Described, FileStore, Found, Grant, Key, MemoryStore,
+    Placed, Put, Store, StoreError, Version, Watch,
 };
 use herd::Scratch;
 
@@ -358,8 +358,6 @@ impl<S: Store> Store for Faulty<S> {
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
-pub(crate) type Pile<S> = FleetDogpile<String, S>;
 
 /// What a creator says that is not to run.
 pub(crate) fn never<T>(_: dogpile_fleet::Creation<'_, T>) -> Result<T, String> {

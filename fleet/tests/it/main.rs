@@ -3,15 +3,24 @@
 //!
 //! Long rounds run where `DOGPILE_FLEET_LONG` is set, as `.ci/night` does.
 
+// `promises` and `tasks` are there twice: over a pile of one key, and over a key of many.
+#![allow(clippy::duplicate_mod)]
+
+// What `promises` and `tasks` are over, here. In `one_of_many` they are over a key of many.
+use dogpile_fleet::{FleetBuilder, FleetDogpile};
+
 mod bad_input;
 mod bench;
 mod codecs;
 mod conformance;
+mod events;
 mod garbled;
 mod killed;
 mod large;
 mod lock_is_owned;
+mod many_keys;
 mod many_records;
+mod one_of_many;
 mod processes;
 mod promises;
 mod tasks;

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use dogpile::{ManualClock, Origin};
 use dogpile_fleet::{
-    Creation, Described, Expected, FleetAccept, FleetBuilder, FleetDogpile, FleetError, FleetGuard,
-    MemoryStore, OnStoreError, Store, Swap, Version,
+    Creation, Described, Expected, FleetAccept, FleetError, FleetGuard, MemoryStore, OnStoreError,
+    Store, Swap, Version,
 };
 
-use crate::bench::{Fault, Faulty, Pile, SECOND, make, manual_clock, never, wait_until};
+use super::{FleetBuilder, FleetDogpile};
+use crate::bench::{Fault, Faulty, SECOND, make, manual_clock, never, wait_until};
+
+type Pile<S> = FleetDogpile<String, S>;
 
 /// A fleet: a store, its clock, and piles that stand for processes.
 struct Fleet {

@@ -10,10 +10,11 @@ use std::time::Duration;
 use dogpile::executor::Tokio;
 use dogpile::{ManualClock, Origin};
 use dogpile_fleet::{
-    Blocking, Creation, Expected, FleetDogpile, FleetError, FleetGuard, MemoryStore, Store, Swap,
+    Blocking, Creation, Expected, FleetError, FleetGuard, MemoryStore, Store, Swap,
 };
 use tokio::sync::Notify;
 
+use super::FleetDogpile;
 use crate::bench::{SECOND, manual_clock, wait_until};
 
 type Tasks = FleetDogpile<String, Blocking<MemoryStore>>;

@@ -7,13 +7,13 @@
 //! - let put = self.put(Guarded::Lease(grant), bytes);
 //! + let put = self.put(Guarded::Any, bytes);
 //!
-//! fleet-publishes-what-was-refused | fleet/src/shared.rs
-//! @ Fate::Superseded => {
+//! fleet-publishes-what-was-refused | fleet/src/site.rs
+//! @ Fate::Superseded(fence) => {
 //! - entry.created(Duration::ZERO, Duration::ZERO).superseded()
-//! + entry.created(Duration::ZERO, self.policy.local)
+//! + entry.created(Duration::ZERO, policy.local)
 //!
 //! fleet-store-forgets-the-owner | fleet/src/record.rs
-//! @ pub(crate) fn holds(
+//! @ pub fn holds(
 //! - self.owner != 0 && self.owner == grant.owner.0 && self.generation == grant.fence.0
 //! + self.owner == 0 || self.owner == grant.owner.0
 //! ```

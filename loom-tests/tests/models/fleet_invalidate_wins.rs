@@ -2,18 +2,18 @@
 //! The same of a whole namespace, whichever pile of it was told.
 //!
 //! ```breakages
-//! fleet-invalidation-stays-at-the-store | fleet/src/shared.rs
+//! fleet-invalidation-stays-at-the-store | fleet/src/site.rs
 //! @ pub(crate) fn change(
-//! - Depth::Hard => self.pile.invalidate(),
+//! - Depth::Hard => self.place.invalidate(),
 //! + Depth::Hard => {}
 //!
 //! fleet-tells-no-sibling | fleet/src/write.rs | of_a_namespace
 //! @ fn begin_to_invalidate_all(
-//! - shared.key.namespace()
+//! - &self.namespace
 //! + "another"
 //!
 //! fleet-invalidates-siblings-first | fleet/src/write.rs | of_a_namespace
-//! @ fn invalidate_all_to(
+//! @ pub(crate) fn invalidate_all(
 //! - let _here = self.begin_to_invalidate_all(depth);
 //! + drop(self.begin_to_invalidate_all(depth));
 //! ```

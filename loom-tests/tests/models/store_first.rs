@@ -25,9 +25,9 @@
 //! fleet-changes-the-copy-first | fleet/src/write.rs
 //! @ fn invalidate_to(
 //! - let write = self.begin_to_invalidate(depth);
-//! - let answer = self.shared.store.invalidate(&self.shared.key, depth, only);
+//! - let answer = self.shared.store.invalidate(self.key(), depth, only);
 //! + drop(self.begin_to_invalidate(depth));
-//! + let answer = self.shared.store.invalidate(&self.shared.key, depth, only);
+//! + let answer = self.shared.store.invalidate(self.key(), depth, only);
 //! + let write = self.begin_write(End::Stale);
 //! ```
 

@@ -6,15 +6,15 @@
 //! or an invalidation ended the lease of one.
 //!
 //! ```breakages
-//! fleet-keeps-what-was-refused | fleet/src/shared.rs
-//! @ Fate::Superseded => {
+//! fleet-keeps-what-was-refused | fleet/src/site.rs
+//! @ Fate::Superseded(fence) => {
 //! - entry.created(Duration::ZERO, Duration::ZERO).superseded()
-//! + entry.created(Duration::ZERO, self.policy.local)
+//! + entry.created(Duration::ZERO, policy.local)
 //!
-//! fleet-keeps-a-copy-that-was-removed | fleet/src/shared.rs
+//! fleet-keeps-a-copy-that-was-removed | fleet/src/site.rs
 //! @ pub(crate) fn change(
-//! - Depth::Hard => self.pile.invalidate(),
-//! + Depth::Hard => self.pile.expire(),
+//! - Depth::Hard => self.place.invalidate(),
+//! + Depth::Hard => self.place.expire(),
 //!
 //! fleet-lends-over-a-write | fleet/src/writes.rs
 //! @ pub(crate) fn place_unless_written(
@@ -22,12 +22,12 @@
 //! + let unwritten = true;
 //!
 //! fleet-lets-everybody-lead | fleet/src/record.rs
-//! @ pub(crate) fn is_leased(
+//! @ pub fn is_leased(
 //! - self.owner != 0 && now < self.until
 //! + self.owner != 0 && now < self.began
 //!
 //! fleet-spares-the-values-of-a-namespace | fleet/src/record.rs
-//! @ pub(crate) fn head(
+//! @ pub fn head(
 //! - if head.space == self.generation
 //! + if head.space <= self.generation
 //! ```
