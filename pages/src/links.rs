@@ -21,15 +21,6 @@ const HOSTS: [&str; 7] = [
     "rust-lang.org",
 ];
 
-/// The READMEs that crates.io shows.
-const PUBLISHED: [&str; 5] = [
-    "README.md",
-    "fleet/README.md",
-    "adapters/cache/README.md",
-    "adapters/moka/README.md",
-    "adapters/quick-cache/README.md",
-];
-
 pub(crate) fn check(site: &Site) -> Vec<String> {
     let mut links = Links {
         site,
@@ -48,6 +39,15 @@ pub(crate) fn check(site: &Site) -> Vec<String> {
         let text = site.read(Path::new(page));
         for link in markdown::links(&text) {
             links.in_markdown(page, &link);
+        }
+        for file in markdown::shown_in_repository(&text) {
+            if !site.has(
+                &clean(&Path::new(page).with_file_name(&file))
+                    .display()
+                    .to_string(),
+            ) {
+                links.complain(page, format!("{file} leads nowhere: no such file"));
+            }
         }
         for name in markdown::unnamed(&text) {
             links.complain(
@@ -121,7 +121,7 @@ impl Links<'_> {
             return self.elsewhere(page, link);
         }
         let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-        if PUBLISHED.contains(&page) && !path.is_empty() {
+        if !path.is_empty() && is_published(self.site, page) {
             let what = "is relative: crates.io does not show it as a link";
             return self.complain(page, format!("{link} {what}"));
         }
@@ -159,15 +159,22 @@ impl Links<'_> {
             let (path, anchor) = path.split_once('#').unwrap_or((path, ""));
             let target = self.site.docs.join(path);
             self.rendered(page, link, &target, anchor);
-        } else if let Some(file) = path.strip_prefix("crate/dogpile/latest/source/") {
-            if !self.site.packaged.contains(file) {
-                self.complain(
-                    page,
-                    format!("{link} leads nowhere: the package has no {file}"),
-                );
-            }
+        } else if let Some(file) = path.strip_prefix("crate/dogpile/latest/source/")
+            && !self.site.packaged.contains(file)
+        {
+            let what = format!("{link} leads nowhere: the package has no {file}");
+            self.complain(page, what);
         }
     }
+}
+
+/// Whether crates.io shows it: the README of a package that is published.
+fn is_published(site: &Site, page: &str) -> bool {
+    let Some(folder) = page.strip_suffix("README.md") else {
+        return false;
+    };
+    let manifest = format!("{folder}Cargo.toml");
+    site.files.contains(&manifest) && !site.read(Path::new(&manifest)).contains("publish = false")
 }
 
 /// Without `..`.

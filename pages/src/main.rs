@@ -10,6 +10,7 @@
 //! | each name in a page exists: calls, types, features, files, commands | `names.rs` |
 //! | the table "which call" names every call, and the README shows the same table | `calls.rs` |
 //! | the words that people search for are found | `search.rs` |
+//! | the table and the picture of the README are of one run | `run.rs` |
 //!
 //! `pages prose` prints the prose of all pages and doc comments, for a spelling checker: `prose.rs`.
 //!
@@ -21,6 +22,7 @@ mod links;
 mod markdown;
 mod names;
 mod prose;
+mod run;
 mod search;
 mod site;
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     complaints.extend(names::check(&site));
     complaints.extend(calls::check(&site));
     complaints.extend(search::check(&site));
+    complaints.extend(run::check(&site));
     for complaint in &complaints {
         println!("{complaint}");
     }

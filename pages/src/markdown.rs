@@ -42,7 +42,16 @@ pub(crate) fn links(page: &str) -> Vec<String> {
         rest = after;
     }
     links.extend(named.into_values());
+    links.extend(crate::html::attributes(&text, "src").map(str::to_owned));
+    links.extend(crate::html::attributes(&text, "href").map(str::to_owned));
     links
+}
+
+/// The files that a page shows where it stands in a repository. crates.io takes no notice of them.
+pub(crate) fn shown_in_repository(page: &str) -> Vec<String> {
+    let prose = prose(page);
+    let shown = crate::html::attributes(&prose, "srcset");
+    shown.map(str::to_owned).collect()
 }
 
 /// Names in brackets that nothing stands for, where a page uses names at all.

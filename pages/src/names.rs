@@ -244,23 +244,36 @@ fn features(site: &Site) -> Vec<String> {
         }
     }
     let readme = site.read(Path::new("README.md"));
-    for (krate, manifest) in [
-        ("dogpile-fleet", "fleet/Cargo.toml"),
-        ("dogpile-moka", "adapters/moka/Cargo.toml"),
-        ("dogpile-quick-cache", "adapters/quick-cache/Cargo.toml"),
-        ("dogpile-cache", "adapters/cache/Cargo.toml"),
-    ] {
-        let manifest = site.read(Path::new(manifest));
-        let rust = manifest
-            .lines()
-            .find_map(|line| line.strip_prefix("rust-version = \""));
-        let rust = rust.expect("a Rust version").trim_end_matches('"');
-        let row = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| [{krate}](")));
-        if !row.is_some_and(|row| row.ends_with(&format!("| {rust} |"))) {
-            complaints.push(format!("README.md: no row for {krate} with Rust {rust}"));
+    for row in readme
+        .lines()
+        .filter(|line| line.starts_with("| [dogpile-"))
+    {
+        let names = row.split("https://docs.rs/").skip(1);
+        for name in names.filter_map(|rest| rest.split(')').next()) {
+            let rust = rust_of(site, name);
+            if !rust
+                .as_ref()
+                .is_some_and(|rust| row.ends_with(&format!("| {rust} |")))
+            {
+                complaints.push(format!(
+                    "README.md: {name} needs Rust {rust:?}, and its row says: {row}"
+                ));
+            }
         }
     }
     complaints
+}
+
+/// The Rust that this package of the project needs.
+fn rust_of(site: &Site, package: &str) -> Option<String> {
+    let manifests = site
+        .files
+        .iter()
+        .filter(|file| file.ends_with("Cargo.toml"));
+    let mut texts = manifests.map(|file| site.read(Path::new(file)));
+    let text = texts.find(|text| text.contains(&format!("\nname = \"{package}\"\n")))?;
+    let rust = text
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""))?;
+    Some(rust.trim_end_matches('"').to_owned())
 }

@@ -11,7 +11,8 @@ pub(crate) fn print() {
         let is_public = ["src/", "fleet/src/", "adapters/", "stores/"]
             .iter()
             .any(|folder| file.starts_with(folder));
-        if !file.ends_with(".md") && !(file.ends_with(".rs") && is_public) {
+        let is_read = file.ends_with(".md") || (file.ends_with(".rs") && is_public);
+        if !is_read {
             continue;
         }
         let text = std::fs::read_to_string(Path::new(&file))
@@ -23,7 +24,7 @@ pub(crate) fn print() {
         let prose = markdown::without_code(&markdown::prose(&text));
         // The headings of the page of signatures are types.
         let is_name = |line: &&str| file == "docs/surface.md" && line.starts_with("### ");
-        let says_target = |line: &&str| line.starts_with('[') && line.contains("]: ");
+        let says_target = |line: &&str| line.trim_start().starts_with('[') && line.contains("]: ");
         let lines = prose.lines();
         for line in lines.filter(|line| !is_name(line) && !says_target(line)) {
             let words = line.split_whitespace().filter(|word| !word.contains("://"));

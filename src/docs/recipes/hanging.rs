@@ -23,13 +23,8 @@
 //! // ... a thread named "loader" fetches, and another one waits for it
 //! let stats = rates.stats();
 //! if let Some(lease) = &stats.creating {
-//!     eprintln!(
-//!         "{:?} has created for {:?}, called at {}; {} wait",
-//!         lease.holder.as_ref().unwrap(),
-//!         lease.held_for.unwrap(),
-//!         lease.location.unwrap(),
-//!         stats.waiters,
-//!     );
+//!     eprintln!("{} callers wait for {:?},", stats.waiters, lease.holder);
+//!     eprintln!("who has created for {:?}, called at {:?}", lease.held_for, lease.location);
 //! }
 //! # assert!(format!("{:?}", stats.creating).contains("loader"));
 //! # assert_eq!(stats.waiters, 1);
@@ -41,7 +36,8 @@
 //! It prints the thread with its name, and the line of the call:
 //!
 //! ```text
-//! Thread(Thread { id: ThreadId(2), name: Some("loader"), .. }) has created for 41.2s, called at src/rates.rs:31:16; 1 wait
+//! 1 callers wait for Some(Thread(Thread { id: ThreadId(2), name: Some("loader"), .. })),
+//! who has created for Some(41.2s), called at Some(Location { file: "src/rates.rs", line: 31, .. })
 //! ```
 //!
 //! What you may find:

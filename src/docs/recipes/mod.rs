@@ -23,7 +23,8 @@
 //! # A value that several processes share
 //!
 //! The crate `dogpile-fleet` puts a pile in each process over a store that they share: a directory, or a
-//! server. Its [documentation](https://docs.rs/dogpile-fleet) has the recipes for files and for servers.
+//! server. Its [documentation](https://docs.rs/dogpile-fleet) begins with which store to use for what. The stores on
+//! servers are crates of their own: `dogpile-redis` and `dogpile-memcached`.
 //!
 //! [README]: https://docs.rs/crate/dogpile/latest
 
