@@ -2,27 +2,94 @@
 //! with the old one.
 //!
 //! A [`Dogpile<T>`] holds one value with a time to live: a key set, a token, a configuration, a
-//! query result. When the value goes stale, one caller is elected to create the next one, and the
-//! others get the stale value at once. When there is no value, the others wait for that one creation
-//! and leave together. This prevents a *cache stampede*, also called a *thundering herd* or a
-//! *dogpile*. The pieces are known as *single-flight* and *stale-while-revalidate*.
+//! query result. When the value goes stale, one caller creates the next one, and the others get the stale
+//! value at once. When there is no value, the others wait for that one creation and leave together. This
+//! prevents a *cache stampede*, also called a *thundering herd* or a *dogpile*. The pieces are known as
+//! *single-flight* and *stale-while-revalidate*.
 //!
 //! ```
 //! use std::time::Duration;
-//! use dogpile::Dogpile;
+//! use dogpile::{Dogpile, Error};
 //!
-//! // Fresh for five minutes. For an hour after that, the old keys are served while one caller fetches.
+//! // Fresh for five minutes. For an hour more, the old keys are served while one caller fetches.
 //! static KEYS: Dogpile<Vec<String>> = Dogpile::builder(Duration::from_secs(300))
 //!     .stale_while_revalidate(Duration::from_secs(3600))
 //!     .build();
 //!
-//! # fn fetch() -> Result<Vec<String>, std::io::Error> { Ok(vec!["k1".into()]) }
-//! fn knows(key: &str) -> Result<bool, dogpile::Error<std::io::Error>> {
-//!     let keys = KEYS.get_or_try_create(fetch)?;
+//! fn knows(key: &str) -> Result<bool, Error<std::io::Error>> {
+//!     let call = KEYS.call().wait(Duration::from_secs(5)); // if there are no keys yet
+//!     let keys = call.get_or_try_create(fetch)?; // one caller fetches, if the keys are stale
 //!     Ok(keys.iter().any(|known| known == key))
 //! }
-//! # assert!(knows("k1").unwrap());
+//!
+//! fn fetch() -> Result<Vec<String>, std::io::Error> {
+//!     // ... something slow
+//!     Ok(vec!["k1".to_owned()])
+//! }
+//!
+//! assert!(knows("k1").unwrap());
 //! ```
+//!
+//! **The handbook** has the rest: [recipes](docs::recipes) that you can copy, [pitfalls](docs::pitfalls),
+//! [performance](docs::performance), [migrating](docs::migrating) from what you have, and all
+//! [promises](docs::promises) by name.
+//!
+//! # Which type
+//!
+//! | I have | I use |
+//! |---|---|
+//! | one value | [`Dogpile`]; it can be a `static` |
+//! | a value for each key | [`KeyedDogpile`], with bounds and eviction |
+//! | something beside the value that must be swapped while nobody reads | [`SyncReaderDogpile`] |
+//! | values that something else keeps | [`Dogpile::acquire`] for one value, [`Leases`] for many keys |
+//! | a cache of moka, of quick_cache, or of another crate | the crates `dogpile-moka`, `dogpile-quick-cache`, `dogpile-cache` |
+//! | several processes | the crate `dogpile-fleet`: a pile in each, over a store that they share |
+//!
+//! An answer is a [`Guard`]: it shows the value, and says how old it is. An [`Error`] says why there is none.
+//!
+//! # Which call
+//!
+#![doc = include_str!("docs/calls.md")]
+//!
+#![cfg_attr(
+    feature = "async",
+    doc = "[background]: Dogpile::background
+[background_static]: Dogpile::background_static
+[background_multi]: KeyedDogpile::background_multi
+[keep_fresh]: Dogpile::keep_fresh
+[keep_fresh_static]: Dogpile::keep_fresh_static
+[renew]: Background::renew
+[timer]: Call::timer
+[with]: Background::with"
+)]
+// Without the feature, what needs it leads to the features.
+#![cfg_attr(
+    not(feature = "async"),
+    doc = "[background]: crate#features
+[background_static]: crate#features
+[background_multi]: crate#features
+[keep_fresh]: crate#features
+[keep_fresh_static]: crate#features
+[renew]: crate#features
+[timer]: crate#features
+[with]: crate#features"
+)]
+//!
+//! # What you can rely on
+//!
+//! 1. There are never two creators at a time.
+//! 2. A caller with a value that it may use never waits.
+//! 3. Callers who wait leave together. Each of them waits for two creations at most, however often the value is
+//!    invalidated.
+//! 4. A creator that fails runs once: its error, or its panic, goes to everybody who waited for it.
+//! 5. `invalidate` and `set` win. A call that starts after an `invalidate` never gets a value whose creation began
+//!    before it, and a creation never overwrites a value that was set meanwhile.
+//! 6. A panic, an error, a time-out or a cancelled task leaves nothing behind that blocks the next caller.
+//! 7. A creator that asks its own pile gets a stale value or an error. It does not hang.
+//! 8. A value lives as long as its last guard, and no longer. A hit takes no lock and allocates nothing.
+//!
+//! [All promises](docs::promises) have names, and tests under these names. The one exception to the first is
+//! [`max_create_time`](Builder::max_create_time), for creators that hang.
 //!
 //! # The words
 //!
@@ -40,40 +107,23 @@
 //!   comes while its creator runs. Its result does not become the current value.
 //! - A *waiter* is a caller without a usable value while another caller holds the lease.
 //!
-//! # Where to go from here
-//!
-//! - [`Dogpile`]: the methods that most callers need.
-//! - [`KeyedDogpile`]: a value for each key, with bounds and eviction. [`Leases`]: many keys whose values
-//!   are kept elsewhere. For those in a cache of another crate there are `dogpile-moka`,
-//!   `dogpile-quick-cache` and `dogpile-cache`.
-//! - [`Call`]: a call with options, such as a wait limit.
-//! - [`Guard`]: what an answer looks like, and what it says about the value.
-//! - [`Error`]: what can go wrong.
-//! - [`Dogpile::acquire`]: for a value that is kept elsewhere, in a memcached, a file or another cache.
-//! - [`Dogpile::attempt`]: the lease itself, for those who build something else around it.
-//! - [`SyncReaderDogpile`]: for something beside the value that must be swapped while nobody reads.
-//! - [`Dogpile::wait_for_value`]: to wait for what somebody else makes.
-//! - [`ManualClock`]: for tests, which then need not sleep. [`BootClock`]: where the machine may be
-//!   suspended.
-//! - [`promises`]: what a pile promises, in tables.
-//!
 //! # Tasks
 //!
 //! Every call that creates or waits has an async form, whose name ends in `_async`. Tasks and threads
 //! share a pile and its one election, and wait for the same creations. No runtime is needed. The
 //! elected task alone calls the creator and polls its future. When that task is dropped, the lease is
 //! given up and the next caller creates. A task that is no longer polled, but not dropped either,
-//! keeps its lease.
+//! keeps its lease: a [futurelock](docs::pitfalls#futurelock).
 //!
-//! If callers have a time-out or may be cancelled, run the creations in the background.
+//! So if callers have a time-out or may be cancelled, run the creations in the background.
 #![cfg_attr(
     feature = "async",
     doc = "[`Dogpile::background`] hands them to an [`Executor`](executor::Executor), for tasks and threads."
 )]
 //! Then even the elected caller gets the stale value at once, and the creation survives its caller.
 //!
-//! ```
-//! # #[cfg(feature = "tokio")] {
+#![cfg_attr(feature = "tokio", doc = "```")]
+#![cfg_attr(not(feature = "tokio"), doc = "```ignore")]
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use dogpile::{executor::Tokio, Dogpile};
@@ -87,20 +137,14 @@
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 //! # let rates = Arc::new(Dogpile::new(Duration::from_secs(60)));
 //! # assert_eq!(runtime.block_on(handler(rates)), Some(7));
-//! # }
 //! ```
-#![cfg_attr(
-    feature = "async",
-    doc = "",
-    doc = "A value that is renewed there without any caller is [kept fresh](Dogpile::keep_fresh)."
-)]
 //!
 //! # What it does not do
 //!
 //! - It detects a creator that waits for its own pile on the same thread. It does not detect a creator
 //!   that waits for another thread which waits for the pile. Nor does it detect two creators that wait
-//!   for each other's pile, unless they are keys of one map on two threads, or a task that holds a read guard and waits for a writer. [`Call::wait`]
-//!   limits how long such calls last.
+//!   for each other's pile, unless they are keys of one map on two threads, or a task that holds a read
+//!   guard and waits for a writer. [`Call::wait`] limits how long such calls last.
 //! - It does not stop a creator that hangs. That creator keeps the lease. Callers with a stale value go
 //!   on, and callers without one wait until their limit. Give the creator a time-out of its own.
 //! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
@@ -114,7 +158,7 @@
 //!
 //! The crate needs Rust 1.85, with and without each feature, and a target with 64-bit atomics.
 //!
-//! | feature | |
+//! | feature | what it brings |
 //! |---|---|
 //! | `async` (default) | The async forms, and creations in the background. It adds no dependency. |
 //! | `tokio` | Adapters that run background creations on a tokio runtime, and follow its time. |
@@ -138,6 +182,7 @@ extern crate self as dogpile;
 mod answer;
 mod call;
 mod compile_fail;
+pub mod docs;
 mod error;
 #[cfg(feature = "async")]
 pub mod executor;
@@ -145,7 +190,6 @@ mod keyed;
 pub mod observe;
 mod pile;
 mod policy;
-pub mod promises;
 mod raw;
 mod reentrancy;
 mod shim;

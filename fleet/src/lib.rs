@@ -26,7 +26,21 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Many keys over one store are a [`FleetKeyed`].
+//! # Which store, which type
+//!
+//! | I want to | I use |
+//! |---|---|
+//! | share a value among the processes of a host | [`FileStore`], a directory, as above |
+//! | have many keys, with bounds | [`FleetKeyed`], over any of the stores |
+//! | share a value among hosts | the crates `dogpile-redis` and `dogpile-memcached` |
+//! | have one process compute a file that is too large for memory, and all read it | [`Files`] |
+//! | have one process at a time do something that is no value | [`LeaseLock`] |
+//! | invalidate many keys at once | one namespace for them, and [`FleetDogpile::invalidate_all`] |
+//! | test | [`MemoryStore`], one for all piles of the test |
+//! | use another store | [`Store`] or [`AsyncStore`]: see [below](#a-store-of-your-own) |
+//!
+//! Which call to use, what back-off and stale limits do, and what goes wrong: that is as with a
+//! [`Dogpile`](dogpile::Dogpile), and the [handbook](dogpile::docs) of `dogpile` says it.
 //!
 //! # The words
 //!

@@ -9,10 +9,13 @@
 //! | | |
 //! |---|---|
 //! | `tests/models/` | the models of the promises, a file a promise: for loom and for shuttle |
+//! | `tests/keyed/` | which of them run over a key of a map as well, and why the others do not |
 //! | `tests/models/many/` | larger ones, for shuttle alone |
 //! | `tests/canary.rs` | fails where models are asked for and the crate is built without either |
 //! | `src/loom.rs`, `src/shuttle.rs` | threads and cells of the one and the other, and how a model is run |
 //! | `src/depth_first.rs` | shuttle's schedules one after the other, as far as there is time |
+//! | `src/plain.rs`, `src/keyed.rs` | what a model of one pile runs over: a pile that stands alone, or a key of a map |
+//! | `src/jobs.rs` | an executor whose jobs can be waited for |
 //! | `src/fleet.rs` | several processes: piles of a fleet over one store |
 //! | `src/witness.rs` | what the larger models look at |
 //! | `loom/` | the edits of loom that `.ci/loom --complete` makes |
@@ -26,11 +29,14 @@
 //! other.
 #![cfg(any(dogpile_loom, dogpile_shuttle))]
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use dogpile::{Acquired, Guard, Origin, Seen};
+use dogpile::{Acquired, Guard, KeyedGuard, Origin, Seen};
 
 #[cfg(dogpile_shuttle)]
 mod depth_first;
@@ -41,12 +47,16 @@ mod imp;
 #[cfg(dogpile_shuttle)]
 #[path = "shuttle.rs"]
 mod imp;
+mod jobs;
+pub mod keyed;
+pub mod plain;
 
 #[cfg(dogpile_shuttle)]
 mod witness;
 
 pub use fleet::Process;
 pub use imp::*;
+pub use jobs::Jobs;
 #[cfg(dogpile_shuttle)]
 pub use witness::{Call, Creation, Value, Witness};
 
@@ -142,6 +152,11 @@ impl File {
     }
 }
 
+/// Polls once, whatever comes of it.
+pub fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    future::block_on(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))))
+}
+
 /// The associated functions of guards and their likes as methods: a model says less of how it asks.
 pub trait Shows {
     /// How the answer came about.
@@ -167,5 +182,15 @@ impl<T, P> Shows for Acquired<'_, T, P> {
 
     fn seen(&self) -> Seen {
         Acquired::seen(self)
+    }
+}
+
+impl<K, T> Shows for KeyedGuard<'_, K, T> {
+    fn origin(&self) -> Origin {
+        KeyedGuard::origin(self)
+    }
+
+    fn seen(&self) -> Seen {
+        KeyedGuard::seen(self)
     }
 }

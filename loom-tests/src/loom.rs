@@ -10,20 +10,51 @@ pub use loom::{future, sync, thread};
 /// Explores the interleavings of `body` with at most `LOOM_MAX_PREEMPTIONS` preemptions, or two, and
 /// prints how many there were.
 pub fn model(body: impl Fn() + Send + Sync + 'static) {
+    explore(&Arc::new(body), preemptions(), None);
+}
+
+/// As [`model`], of a body with more interleavings than there is time for: all with one preemption less,
+/// and then some thousands.
+pub fn model_in_part(body: impl Fn() + Send + Sync + 'static) {
+    let (body, preemptions) = (Arc::new(body), preemptions());
+    if let Some(fewer) = preemptions.checked_sub(1) {
+        explore(&body, fewer, None);
+    }
+    explore(&body, preemptions, Some(SOME));
+}
+
+/// How many interleavings are some, unless `LOOM_MAX_PERMUTATIONS` says it.
+const SOME: usize = 4000;
+
+fn preemptions() -> usize {
+    loom::model::Builder::new().preemption_bound.unwrap_or(2)
+}
+
+fn explore(body: &Arc<impl Fn() + Send + Sync + 'static>, preemptions: usize, most: Option<usize>) {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
-    let preemptions = *builder.preemption_bound.get_or_insert(2);
+    builder.preemption_bound = Some(preemptions);
+    builder.max_permutations = builder.max_permutations.or(most);
+    if let Some(most) = builder.max_permutations {
+        // loom looks at the number now and then only.
+        builder.checkpoint_interval = most;
+    }
     let explored = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&explored);
+    let (body, count) = (Arc::clone(body), Arc::clone(&explored));
+    let most = builder.max_permutations;
     let begun = Instant::now();
     builder.check(move || {
         count.fetch_add(1, Ordering::Relaxed);
         body();
     });
     let name = std::thread::current().name().unwrap_or("?").to_owned();
+    let explored = explored.load(Ordering::Relaxed);
+    let of = match most {
+        Some(most) if explored + 1 >= most => "the first ",
+        _ => "",
+    };
     println!(
-        "{name}: {} interleavings, {preemptions} preemptions, {:.1?}",
-        explored.load(Ordering::Relaxed),
+        "{name}: {of}{explored} interleavings, {preemptions} preemptions, {:.1?}",
         begun.elapsed(),
     );
 }
@@ -31,6 +62,10 @@ pub fn model(body: impl Fn() + Send + Sync + 'static) {
 /// A number of which loom reports a race if two are at it, one changes it, and neither comes before
 /// the other, even where no interleaving has them at it in the same moment.
 pub struct Watched(UnsafeCell<usize>);
+
+// SAFETY: loom runs one thread at a time, and reports whoever is at it together with another.
+#[allow(unsafe_code)]
+unsafe impl Sync for Watched {}
 
 impl Watched {
     pub fn new(number: usize) -> Self {

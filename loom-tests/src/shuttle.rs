@@ -46,6 +46,11 @@ pub fn model(body: impl Fn() + Copy + Send + Sync + 'static) {
     tell(&format!("{ran} schedules, {covered}; {random}"), begun);
 }
 
+/// As [`model`]: it goes as far as there is time anyway.
+pub fn model_in_part(body: impl Fn() + Copy + Send + Sync + 'static) {
+    model(body);
+}
+
 /// Runs `body`, which may [`draw`], at random, and prints how many schedules there were.
 pub fn large_model(body: impl Fn() + Copy + Send + Sync + 'static) {
     if !replays(body) {

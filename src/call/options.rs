@@ -16,6 +16,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         doc = "An async form needs a [`timer`](Call::timer) for it, or a clock that is moved by",
         doc = "hand, else it is [`Error::NoTimer`](crate::Error::NoTimer)."
     )]
+    #[doc(alias = "timeout", alias = "deadline")]
     pub const fn wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
         self

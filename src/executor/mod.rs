@@ -1,71 +1,13 @@
 //! Where background creations run: [`Executor`], and adapters for executors of others.
 //!
+//! An executor is given jobs, and starts each of them or refuses it. [`Thread`] needs nothing. Those for
+//! tokio, smol and rayon come with the features of these names. For a pool of your own, implement
+//! [`Executor`]: one method is enough.
+//!
 //! # Graceful shutdown
 //!
-//! A creation that is dropped in the middle is given up, and what it did outside may be half done. So a
-//! program that ends lets creations finish, and begins none. With the
-//! [`TaskTracker`](https://docs.rs/tokio-util/latest/tokio_util/task/struct.TaskTracker.html) of
-//! tokio-util, to which the program's other tasks can belong too:
-//!
-//! ```
-//! # #[cfg(feature = "tokio")] {
-//! use std::sync::Arc;
-//! use std::time::Duration;
-//! use dogpile::executor::{Blocking, Executor, Job, Timer};
-//! use dogpile::{Dogpile, Error, Refused};
-//! use tokio::runtime::Handle;
-//! use tokio_util::task::TaskTracker;
-//!
-//! /// Runs creations as tasks that a shutdown waits for.
-//! struct Tracked {
-//!     tasks: TaskTracker,
-//!     runtime: Handle,
-//! }
-//!
-//! impl Executor for Tracked {
-//!     fn spawn(&self, job: Job) -> Result<(), Refused> {
-//!         // In this order: a shutdown that begins after the look waits for this job.
-//!         let job = self.tasks.track_future(job);
-//!         if self.tasks.is_closed() {
-//!             return Err(Refused::new("the program is ending"));
-//!         }
-//!         self.runtime.spawn(job);
-//!         Ok(())
-//!     }
-//!
-//!     fn timer(&self) -> Option<&dyn Timer> {
-//!         self.runtime.timer()
-//!     }
-//!
-//!     fn blocking_here(&self) -> Blocking {
-//!         self.runtime.blocking_here()
-//!     }
-//! }
-//!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-//! # runtime.block_on(async {
-//! let executor = Tracked { tasks: TaskTracker::new(), runtime: Handle::current() };
-//! let rates = Arc::new(Dogpile::new(Duration::from_secs(60)));
-//! # let (go, gone) = tokio::sync::oneshot::channel();
-//! # let fetch = async || { gone.await.unwrap(); 7 };
-//! let call = rates.background(&executor).wait(Duration::ZERO);
-//! assert!(call.get_or_create_async(fetch).await.unwrap_err().is_timed_out()); // It has begun.
-//!
-//! executor.tasks.close();
-//! # assert!(rates.is_creating());
-//! # go.send(()).unwrap();
-//! executor.tasks.wait().await; // Within a time-out, if a creator may hang.
-//!
-//! assert_eq!(*rates.peek().unwrap(), 7); // It has ended, and those who waited were told.
-//! rates.expire();
-//! let stale = rates.background(&executor).get_or_create_async(async || 8).await;
-//! assert_eq!(*stale.unwrap(), 7); // The old value is served until the end.
-//! rates.invalidate();
-//! let none = rates.background(&executor).get_or_create_async(async || 8).await;
-//! assert!(matches!(none, Err(Error::Refused(_))));
-//! # });
-//! # }
-//! ```
+//! A program that ends lets creations finish, and begins none: the recipe
+//! [`graceful_shutdown`](crate::docs::recipes::graceful_shutdown) has an executor that does so.
 
 mod blocking;
 mod job;

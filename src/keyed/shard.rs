@@ -110,10 +110,9 @@ impl<K, T> Shard<K, T> {
         same.map(|place| Arc::clone(&place.entry)).collect()
     }
 
-    /// Begins a visit at an entry with this hash, as a rule the only one. Its key is to be compared.
-    pub(super) fn visit_first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
-        let place = self.table.find_mut(hash, |place| place.hash == hash)?;
-        place.callers += 1;
+    /// The same, for a visit: it does not count as asked for.
+    pub(super) fn any(&self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+        let place = self.table.find(hash, |place| place.hash == hash)?;
         Some(Arc::clone(&place.entry))
     }
 
@@ -144,19 +143,23 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Makes an entry, and begins a visit there, unless there is one with the same hash which is not
-    /// among `known`: sorted addresses. Then the key comes back.
+    /// among `known`: [all](Shard::all) that there were. Then the key comes back.
     pub(super) fn insert(
         &mut self,
         hash: u64,
         key: K,
-        known: &[*const Entry<K, T>],
+        known: &[Arc<Entry<K, T>>],
         group: u64,
     ) -> Result<Arc<Entry<K, T>>, K> {
-        let is_news = |place: &&Place<K, T>| {
-            let address = Arc::as_ptr(&place.entry);
-            place.hash == hash && known.binary_search(&address).is_err()
-        };
-        if self.table.iter_hash(hash).any(|place| is_news(&place)) {
+        // They come in the order in which they came then, but for those that were taken out. Where the
+        // table has grown meanwhile that may not be so, and the caller looks once more.
+        let mut known = known.iter();
+        let is_known = |place: &Place<K, T>| known.any(|one| Arc::ptr_eq(one, &place.entry));
+        let mut same = self
+            .table
+            .iter_hash(hash)
+            .filter(|place| place.hash == hash);
+        if !same.all(is_known) {
             return Err(key);
         }
         let pile = Pile::following(self.last, group);

@@ -138,13 +138,7 @@ impl<K, T> Shared<K, T> {
     where
         K: Borrow<Q>,
     {
-        let first = self.shard(hash).lock().visit_first(hash)?;
-        let first = Visit::of(Arc::clone(self), first);
-        if first.entry().key.borrow() == key {
-            return Some(first);
-        }
-        drop(first);
-        self.visit_among(hash, key).ok()
+        self.visit_or_others(hash, key).ok()
     }
 
     /// A visit at the entry of a key, which is made if there is none.
@@ -157,29 +151,9 @@ impl<K, T> Shared<K, T> {
     where
         K: Borrow<Q> + Eq,
     {
-        if let Some(visit) = self.visit(hash, key) {
-            return visit;
-        }
-        self.insert(hash, own())
-    }
-
-    /// A visit at the entry of a key, which is made unless there is one by now.
-    fn insert(self: &Arc<Self>, hash: u64, mut own: K) -> Visit<K, T>
-    where
-        K: Eq,
-    {
-        loop {
-            let others = match self.visit_among(hash, &own) {
-                Ok(visit) => return visit,
-                Err(others) => others,
-            };
-            let mut known: Vec<_> = others.iter().map(Arc::as_ptr).collect();
-            known.sort_unstable();
-            let inserted = (self.shard(hash).lock()).insert(hash, own, &known, self.group);
-            match inserted {
-                Ok(entry) => return Visit::of(Arc::clone(self), entry),
-                Err(key) => own = key,
-            }
+        match self.visit_or_others(hash, key) {
+            Ok(visit) => visit,
+            Err(others) => self.insert(hash, own(), others),
         }
     }
 
@@ -188,13 +162,53 @@ impl<K, T> Shared<K, T> {
     where
         K: Eq,
     {
-        if let Some(visit) = self.visit(hash, &key) {
-            return visit;
+        match self.visit_or_others(hash, &key) {
+            Ok(visit) => visit,
+            Err(others) => self.insert(hash, key, others),
         }
-        self.insert(hash, key)
+    }
+
+    /// A visit at the entry of a key that is none of `others`. It is made unless there is one by now.
+    fn insert(self: &Arc<Self>, hash: u64, mut own: K, mut others: Others<K, T>) -> Visit<K, T>
+    where
+        K: Eq,
+    {
+        loop {
+            let inserted = (self.shard(hash).lock()).insert(hash, own, &others, self.group);
+            match inserted {
+                Ok(entry) => return Visit::of(Arc::clone(self), entry),
+                Err(key) => own = key,
+            }
+            match self.visit_among(hash, &own) {
+                Ok(visit) => return visit,
+                Err(more) => others = more,
+            }
+        }
     }
 
     /// A visit at the entry of a key, or all entries whose keys have the same hash and are others.
+    ///
+    /// A key is compared before its entry is visited: whoever ends a visit may have to weigh, and a weigher
+    /// that calls the map for another key of the same hash would be called within itself.
+    fn visit_or_others<Q: Eq + ?Sized>(
+        self: &Arc<Self>,
+        hash: u64,
+        key: &Q,
+    ) -> Result<Visit<K, T>, Others<K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        let Some(first) = self.shard(hash).lock().any(hash) else {
+            return Err(Vec::new());
+        };
+        if first.key.borrow() == key && self.shard(hash).lock().visit(&first) {
+            return Ok(Visit::of(Arc::clone(self), first));
+        }
+        drop(first);
+        self.visit_among(hash, key)
+    }
+
+    /// The same, where there are several.
     fn visit_among<Q: Eq + ?Sized>(
         self: &Arc<Self>,
         hash: u64,

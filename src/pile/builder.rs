@@ -77,6 +77,7 @@ impl<T> Builder<T> {
     /// clock.advance(Duration::from_secs(1));
     /// assert!(!pile.has_value()); // It is gone.
     /// ```
+    #[doc(alias = "stale-while-revalidate", alias = "swr", alias = "grace")]
     pub const fn stale_while_revalidate(mut self, limit: Duration) -> Self {
         self.settings.policy.limits.stale_while_revalidate = Some(limit);
         self
@@ -115,6 +116,7 @@ impl<T> Builder<T> {
     /// assert_eq!((*held, Guard::origin(&held)), (7, Origin::Fallback));
     /// # Ok::<_, dogpile::Error<&str>>(())
     /// ```
+    #[doc(alias = "stale-if-error", alias = "fail-safe")]
     pub const fn stale_if_error(mut self, limit: Duration) -> Self {
         self.settings.policy.limits.stale_if_error = Some(limit);
         self
@@ -146,6 +148,7 @@ impl<T> Builder<T> {
     ///     answer => panic!("{answer:?}"),
     /// }
     /// ```
+    #[doc(alias = "back-off", alias = "retry", alias = "circuit breaker")]
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.policy.backoff = Some(backoff);
         self
@@ -187,6 +190,7 @@ impl<T> Builder<T> {
     /// assert!(KEYS.refresh(fetch).unwrap_err().is_backing_off());
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
+    #[doc(alias = "rate limit", alias = "throttle", alias = "JWKS")]
     pub const fn min_interval(mut self, interval: Duration) -> Self {
         self.settings.policy.min_interval = match interval.is_zero() {
             true => None,
@@ -212,6 +216,7 @@ impl<T> Builder<T> {
     /// # Panics
     ///
     /// If it is zero. In a `const` or a `static`, that is an error of the compiler.
+    #[doc(alias = "timeout", alias = "hang")]
     pub const fn max_create_time(mut self, limit: Duration) -> Self {
         assert!(
             !limit.is_zero(),
@@ -250,6 +255,7 @@ impl<T> Builder<T> {
     /// assert!(token.is_fresh());
     /// assert_eq!(*token.get_or_create(|| 2), 2);
     /// ```
+    #[doc(alias = "early refresh", alias = "refreshAfterWrite")]
     pub const fn refresh_ahead(mut self, ahead: RefreshAhead) -> Self {
         self.settings.policy.refresh_ahead = Some(ahead);
         self
@@ -308,6 +314,7 @@ impl<T> Builder<T> {
     ///
     /// It costs hits nothing, and a creation a few instructions. A pile that counts allocates once, at
     /// its first creation.
+    #[doc(alias = "metrics")]
     pub const fn stats(mut self, counts: bool) -> Self {
         self.settings.policy.stats = counts;
         self
@@ -317,6 +324,7 @@ impl<T> Builder<T> {
     ///
     /// It costs hits nothing. The pile [counts](Builder::stats) then, too. See
     /// [`Observer`](crate::observe::Observer).
+    #[doc(alias = "tracing", alias = "logging")]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.settings.cold.watcher = Watcher::Shared(observer);
         self.settings.policy.observed = true;

@@ -107,10 +107,12 @@ impl<T> Pile<T> {
         evicted
     }
 
-    /// Removes the current value, and supersedes a lease that is held. The value that was removed.
+    /// Removes the current value, supersedes a lease that is held, and ends a back-off. The value that was
+    /// removed.
     pub(crate) fn remove(&self) -> Option<NodeRef<T>> {
         let mut state = self.cell.lock();
         let removed = state.current().map(|node| node.clone());
+        Self::clear_pace(&mut state);
         let old = Self::empty(&mut state);
         drop(state);
         drop(old);

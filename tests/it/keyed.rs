@@ -23,6 +23,10 @@
 //! - let evicted = entry.pile.evict_with_pace(installed_at);
 //! + let evicted = (installed_at > 0).then(|| entry.pile.evict_with_pace(installed_at)).flatten();
 //!
+//! what-is-removed-backs-off | src/raw/keyed.rs | backoff::is_over
+//! @ pub(crate) fn remove
+//! - Self::clear_pace(&mut state);
+//!
 //! a-key-without-a-value-weighs-nothing | src/keyed/shard.rs | bounded::by_weight_also
 //! - Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
 //! + Some(installed_at) if !are_weighed => Some(Weighed {
@@ -467,7 +471,8 @@ mod bounded {
         let held = map.peek(&1).unwrap();
         let call = map.call(&1).accept(Accept::New);
         assert!(call.get_or_try_create(|| Err::<u32, _>("down")).is_err());
-        map.invalidate(&1);
+        // The form that leaves the back-off.
+        assert!(map.invalidate_if(&1, held.seen()));
         held
     }
 
@@ -1015,6 +1020,47 @@ mod invalidate_wins {
             });
             assert_eq!(created.origin(), Origin::Superseded);
             assert!(map.is_empty());
+        });
+    }
+}
+
+mod backoff {
+    use super::*;
+
+    /// A key with a value that backs off, and a guard of its value.
+    fn backs_off(map: &KeyedDogpile<u32, u32>) -> KeyedGuard<'_, u32, u32> {
+        map.set(1, 1);
+        let held = map.peek(&1).unwrap();
+        drop(map.refresh(&1, || Err::<u32, _>("down")));
+        assert_eq!(map.stats_of(&1).retry_in, Some(MINUTE));
+        held
+    }
+
+    /// Whatever a map has for it, whether or not somebody holds the value.
+    #[test]
+    fn is_over_after_a_change_of_the_key() {
+        let changes: [fn(&KeyedDogpile<u32, u32>); 8] = [
+            |map| map.set(1, 2),
+            |map| map.expire(&1),
+            KeyedDogpile::expire_all,
+            |map| map.expire_where(|_, _| true),
+            |map| map.invalidate(&1),
+            |map| drop(map.remove(&1)),
+            KeyedDogpile::invalidate_all,
+            |map| map.invalidate_where(|_, _| true),
+        ];
+        within(move || {
+            for change in changes {
+                for is_held in [false, true] {
+                    let (_, paced) = manual(MINUTE);
+                    let map = paced.backoff(Backoff::constant(MINUTE)).build_keyed();
+                    let held = Some(backs_off(&map)).filter(|_| is_held);
+                    change(&map);
+                    assert_eq!(map.stats_of(&1).retry_in, None);
+                    assert_eq!(*map.refresh(&1, || Ok::<_, ()>(3)).unwrap(), 3);
+                    drop(held);
+                }
+            }
         });
     }
 }

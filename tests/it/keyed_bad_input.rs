@@ -6,6 +6,18 @@
 //! - let left = shard.lock().leave(entry, weighed, self.limits.weigh());
 //! - match left {
 //! + match shard.lock().leave(entry, weighed, self.limits.weigh()) {
+//!
+//! a-key-is-compared-in-a-visit | src/keyed/shared.rs | a_weigher_that_changes_another_key_with_one_hash
+//! @ fn visit_or_others
+//! - if first.key.borrow() == key && self.shard(hash).lock().visit(&first) {
+//! -     return Ok(Visit::of(Arc::clone(self), first));
+//! - }
+//! - drop(first);
+//! + let visits = self.shard(hash).lock().visit(&first);
+//! + let first = visits.then(|| Visit::of(Arc::clone(self), first));
+//! + if let Some(first) = first.filter(|first| first.entry().key.borrow() == key) {
+//! +     return Ok(first);
+//! + }
 //! ```
 
 use std::borrow::Borrow;
@@ -443,6 +455,36 @@ fn weighers_and_listeners_that_call_the_map() {
         }
         // Forty came, and thirty went.
         assert_eq!((map.len(), calls.load(Ordering::SeqCst)), (10, 70));
+    });
+}
+
+/// Keys that share a hash share no more than that: the weigher of one is not called within itself.
+#[test]
+fn a_weigher_that_changes_another_key_with_one_hash() {
+    type Map = KeyedDogpile<u32, u32, AllAlike>;
+
+    within(|| {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let map: Arc<Map> = Arc::new_cyclic(|map: &Weak<Map>| {
+            let (weak, counted) = (map.clone(), Arc::clone(&calls));
+            let weigher = move |key: &u32, _: &u32| {
+                // More than there are: it would never end.
+                if counted.fetch_add(1, Ordering::SeqCst) < 100 && *key < 10 {
+                    let map = weak.upgrade().expect("a call runs");
+                    map.set(key + 10, 1);
+                    map.invalidate(&(key + 20));
+                    drop(map.get_or_create(&(key + 30), || 1));
+                }
+                1
+            };
+            let map = Dogpile::builder(MINUTE).keyed().max_weight(1000, weigher);
+            map.hasher(AllAlike::default()).build()
+        });
+        for key in 0..10 {
+            map.set(key, 1);
+        }
+        // Each, the one that was set, and the one that was created.
+        assert_eq!((map.len(), calls.load(Ordering::SeqCst)), (30, 30));
     });
 }
 

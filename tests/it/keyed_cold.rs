@@ -3,8 +3,8 @@
 //! ```breakages
 //! a-key-is-made-beside-itself | src/keyed/shard.rs | by_threads
 //! @ pub(super) fn insert
-//! - if self.table.iter_hash(hash).any(|place| is_news(&place)) {
-//! + if self.table.iter_hash(hash).any(|place| is_news(&place)) && hash == 0 {
+//! - if !same.all(is_known) {
+//! + if !same.all(is_known) && hash == 0 {
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

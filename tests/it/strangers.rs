@@ -1,4 +1,4 @@
-//! `min_interval`: what strangers can cause by the pattern of the README, and what they cannot. A key id
+//! `min_interval`: what strangers can cause by the pattern of the recipe `jwks`, and what they cannot. A key id
 //! that is not known may be new, or made up.
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Keys {
         }
     }
 
-    /// As the README has it.
+    /// As the recipe has it.
     fn is_known(&mut self, id: u32) -> Result<bool, Error<Down>> {
         let mut fetch = || {
             self.fetches += 1;

@@ -247,7 +247,7 @@ fn try_seed(seed: u64) {
 
 #[test]
 fn no_file_makes_a_store_panic_fail_or_allocate_beyond_its_limit() {
-    for seed in 0..150 {
+    for seed in 0..100 {
         try_seed(seed);
     }
     let Ok(seconds) = std::env::var("DOGPILE_FUZZ_SECONDS") else {

@@ -16,6 +16,10 @@
 //! @ pub(crate) fn invalidate
 //! - Self::clear_pace(&mut state);
 //!
+//! removing-a-key-leaves-the-back-off | src/raw/keyed.rs
+//! @ pub(crate) fn remove
+//! - Self::clear_pace(&mut state);
+//!
 //! what-was-superseded-backs-off | src/policy/pace.rs
 //! @ End::Failed(failure) =>
 //! - if !superseded {
@@ -28,23 +32,22 @@
 
 use std::time::Duration;
 
+use crate::kind::{Pile, build, model};
 use dogpile::{Backoff, Dogpile, Error, ManualClock};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
-fn pile() -> Dogpile<usize> {
-    Dogpile::builder(HOUR)
-        .backoff(Backoff::constant(Duration::from_secs(1)))
-        .clock(std::sync::Arc::new(ManualClock::new()))
-        .build()
+fn pile() -> Pile<usize> {
+    let settings = Dogpile::builder(HOUR).backoff(Backoff::constant(Duration::from_secs(1)));
+    build(settings.clock(std::sync::Arc::new(ManualClock::new())))
 }
 
 #[test]
 fn two_callers_one_failure() {
     model(|| {
         let shared = Arc::new((pile(), Source::new()));
-        let fail = |(pile, source): &(Dogpile<usize>, Source)| {
+        let fail = |(pile, source): &(Pile<usize>, Source)| {
             let create = || {
                 source.create();
                 Err::<usize, u8>(9)

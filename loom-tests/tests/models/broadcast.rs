@@ -9,16 +9,17 @@
 //! That none of them takes the pile's lock either is by construction: `Creation::wait` knows no
 //! pile.
 
-use dogpile::{Dogpile, Origin};
+use crate::kind::{Pile, model};
+use dogpile::Origin;
+use loom_tests::HOUR;
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 #[test]
 fn two_who_wait_for_one_creation() {
     model(|| {
-        let pile = Arc::new(Dogpile::<i32>::new(HOUR));
+        let pile = Arc::new(Pile::<i32>::new(HOUR));
         let mut waiting = 0;
         let mut waiters = Vec::new();
         drop(pile.get_or_create(|| {

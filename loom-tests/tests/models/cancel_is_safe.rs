@@ -29,51 +29,28 @@
 //! - for waker in wakers {
 //! + if let Some(waker) = wakers.into_iter().next() {
 //!
-//! dropped-writer-leaves-it-closed | src/raw/gate.rs
-//! - if self.has_shut {
-//! + if false {
-//!
-//! dropped-writer-wakes-nobody | src/raw/gate.rs
-//! - if self.has_shut {
-//! - self.gate.open();
-//! + if self.has_shut {
-//! + let mut state = self.gate.state.lock();
-//! + state.opening = None;
-//! + state.leaving = None;
-//! + state.writer = None;
-//! + self.gate.closed.store(false, Ordering::Release);
-//!
-//! dropped-writer-opens-for-another | src/raw/gate.rs
-//! - if self.has_shut {
-//! + if true {
-//!
 //! background-dies-with-its-caller | src/call/background.rs
 //! - self.executor.spawn(job).map_err(Error::Refused)?;
 //! + drop(job);
 //! ```
 
-use std::future::{Future, pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::pending;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use dogpile::executor::Thread;
-use dogpile::{Dogpile, Origin, SyncReaderDogpile};
+use crate::kind::{Pile, model};
+use dogpile::Origin;
 use loom_tests::Shows as _;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{Counted, HOUR, Source, model};
+use loom_tests::{Counted, HOUR, Jobs, Source, poll_once};
 
-type Shared = Arc<(Dogpile<usize>, Source)>;
-
-/// Polls once, whatever comes of it.
-fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    block_on(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))))
-}
+type Shared = Arc<(Pile<usize>, Source)>;
 
 /// A caller whose creation goes on for ever, polled once and dropped.
-fn leads_and_leaves((pile, source): &(Dogpile<usize>, Source)) {
+fn leads_and_leaves((pile, source): &(Pile<usize>, Source)) {
     let caller = pin!(pile.get_or_create_async(|| async {
         source.create();
         pending().await
@@ -84,7 +61,7 @@ fn leads_and_leaves((pile, source): &(Dogpile<usize>, Source)) {
 }
 
 /// A caller who waits if there is something to wait for, polled once and dropped.
-fn waits_and_leaves((pile, source): &(Dogpile<usize>, Source)) {
+fn waits_and_leaves((pile, source): &(Pile<usize>, Source)) {
     let caller = pin!(pile.get_or_create_async(|| async { source.create() }));
     let _ = poll_once(caller);
 }
@@ -100,7 +77,7 @@ fn task(pile: &Shared) -> thread::JoinHandle<usize> {
 #[test]
 fn the_leader_is_dropped_and_two_tasks_go_on() {
     model(|| {
-        let pile: Shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile: Shared = Arc::new((Pile::new(HOUR), Source::new()));
         let waiters = [task(&pile), task(&pile)];
         leads_and_leaves(&pile);
         let [one, other] = waiters.map(|waiter| waiter.join().unwrap());
@@ -113,7 +90,7 @@ fn the_leader_is_dropped_and_two_tasks_go_on() {
 #[test]
 fn the_leader_is_dropped_and_a_thread_goes_on() {
     model(|| {
-        let pile: Shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile: Shared = Arc::new((Pile::new(HOUR), Source::new()));
         let waiter = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.0.get_or_create(|| pile.1.create()))
@@ -127,7 +104,7 @@ fn the_leader_is_dropped_and_a_thread_goes_on() {
 #[test]
 fn a_waiter_is_dropped_and_the_other_is_woken() {
     model(|| {
-        let pile: Shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile: Shared = Arc::new((Pile::new(HOUR), Source::new()));
         let patient = task(&pile);
         let hasty = {
             let pile = Arc::clone(&pile);
@@ -146,7 +123,7 @@ fn a_waiter_is_dropped_and_the_other_is_woken() {
 #[test]
 fn a_waiter_is_dropped_as_the_creation_fails() {
     model(|| {
-        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
+        let pile = Arc::new(Pile::<usize>::new(HOUR));
         let mut others = None;
         let failed = pile.get_or_try_create(|| {
             let waiter = |leaves: bool| {
@@ -178,7 +155,7 @@ fn a_waiter_is_dropped_as_the_creation_fails() {
 fn a_dropped_waiter_leaks_no_value() {
     model(|| {
         let alive = std::sync::Arc::new(AtomicUsize::new(0));
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let hasty = {
             let (pile, alive) = (Arc::clone(&pile), alive.clone());
             thread::spawn(move || {
@@ -198,82 +175,36 @@ fn a_dropped_waiter_leaks_no_value() {
 #[test]
 fn a_creation_in_the_background_outlives_its_caller() {
     model(|| {
-        let pile = std::sync::Arc::new(Dogpile::new(HOUR));
-        // loom's cells may not be sent away.
-        let runs = std::sync::Arc::new(AtomicUsize::new(0));
+        let pile = std::sync::Arc::new(Pile::new(HOUR));
+        let (jobs, runs) = (Jobs::default(), std::sync::Arc::new(AtomicUsize::new(0)));
         let caller = || {
             let runs = runs.clone();
-            let calls = pile.background(&Thread);
+            let calls = pile.background(&jobs);
             calls.get_or_create_async(move || async move { runs.fetch_add(1, Ordering::Relaxed) })
         };
         drop(poll_once(pin!(caller())));
         assert_eq!(*block_on(caller()).unwrap(), 0);
         assert_eq!(runs.load(Ordering::Relaxed), 1);
+        jobs.join();
     });
 }
 
 #[test]
 fn a_creation_in_the_background_reaches_its_caller_whatever_happens() {
     model(|| {
-        let pile = std::sync::Arc::new(Dogpile::new(HOUR));
+        let pile = std::sync::Arc::new(Pile::new(HOUR));
         let invalidates = {
             let pile = pile.clone();
             thread::spawn(move || pile.invalidate())
         };
-        let value = block_on(pile.background(&Thread).get_or_create_async(|| async { 1 })).unwrap();
+        let jobs = Jobs::default();
+        let value = block_on(pile.background(&jobs).get_or_create_async(|| async { 1 })).unwrap();
         assert_eq!(*value, 1);
         assert!(matches!(
             value.origin(),
             Origin::CreatedHere | Origin::Superseded
         ));
         invalidates.join().unwrap();
-    });
-}
-
-/// A task who waits for the write lock, polled once and dropped.
-fn writes_and_leaves(pile: &SyncReaderDogpile<usize>) {
-    if let Poll::Ready(write) = poll_once(pin!(pile.acquire_write_lock_async())) {
-        drop(write.unwrap());
-    }
-}
-
-/// While the last reader leaves; behind it is somebody who waits, if it comes to that.
-fn a_writer_is_dropped(behind: fn(&SyncReaderDogpile<usize>)) {
-    model(move || {
-        let pile = Arc::new(SyncReaderDogpile::with_value(HOUR, 0));
-        let guard = pile.peek();
-        let others: [fn(&SyncReaderDogpile<usize>); 2] = [writes_and_leaves, behind];
-        let others = others.map(|body| {
-            let pile = Arc::clone(&pile);
-            thread::spawn(move || body(&pile))
-        });
-        drop(guard);
-        for other in others {
-            other.join().unwrap();
-        }
-        assert!(pile.try_acquire_write_lock().is_ok(), "somebody is inside");
-        assert!(pile.peek().is_some(), "it is closed");
-    });
-}
-
-#[test]
-fn a_writer_is_dropped_and_a_task_goes_in() {
-    a_writer_is_dropped(|pile| {
-        let create = || async { unreachable!("there is a value") };
-        drop(block_on(pile.get_or_create_async(create)));
-    });
-}
-
-#[test]
-fn a_writer_is_dropped_and_a_thread_goes_in() {
-    a_writer_is_dropped(|pile| drop(pile.get_or_create(|| unreachable!("there is a value"))));
-}
-
-#[test]
-fn a_writer_is_dropped_and_another_goes_in() {
-    a_writer_is_dropped(|pile| {
-        let write = block_on(pile.acquire_write_lock_async()).unwrap();
-        assert!(pile.peek().is_none(), "it is open");
-        drop(write);
+        jobs.join();
     });
 }

@@ -20,16 +20,16 @@
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dogpile::Dogpile;
+use crate::kind::{Pile, model};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{Counted, HOUR, model};
+use loom_tests::{Counted, HOUR};
 
 #[test]
 fn among_readers_and_writers() {
     model(|| {
         let alive = StdArc::new(AtomicUsize::new(0));
-        let pile = Arc::new(Dogpile::with_value(HOUR, Counted::new(1, &alive)));
+        let pile = Arc::new(Pile::with_value(HOUR, Counted::new(1, &alive)));
         pile.expire();
         let reader = {
             let pile = Arc::clone(&pile);
@@ -56,7 +56,7 @@ fn among_readers_and_writers() {
 fn with_the_last_guard() {
     model(|| {
         let alive = StdArc::new(AtomicUsize::new(0));
-        let pile = Arc::new(Dogpile::with_value(HOUR, Counted::new(1, &alive)));
+        let pile = Arc::new(Pile::with_value(HOUR, Counted::new(1, &alive)));
         let held = pile.peek().unwrap();
         let setter = {
             let (pile, alive) = (Arc::clone(&pile), StdArc::clone(&alive));

@@ -20,15 +20,16 @@
 //! + Ending::Failed(failure, falls_back) if began_in_time
 //! ```
 
-use dogpile::{Dogpile, Error};
+use crate::kind::{Pile, model};
+use dogpile::Error;
+use loom_tests::HOUR;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 #[test]
 fn typed_untyped_and_not_at_all() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let mut waiting = 0;
         let mut fallible = None;
         let mut infallible = None;
@@ -61,7 +62,7 @@ fn typed_untyped_and_not_at_all() {
 #[test]
 fn an_error_of_another_type_comes_untyped() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let mut inside = None;
         let answer = pile.get_or_try_create(|| {
             let waiter = {

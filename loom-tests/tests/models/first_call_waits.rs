@@ -37,17 +37,18 @@
 //! + if let Some(waker) = wakers.into_iter().next() {
 //! ```
 
-use dogpile::{Attempt, Dogpile, Origin};
+use crate::kind::{Attempt, Pile, model};
+use dogpile::Origin;
 use loom_tests::Shows as _;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 #[test]
 fn one_creates_for_all() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let pile = Arc::clone(&pile);
@@ -78,7 +79,7 @@ fn one_creates_for_all() {
 #[test]
 fn the_outcome_is_handed_over_even_if_the_value_is_gone_by_then() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let (waited, waiter) = {
             let shared = Arc::clone(&pile);
             let (pile, source) = &*pile;
@@ -109,7 +110,7 @@ fn the_outcome_is_handed_over_even_if_the_value_is_gone_by_then() {
 #[test]
 fn a_thread_and_a_task_wait_for_one_creation() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let task = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {
@@ -133,7 +134,7 @@ fn a_thread_and_a_task_wait_for_one_creation() {
 #[test]
 fn two_tasks_wait_for_a_task() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let Attempt::Lease(lease) = pile.0.attempt() else {
             panic!("nobody else is there");
         };

@@ -11,40 +11,29 @@
 //! @ fn nobody_renews
 //! - Self::quiet(state, policy, &node);
 //! + let _ = (node, policy);
-//!
-//! lease-sent-away-is-not-given-up | src/answer/lease.rs
-//! @ impl<T> Drop for Lease
-//! - if !self.ended {
-//! + if !self.ended && matches!(self.anchor, Anchor::Borrowed(_)) {
-//!
-//! who-declines-fails | src/raw/end.rs
-//! - self.end(ended, End::GivenUp, seen, |_| Ending::ElectAnew);
-//! + self.end(ended, End::GivenUp, seen, |_| Ending::Panicked(Panicked::new(&""), true));
 //! ```
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use dogpile::{Attempt, Dogpile, Lookup, ManualClock};
+use crate::kind::{Attempt, Pile, build, model};
+use dogpile::{Dogpile, ManualClock};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
-/// Runs a creator that does `inside` and then panics.
-fn give_up(pile: &Dogpile<usize>, inside: impl FnOnce()) {
-    let answer = catch_unwind(AssertUnwindSafe(|| {
-        drop(pile.get_or_create(|| {
-            inside();
-            resume_unwind(Box::new(()))
-        }));
-    }));
-    assert!(answer.is_err());
+/// Takes the lease, does `inside`, and gives the lease up.
+fn give_up<T: Send + Sync + 'static>(pile: &Pile<T>, inside: impl FnOnce()) {
+    let Attempt::Lease(lease) = pile.attempt() else {
+        panic!("an empty pile grants its lease")
+    };
+    inside();
+    drop(lease);
 }
 
 #[test]
 fn two_sleepers_one_creates() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let mut waiters = Vec::new();
         give_up(&pile.0, || {
             waiters.extend((0..2).map(|_| {
@@ -63,7 +52,7 @@ fn two_sleepers_one_creates() {
 fn a_sleeper_who_leaves_does_not_take_it_along() {
     model(|| {
         let clock = std::sync::Arc::new(ManualClock::new());
-        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let pile = Arc::new(build(Dogpile::builder(HOUR).clock(clock.clone())));
         let mut waiters = None;
         give_up(&pile, || {
             let leaving = {
@@ -88,75 +77,26 @@ fn a_sleeper_who_leaves_does_not_take_it_along() {
 #[test]
 fn a_stale_value_is_renewed_by_the_next_caller() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let pile = Arc::new(Pile::with_value(HOUR, 0));
         pile.expire();
         let other = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.get_or_create(|| 1))
         };
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            *pile.get_or_create(|| resume_unwind(Box::new(())))
-        }));
+        let gives_up = match pile.attempt() {
+            Attempt::Lease(lease) => {
+                drop(lease);
+                true
+            }
+            _ => false,
+        };
         let other = other.join().unwrap();
         let renewed = *pile.get_or_create(|| 2);
-        match answer {
-            // The panicked creation was the first: whoever came during it took the stale value.
-            Err(_) if other == 0 => assert_eq!(renewed, 2),
-            _ => assert_eq!((other, renewed), (1, 1)),
+        if gives_up && other == 0 {
+            // It came meanwhile, and took the stale value.
+            assert_eq!(renewed, 2);
+        } else {
+            assert_eq!((other, renewed), (1, 1));
         }
-    });
-}
-
-/// A lease that another thread is given: whatever that one does with it, the waiters are told.
-fn sent_away(published: bool) {
-    model(move || {
-        let pile = std::sync::Arc::new(Dogpile::<usize>::new(HOUR));
-        let Attempt::Lease(lease) = pile.attempt_owned() else {
-            panic!("an empty pile grants its lease")
-        };
-        let waiter = {
-            let pile = std::sync::Arc::clone(&pile);
-            thread::spawn(move || *pile.get_or_create(|| 2))
-        };
-        let holder = thread::spawn(move || {
-            if published {
-                assert_eq!(*lease.publish(1).unwrap(), 1);
-            } else {
-                drop(lease);
-            }
-        });
-        holder.join().unwrap();
-        assert_eq!(waiter.join().unwrap(), if published { 1 } else { 2 });
-        assert!(!pile.is_creating());
-    });
-}
-
-#[test]
-fn when_a_lease_is_dropped_on_another_thread() {
-    sent_away(false);
-}
-
-#[test]
-fn and_not_when_it_is_published_there() {
-    sent_away(true);
-}
-
-/// A holder who declines, since somebody outside is at it: who waits elects anew, with whatever form,
-/// and is told of no failure.
-#[test]
-fn a_holder_declines() {
-    model(|| {
-        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
-        let miss = || Ok::<_, u8>(Lookup::NeedRegeneration);
-        let Ok(Attempt::Lease(lease)) = pile.call().attempt_acquire(miss) else {
-            panic!("an empty pile grants its lease")
-        };
-        let waiter = {
-            let pile = Arc::clone(&pile);
-            thread::spawn(move || pile.acquire(|| Ok(2), miss).map(|acquired| *acquired))
-        };
-        drop(lease);
-        assert_eq!(waiter.join().unwrap().unwrap(), 2);
-        assert!(!pile.is_creating());
     });
 }

@@ -10,15 +10,15 @@
 use std::sync::Arc as StdArc;
 use std::sync::atomic::AtomicUsize;
 
-use dogpile::{Dogpile, Guard};
+use crate::kind::{Guard, Pile, model};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{Counted, HOUR, model};
+use loom_tests::{Counted, HOUR};
 
-fn meddled_with(meddle: fn(&Dogpile<Counted>, Counted)) {
+fn meddled_with(meddle: fn(&Pile<Counted>, Counted)) {
     model(move || {
         let alive = StdArc::new(AtomicUsize::new(0));
-        let pile = Arc::new(Dogpile::with_value(HOUR, Counted::new(1, &alive)));
+        let pile = Arc::new(Pile::with_value(HOUR, Counted::new(1, &alive)));
         let reader = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {

@@ -16,20 +16,19 @@
 //! - !(superseded && group.came_late())
 //! + !(superseded && group.came_late() && group.fence() == 0)
 //!
-//! store-is-asked-after-an-invalidate | src/call/acquire.rs
-//! - self.accept == Accept::New || self.site.pile.is_emptied()
-//! + self.accept == Accept::New
+//! removing-a-key-supersedes-nobody | src/raw/keyed.rs
+//! @ pub(crate) fn remove
+//! - let old = Self::empty(&mut state);
+//! + let old = state.swap(None);
 //! ```
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-use dogpile::{Dogpile, Lookup, Origin};
+use crate::kind::{Pile, model};
+use dogpile::Origin;
+use loom_tests::HOUR;
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 #[derive(Default)]
 struct World {
@@ -45,8 +44,8 @@ impl World {
     }
 }
 
-fn pile() -> Arc<(Dogpile<usize>, World)> {
-    Arc::new((Dogpile::new(HOUR), World::default()))
+fn pile() -> Arc<(Pile<usize>, World)> {
+    Arc::new((Pile::new(HOUR), World::default()))
 }
 
 #[test]
@@ -121,37 +120,5 @@ fn waiters_elect_anew() {
         });
         assert_eq!((*value, value.origin()), (0, Origin::Superseded));
         assert_eq!(waiter.unwrap().join().unwrap(), 1);
-    });
-}
-
-/// With the value kept elsewhere: the store still has the old one, calls it young, and is not asked.
-#[test]
-fn over_what_a_store_still_has() {
-    model(|| {
-        let shared = Arc::new((Dogpile::new(HOUR), World::default(), AtomicUsize::new(0)));
-        let acquire = |shared: &(Dogpile<usize>, World, AtomicUsize)| {
-            let (pile, world, store) = shared;
-            let create = || {
-                let read = world.read();
-                store.store(read + 10, Ordering::Release);
-                Ok::<_, Infallible>(read + 10)
-            };
-            let get = || {
-                Ok(match store.load(Ordering::Acquire) {
-                    0 => Lookup::NeedRegeneration,
-                    value => Lookup::Aged(value, Duration::ZERO),
-                })
-            };
-            *pile.acquire(create, get).unwrap()
-        };
-        assert_eq!(acquire(&shared), 10);
-        let other = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || acquire(&shared))
-        };
-        shared.1.truth.store(1, Ordering::Release);
-        shared.0.invalidate();
-        assert_eq!(acquire(&shared), 11);
-        assert!(matches!(other.join().unwrap(), 10 | 11));
     });
 }

@@ -22,19 +22,19 @@
 //! + let next = waiters.as_ref().map(|_| crate::shim::Arc::new(crate::raw::Waiters::new(fence, false, None)));
 //! ```
 
-use dogpile::executor::Thread;
-use dogpile::{Accept, Created, Creating, Dogpile, Origin};
+use crate::kind::{Pile, model};
+use dogpile::{Accept, Created, Creating, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Jobs, Source};
 
 fn lends(creating: &Creating<'_, usize>) -> bool {
     creating.lend(Created::new(6))
 }
 
 /// A creation that lends 6 and makes 7, after it has begun what `meets` starts.
-fn creates<R>(pile: &Dogpile<usize>, meets: impl FnOnce() -> R) -> R {
+fn creates<R>(pile: &Pile<usize>, meets: impl FnOnce() -> R) -> R {
     let mut met = None;
     let made = pile.get_or_try_create_with(|creating| {
         met = Some(meets());
@@ -49,7 +49,7 @@ fn creates<R>(pile: &Dogpile<usize>, meets: impl FnOnce() -> R) -> R {
 #[test]
 fn who_takes_a_stale_one_is_served_while_the_new_one_is_made() {
     model(|| {
-        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
+        let pile = Arc::new(Pile::<usize>::new(HOUR));
         let made = pile.get_or_try_create_with(|creating| {
             let other = {
                 let pile = Arc::clone(&pile);
@@ -69,7 +69,7 @@ fn who_takes_a_stale_one_is_served_while_the_new_one_is_made() {
 #[test]
 fn who_asks_for_a_fresh_one_gets_what_is_made() {
     model(|| {
-        let shared = Arc::new((Dogpile::<usize>::new(HOUR), Source::new()));
+        let shared = Arc::new((Pile::<usize>::new(HOUR), Source::new()));
         let (pile, source) = &*shared;
         let other = creates(pile, || {
             let shared = Arc::clone(&shared);
@@ -86,7 +86,7 @@ fn who_asks_for_a_fresh_one_gets_what_is_made() {
 #[test]
 fn nobody_gets_it_after_an_invalidate() {
     model(|| {
-        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
+        let pile = Arc::new(Pile::<usize>::new(HOUR));
         let other = creates(&pile, || {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {
@@ -102,7 +102,7 @@ fn nobody_gets_it_after_an_invalidate() {
 #[test]
 fn it_takes_the_place_of_nothing_that_was_set() {
     model(|| {
-        let pile = Arc::new(Dogpile::<usize>::new(HOUR));
+        let pile = Arc::new(Pile::<usize>::new(HOUR));
         let other = creates(&pile, || {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {
@@ -119,13 +119,15 @@ fn it_takes_the_place_of_nothing_that_was_set() {
 #[test]
 fn its_own_caller_hears_of_the_end() {
     model(|| {
-        let pile = std::sync::Arc::new(Dogpile::<usize>::new(HOUR));
-        let call = pile.background(&Thread).accept(Accept::Fresh);
+        let pile = std::sync::Arc::new(Pile::<usize>::new(HOUR));
+        let jobs = Jobs::default();
+        let call = pile.background(&jobs).accept(Accept::Fresh);
         let failed = call.get_or_try_create_with(|creating| {
             lends(&creating);
             Err::<Created<usize>, u8>(9)
         });
         assert_eq!(failed.unwrap_err().created(), Some(&9));
         assert_eq!(*pile.peek().unwrap(), 6);
+        jobs.join();
     });
 }

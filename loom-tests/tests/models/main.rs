@@ -10,31 +10,41 @@
 //! That they run at all, `canary.rs` beside this folder sees to.
 #![cfg(any(dogpile_loom, dogpile_shuttle))]
 
+/// What the models of a pile run over here.
+use loom_tests::plain as kind;
+
 mod backoff;
 mod broadcast;
 mod cancel_is_safe;
+mod cancel_is_safe_alone;
 mod creation_limit;
 mod creation_rate;
 mod dropped_once_and_soon;
 mod error_reaches_everyone_once;
 mod eviction_loses_nobody;
 mod expire_keeps_serving;
+mod expire_keeps_serving_alone;
 mod fenced;
 mod first_call_waits;
 mod fleet_invalidate_wins;
 mod given_up_is_free;
+mod given_up_is_free_alone;
 mod guard_keeps_value;
 mod invalidate_wins;
+mod invalidate_wins_alone;
 mod kept_for_the_late;
 mod keys_do_not_wait;
 mod lend;
 mod max_create_time;
+mod max_create_time_alone;
 mod min_interval;
 mod multi_never_deadlocks;
+mod multi_never_deadlocks_in_the_background;
 mod nested_reader_goes_in;
 mod next_value;
 mod no_double_regeneration;
 mod no_starvation;
+mod no_starvation_alone;
 mod no_trace;
 mod one_creator;
 mod panic_hands_over;

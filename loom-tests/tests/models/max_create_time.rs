@@ -70,26 +70,16 @@
 //! - self.late.retain(|&late| late != fence);
 //! - self.late.len() != before
 //! + self.late.len() == before && self.late.contains(&fence)
-//!
-//! a-late-one-keeps-readers-out | src/call/hit.rs
-//! @ pub(crate) fn evict
-//! - gate.end_of(late);
-//! + let _ = (gate, late);
-//!
-//! a-late-one-keeps-readers-out-from-then-on | src/call/hit.rs
-//! @ pub(crate) fn found
-//! - gate.end_of(late);
-//! + let _ = (gate, late);
 //! ```
 
 use std::time::Duration;
 
-use dogpile::{Attempt, Builder, Busy, Dogpile, Guard, Lease, ManualClock, Outcome};
-use dogpile::{Created, SyncReaderDogpile};
+use crate::kind::{Attempt, Busy, Guard, Pile, build, model};
+use dogpile::{Builder, Dogpile, Lease, ManualClock, Outcome};
+use loom_tests::HOUR;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -99,21 +89,14 @@ fn builder() -> (Builder<usize>, std::sync::Arc<ManualClock>) {
     (builder.clock(clock.clone()), clock)
 }
 
-fn lease(pile: &Dogpile<usize>) -> Lease<'_, usize> {
+fn lease(pile: &Pile<usize>) -> Lease<'_, usize> {
     match pile.attempt() {
         Attempt::Lease(lease) => lease,
         found => panic!("{found:?}"),
     }
 }
 
-fn owned_lease(pile: &std::sync::Arc<Dogpile<usize>>) -> Lease<'static, usize> {
-    match pile.attempt_owned() {
-        Attempt::Lease(lease) => lease,
-        found => panic!("{found:?}"),
-    }
-}
-
-fn busy(pile: &Dogpile<usize>) -> Busy<'_, usize> {
+fn busy(pile: &Pile<usize>) -> Busy<'_, usize> {
     match pile.attempt() {
         Attempt::Busy(busy) => busy,
         found => panic!("{found:?}"),
@@ -128,10 +111,10 @@ fn value(outcome: Outcome<Guard<'_, usize>>) -> usize {
 }
 
 /// While `ask` asks, the time of a creator that hangs comes to its end.
-fn hangs_while(ask: fn(&Dogpile<usize>) -> usize) {
+fn hangs_while(ask: fn(&Pile<usize>) -> usize) {
     model(move || {
         let (builder, clock) = builder();
-        let pile = Arc::new(builder.build());
+        let pile = Arc::new(build(builder));
         let late = lease(&pile);
         let waiter = {
             let pile = Arc::clone(&pile);
@@ -162,7 +145,7 @@ fn by_a_task_that_waits() {
 fn by_one_of_two_and_all_who_wait_move() {
     model(|| {
         let (builder, clock) = builder();
-        let pile = Arc::new(builder.build());
+        let pile = Arc::new(build(builder));
         let late = lease(&pile);
         let waits = busy(&pile);
         clock.advance(LIMIT);
@@ -182,7 +165,7 @@ fn by_one_of_two_and_all_who_wait_move() {
 fn ends_meanwhile(end: fn(Lease<'_, usize>) -> Option<usize>) {
     model(move || {
         let (builder, clock) = builder();
-        let pile = Arc::new(builder.build());
+        let pile = Arc::new(build(builder));
         let late = lease(&pile);
         let waits = busy(&pile);
         clock.advance(LIMIT);
@@ -226,51 +209,11 @@ fn as_the_late_one_gives_up() {
     });
 }
 
-/// It ends when another has the lease: nobody but its caller is told.
-fn ends_too_late(end: fn(Lease<'static, usize>)) {
-    model(move || {
-        let (builder, clock) = builder();
-        let pile = std::sync::Arc::new(builder.build());
-        let late = owned_lease(&pile);
-        let waits = busy(&pile);
-        clock.advance(LIMIT);
-        let next = lease(&pile);
-        let other = thread::spawn(move || end(late));
-        assert!(!next.is_superseded());
-        assert_eq!(*next.publish(2).unwrap(), 2);
-        // Before the late one has ended, or after that.
-        assert_eq!(pile.peek().map(|value| *value), Some(2));
-        other.join().unwrap();
-        assert_eq!(value(waits.wait()), 2);
-        assert_eq!(pile.peek().map(|value| *value), Some(2));
-    });
-}
-
-#[test]
-fn and_a_late_value_replaces_nothing() {
-    ends_too_late(|late| {
-        assert!(late.is_superseded());
-        assert_eq!(late.publish(1).unwrap_err().into_inner(), Some(1));
-    });
-}
-
-#[test]
-fn and_a_late_failure_is_told_to_nobody() {
-    ends_too_late(|late| {
-        assert_eq!(late.fail(9_u8).created(), Some(&9));
-    });
-}
-
-#[test]
-fn and_who_gives_up_late_wakes_nobody() {
-    ends_too_late(drop);
-}
-
 /// Something is done with the lease and the pile while another caller may take the lease over.
-fn meets_a_take_over(does: fn(&Dogpile<usize>, Lease<'_, usize>), leaves: fn(&Dogpile<usize>)) {
+fn meets_a_take_over(does: fn(&Pile<usize>, Lease<'_, usize>), leaves: fn(&Pile<usize>)) {
     model(move || {
         let (builder, clock) = builder();
-        let pile = Arc::new(builder.build());
+        let pile = Arc::new(build(builder));
         let late = lease(&pile);
         clock.advance(LIMIT);
         let other = {
@@ -311,13 +254,13 @@ fn as_the_pile_is_invalidated() {
 fn no_more_than_one_is_late() {
     model(|| {
         let (builder, clock) = builder();
-        let pile = Arc::new(builder.build());
+        let pile = Arc::new(build(builder));
         let late = lease(&pile);
         clock.advance(LIMIT);
         let next = lease(&pile);
         let waits = busy(&pile);
         clock.advance(LIMIT);
-        let ask = |pile: &Dogpile<usize>| {
+        let ask = |pile: &Pile<usize>| {
             let create = || -> Result<usize, u8> { unreachable!("two are late") };
             pile.get_or_try_create(create).unwrap_err()
         };
@@ -332,87 +275,5 @@ fn no_more_than_one_is_late() {
         assert!(next.is_superseded());
         drop((late, next));
         assert_eq!(pile.retry_in(), Some(LIMIT));
-    });
-}
-
-/// The first late one ends as the second is late: whichever comes first, each that has ended makes room
-/// for another.
-#[test]
-fn no_more_than_one_at_a_time() {
-    model(|| {
-        let (builder, clock) = builder();
-        let pile = std::sync::Arc::new(builder.build());
-        let late = owned_lease(&pile);
-        clock.advance(LIMIT);
-        let next = lease(&pile);
-        clock.advance(LIMIT);
-        let other = thread::spawn(move || drop(late));
-        match pile.attempt() {
-            Attempt::Lease(lease) => drop(lease),
-            Attempt::NotYet(not_yet) => {
-                assert_eq!(not_yet.retry_in, LIMIT);
-                clock.advance(LIMIT);
-            }
-            found => panic!("{found:?}"),
-        }
-        other.join().unwrap();
-        assert!(next.publish(2).is_err());
-        let third = lease(&pile);
-        clock.advance(LIMIT);
-        // By a call that goes no further where nobody may create.
-        assert_eq!(*pile.get_or_try_create(|| Ok::<_, u8>(4)).unwrap(), 4);
-        assert!(third.publish(3).is_err());
-    });
-}
-
-fn reader_pile() -> (Arc<SyncReaderDogpile<usize>>, std::sync::Arc<ManualClock>) {
-    let (builder, clock) = builder();
-    (Arc::new(builder.build_sync_reader()), clock)
-}
-
-fn reader_lease(pile: &SyncReaderDogpile<usize>) -> Lease<'_, usize> {
-    match pile.attempt() {
-        Attempt::Lease(lease) => lease,
-        found => panic!("{found:?}"),
-    }
-}
-
-/// A creator that hangs has left the write lock to its creation.
-#[test]
-fn by_a_reader_whom_the_late_one_keeps_out() {
-    model(|| {
-        let (pile, clock) = reader_pile();
-        let late = reader_lease(&pile);
-        let lock = pile.acquire_write_lock().unwrap();
-        lock.until_published(&late.creating());
-        let reader = {
-            let pile = Arc::clone(&pile);
-            thread::spawn(move || *pile.get_or_create(|| 2))
-        };
-        clock.advance(LIMIT);
-        assert_eq!(reader.join().unwrap(), 2);
-        drop(late);
-        assert_eq!(pile.peek().map(|value| *value), Some(2));
-    });
-}
-
-/// A late creator leaves the write lock to its creation, which is over.
-#[test]
-fn and_a_late_one_keeps_no_reader_out() {
-    model(|| {
-        let (pile, clock) = reader_pile();
-        pile.set_with(Created::new(0).ttl(Duration::ZERO));
-        let late = reader_lease(&pile);
-        clock.advance(LIMIT);
-        let next = reader_lease(&pile);
-        let reader = {
-            let pile = Arc::clone(&pile);
-            thread::spawn(move || *pile.get_or_create(|| unreachable!("another creates")))
-        };
-        let lock = pile.acquire_write_lock().unwrap();
-        lock.until_published(&late.creating());
-        // While both hang.
-        assert_eq!(reader.join().unwrap(), 0);
-        drop((late, next));
     });
 }

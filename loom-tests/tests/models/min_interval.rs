@@ -25,23 +25,22 @@
 
 use std::time::Duration;
 
-use dogpile::{Attempt, Dogpile, ManualClock};
+use crate::kind::{Attempt, Pile, build, model};
+use dogpile::{Dogpile, ManualClock};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
-fn pile() -> Dogpile<usize> {
-    Dogpile::builder(HOUR)
-        .min_interval(Duration::from_secs(1))
-        .clock(std::sync::Arc::new(ManualClock::new()))
-        .build()
+fn pile() -> Pile<usize> {
+    let settings = Dogpile::builder(HOUR).min_interval(Duration::from_secs(1));
+    build(settings.clock(std::sync::Arc::new(ManualClock::new())))
 }
 
 #[test]
 fn two_who_want_a_new_one() {
     model(|| {
         let shared = Arc::new((pile(), Source::new()));
-        let renew = |(pile, source): &(Dogpile<usize>, Source)| {
+        let renew = |(pile, source): &(Pile<usize>, Source)| {
             let answer = pile.refresh(|| Ok::<_, u8>(source.create()));
             answer.map(|value| *value)
         };

@@ -8,15 +8,15 @@
 //! + match node.filter(|node| node.times().ttl.is_zero()) {
 //! ```
 
-use dogpile::Dogpile;
+use crate::kind::{Pile, model};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 #[test]
 fn of_a_value_that_two_find_stale() {
     model(|| {
-        let pile = Arc::new((Dogpile::with_value(HOUR, 0), Source::new()));
+        let pile = Arc::new((Pile::with_value(HOUR, 0), Source::new()));
         pile.0.expire();
         let other = {
             let pile = Arc::clone(&pile);

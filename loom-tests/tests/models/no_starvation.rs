@@ -16,23 +16,19 @@
 //! all-take-themselves-for-early | src/raw/state.rs
 //! - self.join_group(self.supersedes(self.lease) && !has_waited)
 //! + self.join_group(false)
-//!
-//! what-was-set-and-removed-is-no-answer | src/pile/sync_reader.rs | a_reader_is_given
-//! @ fn set_with
-//! - self.writers()
-//! + Writers(None)
 //! ```
 
-use dogpile::{Attempt, Dogpile, Origin, SyncReaderDogpile};
+use crate::kind::{Pile, model};
+use dogpile::Origin;
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 #[test]
 fn one_invalidation_costs_one_creation_more() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let mut waiter = None;
         let creating = Arc::clone(&pile);
         drop(pile.0.get_or_create(|| {
@@ -63,7 +59,7 @@ fn one_invalidation_costs_one_creation_more() {
 #[test]
 fn whoever_comes_after_waits_for_the_next_creation() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let mut callers = Vec::new();
         let creating = Arc::clone(&pile);
         let first = pile.0.get_or_create(|| {
@@ -85,28 +81,5 @@ fn whoever_comes_after_waits_for_the_next_creation() {
             assert_eq!(caller.join().unwrap(), 2, "its creation began in time");
         }
         assert_eq!(pile.1.runs(), 2);
-    });
-}
-
-/// Once it is told of a value it waits no more, though the value is removed before it is inside: else
-/// it could be told of one after the other.
-#[test]
-fn a_reader_is_given_what_was_set_and_removed() {
-    model(|| {
-        let pile = Arc::new(SyncReaderDogpile::new(HOUR));
-        let Attempt::Lease(lease) = pile.attempt() else {
-            unreachable!("it is empty")
-        };
-        let waiter = {
-            let pile = Arc::clone(&pile);
-            thread::spawn(move || *pile.get_or_create(|| 2))
-        };
-        let waits = pile.waiters() == 1;
-        pile.set(1);
-        pile.invalidate();
-        drop(lease);
-        let given = waiter.join().unwrap();
-        // One that looked in between may have seen it, too.
-        assert!(given == 1 || (given == 2 && !waits));
     });
 }

@@ -10,7 +10,7 @@
 //! + let is_of_no_use = held.value.is_none() && !held.is_leased;
 //!
 //! a-visit-is-not-counted | src/keyed/shard.rs
-//! @ fn visit_first
+//! @ pub(super) fn visit(
 //! - place.callers += 1;
 //! ```
 

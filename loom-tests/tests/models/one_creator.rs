@@ -23,17 +23,22 @@
 //! + let ended = self.ended(site, site.settings.time.now());
 //! + site.pile.give_up(&ended, crate::observe::End::GivenUp);
 //! + made
+//!
+//! an-entry-of-one-that-creates-is-taken-out | src/keyed/shard.rs
+//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+//! + let is_of_no_use = held.value.or(paced).is_none();
 //! ```
 
-use dogpile::{Attempt, Dogpile, Outcome};
+use crate::kind::{Attempt, Pile, model};
+use dogpile::Outcome;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 /// Two callers, and `meddle` done to the pile by a third thread meanwhile.
-fn two_callers_and(meddle: fn(&Dogpile<usize>)) {
+fn two_callers_and(meddle: fn(&Pile<usize>)) {
     model(move || {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let pile = Arc::clone(&pile);
@@ -57,14 +62,14 @@ fn of_callers_who_meet() {
 
 #[test]
 fn after_invalidate() {
-    two_callers_and(Dogpile::invalidate);
+    two_callers_and(Pile::invalidate);
 }
 
 /// By one of the callers, who then calls: with a third to do it there are too many interleavings.
 #[test]
 fn after_set_and_expire() {
     model(|| {
-        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let shared = Arc::new((Pile::new(HOUR), Source::new()));
         let other = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || drop(shared.0.get_or_create(|| shared.1.create())))
@@ -80,7 +85,7 @@ fn after_set_and_expire() {
 #[test]
 fn after_a_failure() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let pile = Arc::clone(&pile);
@@ -104,7 +109,7 @@ fn after_a_failure() {
 #[test]
 fn under_a_lease_that_its_caller_ends() {
     model(|| {
-        let shared = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let shared = Arc::new((Pile::new(HOUR), Source::new()));
         let other = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || *shared.0.get_or_create(|| shared.1.create()))

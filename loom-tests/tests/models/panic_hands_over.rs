@@ -20,13 +20,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use dogpile::Dogpile;
+use crate::kind::{Pile, model};
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 /// A caller whose creator panics if it is the first to run.
-fn call(pile: &Dogpile<usize>, source: &Source) -> Result<usize, ()> {
+fn call(pile: &Pile<usize>, source: &Source) -> Result<usize, ()> {
     catch_unwind(AssertUnwindSafe(|| {
         *pile.get_or_create(|| match source.create() {
             // Without the panic hook's noise.
@@ -37,9 +37,9 @@ fn call(pile: &Dogpile<usize>, source: &Source) -> Result<usize, ()> {
     .map_err(|payload| assert!(payload.is::<&str>()))
 }
 
-fn callers(prepare: fn(&Dogpile<usize>)) {
+fn callers(prepare: fn(&Pile<usize>)) {
     model(move || {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         prepare(&pile.0);
         let callers: Vec<_> = (0..2)
             .map(|_| {
@@ -76,7 +76,7 @@ fn with_a_stale_value() {
 #[test]
 fn a_lease_that_is_dropped_is_free() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let holder = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || drop(pile.0.attempt()))
@@ -89,7 +89,7 @@ fn a_lease_that_is_dropped_is_free() {
 #[test]
 fn whoever_waited_with_a_fallible_form_is_told() {
     model(|| {
-        let pile = Arc::new((Dogpile::new(HOUR), Source::new()));
+        let pile = Arc::new((Pile::new(HOUR), Source::new()));
         let mut waiters = Vec::new();
         let creating = Arc::clone(&pile);
         let burst = catch_unwind(AssertUnwindSafe(|| {

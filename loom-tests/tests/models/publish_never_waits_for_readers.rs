@@ -7,15 +7,15 @@
 //! + while search.finds(node.address()) {}
 //! ```
 
-use dogpile::Dogpile;
+use crate::kind::{Pile, model};
+use loom_tests::HOUR;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 #[test]
 fn while_a_guard_is_held() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        let pile = Arc::new(Pile::with_value(HOUR, 1));
         let held = pile.peek().unwrap();
         pile.expire();
         let creator = {

@@ -22,20 +22,20 @@
 
 use std::time::Duration;
 
+use crate::kind::{Guard, Pile, build, model};
 use dogpile::{Backoff, Dogpile, ManualClock, Origin, RefreshAhead};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 /// With a value that is due.
-fn pile() -> Dogpile<usize> {
+fn pile() -> Pile<usize> {
     let clock = std::sync::Arc::new(ManualClock::new());
-    let pile = Dogpile::builder(HOUR)
+    let settings = Dogpile::builder(HOUR)
         .refresh_ahead(RefreshAhead::percent(50))
-        .backoff(Backoff::constant(Duration::from_secs(1)))
-        .clock(clock.clone())
-        .build();
+        .backoff(Backoff::constant(Duration::from_secs(1)));
+    let pile = build(settings.clock(clock.clone()));
     pile.set(0);
     clock.advance(HOUR * 3 / 4);
     pile
@@ -45,7 +45,7 @@ fn pile() -> Dogpile<usize> {
 fn one_renews_and_the_other_is_served() {
     model(|| {
         let shared = Arc::new((pile(), Source::new()));
-        let ask = |(pile, source): &(Dogpile<usize>, Source)| {
+        let ask = |(pile, source): &(Pile<usize>, Source)| {
             let value = pile.get_or_create(|| source.create());
             (*value, value.origin())
         };
@@ -86,14 +86,14 @@ fn nobody_waits_for_it() {
 fn a_renewal_fails() {
     model(|| {
         let shared = Arc::new((pile(), Source::new()));
-        let fail = |(pile, source): &(Dogpile<usize>, Source)| {
+        let fail = |(pile, source): &(Pile<usize>, Source)| {
             let create = || {
                 source.create();
                 Err::<usize, u8>(9)
             };
             let held = pile.get_or_try_create(create).unwrap();
             assert_eq!((*held, held.origin()), (0, Origin::Fresh));
-            dogpile::Guard::failure(&held).is_some()
+            Guard::failure(&held).is_some()
         };
         let other = {
             let shared = Arc::clone(&shared);

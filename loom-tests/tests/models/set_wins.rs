@@ -11,16 +11,17 @@
 //! + let waiters = None::<crate::shim::Arc<crate::raw::Waiters<T>>>;
 //! ```
 
-use dogpile::{Dogpile, Origin};
+use crate::kind::{Pile, model};
+use dogpile::Origin;
+use loom_tests::HOUR;
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 #[test]
 fn over_a_creation_that_began_before() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let other = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {
@@ -41,7 +42,7 @@ fn over_a_creation_that_began_before() {
 #[test]
 fn waiters_get_it_while_the_creator_runs_on() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let created = pile.get_or_create(|| {
             let waiter = {
                 let pile = Arc::clone(&pile);

@@ -21,20 +21,20 @@
 
 use std::time::Duration;
 
+use crate::kind::{Pile, build, model};
 use dogpile::{Dogpile, ManualClock, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 /// With a value that only stands in for failures.
-fn pile() -> Dogpile<usize> {
+fn pile() -> Pile<usize> {
     let clock = std::sync::Arc::new(ManualClock::new());
-    let pile = Dogpile::builder(HOUR)
+    let settings = Dogpile::builder(HOUR)
         .stale_while_revalidate(Duration::ZERO)
-        .stale_if_error(HOUR)
-        .clock(clock.clone())
-        .build();
+        .stale_if_error(HOUR);
+    let pile = build(settings.clock(clock.clone()));
     pile.set(7);
     clock.advance(HOUR + Duration::from_secs(1));
     pile
@@ -44,7 +44,7 @@ fn pile() -> Dogpile<usize> {
 fn who_waits_for_the_failure_goes_on_with_it() {
     model(|| {
         let shared = Arc::new((pile(), Source::new()));
-        let fail = |(pile, source): &(Dogpile<usize>, Source), inside: &mut dyn FnMut()| {
+        let fail = |(pile, source): &(Pile<usize>, Source), inside: &mut dyn FnMut()| {
             let create = || {
                 source.create();
                 inside();

@@ -23,16 +23,17 @@
 
 use std::time::Duration;
 
+use crate::kind::{Pile, build, model};
 use dogpile::{Backoff, Dogpile, ManualClock, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 #[test]
 fn callers_inside_the_creation() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        let pile = Arc::new(Pile::with_value(HOUR, 1));
         pile.expire();
         let new = pile.get_or_create(|| {
             let callers: Vec<_> = (0..2)
@@ -57,7 +58,7 @@ fn callers_inside_the_creation() {
 #[test]
 fn also_after_a_set_under_the_lease() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         drop(pile.get_or_create(|| {
             pile.set(1);
             pile.expire();
@@ -76,7 +77,7 @@ fn also_after_a_set_under_the_lease() {
 #[test]
 fn callers_who_looked_before_the_lease_was_taken() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        let pile = Arc::new(Pile::with_value(HOUR, 1));
         pile.expire();
         let other = {
             let pile = Arc::clone(&pile);
@@ -101,11 +102,11 @@ fn callers_in_a_back_off() {
     model(|| {
         let clock = std::sync::Arc::new(ManualClock::new());
         let builder = Dogpile::builder(HOUR).backoff(Backoff::constant(HOUR));
-        let pile = builder.clock(clock.clone()).build();
+        let pile = build(builder.clock(clock.clone()));
         pile.set(1);
         clock.advance(HOUR + Duration::from_secs(1));
         let shared = Arc::new((pile, Source::new()));
-        let ask = |(pile, source): &(Dogpile<usize>, Source)| {
+        let ask = |(pile, source): &(Pile<usize>, Source)| {
             let create = || {
                 source.create();
                 Err::<usize, u8>(9)

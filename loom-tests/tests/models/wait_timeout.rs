@@ -28,15 +28,22 @@
 //! + let _ = seen;
 //! + if true {
 //!   let old = wakers.put(key, waker);
+//!
+//! who-waits-for-a-key-has-no-limit | src/keyed/cycles.rs
+//! - if inside.is_empty() {
+//! -     return Ok(event.wait(time, deadline));
+//! + if inside.is_empty() {
+//! +     return Ok(event.wait(time, deadline.filter(|_| false)));
 //! ```
 
 use std::time::Duration;
 
+use crate::kind::{build, model};
 use dogpile::{Dogpile, ManualClock};
+use loom_tests::HOUR;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
 
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -44,7 +51,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 fn while_the_creator_never_ends() {
     model(|| {
         let clock = std::sync::Arc::new(ManualClock::new());
-        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let pile = Arc::new(build(Dogpile::builder(HOUR).clock(clock.clone())));
         let mut waiter = None;
         drop(pile.get_or_create(|| {
             let thread = {
@@ -71,7 +78,7 @@ fn while_the_creator_never_ends() {
 fn as_the_value_lands() {
     model(|| {
         let clock = std::sync::Arc::new(ManualClock::new());
-        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let pile = Arc::new(build(Dogpile::builder(HOUR).clock(clock.clone())));
         let mut waiters = None;
         drop(pile.get_or_create(|| {
             let limited = {
@@ -100,7 +107,7 @@ fn as_the_value_lands() {
 fn a_task_while_the_creator_never_ends() {
     model(|| {
         let clock = std::sync::Arc::new(ManualClock::new());
-        let pile = Arc::new(Dogpile::builder(HOUR).clock(clock.clone()).build());
+        let pile = Arc::new(build(Dogpile::builder(HOUR).clock(clock.clone())));
         let mut waiter = None;
         drop(pile.get_or_create(|| {
             let thread = {

@@ -34,17 +34,18 @@
 //! + (Was::Nothing, Some(_)) => true,
 //! ```
 
-use dogpile::{Accept, Dogpile, Origin};
+use crate::kind::{Pile, model};
+use dogpile::{Accept, Origin};
 use loom_tests::Shows as _;
 use loom_tests::sync::Arc;
 use loom_tests::sync::atomic::{AtomicUsize, Ordering};
 use loom_tests::thread;
-use loom_tests::{HOUR, Source, model};
+use loom_tests::{HOUR, Source};
 
 #[test]
 fn two_who_find_the_same_fault_cause_one_renewal() {
     model(|| {
-        let shared = Arc::new((Dogpile::with_value(HOUR, 0), Source::new()));
+        let shared = Arc::new((Pile::with_value(HOUR, 0), Source::new()));
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let shared = Arc::clone(&shared);
@@ -54,10 +55,10 @@ fn two_who_find_the_same_fault_cause_one_renewal() {
                     if *guard != 0 {
                         return; // Renewed before this one could find the fault.
                     }
-                    pile.expire_if(dogpile::Guard::seen(&guard));
+                    pile.expire_if(guard.seen());
                     let newer = pile
                         .call()
-                        .accept(Accept::NewerThan(dogpile::Guard::seen(&guard)))
+                        .accept(Accept::NewerThan(guard.seen()))
                         .get_or_create(|| source.create());
                     assert_eq!(*newer.unwrap(), 1);
                 })
@@ -74,7 +75,7 @@ fn two_who_find_the_same_fault_cause_one_renewal() {
 #[test]
 fn newer_means_begun_after_the_fault_was_seen() {
     model(|| {
-        let shared = Arc::new((Dogpile::with_value(HOUR, 0), AtomicUsize::new(1)));
+        let shared = Arc::new((Pile::with_value(HOUR, 0), AtomicUsize::new(1)));
         let refreshing = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -86,10 +87,10 @@ fn newer_means_begun_after_the_fault_was_seen() {
         let (pile, truth) = &*shared;
         let seen = pile.peek().unwrap();
         truth.store(2, Ordering::Release);
-        if pile.expire_if(dogpile::Guard::seen(&seen)) {
+        if pile.expire_if(seen.seen()) {
             let newer = pile
                 .call()
-                .accept(Accept::NewerThan(dogpile::Guard::seen(&seen)))
+                .accept(Accept::NewerThan(seen.seen()))
                 .get_or_create(|| truth.load(Ordering::Acquire));
             assert_eq!(*newer.unwrap(), 2, "begun before the fault was seen");
         }
@@ -100,13 +101,13 @@ fn newer_means_begun_after_the_fault_was_seen() {
 #[test]
 fn what_was_replaced_meanwhile_is_left_alone() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let pile = Arc::new(Pile::with_value(HOUR, 0));
         let setting = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || pile.set(1))
         };
         let seen = pile.peek().unwrap();
-        pile.invalidate_if(dogpile::Guard::seen(&seen));
+        pile.invalidate_if(seen.seen());
         setting.join().unwrap();
         // Either the old value was removed and the new one set, or only the new one was there.
         if *seen == 0 {
@@ -118,13 +119,13 @@ fn what_was_replaced_meanwhile_is_left_alone() {
 #[test]
 fn what_was_renewed_meanwhile_stays_fresh() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let pile = Arc::new(Pile::with_value(HOUR, 0));
         let setting = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || pile.set(1))
         };
         let seen = pile.peek().unwrap();
-        pile.expire_if(dogpile::Guard::seen(&seen));
+        pile.expire_if(seen.seen());
         setting.join().unwrap();
         if *seen == 0 {
             assert!(
@@ -138,7 +139,7 @@ fn what_was_renewed_meanwhile_stays_fresh() {
 #[test]
 fn of_two_who_replace_the_same_value_one_does() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 0));
+        let pile = Arc::new(Pile::with_value(HOUR, 0));
         let seen = pile.peek().unwrap().seen();
         let other = {
             let pile = Arc::clone(&pile);
@@ -157,7 +158,7 @@ fn of_two_who_replace_the_same_value_one_does() {
 #[test]
 fn where_none_was_seen_none_is_replaced() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let other = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || {

@@ -38,6 +38,7 @@ use crate::verbs::{Batch, Exchanged, Shared, Transport, Verbs};
 /// let store = Arc::new(TokioMemcachedStore::connect(["127.0.0.1:11211"]).await?);
 /// let front = FleetDogpile::builder(store, "front", Duration::from_secs(60)).build();
 /// let made = async |_| Ok::<_, std::io::Error>("<h1>front</h1>".to_owned());
+/// let page = front.get_or_try_create_async(made).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -1,5 +1,6 @@
 //! A copy of the project in which breakages are tried.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -17,6 +18,17 @@ use crate::breakage::{Breakage, Home};
 
 const LOOM: &str = "--cfg dogpile_loom -C debug-assertions";
 const SHUTTLE: &str = "--cfg dogpile_shuttle -C debug-assertions";
+
+/// Over piles, and over keys of maps.
+const MODELS: [&str; 7] = [
+    "--release",
+    "-p",
+    "loom-tests",
+    "--test",
+    "models",
+    "--test",
+    "keyed",
+];
 
 /// What finds nothing is done long before.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -107,6 +119,7 @@ pub(crate) fn copy_with(project: &Path, breakage: &Breakage, copy: &Path) -> Res
 
 /// A copy of the project, and where it is built.
 pub(crate) struct Bench {
+    project: PathBuf,
     copy: PathBuf,
     target: PathBuf,
 }
@@ -114,6 +127,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(project: &Path, place: &Path) -> Result<Self> {
         let bench = Bench {
+            project: project.to_owned(),
             copy: place.join("copy"),
             target: place.join("target"),
         };
@@ -168,15 +182,18 @@ impl Bench {
             By::Tests | By::Shuttle | By::Histories => String::new(),
         };
         // A file or two of models are built in no time.
-        let models = match (by, breakage.home) {
-            (By::Own, Home::Promises) => format!("mod {};\n", breakage.top()),
-            (By::Shuttle, Home::Promises) => format!("mod {};\nmod many;\n", breakage.top()),
-            (By::Own, Home::Many) | (By::Shuttle, _) => "mod many;\n".to_owned(),
-            _ => String::new(),
+        let models: &[&str] = match (by, breakage.home) {
+            (By::Own, Home::Promises) => &[breakage.top()],
+            (By::Shuttle, Home::Promises) => &[breakage.top(), "many"],
+            (By::Own, Home::Many) | (By::Shuttle, _) => &["many"],
+            _ => &[],
         };
         if !models.is_empty() {
-            let main = self.copy.join("loom-tests/tests/models/main.rs");
-            write_if_other(&main, models.as_bytes())?;
+            for target in ["models", "keyed"] {
+                let main = format!("loom-tests/tests/{target}/main.rs");
+                let all = fs::read_to_string(self.project.join(&main))?;
+                write_if_other(&self.copy.join(main), of_these(&all, models).as_bytes())?;
+            }
         }
         built(self.test(by, breakage.home).arg("--no-run"))?;
         let mut command = self.test(by, breakage.home);
@@ -200,9 +217,7 @@ impl Bench {
 
     fn test(&self, by: By, home: Home) -> Command {
         let (flags, target): (_, &[&str]) = match (by, home) {
-            (By::Own, Home::Promises) => {
-                (LOOM, &["--release", "-p", "loom-tests", "--test", "models"])
-            }
+            (By::Own, Home::Promises) => (LOOM, &MODELS),
             (By::Own, Home::Parts) => (
                 LOOM,
                 &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
@@ -215,10 +230,7 @@ impl Bench {
             (By::Own, Home::Tests) | (By::Tests, _) => {
                 ("", &["-p", "dogpile", "--all-features", "--test", "it"])
             }
-            (By::Own, Home::Many) | (By::Shuttle, _) => (
-                SHUTTLE,
-                &["--release", "-p", "loom-tests", "--test", "models"],
-            ),
+            (By::Own, Home::Many) | (By::Shuttle, _) => (SHUTTLE, &MODELS),
             (By::Own, Home::Stress) => unreachable!("left to .ci/sanitizers"),
             // Without debug assertions, so that it is they that notice.
             (By::Own, Home::Histories) | (By::Histories, _) => (
@@ -244,6 +256,29 @@ impl Bench {
             .stdin(Stdio::null());
         command
     }
+}
+
+/// The root of a target with these of its modules, each with the lines that belong to it.
+fn of_these(root: &str, modules: &[&str]) -> String {
+    let mut kept = String::new();
+    let mut above = String::new();
+    for line in root.lines() {
+        let module = line
+            .strip_prefix("mod ")
+            .and_then(|rest| rest.strip_suffix(';'));
+        if line.starts_with("#[") {
+            above.push_str(line);
+            above.push('\n');
+            continue;
+        }
+        let above = std::mem::take(&mut above);
+        if module.is_none_or(|module| modules.contains(&module)) {
+            kept.push_str(&above);
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 /// Fails with the first errors of the compiler.
@@ -338,24 +373,30 @@ fn stop(cargo: &mut Child) -> Result<()> {
 /// that are the same are left alone, so that cargo does not build them again.
 fn copy_project(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
-    for name in [
+    let manifest = fs::read_to_string(from.join("Cargo.toml"))?;
+    let own = [
         "Cargo.toml",
         "Cargo.lock",
         "README.md",
+        "docs",
         "src",
         "tests",
-        "adapters",
-        "examples",
-        "fleet",
-        "herd",
-        "loom-tests",
-        "stress",
-        "surface",
-    ] {
+    ];
+    let all: BTreeSet<&str> = own.into_iter().chain(members(&manifest)).collect();
+    for name in all {
         copy_tree(&from.join(name), &to.join(name))
             .map_err(|error| format!("copying {name}: {error}"))?;
     }
     Ok(())
+}
+
+/// The folders in which the members of the workspace lie.
+fn members(manifest: &str) -> impl Iterator<Item = &str> {
+    let line = manifest.lines().find(|line| line.starts_with("members = "));
+    let names = line
+        .into_iter()
+        .flat_map(|line| line.split('"').skip(1).step_by(2));
+    names.map(|name| name.split_once('/').map_or(name, |(folder, _)| folder))
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
@@ -386,4 +427,17 @@ fn write_if_other(file: &Path, content: &[u8]) -> Result<()> {
         fs::write(file, content)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_keeps_what_is_no_module() {
+        let root = "#![cfg(x)]\nuse a;\n#[path = \"../b.rs\"]\nmod b;\n#[cfg(y)]\n#[path = \"../c.rs\"]\nmod c;\n";
+        let of_c = "#![cfg(x)]\nuse a;\n#[cfg(y)]\n#[path = \"../c.rs\"]\nmod c;\n";
+        assert_eq!(of_these(root, &["c"]), of_c);
+        assert_eq!(of_these(root, &["d"]), "#![cfg(x)]\nuse a;\n");
+    }
 }

@@ -181,6 +181,30 @@ mod emptied {
         );
     }
 
+    /// It commits in one step, which does not read the record before: so the generation is looked at after.
+    #[test]
+    fn of_what_a_namespace_had_a_lease_from_before_commits_nothing() {
+        let Some(server) = Server::unix() else { return };
+        let store = connect(&server);
+        for depth in [Depth::Soft, Depth::Hard] {
+            let k = key(&format!("{depth:?}"));
+            let grant = lead(&*store, &k);
+            store.invalidate_all("test", depth).unwrap();
+            assert!(!is_stored(commit(&*store, &k, grant, b"late")));
+            assert_eq!(
+                bytes(&*store, &k),
+                None,
+                "{depth:?}: not even as a stale value"
+            );
+            let next = lead(&*store, &k);
+            assert_eq!(
+                commit(&*store, &k, next, b"new"),
+                Placed::Stored(next.fence)
+            );
+            assert_eq!(bytes(&*store, &k).as_deref(), Some(&b"new"[..]));
+        }
+    }
+
     /// The generation of the namespace is an item too, and may be evicted alone.
     #[test]
     fn of_the_generation_of_its_namespace_alone_nothing_older_comes_back() {
@@ -705,7 +729,9 @@ mod one_of_three {
         let down = keys.iter().filter(|key| is_down(key)).count();
         assert!((1..30).contains(&down));
         let asks: Vec<_> = keys.iter().map(|key| (key.clone(), Ask::peek())).collect();
+        let before = store.round_trips();
         let answers = store.get_or_lease_many(&asks);
+        assert_eq!(store.round_trips() - before, 3, "who is down is asked once");
         for ((key, _), answer) in asks.iter().zip(answers) {
             match answer {
                 Ok(found) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dogpile::ManualClock;
 use dogpile_fleet::{Grant, LeaseLock, Owner, Store, Version};
@@ -101,13 +101,28 @@ fn a_task_that_is_dropped_while_it_asks_leaves_no_lease() {
             .unwrap();
         let store = Arc::new(store);
         let of_threads = LeaseLock::new(connect(&server), "lock");
+        // It is left while the request is on its way to a server that does not answer yet.
+        let lock = LeaseLock::new(Arc::clone(&store), "lock");
+        let mut asks = Box::pin(lock.lock_async());
+        server.stop();
+        assert!(!polled(asks.as_mut()).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(asks);
+        server.go_on();
+        // The lease would last longer than this waits.
+        let begun = Instant::now();
+        while server.items() == 0 {
+            assert!(begun.elapsed() < SECOND * 5, "the request arrives");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let locked = of_threads.lock_for(SECOND * 5).unwrap();
+        assert!(locked.release().unwrap());
         // It is left at each of its steps, and each time the lock is free again soon.
         for polls in 0..8 {
             let lock = LeaseLock::new(Arc::clone(&store), "lock");
             let mut asks = Box::pin(lock.lock_async());
             for _ in 0..polls {
-                let polled = futures_poll(asks.as_mut()).await;
-                if polled {
+                if polled(asks.as_mut()).await {
                     break;
                 }
                 tokio::time::sleep(Duration::from_micros(200)).await;
@@ -120,7 +135,7 @@ fn a_task_that_is_dropped_while_it_asks_leaves_no_lease() {
 }
 
 /// Polls once. Whether it is done; then its guard is dropped.
-async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
+async fn polled<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
 }
 

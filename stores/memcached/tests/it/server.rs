@@ -139,6 +139,22 @@ impl Server {
         }
     }
 
+    /// How many records it has. The generation of a namespace and the number of the server are none.
+    pub(crate) fn items(&self) -> usize {
+        let mut stream = self.connect().expect("it answers");
+        stream
+            .write_all(b"lru_crawler metadump all\r\n")
+            .expect("it reads");
+        let (mut text, mut chunk) = (String::new(), [0; 4096]);
+        while !text.ends_with("END\r\n") {
+            let read = stream.read(&mut chunk).expect("it answers");
+            assert!(read > 0, "the server closed the connection");
+            text.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+        // The colons of a name are escaped.
+        text.matches("key=dogpile%3Ak%3A").count() + text.matches("key=dogpile:k:").count()
+    }
+
     /// Removes all that it has.
     pub(crate) fn flush(&self) {
         let mut stream = self.connect().expect("it answers");

@@ -126,6 +126,8 @@ fn what_ends_a_lease_is_said() {
     let mut connection = server.client().get_connection().unwrap();
     let mut said = connection.as_pubsub();
     said.psubscribe("dogpile:hints:*").unwrap();
+    said.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     let mut assert_said = |kind: &str, version: u64| {
         let message = said.get_message().unwrap();
         assert_eq!(message.get_channel_name(), "dogpile:hints:hints");
@@ -150,9 +152,13 @@ fn what_ends_a_lease_is_said() {
         store.invalidate(&key(), depth, Version::NONE).unwrap();
         assert_said(kind, 0);
     }
+    // Once, however many slices there are.
+    let sliced = server.store_with(Settings::new().slices(5));
     for (depth, kind) in [(Depth::Soft, "n"), (Depth::Hard, "N")] {
-        store.invalidate_all("hints", depth).unwrap();
-        assert_said(kind, 0);
+        for store in [&store, &sliced] {
+            store.invalidate_all("hints", depth).unwrap();
+            assert_said(kind, 0);
+        }
     }
 }
 

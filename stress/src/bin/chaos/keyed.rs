@@ -14,6 +14,7 @@ use crate::ledger::{
 };
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::rate::Rate;
 use crate::site::{Runs, no_value, settings};
 use crate::tasks::{Cut, block_on, cut_short, runtime};
 use crate::watchdog::Doing;
@@ -25,6 +26,8 @@ pub(crate) struct Map {
     ledgers: Vec<Arc<Ledger>>,
     /// Creators of all keys.
     pub(crate) all: Arc<Ledger>,
+    /// What it allows; not where leases are taken over, which is allowed beyond it.
+    rate: Option<Arc<Rate>>,
     bound: Option<usize>,
     settings: String,
 }
@@ -44,11 +47,15 @@ impl Map {
         if let Some(limit) = limit {
             builder = builder.creation_limit(limit as usize);
         }
+        let rate = random.once_in(2).then(|| Arc::new(Rate::draw(random)));
+        if let Some(rate) = &rate {
+            builder = builder.creation_rate(rate.creations, rate.span);
+        }
         // A late creator keeps no permit from others.
         let at_once = limit
             .filter(|_| !hangs)
             .map_or(i64::MAX, |limit| limit as i64);
-        let settings = format!("bound {bound:?}, limit {limit:?}, {settings}");
+        let settings = format!("bound {bound:?}, limit {limit:?}, {rate:?}, {settings}");
         Self {
             settings,
             map: builder.build(),
@@ -56,6 +63,7 @@ impl Map {
                 .map(|_| Ledger::new("one_creator of a key", most))
                 .collect(),
             all: Ledger::new("creation_limit", at_once),
+            rate: rate.filter(|_| !hangs),
             bound,
         }
     }
@@ -83,6 +91,9 @@ impl Map {
             demand(counters.begun == ended, || {
                 format!("counters do not add up: {counters:?}")
             });
+        }
+        if let Some(rate) = &self.rate {
+            rate.check();
         }
         self.map.purge();
         let entries = self.map.len();
@@ -175,7 +186,12 @@ impl<'a> Caller<'a> {
         };
         let ledger = &self.map.ledgers[key as usize];
         let floor = ledger.floor();
-        let plan = Plan::of_key(ledger, &self.map.all, &mut self.random);
+        let plan = Plan::of_key(
+            ledger,
+            &self.map.all,
+            self.map.rate.as_ref(),
+            &mut self.random,
+        );
         let limited = self.random.once_in(4);
         let accept = match (self.random.below(6), self.newest[key as usize].get()) {
             (0, _) => Accept::Fresh,
@@ -276,6 +292,7 @@ impl<'a> Caller<'a> {
         let mut random = self.random.split();
         let all = Arc::clone(&self.map.all);
         let ledgers = &self.map.ledgers;
+        let (rate, asked) = (self.map.rate.as_ref(), Instant::now());
         self.doing.now("several keys");
         let create = |keys: &[&u64]| {
             // One permit for all of them.
@@ -284,6 +301,9 @@ impl<'a> Caller<'a> {
                 .iter()
                 .map(|&&key| ledgers[key as usize].enter())
                 .collect();
+            for rate in rate.into_iter().cycle().take(keys.len()) {
+                rate.begins(asked);
+            }
             let began = stamp();
             thread::sleep(random.micros(300));
             drop(inside);

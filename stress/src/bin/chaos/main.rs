@@ -8,7 +8,7 @@
 //! dropped; futures are dropped half way. What is looked at:
 //!
 //! - creators of one pile at once: one, or two where they are taken over (`one_creator`), and of a map
-//!   as many as it allows (`creation_limit`);
+//!   as many as it allows (`creation_limit`); in no span more than it allows (`creation_rate`);
 //! - no thread is given an older value than it has seen;
 //! - no value whose creation began before an `invalidate` that has returned (`invalidate_wins`);
 //! - every value is dropped once, and soon: none is left when the pile is gone;
@@ -28,6 +28,7 @@ mod keyed;
 mod ledger;
 mod plan;
 mod random;
+mod rate;
 mod site;
 mod storm;
 mod tasks;

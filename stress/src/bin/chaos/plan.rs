@@ -3,12 +3,13 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dogpile::{Created, Creating};
 
 use crate::ledger::{Failed, Inside, Ledger, Panics, Value, stamp};
 use crate::random::Random;
+use crate::rate::Rate;
 use crate::site::Site;
 use crate::tasks::pause;
 
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) ledger: Arc<Ledger>,
     /// Of the map, if it is one key's.
     all: Option<Arc<Ledger>>,
+    /// Of the map, and when the call began.
+    rate: Option<(Arc<Rate>, Instant)>,
     /// If there is one pile.
     site: Option<Arc<Site>>,
     makes: Makes,
@@ -47,9 +50,15 @@ impl Plan {
         plan
     }
 
-    pub(crate) fn of_key(ledger: &Arc<Ledger>, all: &Arc<Ledger>, random: &mut Random) -> Self {
+    pub(crate) fn of_key(
+        ledger: &Arc<Ledger>,
+        all: &Arc<Ledger>,
+        rate: Option<&Arc<Rate>>,
+        random: &mut Random,
+    ) -> Self {
         let mut plan = Self::draw(ledger, false, random);
         plan.all = Some(Arc::clone(all));
+        plan.rate = rate.map(|rate| (Arc::clone(rate), Instant::now()));
         plan
     }
 
@@ -77,6 +86,7 @@ impl Plan {
         Self {
             ledger: Arc::clone(ledger),
             all: None,
+            rate: None,
             site: None,
             makes,
             yields: random.below(4),
@@ -86,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// A creator that cannot fail, but panics.
+    /// A creator that cannot fail, but panics. It runs whatever the rate is.
     pub(crate) fn run_infallibly(self) -> Value {
         let inside = self.enter();
         self.wait();
@@ -100,6 +110,7 @@ impl Plan {
 
     pub(crate) fn run(self, creating: &Creating<'_, Value>) -> Result<Created<Value>, Failed> {
         let inside = self.enter();
+        self.count();
         self.lend(&inside, creating);
         self.wait();
         self.end(&inside, creating)
@@ -110,6 +121,7 @@ impl Plan {
         creating: Creating<'_, Value>,
     ) -> Result<Created<Value>, Failed> {
         let inside = self.enter();
+        self.count();
         self.lend(&inside, &creating);
         pause(self.yields, self.span).await;
         self.end(&inside, &creating)
@@ -140,6 +152,12 @@ impl Plan {
             _here: self.ledger.enter(),
             _all: self.all.as_ref().map(Ledger::enter),
             began: stamp(),
+        }
+    }
+
+    fn count(&self) {
+        if let Some((rate, asked)) = &self.rate {
+            rate.begins(*asked);
         }
     }
 

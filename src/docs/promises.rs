@@ -6,20 +6,6 @@
 //! The words are those of the [front page](crate#the-words). *After* means *happens after*, by the
 //! same thread, a join, a channel or a lock. It does not mean "later by the wall clock".
 //!
-//! # What a caller gets
-//!
-//! Each row names what a call finds, and what it gets then. A test reads these rows, and holds the crate
-//! against them.
-//!
-//! ```text
-#![doc = include_str!("policy/decisions.txt")]
-//! ```
-//!
-//! An answer's [`Origin`] and [`Guard::failure`] tell how it came about. [`Dogpile::peek`],
-//! [`Dogpile::has_value`], [`Dogpile::is_fresh`] and [`Dogpile::age`] never show a value that only stands
-//! in for a failure. [`Call::max_age`] says for one call that a value is stale sooner, and moves its
-//! limits with that.
-//!
 //! To *elect anew* is to look again: one of the callers gets the lease, and the others wait for it. A
 //! call that asked for something newer elects anew too if the creation began too early for it.
 //!
@@ -124,6 +110,20 @@
 //! |---|---|
 //! | `observed_once` | Each end of a lease is one event for an [`Observer`](observe::Observer), told after those who wait were woken, with its fence, its length and how many waited. From the first election with a stale value at hand to the next value is one spell of stale answers. Waits that are too long are counted. [`Dogpile::stats`] and `Debug` tell who creates, since when, and when the next creation may begin. A panic in an observer is contained. Nothing of it is on the way of a hit. |
 //! | `next_value` | [`Dogpile::wait_for_value`] and [`Dogpile::wait_for_newer`] wait without ever being elected, whether or not anybody creates. A value that is set or published wakes them. A failure, a lease given up and an `invalidate` let them wait on. |
+//!
+//! # What a caller gets
+//!
+//! Each row names what a call finds, and what it gets then. A test reads these rows, and holds the crate
+//! against them.
+//!
+//! ```text
+#![doc = include_str!("../policy/decisions.txt")]
+//! ```
+//!
+//! An answer's [`Origin`] and [`Guard::failure`] tell how it came about. [`Dogpile::peek`],
+//! [`Dogpile::has_value`], [`Dogpile::is_fresh`] and [`Dogpile::age`] never show a value that only stands
+//! in for a failure. [`Call::max_age`] says for one call that a value is stale sooner, and moves its
+//! limits with that.
 
 // For the links above.
 #[allow(unused_imports)]
