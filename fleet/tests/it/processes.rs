@@ -494,7 +494,8 @@ mod fenced {
             assert!(
                 values
                     .iter()
-                    .all(|value| *value == values[0] && value != "value=0")
+                    .all(|value| *value == values[0] && value != "value=0"),
+                "{values:?}"
             );
             running.go_on(0);
             let done = running.collect();
