@@ -155,12 +155,24 @@ fn blocking_by_a_clock_that_is_moved() {
     assert_all(&conformance::run(&postgres), &[]);
 }
 
+/// Those in which it does not matter that a machine under load takes longer than it was to.
+const PATIENT: [&str; 15] = [
+    "01", "02", "04", "08", "10", "12", "14", "16", "17", "31", "33", "34", "35", "41", "47",
+];
+
 #[test]
-fn blocking_by_the_clock_of_the_server_without_hints() {
-    let mut postgres = Postgres::new(server!(), blocking);
+fn blocking_by_the_clock_of_the_server() {
+    let postgres = Postgres::new(server!(), blocking);
+    let report = conformance::run_if(&postgres, |case| PATIENT.contains(&&case.name[..2]));
+    assert!(report.failed.is_empty(), "{report}");
+    assert_eq!(report.passed.len(), PATIENT.len());
+}
+
+#[test]
+fn blocking_without_hints_over_many_connections() {
+    let mut postgres = Postgres::new(server!(), blocking).by_hand();
     postgres.settings = postgres.settings.hints(false).connections(16);
-    // Its clock cannot be put back.
-    assert_all(&conformance::run(&postgres), &["37", "40"]);
+    assert_all(&conformance::run(&postgres), &["40"]);
 }
 
 /// Waits for a future as a thread outside of the runtime does.
