@@ -145,3 +145,96 @@ impl Drop for Entering<'_> {
         drop(left);
     }
 }
+
+#[cfg(all(test, not(dogpile_loom), not(dogpile_shuttle)))]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn task() -> (Arc<Woken>, Waker) {
+        let woken = Arc::<Woken>::default();
+        (Arc::clone(&woken), Arc::clone(&woken).into())
+    }
+
+    /// Between its being woken and its next poll: the next one is woken in its stead.
+    #[test]
+    fn a_task_that_is_woken_and_dropped_keeps_nobody_waiting() {
+        let asks = Asks::new(1);
+        let held = asks.enter();
+        let ((first, first_waker), (second, second_waker)) = (task(), task());
+        let mut waits = Box::pin(asks.enter_async());
+        assert!(
+            waits
+                .as_mut()
+                .poll(&mut Context::from_waker(&first_waker))
+                .is_pending()
+        );
+        let mut next = pin!(asks.enter_async());
+        let mut context = Context::from_waker(&second_waker);
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        drop(held);
+        let woken = || {
+            (
+                first.0.load(Ordering::SeqCst),
+                second.0.load(Ordering::SeqCst),
+            )
+        };
+        assert_eq!(woken(), (1, 0));
+        drop(waits);
+        assert_eq!(woken(), (1, 1));
+        assert!(next.as_mut().poll(&mut context).is_ready());
+    }
+
+    /// A thread that is faster takes the place; the task is woken for the next one all the same.
+    #[test]
+    fn a_task_that_comes_too_late_waits_on() {
+        let asks = Asks::new(1);
+        let held = asks.enter();
+        let (woken, waker) = task();
+        let mut context = Context::from_waker(&waker);
+        let mut waits = pin!(asks.enter_async());
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        drop(held);
+        let faster = asks.enter();
+        assert!(waits.as_mut().poll(&mut context).is_pending());
+        drop(faster);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 2);
+        assert!(waits.as_mut().poll(&mut context).is_ready());
+        let state = asks.lock();
+        assert_eq!((state.tasks.len(), state.threads), (0, 0));
+    }
+
+    /// A place that nobody waited for in vain: tasks that were dropped leave nothing.
+    #[test]
+    fn tasks_that_are_dropped_leave_nothing() {
+        let asks = Asks::new(1);
+        let held = asks.enter();
+        for _ in 0..10 {
+            let (woken, waker) = task();
+            {
+                let mut waits = pin!(asks.enter_async());
+                for _ in 0..2 {
+                    let mut context = Context::from_waker(&waker);
+                    assert!(waits.as_mut().poll(&mut context).is_pending());
+                }
+            }
+            drop(waker);
+            assert_eq!(Arc::strong_count(&woken), 1);
+        }
+        assert!(asks.lock().tasks.is_empty());
+        drop(held);
+        assert_eq!(asks.lock().free, 1);
+    }
+}

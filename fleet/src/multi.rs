@@ -235,7 +235,6 @@ where
     fn woke(&mut self, now: Tick) {
         for one in &mut self.ones {
             if matches!(one.step, Step::Nap { .. }) {
-                one.site.shared.common.count(|counts| &counts.naps);
                 one.step = one.machine.ask(now);
             }
         }
@@ -497,6 +496,7 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
             let Some(nap) = all.nap() else {
                 break;
             };
+            common.count(|counts| &counts.naps);
             shared.store.nap(&nap.key, nap.fence, nap.poll, nap.until);
             all.woke(common.now());
         }
@@ -638,6 +638,7 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetKey
             let Some(nap) = all.nap() else {
                 break;
             };
+            common.count(|counts| &counts.naps);
             let store = &shared.store;
             store.nap(&nap.key, nap.fence, nap.poll, nap.until).await;
             all.woke(common.now());

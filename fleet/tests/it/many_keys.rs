@@ -21,15 +21,29 @@ use dogpile_fleet::{
 
 use crate::bench::{SECOND, block_on, manual_clock, on_threads, wait_until};
 
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
 /// It counts its verbs, and can be made to fail, or to wait before it answers.
 struct Counting {
     store: MemoryStore,
     verbs: Mutex<HashMap<&'static str, usize>>,
     down: std::sync::atomic::AtomicBool,
-    before_ask: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    before_ask: Mutex<Option<Hook>>,
+    /// Runs between the first two records of a request for several.
+    amid: Mutex<Option<Hook>>,
 }
 
 impl Counting {
+    fn of(store: MemoryStore) -> Self {
+        Self {
+            store,
+            verbs: Mutex::default(),
+            down: false.into(),
+            before_ask: Mutex::default(),
+            amid: Mutex::default(),
+        }
+    }
+
     fn count(&self, verb: &'static str) -> Answer<()> {
         *self.verbs.lock().unwrap().entry(verb).or_default() += 1;
         if self.down.load(Ordering::SeqCst) {
@@ -74,7 +88,16 @@ impl Store for Counting {
     fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
         self.wait();
         match self.count("ask many") {
-            Ok(()) => self.store.get_or_lease_many(asks),
+            Ok(()) => {
+                let amid = self.amid.lock().unwrap().clone();
+                let (first, rest) = asks.split_at(1);
+                let mut answers = self.store.get_or_lease_many(first);
+                if let Some(amid) = amid.filter(|_| !rest.is_empty()) {
+                    amid();
+                }
+                answers.extend(self.store.get_or_lease_many(rest));
+                answers
+            }
             Err(_) => (asks.iter())
                 .map(|_| Err(StoreError::unavailable("down")))
                 .collect(),
@@ -121,12 +144,7 @@ struct Fleet {
 impl Fleet {
     fn new() -> Self {
         let clock = manual_clock();
-        let store = Counting {
-            store: MemoryStore::with_clock(clock.clone()),
-            verbs: Mutex::default(),
-            down: false.into(),
-            before_ask: Mutex::default(),
-        };
+        let store = Counting::of(MemoryStore::with_clock(clock.clone()));
         Self {
             clock,
             store: Arc::new(store),
@@ -655,6 +673,39 @@ mod several {
         assert_eq!(texts(&answers), ["value 1", "value 2"]);
     }
 
+    /// Each leads one of two keys, and finds the other busy: it creates its own before it waits.
+    #[test]
+    fn who_holds_a_lease_waits_for_nobody() {
+        let store = Counting::of(MemoryStore::new());
+        let gate = Arc::new(Barrier::new(2));
+        *store.amid.lock().unwrap() = Some(Arc::new(move || {
+            gate.wait();
+        }));
+        let store = Arc::new(store);
+        let process = || -> Map<Counting> {
+            FleetKeyed::builder(Arc::clone(&store), "numbers", SECOND * 600)
+                .max_create_time(SECOND * 5)
+                .lease(SECOND)
+                .build()
+        };
+        let creations = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            for keys in [[1, 2], [2, 1]] {
+                let (process, creations) = (&process, &creations);
+                threads.spawn(move || {
+                    let map = process();
+                    let answers = map.get_or_try_create_multi(&keys, |wanted| {
+                        assert_eq!(wanted, [&keys[0]]);
+                        creations.fetch_add(1, Ordering::SeqCst);
+                        all_made(wanted)
+                    });
+                    assert_eq!(texts(&answers), keys.map(|key| made(key).unwrap()));
+                });
+            }
+        });
+        assert_eq!(creations.into_inner(), 2);
+    }
+
     /// Two processes, each with two calls that name the same keys in two orders, in many rounds.
     #[test]
     fn they_never_wait_for_each_other_in_a_circle() {
@@ -745,6 +796,10 @@ mod several {
         assert_eq!(texts(&answers), ["value 1", "value 2", "value 3"]);
         assert_eq!(fleet.store.verbs(), [("ask many", 1)]);
         assert_eq!((map.stats().unstored, map.stats().store_errors), (3, 3));
+        // It is left alone for a moment.
+        drop(map.get_or_try_create_multi(&[4, 5], all_made));
+        drop(map.get_or_try_create(&6, |_| made(6)).unwrap());
+        assert_eq!(fleet.store.verbs(), []);
     }
 
     #[test]
