@@ -1,5 +1,6 @@
 //! A copy of the project in which breakages are tried.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -372,24 +373,30 @@ fn stop(cargo: &mut Child) -> Result<()> {
 /// that are the same are left alone, so that cargo does not build them again.
 fn copy_project(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
-    for name in [
+    let manifest = fs::read_to_string(from.join("Cargo.toml"))?;
+    let own = [
         "Cargo.toml",
         "Cargo.lock",
         "README.md",
+        "docs",
         "src",
         "tests",
-        "adapters",
-        "examples",
-        "fleet",
-        "herd",
-        "loom-tests",
-        "stress",
-        "surface",
-    ] {
+    ];
+    let all: BTreeSet<&str> = own.into_iter().chain(members(&manifest)).collect();
+    for name in all {
         copy_tree(&from.join(name), &to.join(name))
             .map_err(|error| format!("copying {name}: {error}"))?;
     }
     Ok(())
+}
+
+/// The folders in which the members of the workspace lie.
+fn members(manifest: &str) -> impl Iterator<Item = &str> {
+    let line = manifest.lines().find(|line| line.starts_with("members = "));
+    let names = line
+        .into_iter()
+        .flat_map(|line| line.split('"').skip(1).step_by(2));
+    names.map(|name| name.split_once('/').map_or(name, |(folder, _)| folder))
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {

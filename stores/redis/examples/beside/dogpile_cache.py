@@ -22,7 +22,7 @@ def main():
         "distributed_lock": True,
         # What dogpile.cache asks for where the lock is shared.
         "thread_local_lock": False,
-        # Nought: without end, as it is by default.
+        # Zero: without end, as it is by default.
         "lock_timeout": limit or None,
     }
     region = make_region().configure(

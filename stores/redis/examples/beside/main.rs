@@ -146,7 +146,7 @@ impl Side {
 struct Job {
     /// How long a creation takes, in seconds.
     creation: f64,
-    /// When the lock or the lease ends, in seconds; nought is never.
+    /// When the lock or the lease ends, in seconds; zero is never.
     limit: f64,
     calls: usize,
 }
