@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use dogpile_fleet::conformance::{self, BlockOn, CASES, Driven, Report, Subject};
+use dogpile_fleet::conformance::{self, BlockOn, CASES, Case, Driven, Report, Subject};
 use dogpile_fleet::{Hint, Key, Store, Watch};
 use dogpile_postgres::{AsyncPostgresStore, Settings};
 use tokio::runtime::{Handle, Runtime};
@@ -155,17 +155,12 @@ fn blocking_by_a_clock_that_is_moved() {
     assert_all(&conformance::run(&postgres), &[]);
 }
 
-/// Those in which it does not matter that a machine under load takes longer than it was to.
-const PATIENT: [&str; 15] = [
-    "01", "02", "04", "08", "10", "12", "14", "16", "17", "31", "33", "34", "35", "41", "47",
-];
-
 #[test]
 fn blocking_by_the_clock_of_the_server() {
     let postgres = Postgres::new(server!(), blocking);
-    let report = conformance::run_if(&postgres, |case| PATIENT.contains(&&case.name[..2]));
+    let report = conformance::run_if(&postgres, Case::bears_delays);
     assert!(report.failed.is_empty(), "{report}");
-    assert_eq!(report.passed.len(), PATIENT.len());
+    assert!(report.passed.len() > 10, "{report}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dogpile_fleet::conformance::{self, CASES, Report, Subject};
+use dogpile_fleet::conformance::{self, CASES, Case, Report, Subject};
 use dogpile_fleet::{Key, Store};
 use dogpile_sqlite::SqliteStore;
 
@@ -123,18 +123,13 @@ fn by_a_clock_that_is_moved() {
     assert_all(&conformance::run(&sqlite), &["40"]);
 }
 
-/// Those in which it does not matter that a machine under load takes longer than it was to.
-const PATIENT: [&str; 15] = [
-    "01", "02", "04", "08", "10", "12", "14", "16", "17", "31", "33", "34", "35", "41", "47",
-];
-
 #[test]
 fn by_the_clock_of_the_host() {
     let sqlite = Sqlite {
         file: File::new(),
         by_hand: false,
     };
-    let report = conformance::run_if(&sqlite, |case| PATIENT.contains(&&case.name[..2]));
+    let report = conformance::run_if(&sqlite, Case::bears_delays);
     assert!(report.failed.is_empty(), "{report}");
-    assert_eq!(report.passed.len(), PATIENT.len());
+    assert!(report.passed.len() > 10, "{report}");
 }
