@@ -67,8 +67,12 @@ pub(crate) fn draw(run: &Run) -> Result<String, Box<dyn Error>> {
             let (plain, fleet): (Vec<f64>, Vec<f64>) = (shares(&plain), shares(&fleet));
             let field = field(number);
             head(area, field, what, &pair)?;
-            field.hill(area, &plain, PLAIN)?;
-            field.hill(area, &fleet, FLEET)?;
+            // The smaller one in front, where it matters.
+            let mut hills = [(&plain, PLAIN), (&fleet, FLEET)];
+            hills.rotate_left(number as usize);
+            for (heights, colour) in hills {
+                field.hill(area, heights, colour)?;
+            }
             let most = most / SLICE.as_secs_f64();
             scale(area, field, 1.0, &format!("{most:.0}"), PALE)?;
         }

@@ -70,6 +70,7 @@ impl Load {
         slice.answers += 1;
         slice.stale += u64::from(came.stale);
         slice.oldest = slice.oldest.max(came.age.as_micros() as u64);
+        slice.slowest = slice.slowest.max(came.took.as_micros() as u64);
         slice.back += u64::from(came.fetch < before.fetch);
         before.fetch = before.fetch.max(came.fetch);
         if way == Way::Plain {
@@ -196,7 +197,7 @@ impl std::fmt::Display for Told {
         let Self(way, slice, newest) = self;
         write!(
             f,
-            "{} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {}",
             way.name(),
             slice.answers,
             slice.stale,
@@ -205,6 +206,7 @@ impl std::fmt::Display for Told {
             slice.shared_back,
             slice.too_old,
             slice.oldest,
+            slice.slowest,
         )?;
         newest.iter().try_for_each(|newest| write!(f, " {newest}"))
     }
@@ -224,6 +226,7 @@ impl Told {
             shared_back,
             too_old,
             oldest,
+            slowest,
             newest @ ..,
         ] = &numbers[..]
         else {
@@ -237,6 +240,7 @@ impl Told {
             shared_back: *shared_back,
             too_old: *too_old,
             oldest: *oldest,
+            slowest: *slowest,
             ..Slice::default()
         };
         Some(Self(way, slice, newest.try_into().ok()?))

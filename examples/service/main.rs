@@ -19,6 +19,9 @@
 //! Meanwhile the Redis is stopped, goes on, is emptied three times, is killed, and comes back with nothing
 //! in it. After each of these, the example waits until all three services share a value again.
 //!
+//! A Redis that goes on does what it was asked for while it was stopped. So it may grant a lease to a service
+//! that has given up. Until that lease ends nobody creates, and whoever has no usable value waits.
+//!
 //! # How to read the output
 //!
 //! While it runs, a line for each second. On a terminal the last line is the second that runs. At the
@@ -30,6 +33,7 @@
 //! | alone | those of the fleet's fetches that a process made for itself, without a lease |
 //! | answers | to clients |
 //! | errors | requests without an answer, or with another status than 200 |
+//! | slowest | the time that the slowest answer took in its service, in seconds |
 //! | stale | of 100 answers of the fleet, so many had a value past its time to live |
 //! | oldest | the oldest value of these, in seconds |
 //!

@@ -25,8 +25,9 @@ pub(crate) struct Slice {
     pub(crate) shared_back: u64,
     /// Answers older than the settings allow.
     pub(crate) too_old: u64,
-    /// The age of the oldest, in microseconds.
+    /// The age of the oldest, and how long the slowest took, in microseconds.
     pub(crate) oldest: u64,
+    pub(crate) slowest: u64,
 }
 
 impl AddAssign for Slice {
@@ -40,12 +41,17 @@ impl AddAssign for Slice {
         self.shared_back += other.shared_back;
         self.too_old += other.too_old;
         self.oldest = self.oldest.max(other.oldest);
+        self.slowest = self.slowest.max(other.slowest);
     }
 }
 
 impl Slice {
     pub(crate) fn oldest(&self) -> f64 {
         self.oldest as f64 / 1e6
+    }
+
+    pub(crate) fn slowest(&self) -> f64 {
+        self.slowest as f64 / 1e6
     }
 }
 

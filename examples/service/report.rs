@@ -16,17 +16,19 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn head(first: &str) -> String {
     format!(
-        "{:<24}|{:^26}|{:^52}\n{first:<24}|{:>8} {:>9} {:>7} |{:>8} {:>6} {:>9} {:>7} {:>9} {:>7}",
+        "{:<24}|{:^35}|{:^61}\n{first:<24}|{:>8} {:>9} {:>7} {:>8} |{:>8} {:>6} {:>9} {:>7} {:>8} {:>9} {:>7}",
         "",
         "plain",
         "fleet",
         "fetches",
         "answers",
         "errors",
+        "slowest",
         "fetches",
         "alone",
         "answers",
         "errors",
+        "slowest",
         "stale",
         "oldest",
     )
@@ -35,14 +37,16 @@ fn head(first: &str) -> String {
 /// One row of it.
 fn row(first: &str, plain: &Slice, fleet: &Slice) -> String {
     format!(
-        "{first:<24}|{:>8} {:>9} {:>7} |{:>8} {:>6} {:>9} {:>7} {:>7.1} % {:>5.2} s",
+        "{first:<24}|{:>8} {:>9} {:>7} {:>6.2} s |{:>8} {:>6} {:>9} {:>7} {:>6.2} s {:>7.1} % {:>5.2} s",
         plain.fetches,
         plain.answers,
         plain.errors,
+        plain.slowest(),
         fleet.fetches,
         fleet.alone,
         fleet.answers,
         fleet.errors,
+        fleet.slowest(),
         100.0 * fleet.stale as f64 / fleet.answers.max(1) as f64,
         fleet.oldest(),
     )

@@ -27,6 +27,10 @@ use crate::{Result, STALE, TTL, Way};
 /// How long a service waits for the Redis.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long a lease lasts, unless it is renewed. A Redis that goes on does what it was asked for while it was
+/// stopped: it may grant a lease to somebody who has given up. Nobody creates until that lease ends.
+const LEASE: Duration = Duration::from_secs(2);
+
 struct Service {
     number: usize,
     upstream: SocketAddr,
@@ -152,6 +156,7 @@ pub(crate) async fn run(member: &Member) -> Result<()> {
         upstream: member.get("upstream"),
         rates: FleetDogpile::builder(store, "rates", TTL)
             .stale_while_revalidate(STALE)
+            .lease(LEASE)
             .watched()
             .build(),
         redis: redis.get_connection_manager_lazy(config)?,
