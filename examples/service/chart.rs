@@ -43,6 +43,9 @@ pub(crate) fn draw(run: &Run) -> Result<String, Box<dyn Error>> {
             STALE.as_secs_f64(),
         );
         text(area, &about, (20, 44), 13, PALE, HPos::Left)?;
+        let gap = "A Redis that goes on may grant a lease to a process that has given up: until it ends, callers \
+                   of the fleet without a usable value wait.";
+        text(area, gap, (20, 60), 13, PALE, HPos::Left)?;
         for number in 0..4 {
             ground(area, run, field(number))?;
         }
@@ -119,11 +122,11 @@ fn ground(area: &Area<'_>, run: &Run, field: Field) -> Drawn {
 
 /// What happens to the Redis.
 fn names(area: &Area<'_>, run: &Run, field: Field) -> Drawn {
-    text(area, "The Redis", (20, 82), 13, INK, HPos::Left)?;
+    text(area, "The Redis", (20, 92), 13, INK, HPos::Left)?;
     for part in &run.parts {
         let middle = (part.begin + part.end.min(field.span)) / 2;
         let colour = if part.harm { FAILED } else { PALE };
-        let at = (field.x(middle), 82);
+        let at = (field.x(middle), 92);
         text(area, part.name, at, 13, colour, HPos::Center)?;
     }
     Ok(())

@@ -22,8 +22,8 @@ const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 /// A service that answers later than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often the parent is told.
-const TELL: Duration = Duration::from_millis(100);
+/// How often the parent is told: many times in a slice, so that all slices are told of alike.
+const TELL: Duration = Duration::from_millis(25);
 
 /// What came since the parent was told last.
 #[derive(Default)]
