@@ -20,7 +20,8 @@
 //! in it. After each of these, the example waits until all three services share a value again.
 //!
 //! A Redis that goes on does what it was asked for while it was stopped. So it may grant a lease to a service
-//! that has given up. Until that lease ends nobody creates, and whoever has no usable value waits.
+//! that has given up. The next request of that service takes this lease up. Until then nobody creates, and
+//! whoever has no usable value waits, at most until the lease ends.
 //!
 //! # How to read the output
 //!
