@@ -91,7 +91,7 @@ impl Field {
         rectangle(area, (self.x(from), self.top), (self.x(to), bottom), colour)
     }
 
-    fn x(&self, at: Duration) -> i32 {
+    pub fn x(&self, at: Duration) -> i32 {
         self.left + (at.div_duration_f64(self.span) * f64::from(self.width)) as i32
     }
 
@@ -127,12 +127,22 @@ impl Field {
 
     /// The minutes, below it.
     pub fn minutes(&self, area: &Area<'_>, step: usize) -> Drawn {
-        let (minutes, bottom) = (self.span.as_secs() as i32 / 60, self.top + self.height);
-        for minute in (0..=minutes).step_by(step) {
-            let at = (self.left + self.width * minute / minutes, bottom + 6);
-            text(area, &minute.to_string(), at, 12, PALE, HPos::Center)?;
+        self.times(area, Duration::from_secs(60), step, "minutes")
+    }
+
+    /// The seconds, below it.
+    pub fn seconds(&self, area: &Area<'_>, step: usize) -> Drawn {
+        self.times(area, Duration::from_secs(1), step, "seconds")
+    }
+
+    fn times(&self, area: &Area<'_>, unit: Duration, step: usize, name: &str) -> Drawn {
+        let bottom = self.top + self.height;
+        let last = self.span.div_duration_f64(unit) as u32;
+        for time in (0..=last).step_by(step) {
+            let at = (self.x(unit * time), bottom + 6);
+            text(area, &time.to_string(), at, 12, PALE, HPos::Center)?;
         }
         let at = (self.left + self.width / 2, bottom + 24);
-        text(area, "minutes", at, 12, PALE, HPos::Center)
+        text(area, name, at, 12, PALE, HPos::Center)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::regeneration::Unanswered;
 use crate::store::{Key, Version};
 use crate::sync;
 use crate::writes::Writes;
@@ -22,6 +23,7 @@ pub(crate) struct Known {
     /// The version that this process is about to store, whose hint is no news.
     own: sync::AtomicU64,
     pub(crate) writes: Writes,
+    pub(crate) unanswered: Unanswered,
     /// Where it is to be forgotten.
     register: Option<Weak<dyn Forgets>>,
 }
@@ -48,6 +50,7 @@ impl Known {
             busy: AtomicU32::new(0),
             own: sync::AtomicU64::new(0),
             writes: Writes::default(),
+            unanswered: Unanswered::default(),
             register,
         }
     }

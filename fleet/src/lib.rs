@@ -32,7 +32,7 @@
 //! |---|---|
 //! | share a value among the processes of a host | [`FileStore`], a directory, as above |
 //! | have many keys, with bounds | [`FleetKeyed`], over any of the stores |
-//! | share a value among hosts | the crates `dogpile-redis` and `dogpile-memcached` |
+//! | share a value in a server or a database | the crates `dogpile-redis`, `dogpile-memcached`, `dogpile-postgres`, `dogpile-sqlite` |
 //! | have one process compute a file that is too large for memory, and all read it | [`Files`] |
 //! | have one process at a time do something that is no value | [`LeaseLock`] |
 //! | invalidate many keys at once | one namespace for them, and [`FleetDogpile::invalidate_all`] |

@@ -126,7 +126,8 @@ where
                     let site = call.door.site();
                     let mine = site.mine(here.previous().as_ref());
                     let (policy, abilities) = (&shared.policy, shared.abilities);
-                    let mut machine = Regeneration::new(policy, abilities, mine, TERMS);
+                    let unanswered = site.known.unanswered.clone();
+                    let mut machine = Regeneration::new(policy, abilities, unanswered, mine, TERMS);
                     let now = shared.common.now();
                     all.ones.push(One {
                         at,

@@ -1,6 +1,7 @@
 //! One regeneration under the lease of the pile in this process, without any I/O: what to ask the store
 //! next, and what its answers mean. Threads and tasks drive the same machine.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dogpile::Tick;
@@ -8,7 +9,8 @@ use dogpile::Tick;
 use crate::error::Fail;
 use crate::policy::{OnStoreError, Policy, poll};
 use crate::store::{
-    Abilities, Answer, Ask, Found, Grant, Owner, Placed, StoreError, Stored, Version, draw,
+    Abilities, Answer, Ask, Found, Grant, Owner, Placed, StoreError, StoreErrorKind, Stored,
+    Version, draw,
 };
 
 /// What to do next.
@@ -132,10 +134,31 @@ impl Terms {
     }
 }
 
+/// The owner of a request for a lease that the store has not answered. It may have been carried out all the
+/// same, or will be, and then nobody knows of the lease. So the next request is that one once more.
+#[derive(Clone, Default)]
+pub(crate) struct Unanswered(Arc<Mutex<Option<Owner>>>);
+
+impl Unanswered {
+    /// For one request: no two ever have one owner at a time.
+    fn take(&self) -> Option<Owner> {
+        self.owner().take()
+    }
+
+    fn put(&self, owner: Owner) {
+        *self.owner() = Some(owner);
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Option<Owner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub(crate) struct Regeneration<'p> {
     policy: &'p Policy,
     terms: Terms,
     owner: Owner,
+    unanswered: Unanswered,
     mine: Mine,
     lease: Duration,
     asked: Tick,
@@ -149,11 +172,18 @@ pub(crate) struct Regeneration<'p> {
 const MOST_ASKS: u32 = 8;
 
 impl<'p> Regeneration<'p> {
-    pub(crate) fn new(policy: &'p Policy, abilities: Abilities, mine: Mine, terms: Terms) -> Self {
+    pub(crate) fn new(
+        policy: &'p Policy,
+        abilities: Abilities,
+        unanswered: Unanswered,
+        mine: Mine,
+        terms: Terms,
+    ) -> Self {
         Self {
             policy,
             terms,
             owner: Owner::draw(),
+            unanswered,
             mine,
             // Of a store that sees deaths a lease need not be renewed, only limited.
             lease: match abilities.sees_death {
@@ -198,6 +228,9 @@ impl<'p> Regeneration<'p> {
             return self.without_store(StoreError::protocol("it contradicts itself"));
         }
         self.asked = now;
+        if let Some(owner) = self.unanswered.take() {
+            self.owner = owner;
+        }
         let mine = &self.mine;
         Step::Ask(Ask {
             owner: Some(self.owner),
@@ -221,7 +254,12 @@ impl<'p> Regeneration<'p> {
     pub(crate) fn answered(&mut self, answer: Answer<Found>, now: Tick) -> Step {
         let found = match answer {
             Ok(found) => found,
-            Err(error) => return self.without_store(error),
+            Err(error) => {
+                if error.kind == StoreErrorKind::Unavailable {
+                    self.unanswered.put(self.owner);
+                }
+                return self.without_store(error);
+            }
         };
         if std::mem::take(&mut self.terms.new) {
             // A creation that runs already is not one that begins after the call.

@@ -9,7 +9,7 @@ use dogpile::{Clock, ManualClock, Tick};
 
 use crate::MemoryStore;
 use crate::policy::Policy;
-use crate::regeneration::{End, Lease, Mine, Regeneration, Step, Terms};
+use crate::regeneration::{End, Lease, Mine, Regeneration, Step, Terms, Unanswered};
 use crate::store::{
     Ask, Depth, Described, Found, Guarded, Key, Put, Store, StoreError, Stored, Version,
 };
@@ -115,7 +115,9 @@ impl<'p> World<'p> {
                     ..Terms::default()
                 };
                 let abilities = self.store.abilities();
-                let mut machine = Regeneration::new(self.policy, abilities, Mine::default(), terms);
+                let (unanswered, mine) = (Unanswered::default(), Mine::default());
+                let mut machine =
+                    Regeneration::new(self.policy, abilities, unanswered, mine, terms);
                 let step = machine.begin(now, None);
                 *doing = Doing::Regenerates(Box::new(machine), Box::new(step), now);
             }

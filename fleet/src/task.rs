@@ -139,7 +139,8 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
         let (policy, abilities) = (&self.shared.policy, self.shared.abilities);
         let previous = creating.previous();
         let mine = self.mine(previous.as_ref());
-        let mut machine = Regeneration::new(policy, abilities, mine, terms);
+        let unanswered = self.known.unanswered.clone();
+        let mut machine = Regeneration::new(policy, abilities, unanswered, mine, terms);
         let (mut emptied, mut since) = (false, self.known.since());
         let now = common.now();
         let mut step = machine.begin(now, common.down(now));

@@ -161,8 +161,9 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
         let common = &self.shared.common;
         let previous = creating.previous();
         let mine = self.mine(previous.as_ref());
-        let mut machine =
-            Regeneration::new(&self.shared.policy, self.shared.abilities, mine, terms);
+        let (policy, abilities) = (&self.shared.policy, self.shared.abilities);
+        let unanswered = self.known.unanswered.clone();
+        let mut machine = Regeneration::new(policy, abilities, unanswered, mine, terms);
         let (mut emptied, mut since) = (false, self.known.since());
         let now = common.now();
         let mut step = machine.begin(now, common.down(now));

@@ -153,7 +153,10 @@ fn command(site: &Site, page: &str, command: &str) -> Option<String> {
     let mut before = "";
     for word in words {
         let there = match before {
-            "--example" => word == "NAME" || site.has(&format!("examples/{word}")),
+            "--example" => {
+                let folder = format!("examples/{word}");
+                word == "NAME" || site.files.iter().any(|file| file.contains(&folder))
+            }
             "--manifest-path" => site.has(word),
             "-p" | "--package" => site.files.iter().any(|file| {
                 file.ends_with("Cargo.toml")

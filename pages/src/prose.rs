@@ -26,7 +26,9 @@ pub(crate) fn print() {
         let is_name = |line: &&str| file == "docs/surface.md" && line.starts_with("### ");
         let says_target = |line: &&str| line.trim_start().starts_with('[') && line.contains("]: ");
         let lines = prose.lines();
-        for line in lines.filter(|line| !is_name(line) && !says_target(line)) {
+        for line in
+            lines.filter(|line| !is_name(line) && !says_target(line) && !line.starts_with('<'))
+        {
             let words = line.split_whitespace().filter(|word| !word.contains("://"));
             // `[text](target)` and `[text][name]`: the text alone.
             let line = words.collect::<Vec<_>>().join(" ");

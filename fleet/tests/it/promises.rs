@@ -1617,6 +1617,26 @@ mod store_errors_serve {
     }
 
     #[test]
+    fn a_lease_whose_grant_is_lost_is_asked_for_once_more() {
+        let fleet = Fleet::new();
+        let (hour, a) = (Duration::from_secs(3600), fleet.builder());
+        let (a, b) = (a.lease(hour).build(), fleet.process());
+        fleet.store.set(Fault::AnswersLost);
+        assert_eq!(&**a.get_or_try_create(make("here")).unwrap(), "here");
+        fleet.store.set(Fault::None);
+        fleet.pass(11);
+        // The store says that somebody leads, as it does to others.
+        let others = b.call().wait(Duration::ZERO).get_or_try_create(never);
+        assert!(matches!(others, Err(FleetError::TimedOut { .. })));
+        let own = a.call().wait(Duration::ZERO);
+        assert_eq!(&**own.get_or_try_create(make("there")).unwrap(), "there");
+        assert_eq!(a.stats().stored, 1);
+        // Once: the next creation is another one.
+        a.invalidate().unwrap();
+        assert_eq!(&**b.get_or_try_create(make("b")).unwrap(), "b");
+    }
+
+    #[test]
     fn a_store_that_lies_costs_a_bounded_time() {
         let fleet = Fleet::new();
         let a = fleet.process();

@@ -91,8 +91,8 @@
 //!   not known the answer is then "no such key".
 //! - [`background`](Dogpile::background) lets the fetch outlive the request, and
 //!   [`wait`](Call::wait) limits how long a request waits for the first keys.
-//! - [`stale_if_error`](Builder::stale_if_error) is the time for which you dare not to know that a key was
-//!   withdrawn.
+//! - [`stale_if_error`](Builder::stale_if_error) is for how long you accept a key that may have been
+//!   withdrawn meanwhile.
 //!
 //! If a key was withdrawn and must not be used any longer, an operator calls
 //! [`invalidate`](Dogpile::invalidate). No later call gets the old keys.

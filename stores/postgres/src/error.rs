@@ -20,6 +20,7 @@ pub(crate) fn is_missing(error: &Error) -> bool {
     let missing = [
         SqlState::UNDEFINED_TABLE,
         SqlState::UNDEFINED_FUNCTION,
+        SqlState::UNDEFINED_OBJECT,
         SqlState::UNDEFINED_COLUMN,
         SqlState::INVALID_SCHEMA_NAME,
     ];
@@ -47,6 +48,9 @@ pub(crate) fn of(error: Error) -> StoreError {
     let remedy = match &code.code()[..2] {
         "28" => "check the user and the password, and pg_hba.conf of the server",
         "3D" => "create the database, or name another one",
+        "42" if code != SqlState::INSUFFICIENT_PRIVILEGE => {
+            "the tables or functions whose names begin with dogpile_ are not those of this crate: drop them, and run `PostgresStore::MIGRATION`"
+        }
         "42" => {
             "grant this user what it lacks: USAGE on the schema, EXECUTE on the functions and all on the tables whose names begin with dogpile_, and CREATE on the schema if the store is to make them"
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use dogpile_fleet::conformance::{self, BlockOn, CASES, Driven, Report, Subject};
+use dogpile_fleet::conformance::{self, BlockOn, CASES, Case, Driven, Report, Subject};
 use dogpile_fleet::{Hint, Key, Store, Watch};
 use dogpile_redis::{AsyncRedisStore, RedisStore, Settings};
 use redis::cluster::ClusterClient;
@@ -204,8 +204,11 @@ fn blocking_by_a_clock_that_is_moved() {
 #[test]
 fn blocking_by_the_clock_of_the_server() {
     let redis = Redis::new(server!(), Settings::new(), blocking);
-    // It cannot be put back.
-    assert_all(&conformance::run(&redis), &["37"]);
+    let report = conformance::run_if(&redis, Case::bears_delays);
+    assert!(
+        report.failed.is_empty() && report.passed.len() > 10,
+        "{report}"
+    );
 }
 
 #[test]

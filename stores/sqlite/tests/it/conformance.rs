@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dogpile_fleet::conformance::{self, CASES, Report, Subject};
+use dogpile_fleet::conformance::{self, CASES, Case, Report, Subject};
 use dogpile_fleet::{Key, Store};
 use dogpile_sqlite::SqliteStore;
 
@@ -129,6 +129,7 @@ fn by_the_clock_of_the_host() {
         file: File::new(),
         by_hand: false,
     };
-    // It cannot be put back.
-    assert_all(&conformance::run(&sqlite), &["37", "40"]);
+    let report = conformance::run_if(&sqlite, Case::bears_delays);
+    assert!(report.failed.is_empty(), "{report}");
+    assert!(report.passed.len() > 10, "{report}");
 }

@@ -1,0 +1,6 @@
+#[path = "../launch.rs"]
+mod launch;
+
+fn main() -> std::process::ExitCode {
+    launch::run()
+}
