@@ -472,8 +472,9 @@ mod fenced {
         for _ in 0..pick(1, 10) {
             let scratch = Scratch::new("dogpile-stop");
             let mut running = herd(&scratch, "waits")
-                .with("lease", 700)
-                .with("takes", 100)
+                .with("lease", 2_000)
+                // Long enough to be stopped in, on a machine that does much else.
+                .with("takes", 1_000)
                 .size(6)
                 .start();
             running.release();
