@@ -37,14 +37,6 @@
 //! +     drop(old);
 //! +     return true;
 //!
-//! a-late-end-tells-those-who-wait-for-the-new-one | src/raw/end.rs
-//! @ fn end(
-//! - if Self::is_late_end(&mut state, fence) {
-//! + if Self::is_late_end(&mut state, fence) {
-//! +     let waiters = state.release_waiters();
-//! +     drop(state);
-//! +     tell(waiters, false, ending(true));
-//!
 //! who-is-late-does-not-know-it | src/raw/mod.rs
 //! - is_late || state.supersedes(fence)
 //! + let _ = is_late;
@@ -65,11 +57,6 @@
 //! @ pub(crate) fn attempt
 //! - taken.waiters = state.end(taken.fence);
 //! + drop(state.end(taken.fence));
-//!
-//! who-was-late-is-late-for-ever | src/policy/pace.rs
-//! - self.late.retain(|&late| late != fence);
-//! - self.late.len() != before
-//! + self.late.len() == before && self.late.contains(&fence)
 //! ```
 
 use std::time::Duration;

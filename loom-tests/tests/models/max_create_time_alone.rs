@@ -2,6 +2,19 @@
 //! writer keeps out.
 //!
 //! ```breakages
+//! a-late-end-tells-those-who-wait-for-the-new-one | src/raw/end.rs
+//! @ fn end(
+//! - if Self::is_late_end(&mut state, fence) {
+//! + if Self::is_late_end(&mut state, fence) {
+//! +     let waiters = state.release_waiters();
+//! +     drop(state);
+//! +     tell(waiters, false, ending(true));
+//!
+//! who-was-late-is-late-for-ever | src/policy/pace.rs
+//! - self.late.retain(|&late| late != fence);
+//! - self.late.len() != before
+//! + self.late.len() == before && self.late.contains(&fence)
+//!
 //! a-late-one-keeps-readers-out | src/call/hit.rs
 //! @ pub(crate) fn evict
 //! - gate.end_of(late);
