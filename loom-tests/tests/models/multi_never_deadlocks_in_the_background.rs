@@ -43,8 +43,10 @@ use std::task::Poll;
 
 use dogpile::executor::{Executor, Job};
 use dogpile::{Dogpile, Error, KeyedDogpile, Refused};
+#[cfg(dogpile_shuttle)]
+use loom_tests::Jobs;
 use loom_tests::thread;
-use loom_tests::{HOUR, Jobs, Source, model, model_in_part, poll_once};
+use loom_tests::{HOUR, Source, model, model_in_part, poll_once};
 
 struct World {
     map: KeyedDogpile<u32, usize, BuildHasherDefault<DefaultHasher>>,
@@ -82,50 +84,6 @@ impl World {
     }
 }
 
-/// A call whose creation runs in a job, and one that creates itself: each key has one creator, and nobody
-/// hangs.
-#[test]
-fn in_whatever_order_keys_are_named() {
-    model_in_part(|| {
-        let (world, jobs) = (World::new(), Jobs::default());
-        let other = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || {
-                let answers = world.map.get_or_create_multi(&[1, 0], |wanted| {
-                    world.creator()(wanted.iter().map(|key| **key).collect())
-                });
-                assert!(answers.into_iter().all(|answer| *answer.unwrap() == 1));
-            })
-        };
-        assert_eq!(world.ask([0, 1], &jobs), [1, 1]);
-        other.join().unwrap();
-        jobs.join();
-        assert_eq!(world.runs(), [1, 1]);
-    });
-}
-
-/// Two jobs, which is more than loom bears.
-#[cfg(dogpile_shuttle)]
-#[test]
-fn nor_of_two_in_the_background() {
-    loom_tests::model(|| {
-        let world = World::new();
-        let other = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || {
-                let jobs = Jobs::default();
-                assert_eq!(world.ask([1, 0], &jobs), [1, 1]);
-                jobs.join();
-            })
-        };
-        let jobs = Jobs::default();
-        assert_eq!(world.ask([0, 1], &jobs), [1, 1]);
-        jobs.join();
-        other.join().unwrap();
-        assert_eq!(world.runs(), [1, 1]);
-    });
-}
-
 /// Runs a job before it says that it has taken it.
 struct AtOnce;
 
@@ -134,6 +92,36 @@ impl Executor for AtOnce {
         job.run();
         Ok(())
     }
+}
+
+/// Two calls that overlap: each key has one creator, and nobody hangs.
+fn overlap<E: Executor + 'static>(executor: fn() -> E, end: fn(E)) {
+    let world = World::new();
+    let other = {
+        let world = Arc::clone(&world);
+        thread::spawn(move || {
+            let executor = executor();
+            assert_eq!(world.ask([1, 0], &executor), [1, 1]);
+            end(executor);
+        })
+    };
+    let executor = executor();
+    assert_eq!(world.ask([0, 1], &executor), [1, 1]);
+    end(executor);
+    other.join().unwrap();
+    assert_eq!(world.runs(), [1, 1]);
+}
+
+#[test]
+fn in_whatever_order_keys_are_named() {
+    model_in_part(|| overlap(|| AtOnce, drop));
+}
+
+/// With threads for the jobs, which is more than loom bears.
+#[cfg(dogpile_shuttle)]
+#[test]
+fn and_whoever_runs_the_jobs() {
+    model(|| overlap(Jobs::default, |jobs| jobs.join()));
 }
 
 /// A job may be over as soon as it was taken. A call of one key meets it.
