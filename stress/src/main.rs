@@ -1,14 +1,18 @@
-//! Reads and replaces the values of a pile as fast as it goes, and looks for values that were
+//! Reads and replaces the values of piles as fast as it goes, and looks for values that were
 //! dropped while somebody was reading them: `stress [SECONDS]`, by default 5.
 //!
 //! What a missing barrier does is seen only while a store of the reader is under way to memory. So
 //! the reader sends stores ahead of it that miss the cache, and sits on a processor of its own.
 //!
+//! The values of one pile that follow each other often are read with a fence, and the barrier is not
+//! asked for. So there are rounds with many piles: their writers take them in turn, each pile comes
+//! rarely, and the readers follow the writers.
+//!
 //! Ends with 1 if it finds anything wrong, and at once if it finds a dropped value.
 
 use std::env;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,28 +65,41 @@ struct Tally {
     writes: AtomicU64,
     /// Values that were dropped, or were others in the end than at first, under a guard.
     dead: AtomicU64,
-    /// Values older than one which the same reader had seen of the same writer.
+    /// Values older than one which the same reader had seen of the same pile and writer.
     older: AtomicU64,
 }
 
 /// Who replaces the values, who reads them.
 struct Round {
     name: &'static str,
+    piles: usize,
     writers: u64,
     readers: u64,
     /// A processor for each thread.
     pinned: bool,
 }
 
-const ROUNDS: [Round; 2] = [
+/// So many that the values of none of them follow each other within a millisecond.
+const MANY: usize = 8192;
+
+const ROUNDS: [Round; 3] = [
     Round {
-        name: "a reader and a writer, a processor for each",
+        name: "many piles, a reader and a writer, a processor for each",
+        piles: MANY,
         writers: 1,
         readers: 1,
         pinned: true,
     },
     Round {
-        name: "four readers and two writers, guards sent away",
+        name: "many piles, four readers and two writers, guards sent away",
+        piles: MANY,
+        writers: 2,
+        readers: 4,
+        pinned: false,
+    },
+    Round {
+        name: "one pile, four readers and two writers, guards sent away",
+        piles: 1,
         writers: 2,
         readers: 4,
         pinned: false,
@@ -113,14 +130,18 @@ impl Round {
         let begin = Instant::now();
         let tally = Tally::default();
         let stop = AtomicBool::new(false);
-        let pile = Dogpile::with_value(Duration::MAX, Value::new(0, 0));
+        let piles: Vec<_> = (0..self.piles)
+            .map(|_| Dogpile::with_value(Duration::MAX, Value::new(0, 0)))
+            .collect();
+        // Where each writer is.
+        let places: Vec<_> = (0..self.writers).map(|_| AtomicUsize::new(0)).collect();
         let (send, sent) = mpsc::sync_channel::<Guard<'_, Value>>(64);
         let pinned = thread::scope(|threads| {
-            let (pile, tally, stop) = (&pile, &tally, &stop);
+            let (piles, places, tally, stop) = (&piles, &places, &tally, &stop);
             let writers = (0..self.writers).map(|writer| {
                 threads.spawn(move || {
                     let pinned = self.pinned && pin(0);
-                    write(pile, writer, tally, stop);
+                    write(piles, writer, &places[writer as usize], tally, stop);
                     pinned
                 })
             });
@@ -128,8 +149,8 @@ impl Round {
                 let send = (!self.pinned).then(|| send.clone());
                 threads.spawn(move || {
                     let pinned = self.pinned && pin(1);
-                    let mut reader = Reader::new(reader, self.writers);
-                    reader.read(pile, send.as_ref(), tally, stop);
+                    let mut reader = Reader::new(reader, self);
+                    reader.read(piles, places, send.as_ref(), tally, stop);
                     pinned
                 })
             });
@@ -152,7 +173,7 @@ impl Round {
                 .all(|thread| thread.join().is_ok_and(|pinned| pinned))
         });
         let live = LIVE.load(Ordering::Relaxed);
-        drop(pile);
+        drop(piles);
         let left = LIVE.load(Ordering::Relaxed);
         let [reads, writes, dead, older] = [&tally.reads, &tally.writes, &tally.dead, &tally.older]
             .map(|count| count.load(Ordering::Relaxed));
@@ -165,14 +186,25 @@ impl Round {
             begin.elapsed()
         );
         println!("  dead values seen: {dead}; older than seen before: {older}");
-        println!("  values alive at the end: {live}, without the pile: {left}");
-        dead == 0 && older == 0 && (live, left) == (1, 0) && reads > 0 && writes > 0
+        println!("  values alive at the end: {live}, without the piles: {left}");
+        let alive = i64::try_from(self.piles).unwrap_or(0);
+        dead == 0 && older == 0 && (live, left) == (alive, 0) && reads > 0 && writes > 0
     }
 }
 
-fn write(pile: &Dogpile<Value>, writer: u64, tally: &Tally, stop: &AtomicBool) {
+fn write(
+    piles: &[Dogpile<Value>],
+    writer: u64,
+    place: &AtomicUsize,
+    tally: &Tally,
+    stop: &AtomicBool,
+) {
     let mut version = 0;
-    while !stop.load(Ordering::Relaxed) {
+    for (number, pile) in piles.iter().enumerate().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        place.store(number, Ordering::Relaxed);
         version += 1;
         pile.set(Value::new(writer, version));
     }
@@ -191,22 +223,22 @@ fn look(value: &Value, times: u64, tally: &Tally, stop: &AtomicBool) {
 
 struct Reader {
     random: u64,
-    /// Larger than any cache.
+    /// Larger than the caches of a processor.
     far: Vec<AtomicU64>,
-    /// By writer.
-    newest: Vec<u64>,
+    /// By pile, and there by writer.
+    newest: Vec<Vec<u64>>,
 }
 
 impl Reader {
     const FAR: usize = 16 << 20;
 
-    fn new(number: u64, writers: u64) -> Self {
+    fn new(number: u64, round: &Round) -> Self {
         Self {
             random: 88_172_645_463_325_252 ^ number,
             far: std::iter::repeat_with(|| AtomicU64::new(0))
                 .take(Self::FAR)
                 .collect(),
-            newest: (0..writers).map(|_| 0).collect(),
+            newest: vec![vec![0; round.writers as usize]; round.piles],
         }
     }
 
@@ -225,9 +257,17 @@ impl Reader {
         }
     }
 
+    /// A pile that a writer is about to come to, or has just been at.
+    fn near_a_writer(&mut self, piles: usize, places: &[AtomicUsize]) -> usize {
+        let writer = self.random(places.len() as u64) as usize;
+        let ahead = self.random(4) as usize;
+        (places[writer].load(Ordering::Relaxed) + ahead) % piles
+    }
+
     fn read<'a>(
         &mut self,
-        pile: &'a Dogpile<Value>,
+        piles: &'a [Dogpile<Value>],
+        places: &[AtomicUsize],
         send: Option<&mpsc::SyncSender<Guard<'a, Value>>>,
         tally: &Tally,
         stop: &AtomicBool,
@@ -235,6 +275,8 @@ impl Reader {
         let mut reads: u64 = 0;
         while !stop.load(Ordering::Relaxed) {
             let times = self.random(1000);
+            let number = self.near_a_writer(piles.len(), places);
+            let pile = &piles[number];
             self.fill_the_store_buffer();
             let guard = if times.is_multiple_of(2) {
                 pile.get_or_create(|| unreachable!("there is always a value"))
@@ -243,7 +285,8 @@ impl Reader {
             };
             look(&guard, times, tally, stop);
             reads += 1;
-            let newest = &mut self.newest[guard.writer.load(Ordering::Relaxed) as usize];
+            let writer = guard.writer.load(Ordering::Relaxed) as usize;
+            let newest = &mut self.newest[number][writer];
             let version = guard.version.load(Ordering::Relaxed);
             if version < *newest {
                 tally.older.fetch_add(1, Ordering::Relaxed);
