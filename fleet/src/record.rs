@@ -75,7 +75,7 @@ impl Space {
     /// All that there is is stale from now on, or gone.
     pub fn invalidate(&mut self, depth: Depth, now: u64) {
         // With the clock in it, also above that of a namespace that was forgotten.
-        self.generation = (now / 1000).max(self.generation + 1);
+        self.generation = (now / 1000).max(self.generation.saturating_add(1));
         if depth == Depth::Hard {
             self.removed = self.generation;
         }
@@ -141,6 +141,7 @@ impl Head {
     pub fn at(mut self, now: u64) -> Self {
         if self.placed > now.saturating_add(STEP) {
             let ahead = self.placed - now;
+            self.placed = now;
             self.expired = true;
             self.made -= i128::from(ahead);
             self.fresh_until = self.fresh_until.saturating_sub(ahead);
@@ -372,5 +373,51 @@ pub fn invalidated(head: Head, depth: Depth) -> Option<Head> {
             ..head
         }),
         Depth::Hard => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_clock_that_was_put_back_is_put_back_once() {
+        let state = State {
+            generation: 7,
+            ..State::default()
+        };
+        let put = (
+            Duration::ZERO,
+            Duration::from_secs(10),
+            Duration::from_secs(60),
+        );
+        let head = Head::new(&state, put, 1_000 * SECOND);
+        let back = head.at(100 * SECOND);
+        assert!(back.expired, "nobody can tell how old it is");
+        assert_eq!(back.fresh_until, 110 * SECOND);
+        assert_eq!(back.kept_until, 160 * SECOND);
+        assert_eq!(back.at(100 * SECOND), back);
+        assert_eq!(back.at(130 * SECOND), back, "its end does not move along");
+
+        let leased = State {
+            began: 1_000 * SECOND,
+            until: 1_030 * SECOND,
+            ..state
+        };
+        let back = leased.at(100 * SECOND);
+        assert_eq!(back.until, 130 * SECOND);
+        assert_eq!(back.at(100 * SECOND), back);
+    }
+
+    #[test]
+    fn the_last_generation_of_a_namespace_is_no_overflow() {
+        let mut space = Space {
+            generation: u64::MAX,
+            removed: 0,
+        };
+        space.invalidate(Depth::Hard, 0);
+        assert_eq!(space.removed, u64::MAX);
     }
 }

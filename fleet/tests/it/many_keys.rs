@@ -28,6 +28,8 @@ struct Counting {
     store: MemoryStore,
     verbs: Mutex<HashMap<&'static str, usize>>,
     down: std::sync::atomic::AtomicBool,
+    /// It does what it is asked to, and then its answer is lost.
+    loses_answers: std::sync::atomic::AtomicBool,
     before_ask: Mutex<Option<Hook>>,
     /// Runs between the first two records of a request for several.
     amid: Mutex<Option<Hook>>,
@@ -39,6 +41,7 @@ impl Counting {
             store,
             verbs: Mutex::default(),
             down: false.into(),
+            loses_answers: false.into(),
             before_ask: Mutex::default(),
             amid: Mutex::default(),
         }
@@ -50,6 +53,13 @@ impl Counting {
             return Err(StoreError::unavailable("down"));
         }
         Ok(())
+    }
+
+    fn answer(&self, found: Answer<Found>) -> Answer<Found> {
+        match self.loses_answers.load(Ordering::SeqCst) {
+            true => Err(StoreError::unavailable("no answer")),
+            false => found,
+        }
     }
 
     /// What it was asked to do since this was asked last.
@@ -82,7 +92,7 @@ impl Store for Counting {
     fn get_or_lease(&self, key: &Key, ask: &Ask) -> Answer<Found> {
         self.wait();
         self.count("ask")?;
-        self.store.get_or_lease(key, ask)
+        self.answer(self.store.get_or_lease(key, ask))
     }
 
     fn get_or_lease_many(&self, asks: &[(Key, Ask)]) -> Vec<Answer<Found>> {
@@ -97,6 +107,9 @@ impl Store for Counting {
                 }
                 answers.extend(self.store.get_or_lease_many(rest));
                 answers
+                    .into_iter()
+                    .map(|found| self.answer(found))
+                    .collect()
             }
             Err(_) => (asks.iter())
                 .map(|_| Err(StoreError::unavailable("down")))
@@ -592,6 +605,40 @@ mod several {
         assert_eq!(*elsewhere.get_or_try_create(&1, never).unwrap(), "value 1");
         let none: [u64; 0] = [];
         assert!(map.get_or_try_create_multi(&none, none_made).is_empty());
+    }
+
+    #[test]
+    fn leases_whose_grants_are_lost_are_asked_for_once_more() {
+        let fleet = Fleet::new();
+        let map = fleet.builder().lease(SECOND * 3600).build();
+        let one = |key| {
+            let own = map.call(&key).wait(Duration::ZERO);
+            own.get_or_try_create(|_| made(key)).map(drop)
+        };
+        fleet.store.loses_answers.store(true, Ordering::SeqCst);
+        drop(map.get_or_try_create_multi(&[1, 2], all_made));
+        // By now the store is asked again.
+        fleet.pass(11);
+        one(3).unwrap();
+        fleet.store.loses_answers.store(false, Ordering::SeqCst);
+        assert_eq!(map.stats().stored, 0);
+        fleet.pass(11);
+        // The store says that somebody leads, as it does to others.
+        let others = fleet.process();
+        for key in [1, 2, 3] {
+            let waits = others.call(&key).wait(Duration::ZERO);
+            let told = waits.get_or_try_create(never).unwrap_err();
+            assert!(matches!(told, FleetError::TimedOut), "{told}");
+        }
+        let creations = AtomicUsize::new(0);
+        one(1).unwrap();
+        one(3).unwrap();
+        drop(map.get_or_try_create_multi(&[1, 2], |wanted| {
+            creations.fetch_add(wanted.len(), Ordering::SeqCst);
+            all_made(wanted)
+        }));
+        assert_eq!((creations.into_inner(), map.stats().stored), (1, 3));
+        assert_eq!(map.stats().naps, 0);
     }
 
     #[test]

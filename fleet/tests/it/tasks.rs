@@ -15,7 +15,7 @@ use dogpile_fleet::{
 use tokio::sync::Notify;
 
 use super::FleetDogpile;
-use crate::bench::{SECOND, manual_clock, wait_until};
+use crate::bench::{Fault, Faulty, SECOND, manual_clock, wait_until};
 
 type Tasks = FleetDogpile<String, Blocking<MemoryStore>>;
 
@@ -113,6 +113,31 @@ fn others_go_on_with_the_old_value_and_a_late_one_is_told() {
         );
         let next = a.get_or_try_create_async(|_| async { Ok::<_, String>("next".to_owned()) });
         assert_eq!(&**next.await.unwrap(), "next");
+    });
+}
+
+#[test]
+fn a_lease_whose_grant_is_lost_is_asked_for_once_more() {
+    let clock = manual_clock();
+    let faulty = Faulty::new(MemoryStore::with_clock(clock.clone()));
+    let run = |work| drop(tokio::task::spawn_blocking(work));
+    let store = Arc::new(Blocking::new(Arc::clone(&faulty), run).timer(Tokio));
+    let process: FleetDogpile<String, Blocking<Faulty<MemoryStore>>> =
+        FleetDogpile::builder(store, "key", SECOND * 10)
+            .lease(SECOND * 3600)
+            .clock(clock.clone())
+            .build();
+    runtime().block_on(async {
+        faulty.set(Fault::AnswersLost);
+        let here = process.get_or_try_create_async(|_| async { Ok::<_, String>("here".into()) });
+        assert_eq!(&**here.await.unwrap(), "here");
+        faulty.set(Fault::None);
+        clock.advance(SECOND * 11);
+        // The store says that somebody leads: it is this process.
+        let own = process.call().wait(Duration::ZERO);
+        let there = own.get_or_try_create_async(|_| async { Ok::<_, String>("there".into()) });
+        assert_eq!(&**there.await.unwrap(), "there");
+        assert_eq!(process.stats().stored, 1);
     });
 }
 
