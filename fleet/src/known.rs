@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::regeneration::Unanswered;
 use crate::store::{Key, Version};
 use crate::sync;
+use crate::unanswered::Unanswered;
 use crate::writes::Writes;
 
 /// What this process did to its copies of a record, and what was done to them.

@@ -128,6 +128,7 @@ mod sum;
 mod sync;
 mod task;
 mod thread;
+mod unanswered;
 mod write;
 mod writes;
 

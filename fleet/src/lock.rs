@@ -18,6 +18,7 @@ use crate::regeneration::Lease;
 use crate::store::{
     Answer, Ask, Described, Found, Grant, Key, Owner, Store, StoreError, Version, draw,
 };
+use crate::unanswered::Unanswered;
 
 /// A lock among processes that is a lease: it ends by itself if its holder dies or hangs.
 ///
@@ -57,6 +58,7 @@ pub struct LeaseLock<S> {
     lease: Duration,
     max_hold: Duration,
     clock: Arc<dyn Clock>,
+    unanswered: Unanswered,
 }
 
 /// Why a [`LeaseLock`] was not acquired.
@@ -80,6 +82,7 @@ impl<S: Described> LeaseLock<S> {
             lease: Duration::from_secs(10),
             max_hold: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
+            unanswered: Unanswered::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl<S> fmt::Debug for LeaseLock<S> {
 /// One who asks for a lock, without any I/O.
 struct Asking {
     owner: Owner,
+    unanswered: Unanswered,
     span: Duration,
     deadline: Option<Tick>,
     asked: Tick,
@@ -139,6 +143,7 @@ impl Asking {
     fn new<S: Described>(lock: &LeaseLock<S>, limit: Option<Duration>) -> Self {
         Self {
             owner: Owner::draw(),
+            unanswered: lock.unanswered.clone(),
             span: match lock.store.abilities().sees_death {
                 true => lock.max_hold,
                 false => lock.lease,
@@ -151,11 +156,14 @@ impl Asking {
 
     fn ask(&mut self, now: Tick) -> Ask {
         self.asked = now;
+        if let Some(owner) = self.unanswered.take() {
+            self.owner = owner;
+        }
         Ask::lead(self.owner, self.span)
     }
 
     fn answered(&mut self, answer: Answer<Found>, now: Tick) -> Result<Next, LockError> {
-        match answer? {
+        match answer.inspect_err(|error| self.unanswered.note(self.owner, error))? {
             Found::Leased { fence, .. } => Ok(Next::Locked(Lease {
                 grant: Grant {
                     owner: self.owner,

@@ -1,7 +1,6 @@
 //! One regeneration under the lease of the pile in this process, without any I/O: what to ask the store
 //! next, and what its answers mean. Threads and tasks drive the same machine.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dogpile::Tick;
@@ -9,9 +8,9 @@ use dogpile::Tick;
 use crate::error::Fail;
 use crate::policy::{OnStoreError, Policy, poll};
 use crate::store::{
-    Abilities, Answer, Ask, Found, Grant, Owner, Placed, StoreError, StoreErrorKind, Stored,
-    Version, draw,
+    Abilities, Answer, Ask, Found, Grant, Owner, Placed, StoreError, Stored, Version, draw,
 };
+use crate::unanswered::Unanswered;
 
 /// What to do next.
 #[derive(Debug)]
@@ -134,26 +133,6 @@ impl Terms {
     }
 }
 
-/// The owner of a request for a lease that the store has not answered. It may have been carried out all the
-/// same, or will be, and then nobody knows of the lease. So the next request is that one once more.
-#[derive(Clone, Default)]
-pub(crate) struct Unanswered(Arc<Mutex<Option<Owner>>>);
-
-impl Unanswered {
-    /// For one request: no two ever have one owner at a time.
-    fn take(&self) -> Option<Owner> {
-        self.owner().take()
-    }
-
-    fn put(&self, owner: Owner) {
-        *self.owner() = Some(owner);
-    }
-
-    fn owner(&self) -> MutexGuard<'_, Option<Owner>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 pub(crate) struct Regeneration<'p> {
     policy: &'p Policy,
     terms: Terms,
@@ -255,9 +234,7 @@ impl<'p> Regeneration<'p> {
         let found = match answer {
             Ok(found) => found,
             Err(error) => {
-                if error.kind == StoreErrorKind::Unavailable {
-                    self.unanswered.put(self.owner);
-                }
+                self.unanswered.note(self.owner, &error);
                 return self.without_store(error);
             }
         };

@@ -9,10 +9,11 @@ use dogpile::{Clock, ManualClock, Tick};
 
 use crate::MemoryStore;
 use crate::policy::Policy;
-use crate::regeneration::{End, Lease, Mine, Regeneration, Step, Terms, Unanswered};
+use crate::regeneration::{End, Lease, Mine, Regeneration, Step, Terms};
 use crate::store::{
     Ask, Depth, Described, Found, Guarded, Key, Put, Store, StoreError, Stored, Version,
 };
+use crate::unanswered::Unanswered;
 
 /// A rule that a schedule goes without, to see that the check can fail.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -14,7 +14,7 @@ use dogpile_fleet::{
 };
 use herd::Scratch;
 
-use crate::bench::{SECOND, block_on, manual_clock, on_threads};
+use crate::bench::{Fault, Faulty, SECOND, block_on, manual_clock, on_threads};
 
 fn memory() -> (Arc<ManualClock>, Arc<MemoryStore>) {
     let clock = manual_clock();
@@ -54,6 +54,36 @@ fn nobody_passes_because_a_lease_ended_each_asks_again() {
     assert_eq!((most.into_inner(), done.into_inner()), (1, 8));
     assert!(hung.is_lost());
     assert!(!hung.release().unwrap(), "it is told");
+}
+
+/// A grant that nobody heard of would keep the lock until its lease ends.
+#[test]
+fn a_lock_whose_grant_is_lost_is_asked_for_once_more() {
+    let store = Faulty::new(MemoryStore::with_clock(manual_clock()));
+    let of = || LeaseLock::new(Arc::clone(&store), "lock").lease(SECOND * 3600);
+    let (a, b) = (of(), of());
+    store.set(Fault::AnswersLost);
+    assert!(matches!(a.lock(), Err(LockError::Store(_))));
+    store.set(Fault::None);
+    assert!(b.try_lock().unwrap().is_none(), "the store says it is held");
+    let held = a.try_lock().unwrap().expect("by this one");
+    // Once: the next request is another one.
+    assert!(a.try_lock().unwrap().is_none());
+    assert!(held.release().unwrap());
+    assert!(b.try_lock().unwrap().is_some());
+}
+
+#[test]
+fn a_task_asks_once_more_for_a_lock_whose_grant_is_lost() {
+    let faulty = Faulty::new(MemoryStore::with_clock(manual_clock()));
+    let store = Arc::new(on_threads(Arc::clone(&faulty)));
+    let lock = LeaseLock::new(store, "lock").lease(SECOND * 3600);
+    faulty.set(Fault::AnswersLost);
+    let lost = block_on(lock.lock_async());
+    assert!(matches!(lost, Err(LockError::Store(_))));
+    faulty.set(Fault::None);
+    let held = block_on(lock.try_lock_async()).unwrap();
+    assert!(block_on(held.expect("by this one").release()).unwrap());
 }
 
 #[test]
