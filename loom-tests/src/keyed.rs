@@ -77,6 +77,14 @@ impl<T> Pile<T> {
         self.0.peek(&KEY)
     }
 
+    pub fn wait_for_value(&self) -> Guard<'_, T> {
+        self.0.wait_for_value(&KEY)
+    }
+
+    pub fn wait_for_newer(&self, seen: impl Into<Option<Seen>>) -> Guard<'_, T> {
+        self.0.wait_for_newer(&KEY, seen)
+    }
+
     pub fn set(&self, value: T) {
         self.0.set(KEY, value);
     }
@@ -125,6 +133,10 @@ impl<T> Pile<T> {
 impl<T: Send + Sync + 'static> Pile<T> {
     pub fn attempt(&self) -> Attempt<'_, T> {
         self.0.attempt(&KEY)
+    }
+
+    pub fn wait_for_value_async(&self) -> impl Future<Output = Guard<'_, T>> {
+        self.0.wait_for_value_async(&KEY)
     }
 
     pub fn background<'e>(&self, executor: &'e dyn Executor) -> Background<'_, 'e, T> {

@@ -14,7 +14,7 @@ use crate::call::hit::origin_of;
 use crate::call::task::{self, Task};
 #[cfg(feature = "async")]
 use crate::call::thread::Led;
-use crate::call::thread::no_look_up;
+use crate::call::thread::{Sleeper, no_look_up};
 use crate::error::{Error, Failure};
 use crate::policy::{Accept, Seen, Use};
 use crate::raw::Node;
@@ -67,10 +67,18 @@ impl<'a, T, D: Door> Call<'a, T, D> {
     ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
         self.wait_for_next(seen.into())
     }
+}
 
+impl<'a, T, D: Door, W> Call<'a, T, D, W> {
     #[cold]
     #[inline(never)]
-    fn wait_for_next(self, seen: Option<Seen>) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>> {
+    pub(crate) fn wait_for_next(
+        self,
+        seen: Option<Seen>,
+    ) -> Result<Guard<'a, T, D::Pass>, Error<Infallible>>
+    where
+        W: Sleeper,
+    {
         let election = Next { seen }.election(Caller::Thread);
         self.drive(election, |_, _| never(), no_look_up)
     }
@@ -118,7 +126,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
 
     // An `async fn` holds its arguments twice, as such and as locals; a block does not.
     #[allow(clippy::manual_async_fn)]
-    fn wait_for_next_async(
+    pub(crate) fn wait_for_next_async(
         self,
         seen: Option<Seen>,
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<Infallible>>> {

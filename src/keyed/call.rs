@@ -141,7 +141,7 @@ where
         self.hit_at(self.map.hash(self.key))
     }
 
-    fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
+    pub(super) fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
         let entry = self.map.shared.find(hash, self.key)?;
         let guard = self.asked.of(self.map.shared.site(&entry)).hit()?;
         Some(KeyedGuard::new(guard, &entry))

@@ -167,7 +167,10 @@ where
         }
     }
 
-    fn for_tasks<'s>(&self, call: Call<'s, T>) -> Call<'s, T, crate::answer::Open, Here<'t>> {
+    pub(super) fn for_tasks<'s>(
+        &self,
+        call: Call<'s, T>,
+    ) -> Call<'s, T, crate::answer::Open, Here<'t>> {
         call.by(self.mode)
     }
 }

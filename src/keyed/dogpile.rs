@@ -17,7 +17,7 @@ use crate::keyed::room::Limits;
 use crate::keyed::shared::Shared;
 use crate::keyed::{KeyedAttempt, KeyedCall, KeyedGuard, KeyedOwned};
 use crate::observe::{KeyedStats, Stats};
-use crate::pile::{Builder, cannot_answer};
+use crate::pile::{Builder, cannot_answer, cannot_wait};
 use crate::policy::{Asks, Freshness, Horizon, Seen};
 use crate::raw::{Ready, Was, Writers};
 use crate::shim::Arc;
@@ -236,6 +236,62 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     fn peek_at(&self, entry: &Arc<Entry<K, T>>) -> Option<KeyedGuard<'_, K, T>> {
         let guard = Asked::DEFAULT.of(self.shared.site(entry)).peek()?;
         Some(KeyedGuard::new(guard, entry))
+    }
+
+    /// The value of a key, fresh or stale, or else the next one that another caller makes, without ever
+    /// being elected: as [`Dogpile::wait_for_value`](crate::Dogpile::wait_for_value).
+    ///
+    /// While it waits, the key has an entry: nobody evicts it.
+    ///
+    /// Waiting has no limit: [`call`](KeyedDogpile::call) sets one.
+    ///
+    /// # Panics
+    ///
+    /// If it would wait inside the creator of the same key, or for a creation that waits for one it is
+    /// inside itself. [`KeyedCall::wait_for_value`] returns that as an error.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use dogpile::KeyedDogpile;
+    ///
+    /// let routes = Arc::new(KeyedDogpile::<String, u16>::new(Duration::MAX));
+    /// let shared = routes.clone();
+    /// let consumer = std::thread::spawn(move || *shared.wait_for_value("/about"));
+    /// routes.set("/about".to_owned(), 8080);
+    /// assert_eq!(consumer.join().unwrap(), 8080);
+    /// ```
+    #[track_caller]
+    pub fn wait_for_value<Q>(&self, key: &Q) -> KeyedGuard<'_, K, T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        match self.call(key).wait_for_value() {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("KeyedDogpile", "wait_for_value", &error),
+        }
+    }
+
+    /// The value of a key if it is newer than the one seen, or else the next one that another caller makes:
+    /// as [`Dogpile::wait_for_newer`](crate::Dogpile::wait_for_newer).
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value`](KeyedDogpile::wait_for_value). In builds with debug assertions, if the value
+    /// was seen in another map.
+    #[track_caller]
+    pub fn wait_for_newer<Q>(&self, key: &Q, seen: impl Into<Option<Seen>>) -> KeyedGuard<'_, K, T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        match self.call(key).wait_for_newer(seen) {
+            Ok(guard) => guard,
+            Err(error) => cannot_wait("KeyedDogpile", "wait_for_newer", &error),
+        }
     }
 
     /// Makes `value` the current one of a key, fresh from now on: as

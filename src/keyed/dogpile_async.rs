@@ -13,7 +13,8 @@ use crate::call::election::Failures;
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::keyed::{InBackground, KeyedBackground, KeyedDogpile, KeyedGuard};
-use crate::pile::cannot_answer;
+use crate::pile::{cannot_answer, cannot_wait};
+use crate::policy::Seen;
 
 /// # Async forms
 ///
@@ -143,6 +144,74 @@ where
         F: Future<Output = Result<T, E>>,
     {
         self.call(key).refresh_async(create)
+    }
+
+    /// As [`wait_for_value`](KeyedDogpile::wait_for_value), for tasks.
+    ///
+    /// # Panics
+    ///
+    /// If it would wait inside the creator of the same key.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use dogpile::KeyedDogpile;
+    /// let squares = KeyedDogpile::new(Duration::from_secs(60));
+    /// let consumer = squares.wait_for_value_async(&7);
+    /// let producer = async { squares.set(7, 49) };
+    /// # futures::executor::block_on(async {
+    /// let (square, ()) = futures::future::join(consumer, producer).await;
+    /// assert_eq!(*square, 49);
+    /// # });
+    /// ```
+    pub fn wait_for_value_async<'a, Q>(
+        &'a self,
+        key: &Q,
+    ) -> impl Future<Output = KeyedGuard<'a, K, T>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        async move {
+            match self.call(key).wait_for_value_async().await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("KeyedDogpile", "wait_for_value_async", &error),
+            }
+        }
+    }
+
+    /// As [`wait_for_newer`](KeyedDogpile::wait_for_newer), for tasks.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_for_value_async`](KeyedDogpile::wait_for_value_async). In builds with debug assertions, if
+    /// the value was seen in another map.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any await point. Nobody notices, and no value is lost: the next call with
+    /// the same `seen` gets it.
+    pub fn wait_for_newer_async<'a, Q>(
+        &'a self,
+        key: &Q,
+        seen: impl Into<Option<Seen>>,
+    ) -> impl Future<Output = KeyedGuard<'a, K, T>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let seen = seen.into();
+        async move {
+            match self.call(key).wait_for_newer_async(seen).await {
+                Ok(guard) => guard,
+                Err(error) => cannot_wait("KeyedDogpile", "wait_for_newer_async", &error),
+            }
+        }
     }
 
     /// Calls for a key whose creations run on `executor`, whatever becomes of the caller: as

@@ -29,6 +29,7 @@ mod multi;
 mod multi_async;
 #[cfg(feature = "async")]
 mod multi_background;
+mod next_value;
 mod queue;
 mod room;
 mod shard;

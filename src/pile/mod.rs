@@ -13,6 +13,6 @@ mod write_lock;
 
 pub use self::builder::{BuildError, Builder};
 pub use self::dogpile::Dogpile;
-pub(crate) use self::dogpile::cannot_answer;
+pub(crate) use self::dogpile::{cannot_answer, cannot_wait};
 pub use self::sync_reader::SyncReaderDogpile;
 pub use self::write_lock::WriteGuard;

@@ -296,6 +296,30 @@ mod no_trace {
     }
 
     #[test]
+    fn of_a_wait_for_what_nobody_makes() {
+        of(|traced| {
+            let key = traced.key(1);
+            let at_once = traced.map.call(&key).wait(Duration::ZERO);
+            let answer = at_once.wait_for_value().map(drop);
+            assert!(answer.unwrap_err().is_timed_out());
+            assert_eq!(traced.census.live(), 1);
+        });
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn of_a_wait_that_was_dropped() {
+        of(|traced| {
+            let key = traced.key(1);
+            let mut waiting = Box::pin(traced.map.wait_for_value_async(&key));
+            assert!(crate::tasks::poll(waiting.as_mut()).is_pending());
+            assert_eq!((traced.map.waiters(&key), traced.census.live()), (1, 2));
+            drop(waiting);
+            assert_eq!((traced.map.waiters(&key), traced.census.live()), (0, 1));
+        });
+    }
+
+    #[test]
     fn of_what_was_removed() {
         of(|traced| {
             let key = traced.key(1);

@@ -1,11 +1,21 @@
 //! `next_value`: `wait_for_value()` and `wait_for_newer(seen)` wait without ever being elected.
+//!
+//! ```breakages
+//! next-value-in-a-circle | src/keyed/next_value.rs | of_a_key::a_circle_is_an_error
+//! - let call = (self.asked.of(visit.site())).by(Watched(&*self.map.shared));
+//! + let call = self.asked.of(visit.site());
+//!
+//! next-value-seen-is-forgotten | src/keyed/next_value.rs | of_a_key::newer_is_what_comes_after_a_removal
+//! - let guard = call.wait_for_next(seen)?;
+//! + let guard = call.wait_for_next(seen.filter(|_| false))?;
+//! ```
 
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use dogpile::{
-    Accept, Attempt, Call, Created, Dogpile, Door, Error, Guard, Open, Origin, Seen,
-    SyncReaderDogpile,
+    Accept, Attempt, Created, Dogpile, Error, KeyedAttempt, KeyedCall, KeyedDogpile, KeyedGuard,
+    Origin, Seen, SyncReaderDogpile,
 };
 
 use crate::support::{
@@ -15,43 +25,32 @@ use crate::support::{
 /// What a waiter got, and how it came about.
 type Answer = (u32, Origin);
 
-/// A pile of either kind, and a wait on a thread of its own.
+/// What is asked of a pile of any kind besides the methods that all kinds have.
 trait Pile: Send + Sync + 'static {
     fn is(builder: dogpile::Builder<u32>) -> Self;
-    type D<'a>: Door;
-    fn call(&self) -> Call<'_, u32, Self::D<'_>>;
-    fn waiters(&self) -> usize;
-    fn set(&self, value: u32);
-    fn expire(&self);
-    fn invalidate(&self);
-    fn seen(&self) -> Seen;
+    /// The answer of a call that waits for a value, or for a newer one.
+    fn waits(&self, seen: Option<Seen>) -> Answer;
+    /// The same, by the short form.
     fn short(&self, seen: Option<Seen>) -> u32;
+    fn count(&self) -> usize;
+    /// The lease, if it is free.
+    fn lease(&self) -> Option<impl Sized>;
 }
 
 macro_rules! pile {
-    ($name:ident, $door:ty, $build:ident) => {
-        impl Pile for $name<u32> {
-            type D<'a> = $door;
-            fn is(builder: dogpile::Builder<u32>) -> Self {
-                builder.$build()
+    ($name:ty, $attempt:ident, $builder:ident => $build:expr) => {
+        impl Pile for $name {
+            fn is($builder: dogpile::Builder<u32>) -> Self {
+                $build
             }
-            fn call(&self) -> Call<'_, u32, Self::D<'_>> {
-                self.call()
-            }
-            fn waiters(&self) -> usize {
-                self.waiters()
-            }
-            fn set(&self, value: u32) {
-                self.set(value);
-            }
-            fn expire(&self) {
-                self.expire();
-            }
-            fn invalidate(&self) {
-                self.invalidate();
-            }
-            fn seen(&self) -> Seen {
-                Guard::seen(&self.peek().unwrap())
+            fn waits(&self, seen: Option<Seen>) -> Answer {
+                let call = self.call();
+                let guard = match seen {
+                    None => call.wait_for_value(),
+                    seen => call.wait_for_newer(seen),
+                };
+                let guard = guard.unwrap();
+                (*guard, guard.origin())
             }
             fn short(&self, seen: Option<Seen>) -> u32 {
                 match seen {
@@ -59,28 +58,64 @@ macro_rules! pile {
                     seen => *self.wait_for_newer(seen),
                 }
             }
+            fn count(&self) -> usize {
+                self.waiters()
+            }
+            fn lease(&self) -> Option<impl Sized> {
+                match self.call().attempt() {
+                    $attempt::Lease(lease) => Some(lease),
+                    _ => None,
+                }
+            }
         }
     };
 }
 
-pile!(Dogpile, Open, build);
-pile!(SyncReaderDogpile, dogpile::Gated<'a>, build_sync_reader);
+pile!(Dogpile<u32>, Attempt, builder => builder.build());
+pile!(SyncReaderDogpile<u32>, Attempt, builder => builder.build_sync_reader());
+pile!(OneOfMany, KeyedAttempt, builder => OneOfMany(builder.build_keyed()));
+
+/// A key of a map.
+struct OneOfMany(KeyedDogpile<String, u32>);
+
+impl OneOfMany {
+    const KEY: &'static str = "this one";
+
+    fn call(&self) -> KeyedCall<'_, 'static, String, u32, std::hash::RandomState, str> {
+        self.0.call(Self::KEY)
+    }
+    fn wait_for_value(&self) -> KeyedGuard<'_, String, u32> {
+        self.0.wait_for_value(Self::KEY)
+    }
+    fn wait_for_newer(&self, seen: Option<Seen>) -> KeyedGuard<'_, String, u32> {
+        self.0.wait_for_newer(Self::KEY, seen)
+    }
+    fn waiters(&self) -> usize {
+        self.0.waiters(Self::KEY)
+    }
+    fn peek(&self) -> Option<KeyedGuard<'_, String, u32>> {
+        self.0.peek(Self::KEY)
+    }
+    fn set(&self, value: u32) {
+        self.0.set(Self::KEY.to_owned(), value);
+    }
+    fn expire(&self) {
+        self.0.expire(Self::KEY);
+    }
+    fn invalidate(&self) {
+        self.0.invalidate(Self::KEY);
+    }
+}
 
 /// Waits on a thread, and is asleep when this returns.
 fn sleeper<P: Pile>(pile: &Arc<P>, seen: Option<Seen>) -> mpsc::Receiver<Answer> {
-    let before = pile.waiters();
+    let before = pile.count();
     let (tell, told) = mpsc::channel();
     let shared = Arc::clone(pile);
     thread::spawn(move || {
-        let call = shared.call();
-        let guard = match seen {
-            None => call.wait_for_value(),
-            seen => call.wait_for_newer(seen),
-        };
-        let guard = guard.unwrap();
-        let _ = tell.send((*guard, guard.origin()));
+        let _ = tell.send(shared.waits(seen));
     });
-    until(|| pile.waiters() > before);
+    until(|| pile.count() > before);
     told
 }
 
@@ -92,32 +127,28 @@ fn hears(told: &mpsc::Receiver<Answer>) -> Answer {
 /// It went to sleep again, and was told nothing.
 #[track_caller]
 fn sleeps_on<P: Pile>(pile: &P, told: &mpsc::Receiver<Answer>, waiters: usize) {
-    until(|| pile.waiters() == waiters);
+    until(|| pile.count() == waiters);
     assert!(told.try_recv().is_err());
 }
 
-fn each(test: fn(Kind)) {
-    within(move || test(Kind::Plain));
-    within(move || test(Kind::Readers));
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Plain,
-    Readers,
-}
-
-/// Runs a generic test for both kinds.
-macro_rules! of_both {
-    ($($(#[$attr:meta])* fn $name:ident<$pile:ident: Pile>() $body:block)*) => {$(
+/// Runs a test for a pile of each kind.
+macro_rules! of_each {
+    ($($(#[$attr:meta])* fn $name:ident<$pile:ident>() $body:block)*) => {$(
         $(#[$attr])*
         #[test]
         fn $name() {
-            fn body<$pile: Pile>() $body
-            each(|kind| match kind {
-                Kind::Plain => body::<Dogpile<u32>>(),
-                Kind::Readers => body::<SyncReaderDogpile<u32>>(),
-            });
+            {
+                type $pile = Dogpile<u32>;
+                within(|| $body);
+            }
+            {
+                type $pile = SyncReaderDogpile<u32>;
+                within(|| $body);
+            }
+            {
+                type $pile = OneOfMany;
+                within(|| $body);
+            }
         }
     )*};
 }
@@ -126,8 +157,8 @@ fn new<P: Pile>() -> Arc<P> {
     Arc::new(P::is(Dogpile::builder(HOUR)))
 }
 
-of_both! {
-    fn a_value_that_is_there_is_the_answer<P: Pile>() {
+of_each! {
+    fn a_value_that_is_there_is_the_answer<P>() {
         let pile = new::<P>();
         pile.set(1);
         let guard = pile.call().wait_for_value().unwrap();
@@ -137,7 +168,7 @@ of_both! {
     }
 
     /// Also while nobody creates, when a call that may create would be given the lease.
-    fn so_is_a_stale_one<P: Pile>() {
+    fn so_is_a_stale_one<P>() {
         let pile = new::<P>();
         pile.set(1);
         pile.expire();
@@ -145,7 +176,7 @@ of_both! {
         assert_eq!((*guard, guard.origin()), (1, Origin::Stale));
     }
 
-    fn a_consumer_may_come_before_the_producer<P: Pile>() {
+    fn a_consumer_may_come_before_the_producer<P>() {
         let pile = new::<P>();
         let (one, other) = (sleeper(&pile, None), sleeper(&pile, None));
         pile.set(7);
@@ -155,7 +186,7 @@ of_both! {
     }
 
     /// They wait while no lease is held, and are there when one is granted.
-    fn a_creation_that_begins_later_wakes_it<P: Pile>() {
+    fn a_creation_that_begins_later_wakes_it<P>() {
         let pile = new::<P>();
         let told = sleeper(&pile, None);
         let guard = pile.call().get_or_create(|| {
@@ -166,7 +197,7 @@ of_both! {
         assert_eq!(hears(&told), (7, Origin::CreatedByAnother));
     }
 
-    fn so_does_one_that_runs_already<P: Pile>() {
+    fn so_does_one_that_runs_already<P>() {
         let pile = new::<P>();
         let mut told = None;
         drop(pile.call().get_or_create(|| {
@@ -177,7 +208,7 @@ of_both! {
     }
 
     /// Those of before and those of meanwhile.
-    fn all_hear_of_the_same_value<P: Pile>() {
+    fn all_hear_of_the_same_value<P>() {
         let pile = new::<P>();
         let mut told = vec![sleeper(&pile, None)];
         drop(pile.call().get_or_create(|| {
@@ -198,7 +229,7 @@ of_both! {
         }
     }
 
-    fn a_failure_lets_it_wait_on<P: Pile>() {
+    fn a_failure_lets_it_wait_on<P>() {
         let pile = new::<P>();
         let before = sleeper(&pile, None);
         let mut meanwhile = None;
@@ -217,7 +248,7 @@ of_both! {
         assert_eq!(hears(&meanwhile).0, 7);
     }
 
-    fn a_panic_lets_it_wait_on<P: Pile>() {
+    fn a_panic_lets_it_wait_on<P>() {
         let pile = new::<P>();
         let told = sleeper(&pile, None);
         assert!(bursts(|| drop(pile.call().get_or_create(|| burst()))));
@@ -226,24 +257,22 @@ of_both! {
         assert_eq!(hears(&told).0, 7);
     }
 
-    fn a_lease_given_up_lets_it_wait_on<P: Pile>() {
+    fn a_lease_given_up_lets_it_wait_on<P>() {
         let pile = new::<P>();
         let before = sleeper(&pile, None);
-        let Attempt::Lease(lease) = pile.call().attempt() else {
-            panic!("it is free");
-        };
+        let lease = pile.lease().expect("it is free");
         let meanwhile = sleeper(&pile, None);
         drop(lease);
         sleeps_on(&*pile, &before, 2);
         sleeps_on(&*pile, &meanwhile, 2);
-        assert!(matches!(pile.call().attempt(), Attempt::Lease(_)), "it is free");
+        assert!(pile.lease().is_some(), "it is free");
         until(|| pile.waiters() == 2);
         pile.set(7);
         assert_eq!((hears(&before).0, hears(&meanwhile).0), (7, 7));
     }
 
     /// What was superseded never was the value.
-    fn an_invalidate_lets_it_wait_on<P: Pile>() {
+    fn an_invalidate_lets_it_wait_on<P>() {
         let pile = new::<P>();
         let before = sleeper(&pile, None);
         pile.invalidate();
@@ -262,10 +291,10 @@ of_both! {
         assert_eq!((hears(&before).0, hears(&meanwhile).0), (2, 2));
     }
 
-    fn an_expire_lets_it_wait_on<P: Pile>() {
+    fn an_expire_lets_it_wait_on<P>() {
         let pile = new::<P>();
         pile.set(1);
-        let told = sleeper(&pile, Some(pile.seen()));
+        let told = sleeper(&pile, Some(pile.peek().unwrap().seen()));
         pile.expire();
         sleeps_on(&*pile, &told, 1);
         pile.set(2);
@@ -273,7 +302,7 @@ of_both! {
     }
 
     /// Handed over, whatever becomes of the value then.
-    fn what_it_was_told_it_has<P: Pile>() {
+    fn what_it_was_told_it_has<P>() {
         let pile = new::<P>();
         let told = sleeper(&pile, None);
         drop(pile.call().get_or_try_create_with(|_| {
@@ -283,10 +312,10 @@ of_both! {
         assert!(pile.call().hit().is_none());
     }
 
-    fn newer_is_not_what_was_seen<P: Pile>() {
+    fn newer_is_not_what_was_seen<P>() {
         let pile = new::<P>();
         pile.set(1);
-        let seen = pile.seen();
+        let seen = pile.peek().unwrap().seen();
         let told = sleeper(&pile, Some(seen));
         pile.set(2);
         assert_eq!(hears(&told), (2, Origin::CreatedByAnother));
@@ -304,12 +333,12 @@ of_both! {
     }
 
     /// A creation that began before the value was set that the caller saw.
-    fn newer_is_not_what_was_begun_before<P: Pile>() {
+    fn newer_is_not_what_was_begun_before<P>() {
         let pile = new::<P>();
         let mut told = None;
         drop(pile.call().get_or_create(|| {
             pile.set(2);
-            told = Some(sleeper(&pile, Some(pile.seen())));
+            told = Some(sleeper(&pile, Some(pile.peek().unwrap().seen())));
             1
         }));
         let told = told.unwrap();
@@ -318,7 +347,7 @@ of_both! {
         assert_eq!(hears(&told).0, 3);
     }
 
-    fn a_limit_ends_the_wait<P: Pile>() {
+    fn a_limit_ends_the_wait<P>() {
         let (clock, builder) = manual(HOUR);
         let pile = Arc::new(P::is(builder));
         let at_once = pile.call().wait(std::time::Duration::ZERO);
@@ -337,7 +366,7 @@ of_both! {
     }
 
     /// The options of a call count.
-    fn it_takes_what_its_call_takes<P: Pile>() {
+    fn it_takes_what_its_call_takes<P>() {
         let (clock, builder) = manual(MINUTE);
         let pile = Arc::new(P::is(builder));
         pile.set(1);
@@ -345,7 +374,7 @@ of_both! {
         let at_once = || pile.call().wait(std::time::Duration::ZERO);
         assert!(at_once().max_age(SECOND).wait_for_value().is_ok());
         assert!(at_once().accept(Accept::New).wait_for_value().is_err());
-        assert!(at_once().accept(Accept::NewerThan(pile.seen())).wait_for_value().is_err());
+        assert!(at_once().accept(Accept::NewerThan(pile.peek().unwrap().seen())).wait_for_value().is_err());
         clock.advance(MINUTE);
         assert_eq!(at_once().wait_for_value().unwrap().origin(), Origin::Stale);
         assert!(at_once().accept(Accept::Fresh).wait_for_value().is_err());
@@ -358,7 +387,7 @@ of_both! {
         assert_eq!(fresh.join().unwrap().unwrap(), 2);
     }
 
-    fn in_a_creator_it_is_an_error<P: Pile>() {
+    fn in_a_creator_it_is_an_error<P>() {
         let pile = new::<P>();
         let mut inner = None;
         drop(pile.call().get_or_create(|| {
@@ -411,6 +440,151 @@ fn who_reads_does_not_wait() {
         pile.acquire_write_lock().unwrap().set(2);
         assert_eq!(hears(&told).0, 2);
     });
+}
+
+/// What a key adds.
+mod of_a_key {
+    use super::*;
+
+    type Map = Arc<KeyedDogpile<u32, u32>>;
+
+    fn map() -> Map {
+        Arc::new(KeyedDogpile::new(HOUR))
+    }
+
+    fn waiting(map: &Map, key: u32) -> mpsc::Receiver<Answer> {
+        let before = map.waiters(&key);
+        let (tell, told) = mpsc::channel();
+        let shared = Arc::clone(map);
+        thread::spawn(move || {
+            let guard = shared.wait_for_value(&key);
+            let _ = tell.send((*guard, guard.origin()));
+        });
+        until(|| map.waiters(&key) > before);
+        told
+    }
+
+    #[test]
+    fn another_key_wakes_nobody() {
+        within(|| {
+            let map = map();
+            let (one, other) = (waiting(&map, 1), waiting(&map, 2));
+            map.set(1, 10);
+            assert_eq!(hears(&one), (10, Origin::CreatedByAnother));
+            assert_eq!(map.waiters(&2), 1);
+            assert!(other.try_recv().is_err());
+            let KeyedAttempt::Lease(lease) = map.attempt(&2) else {
+                panic!("nobody took the lease for it");
+            };
+            drop(lease.publish(20));
+            assert_eq!(hears(&other), (20, Origin::CreatedByAnother));
+        });
+    }
+
+    #[test]
+    fn a_call_for_several_keys_wakes_each() {
+        within(|| {
+            let map = map();
+            let told = [waiting(&map, 1), waiting(&map, 2)];
+            drop(map.get_or_create_multi(&[1, 2], |wanted| {
+                wanted
+                    .iter()
+                    .map(|key| (**key, **key * 10))
+                    .collect::<Vec<_>>()
+            }));
+            assert_eq!(told.map(|told| hears(&told).0), [10, 20]);
+        });
+    }
+
+    /// It waits on through all of that, and hears of the next value.
+    #[test]
+    fn what_empties_the_map_lets_it_wait_on() {
+        within(|| {
+            let map = map();
+            let told = waiting(&map, 1);
+            map.invalidate_all();
+            assert!(map.remove(&1).is_none());
+            map.invalidate_where(|_, _| true);
+            map.purge();
+            map.expire_all();
+            assert_eq!(map.waiters(&1), 1);
+            assert!(told.try_recv().is_err());
+            map.set(1, 10);
+            assert_eq!(hears(&told).0, 10);
+        });
+    }
+
+    /// Not even one that holds nothing, or whose value weighs more than all room.
+    #[test]
+    fn a_bound_loses_nobody() {
+        within(|| {
+            let builder = || Dogpile::<u32>::builder(HOUR).keyed();
+            let bounds = [
+                builder().max_entries(0),
+                builder().max_entries(1),
+                builder().max_weight(1, |_: &u32, _: &u32| 2),
+            ];
+            for bound in bounds {
+                let map = Arc::new(bound.build());
+                let told = waiting(&map, 1);
+                for other in 2..100 {
+                    map.set(other, other);
+                }
+                map.set(1, 10);
+                assert_eq!(hears(&told).0, 10);
+            }
+        });
+    }
+
+    /// What was seen of a value that is in the map no more.
+    #[test]
+    fn newer_is_what_comes_after_a_removal() {
+        within(|| {
+            let map = map();
+            for value in 1..9 {
+                map.set(1, value);
+            }
+            let seen = map.peek(&1).unwrap().seen();
+            let at_once = map.call(&1).wait(std::time::Duration::ZERO);
+            assert!(at_once.wait_for_newer(seen).is_err());
+            map.invalidate(&1);
+            assert!(map.is_empty());
+            assert!(at_once.wait_for_newer(seen).is_err());
+            map.set(1, 10);
+            assert_eq!(*map.wait_for_newer(&1, seen), 10);
+        });
+    }
+
+    /// Two who wait inside creators for what the other creates: one is told, and fails. The other waits on,
+    /// since a value may still come.
+    #[test]
+    fn a_circle_is_an_error() {
+        within(|| {
+            let map = map();
+            let create = |own: u32, other: u32| {
+                let created = map.get_or_try_create(&own, || {
+                    until(|| map.is_creating(&other));
+                    match map.call(&other).wait_for_value() {
+                        Ok(next) => Ok(*next + 1),
+                        Err(error) => Err(error.is_cycle()),
+                    }
+                });
+                match created.map(|value| *value) {
+                    Err(Error::Create(is_cycle)) => {
+                        map.set(own, 7);
+                        is_cycle.then_some(7)
+                    }
+                    created => created.ok(),
+                }
+            };
+            let mut made = thread::scope(|threads| {
+                let other = threads.spawn(|| create(2, 1));
+                [create(1, 2), other.join().unwrap()]
+            });
+            made.sort_unstable();
+            assert_eq!(made, [Some(7), Some(8)]);
+        });
+    }
 }
 
 #[cfg(debug_assertions)]

@@ -3,10 +3,9 @@
 //!
 //! | promise | over a key |
 //! |---|---|
-//! | `backoff`, `broadcast`, `dropped_once_and_soon`, `error_reaches_everyone_once`, `first_call_waits`, `guard_keeps_value`, `lend`, `min_interval`, `no_double_regeneration`, `one_creator`, `publish_never_waits_for_readers`, `refresh_ahead`, `set_wins`, `stale_if_error`, `stale_never_blocks`, `wait_timeout`, `what_i_saw` | all models |
+//! | `backoff`, `broadcast`, `dropped_once_and_soon`, `error_reaches_everyone_once`, `first_call_waits`, `guard_keeps_value`, `lend`, `min_interval`, `next_value`, `no_double_regeneration`, `one_creator`, `publish_never_waits_for_readers`, `refresh_ahead`, `set_wins`, `stale_if_error`, `stale_never_blocks`, `wait_timeout`, `what_i_saw` | all models |
 //! | `cancel_is_safe`, `expire_keeps_serving`, `given_up_is_free`, `invalidate_wins`, `max_create_time`, `no_starvation` | all but those in the file beside it whose name ends with `_alone`: a key has no write lock, looks nothing up, and its lease borrows the map, so that a model cannot send it to another thread |
 //! | `panic_hands_over` | under shuttle: a panic passes the visit of its caller, which locks the shard, and under loom nothing may be locked meanwhile (`src/shim/loom.rs` of the crate says why) |
-//! | `next_value` | none: a map has no such call |
 //! | `kept_for_the_late` | none: a map looks nothing up |
 //! | `nested_reader_goes_in`, `pending_writer_goes_first`, `reader_never_waits_for_creation`, `write_lock_excludes_readers`, `write_lock_in_creator` | none: a map has no write lock |
 //! | `creation_limit`, `creation_rate`, `eviction_loses_nobody`, `keys_do_not_wait`, `multi_never_deadlocks`, `no_trace` | in `tests/models/`: they are promised of a map |
@@ -45,6 +44,8 @@ mod lend;
 mod max_create_time;
 #[path = "../models/min_interval.rs"]
 mod min_interval;
+#[path = "../models/next_value.rs"]
+mod next_value;
 #[path = "../models/no_double_regeneration.rs"]
 mod no_double_regeneration;
 #[path = "../models/no_starvation.rs"]

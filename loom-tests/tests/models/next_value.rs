@@ -31,16 +31,18 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use dogpile::{Attempt, Dogpile, Guard, Outcome};
+use dogpile::Outcome;
+use loom_tests::HOUR;
 use loom_tests::future::block_on;
 use loom_tests::sync::Arc;
 use loom_tests::thread;
-use loom_tests::{HOUR, model};
+
+use crate::kind::{Attempt, Guard, Pile, model};
 
 #[test]
 fn a_consumer_meets_a_producer() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let consumer = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.wait_for_value())
@@ -54,7 +56,7 @@ fn a_consumer_meets_a_producer() {
 #[test]
 fn and_so_does_a_task() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let consumer = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *block_on(pile.wait_for_value_async()))
@@ -69,7 +71,7 @@ fn and_so_does_a_task() {
 #[test]
 fn what_brings_no_value_is_none() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let consumer = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.wait_for_value())
@@ -88,7 +90,7 @@ fn what_brings_no_value_is_none() {
 #[test]
 fn newer_is_not_what_was_seen() {
     model(|| {
-        let pile = Arc::new(Dogpile::with_value(HOUR, 1));
+        let pile = Arc::new(Pile::with_value(HOUR, 1));
         let first = Guard::seen(&pile.peek().unwrap());
         let listener = {
             let pile = Arc::clone(&pile);
@@ -114,7 +116,7 @@ fn newer_is_not_what_was_seen() {
 #[test]
 fn all_hear_of_one_creation() {
     model(|| {
-        let pile = Arc::new(Dogpile::new(HOUR));
+        let pile = Arc::new(Pile::new(HOUR));
         let consumer = {
             let pile = Arc::clone(&pile);
             thread::spawn(move || *pile.wait_for_value())
