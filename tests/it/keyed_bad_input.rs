@@ -280,6 +280,60 @@ fn thousands_of_keys_with_one_hash() {
     });
 }
 
+/// A key that counts how often any of its kind is compared.
+#[derive(Clone)]
+struct Compared(u32, Arc<AtomicUsize>);
+
+impl PartialEq for Compared {
+    fn eq(&self, other: &Self) -> bool {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0 == other.0
+    }
+}
+
+impl Eq for Compared {}
+
+impl Hash for Compared {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// A call compares each of them once, as in any table, and the first once more. What goes through all of
+/// the map compares none.
+#[test]
+fn keys_with_one_hash_cost_a_call_a_comparison_each() {
+    within(|| {
+        let compared = Arc::new(AtomicUsize::new(0));
+        let key = |number| Compared(number, Arc::clone(&compared));
+        let taken = || compared.swap(0, Ordering::Relaxed);
+        for bound in [None, Some(100)] {
+            let settings = Dogpile::builder(MINUTE).keyed();
+            let map = match bound {
+                None => settings.build(),
+                Some(bound) => settings.max_entries(bound).build(),
+            };
+            for number in 0..1000 {
+                map.set(key(number), number);
+                let most = map.len() + 1;
+                assert!(taken() <= most, "the {number}th");
+                assert_eq!(*map.get_or_create(&key(number), || 0), number);
+                assert!(taken() <= most);
+                map.expire(&key(number));
+                assert!(taken() <= most);
+            }
+            let kept = bound.unwrap_or(1000);
+            assert_eq!(
+                map.iter().map(|held| *held).collect::<HashSet<_>>().len(),
+                kept
+            );
+            map.expire_all();
+            map.purge();
+            map.invalidate_where(|key, _| key.0 % 2 == 0);
+            map.invalidate_all();
+            assert_eq!((map.len(), taken()), (0, 0));
+        }
+    });
+}
+
 #[test]
 fn keys_of_a_megabyte() {
     within(|| {
