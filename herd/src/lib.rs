@@ -26,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod line;
 mod section;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use line::Line;
 pub use section::{Entered, Section};
 
 const ROLE: &str = "HERD_ROLE";

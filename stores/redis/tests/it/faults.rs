@@ -14,8 +14,8 @@ use dogpile_fleet::{
 use dogpile_redis::{RedisStore, Settings};
 
 use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put, settings};
-use crate::proxy::Proxy;
 use crate::server::{self, Server, server, wait_until};
+use herd::Line;
 
 fn key() -> Key {
     Key::new("faults", "key", 0)
@@ -360,8 +360,8 @@ fn cut_in_the_middle_of_a_reply() {
         return;
     }
     let server = Server::on_port(&[]);
-    let proxy = Proxy::to(server.address());
-    let client = redis::Client::open(proxy.url()).unwrap();
+    let proxy = Line::to(server.address());
+    let client = redis::Client::open(format!("redis://{}/", proxy.address())).unwrap();
     // None is kept: so nothing is sent again over another line.
     let settings = Settings::new().timeout(SECOND).keep(0);
     let cut = RedisStore::new(client.clone(), settings).unwrap();
@@ -408,8 +408,8 @@ fn a_request_whose_answer_is_lost_is_sent_again_where_that_does_no_harm_and_only
         return;
     }
     let server = Server::on_port(&[]);
-    let proxy = Proxy::to(server.address());
-    let client = redis::Client::open(proxy.url()).unwrap();
+    let proxy = Line::to(server.address());
+    let client = redis::Client::open(format!("redis://{}/", proxy.address())).unwrap();
     let store = RedisStore::new(client, Settings::new().timeout(SECOND)).unwrap();
     let (led, absent) = (key(), Key::new("faults", "absent", 0));
     // The server knows the scripts.
@@ -619,10 +619,14 @@ fn one_process_cut_off() {
         return;
     }
     let server = Server::on_port(&[]);
-    let proxy = Proxy::to(server.address());
+    let proxy = Line::to(server.address());
     let clock = Clock::new(&server);
     let short = settings().timeout(SECOND / 5);
-    let through = RedisStore::new(redis::Client::open(proxy.url()).unwrap(), short).unwrap();
+    let through = RedisStore::new(
+        redis::Client::open(format!("redis://{}/", proxy.address())).unwrap(),
+        short,
+    )
+    .unwrap();
     let a = Process::new(&clock, Arc::new(through));
     let b = Process::new(&clock, server.store_with(settings()));
     assert_eq!((a.call(1), b.has()), (1, 1));

@@ -8,8 +8,8 @@ use dogpile_fleet::{Depth, Described, Guarded, Hint, Key, Placed, Store, Version
 use dogpile_redis::{RedisStore, Settings};
 
 use crate::bench::{Clock, MINUTE, Process, lead, put, settings};
-use crate::proxy::Proxy;
 use crate::server::{self, Server, server, wait_until};
+use herd::Line;
 
 #[derive(Default)]
 struct Notes(Mutex<Vec<Hint>>);
@@ -88,8 +88,8 @@ fn who_hears_nothing_asks_whether_the_line_is_alive() {
         return;
     }
     let server = Server::on_port(&[]);
-    let proxy = Proxy::to(server.address());
-    let client = redis::Client::open(proxy.url()).unwrap();
+    let proxy = Line::to(server.address());
+    let client = redis::Client::open(format!("redis://{}/", proxy.address())).unwrap();
     let settings = Settings::new().timeout(Duration::from_millis(300));
     let store = RedisStore::new(client, settings).unwrap();
     let notes = Notes::of(&store);

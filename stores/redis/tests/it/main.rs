@@ -9,7 +9,6 @@ mod conformance;
 mod faults;
 mod hints;
 mod processes;
-mod proxy;
 mod round_trips;
 mod server;
 
