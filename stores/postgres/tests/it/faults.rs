@@ -1,12 +1,13 @@
 //! A server that is stopped, crashed, emptied, put back or read-only: nothing older comes over something newer,
 //! nobody with a usable value waits or is told an error, and all is well again afterwards.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use dogpile_fleet::{Ask, Found, Guarded, Key, Owner, Placed, Store, StoreErrorKind, Version};
-use dogpile_postgres::Settings;
+use dogpile_postgres::{PostgresStore, Settings};
 
 use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put};
 use crate::server::{server, wait_until};
@@ -169,4 +170,109 @@ fn a_row_that_somebody_locks() {
     });
     wait_until(|| store.put(&key(), &put(Guarded::Any, b"3")).is_ok());
     assert_eq!(held(&*store, &key()).unwrap(), b"3");
+}
+
+#[test]
+fn one_process_cut_off() {
+    let server = server!();
+    let clock = Clock::new(&server);
+    let (line, url) = server.line();
+    let short = Settings::new().timeout(SECOND / 2);
+    let through = Arc::new(PostgresStore::with(&url, short).expect("a store"));
+    let (a, b) = (
+        Process::new(&clock, through),
+        Process::new(&clock, server.store()),
+    );
+    assert_eq!((a.call(1), b.has()), (1, 1));
+    clock.pass(&server, TTL * 2);
+    let made = a.pile.refresh(|creation| {
+        assert!(creation.fence().is_some());
+        line.swallow(true);
+        // The others go on: it is replaced when its lease ends, and something newer is there.
+        clock.pass(&server, MINUTE * 2);
+        assert_eq!(b.call(3), 3);
+        Ok::<_, String>(2)
+    });
+    // Nobody took its commit, so it is its own caller's, and this process's.
+    assert_eq!(*made.expect("a value"), 2);
+    assert_eq!(a.pile.stats().unstored, 1);
+    clock.pass(&server, TTL * 2);
+    assert_eq!(a.has(), 2, "usable, though nobody answers");
+    assert_eq!(b.call(4), 4);
+    line.swallow(false);
+    clock.pass(&server, A_WHILE);
+    // What was on its way all the time came too late, and it has what the others have.
+    wait_until(|| a.call(5) >= 4);
+    assert!(b.call(5) >= 4);
+}
+
+#[test]
+fn cut_in_the_middle_of_an_answer() {
+    let server = server!();
+    let (line, url) = server.line();
+    let settings = Settings::new().timeout(SECOND * 20);
+    let store = PostgresStore::with(&url, settings).expect("a store");
+    let direct = server.store();
+    let keys: Vec<_> = (0..3u8)
+        .map(|number| Key::new("faults", [number], 0))
+        .collect();
+    for (number, key) in keys.iter().enumerate() {
+        let bytes = vec![number as u8; 300];
+        direct.put(key, &put(Guarded::Any, &bytes)).unwrap();
+    }
+    let (mut failed, mut whole) = (0, 0);
+    for bytes in (0..1500).step_by(25) {
+        // One that is there already, so that the answer is cut, and not the greeting.
+        assert!(held(&store, &keys[0]).is_some());
+        line.cut_after(bytes);
+        match store.get_or_lease(&keys[0], &Ask::lead(Owner::draw(), MINUTE)) {
+            Ok(Found::Fresh(found)) => {
+                assert!(found.bytes.unwrap() == vec![0; 300]);
+                whole += 1;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                assert_eq!(error.kind, StoreErrorKind::Unavailable, "{bytes}: {error}");
+                failed += 1;
+            }
+        }
+        line.mend();
+        // Nobody reads the rest of another's answer.
+        for (number, key) in keys.iter().enumerate().skip(1) {
+            assert!(held(&store, key).unwrap() == vec![number as u8; 300]);
+        }
+    }
+    assert!(failed > 5 && whole > 5, "{failed} failed, {whole} did not");
+    assert!(line.cuts() >= failed);
+}
+
+/// Whether it was carried out nobody knows. Asked once more, it is the same request.
+#[test]
+fn a_request_whose_answer_is_lost() {
+    let server = server!();
+    let (line, url) = server.line();
+    let settings = Settings::new().timeout(SECOND * 20);
+    let store = PostgresStore::with(&url, settings).expect("a store");
+    let lost = |error: dogpile_fleet::StoreError| {
+        assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+    };
+    assert!(held(&store, &key()).is_none());
+    let owner = Owner::draw();
+    let ask = Ask::lead(owner, MINUTE);
+    line.cut_after(0);
+    lost(store.get_or_lease(&key(), &ask).unwrap_err());
+    let Found::Leased { fence, .. } = store.get_or_lease(&key(), &ask).unwrap() else {
+        panic!("the lease of the first is the second's");
+    };
+    let grant = dogpile_fleet::Grant { owner, fence };
+    let commit = put(Guarded::Lease(grant), b"new");
+    // The server has prepared what the next one asks for.
+    let other = Key::new("faults", "other", 0);
+    store.put(&other, &put(Guarded::Any, b"")).unwrap();
+    line.cut_after(0);
+    lost(store.put(&key(), &commit).unwrap_err());
+    wait_until(|| held(&store, &key()).is_some());
+    assert_eq!(held(&store, &key()).unwrap(), b"new");
+    assert_eq!(store.put(&key(), &commit).unwrap(), Placed::Stored(fence));
+    assert_eq!(line.cuts(), 2);
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile_postgres::{PostgresStore, Settings};
-use herd::Scratch;
+use herd::{Line, Scratch};
 
 use crate::bench::SECOND;
 
@@ -180,6 +180,16 @@ impl Server {
             "host={} user={user} dbname=postgres",
             self.scratch.path().display()
         )
+    }
+
+    /// A line to the server, and the address of its other end.
+    pub(crate) fn line(&self) -> (Line<PathBuf>, String) {
+        let socket = ".s.PGSQL.5432";
+        let own = self.scratch.path().join("line");
+        std::fs::create_dir(&own).expect("a directory");
+        let line = Line::to_socket(self.scratch.path().join(socket), own.join(socket));
+        let url = format!("host={} user=app dbname=postgres", own.display());
+        (line, url)
     }
 
     pub(crate) fn store(&self) -> Arc<PostgresStore> {
