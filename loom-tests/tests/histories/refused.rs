@@ -352,6 +352,28 @@ fn a_look_up_in_a_pile_that_was_emptied() {
 }
 
 #[test]
+fn what_was_found_before_the_pile_was_emptied() {
+    let history = |emptied, own: Call| {
+        let asks = Get {
+            looks: LooksUp::Finds,
+            ..GET
+        };
+        let own = Call {
+            op: Op::Get(asks),
+            looked: Some(2),
+            ..own
+        };
+        let others = vec![does(Op::Invalidate, 0, emptied)];
+        verdict(Start::Fresh, vec![others, vec![own]])
+    };
+    let anew = creates(1, (1, 8), (6, 7), CreatedHere);
+    history((3, 4), anew).unwrap();
+    history((3, 4), get((1, 5), ELSEWHERE, Fresh)).unwrap();
+    // There is no reason to create.
+    history((9, 10), anew).unwrap_err();
+}
+
+#[test]
 fn a_value_that_was_not_to_be_kept() {
     let unkept = |id, when, creator| Call {
         op: Op::Get(Get {

@@ -286,10 +286,11 @@ impl Spec {
         LookedUp { before, found }
     }
 
-    /// It found the value, which is as good as the one that it began with. None if that one is there no
-    /// more: then this is too late a step. What is found for a pile that never created is none.
+    /// It found the value, which is as good as the one that it began with. None if another one is there by
+    /// now: then this is too late a step. What is found for a pile that never created is none, and what was
+    /// found before the pile was emptied counts no more.
     pub(crate) fn finds(&self, looked: LookedUp) -> Option<LookedUp> {
-        if looked.before == 0 {
+        if looked.before == 0 || self.emptied {
             return Some(looked);
         }
         let value = self.value.filter(|value| value.came == looked.before)?;
