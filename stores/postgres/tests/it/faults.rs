@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use dogpile_fleet::{Ask, Found, Guarded, Key, Owner, Placed, Store, StoreErrorKind, Version};
 use dogpile_postgres::Settings;
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put};
+use crate::bench::Clock;
 use crate::server::{server, wait_until};
 
 fn key() -> Key {
@@ -23,7 +24,7 @@ fn stopped_and_gone_on() {
     let server = server!();
     let clock = Clock::new(&server);
     let a = Process::new(
-        &clock,
+        &clock.here,
         server.store_with(Settings::new().timeout(SECOND * 2)),
     );
     assert_eq!(a.call(1), 1);
@@ -56,8 +57,8 @@ fn crashed_and_back_empty() {
     let mut server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     assert_eq!((a.call(1), b.has()), (1, 1));
     let store = server.store();
@@ -94,8 +95,8 @@ fn emptied_while_one_creates() {
     let server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     let made = a.pile.get_or_try_create(|_| {
         server.sql("TRUNCATE dogpile_records, dogpile_values, dogpile_spaces");
