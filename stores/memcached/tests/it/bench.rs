@@ -7,16 +7,14 @@ use std::time::Duration;
 use dogpile::{Clock, ManualClock, Tick};
 use dogpile_fleet::conformance::BlockOn;
 use dogpile_fleet::{
-    Answer, Ask, Creation, FleetDogpile, Found, Grant, Guarded, Key, Owner, Placed, Put, Store,
-    Stored, Version,
+    Answer, Ask, Creation, FleetDogpile, Grant, Guarded, Key, Placed, Store, Stored, Version,
 };
 use dogpile_memcached::{MemcachedBuilder, MemcachedStore};
 use tokio::runtime::Runtime;
 
 use crate::server::Server;
 
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) use store_bench::{MINUTE as LONG, SECOND, put};
 
 /// A clock that stands at some day of some year, so that there is a time before.
 pub(crate) fn manual_clock() -> Arc<ManualClock> {
@@ -43,23 +41,9 @@ pub(crate) fn key(name: &str) -> Key {
     Key::new("test", name, 0)
 }
 
-pub(crate) fn put(guard: Guarded, bytes: &[u8]) -> Put<'_> {
-    Put {
-        guard,
-        bytes,
-        age: Duration::ZERO,
-        fresh_for: LONG,
-        keep_for: LONG * 2,
-    }
-}
-
 #[track_caller]
 pub(crate) fn lead(store: &dyn Store, key: &Key) -> Grant {
-    let owner = Owner::draw();
-    match store.get_or_lease(key, &Ask::lead(owner, LONG)) {
-        Ok(Found::Leased { fence, .. }) => Grant { owner, fence },
-        other => panic!("no lease: {other:?}"),
-    }
+    store_bench::lead(store, key, LONG)
 }
 
 #[track_caller]

@@ -2,8 +2,8 @@
 
 use dogpile_fleet::{Answer, Ask, Depth, Guarded, Key, Store, StoreErrorKind};
 use dogpile_postgres::{AsyncPostgresStore, PostgresStore, Settings};
+use store_bench::{SECOND, lead, put};
 
-use crate::bench::{SECOND, lead, put};
 use crate::server::{Server, server};
 
 fn key() -> Key {
@@ -211,5 +211,5 @@ fn values_and_namespaces_that_are_too_large_or_odd() {
     let odd = Key::new("a\0'b", [0, 255], 0);
     store.put(&odd, &put(Guarded::Any, b"odd")).unwrap();
     store.invalidate_all("a\0'b", Depth::Hard).unwrap();
-    assert_eq!(crate::bench::held(&*store, &odd), None);
+    assert_eq!(store_bench::held(&*store, &odd), None);
 }

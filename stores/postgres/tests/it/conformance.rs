@@ -8,9 +8,10 @@ use std::time::Duration;
 use dogpile_fleet::conformance::{self, BlockOn, CASES, Case, Driven, Report, Subject};
 use dogpile_fleet::{Hint, Key, Store, Watch};
 use dogpile_postgres::{AsyncPostgresStore, Settings};
+use store_bench::SECOND;
 use tokio::runtime::{Handle, Runtime};
 
-use crate::bench::{Clock, SECOND};
+use crate::bench::Clock;
 use crate::server::{Server, server, wait_until};
 
 /// So large a value is refused in these cases.

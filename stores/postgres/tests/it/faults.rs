@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use dogpile_fleet::{Ask, Found, Guarded, Key, Owner, Placed, Store, StoreErrorKind, Version};
 use dogpile_postgres::{PostgresStore, Settings};
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put};
+use crate::bench::Clock;
 use crate::server::{server, wait_until};
 
 fn key() -> Key {
@@ -24,7 +25,7 @@ fn stopped_and_gone_on() {
     let server = server!();
     let clock = Clock::new(&server);
     let a = Process::new(
-        &clock,
+        &clock.here,
         server.store_with(Settings::new().timeout(SECOND * 2)),
     );
     assert_eq!(a.call(1), 1);
@@ -57,8 +58,8 @@ fn crashed_and_back_empty() {
     let mut server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     assert_eq!((a.call(1), b.has()), (1, 1));
     let store = server.store();
@@ -95,8 +96,8 @@ fn emptied_while_one_creates() {
     let server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     let made = a.pile.get_or_try_create(|_| {
         server.sql("TRUNCATE dogpile_records, dogpile_values, dogpile_spaces");
@@ -180,8 +181,8 @@ fn one_process_cut_off() {
     let short = Settings::new().timeout(SECOND / 2);
     let through = Arc::new(PostgresStore::with(&url, short).expect("a store"));
     let (a, b) = (
-        Process::new(&clock, through),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, through),
+        Process::new(&clock.here, server.store()),
     );
     assert_eq!((a.call(1), b.has()), (1, 1));
     clock.pass(&server, TTL * 2);

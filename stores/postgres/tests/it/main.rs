@@ -10,13 +10,15 @@ mod processes;
 mod promises;
 mod server;
 
+use store_bench::killed;
+
 /// Where the processes of a herd begin.
 #[test]
 fn herd_member() {
     let Some(member) = herd::member() else { return };
     match member.role() {
-        "leads" => processes::leads(&member),
-        "waits" => processes::waits(&member),
+        "leads" => killed::leads(&member, processes::store(&member)),
+        "waits" => killed::waits(&member, processes::store(&member)),
         other => panic!("no such role: {other}"),
     }
 }

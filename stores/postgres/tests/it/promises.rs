@@ -13,8 +13,9 @@ use dogpile_fleet::{
     Store, Version, Watch,
 };
 use dogpile_postgres::{AsyncPostgresStore, Settings};
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put};
+use crate::bench::Clock;
 use crate::server::{Server, server, wait_until};
 
 fn key() -> Key {
@@ -31,8 +32,8 @@ fn hit_0_value_of_another_process_1_regeneration_2() {
     let server = server!("-c", "log_statement=all");
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     let mut before = trips(&server);
     let mut assert_trips = |wanted: usize, what: &str| {
@@ -88,8 +89,8 @@ fn whoever_comes_late_overwrites_nothing() {
     assert_eq!(held(&*store, &key()).unwrap(), b"new");
     // In a whole fleet: its own caller has the value that came late, and nobody else.
     let (a, b) = (
-        Process::new(&clock, server.store()),
-        Process::new(&clock, server.store()),
+        Process::new(&clock.here, server.store()),
+        Process::new(&clock.here, server.store()),
     );
     let made = a.pile.get_or_try_create(|_| {
         b.pile.set(2).unwrap();
@@ -124,8 +125,8 @@ fn listeners(server: &Server) -> String {
 fn what_another_process_writes_is_heard_and_who_was_cut_off_missed_something() {
     let mut server = server!();
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store());
-    let b = Process::with(&clock, server.store(), |builder| builder.watched());
+    let a = Process::new(&clock.here, server.store());
+    let b = Process::with(&clock.here, server.store(), |builder| builder.watched());
     assert_eq!((a.call(1), b.has()), (1, 1));
     wait_until(|| listeners(&server) == "1");
     for value in 2..10 {

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use dogpile_postgres::{PostgresStore, Settings};
 use herd::{Line, Scratch};
-
-use crate::bench::SECOND;
+use store_bench::SECOND;
 
 /// A server in a directory of its own, ended when it is dropped.
 pub(crate) struct Server {

@@ -11,8 +11,8 @@ use dogpile_fleet::{
     Ask, AsyncStore, FleetDogpile, Found, Grant, Key, Owner, Store, StoreErrorKind,
 };
 use dogpile_redis::{AsyncRedisStore, Settings};
+use store_bench::{MINUTE, SECOND, lead};
 
-use crate::bench::{MINUTE, SECOND, lead};
 use crate::server::{Server, server, wait_until};
 
 fn key() -> Key {

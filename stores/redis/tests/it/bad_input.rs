@@ -9,9 +9,10 @@ use std::time::Duration;
 use dogpile_fleet::{Answer, Ask, Guarded, Key, Store, StoreErrorKind};
 use dogpile_redis::{AsyncRedisStore, RedisStore, Settings};
 use redis::Client;
+use store_bench::{Process, SECOND, TTL, held, put};
 use tokio::runtime::Runtime;
 
-use crate::bench::{Clock, Process, SECOND, TTL, held, put, settings};
+use crate::bench::{Clock, settings};
 use crate::server::server;
 
 fn key() -> Key {
@@ -120,7 +121,7 @@ fn passwords() {
 fn a_password_that_is_changed_costs_nobody_with_a_usable_value() {
     let server = server!();
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store_with(settings().keep(0)));
+    let a = Process::new(&clock.here, server.store_with(settings().keep(0)));
     assert_eq!(a.call(1), 1);
     clock.pass(&server, TTL * 2);
     let _: () = server.say(&["CONFIG", "SET", "requirepass", "new"]);
@@ -176,8 +177,8 @@ fn a_foreign_value_under_our_key_is_unreadable_and_made_anew() {
     let server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store_with(settings())),
-        Process::new(&clock, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
     );
     assert_eq!(a.call(1), 1);
     let names: Vec<String> = server.say(&["KEYS", "*number*"]);

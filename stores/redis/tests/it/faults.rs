@@ -12,8 +12,9 @@ use dogpile_fleet::{
     Version,
 };
 use dogpile_redis::{RedisStore, Settings};
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{Clock, MINUTE, Process, SECOND, TTL, held, lead, put, settings};
+use crate::bench::{Clock, settings};
 use crate::server::{self, Server, server, wait_until};
 use herd::Line;
 
@@ -29,8 +30,8 @@ fn killed_and_back_empty() {
     let mut server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store_with(settings())),
-        Process::new(&clock, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
     );
     assert_eq!((a.call(1), b.has()), (1, 1));
     server.kill();
@@ -75,7 +76,7 @@ fn a_commit_to_a_server_that_came_back_empty_is_not_stored() {
 fn stopped_and_gone_on() {
     let server = server!();
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store_with(settings()));
+    let a = Process::new(&clock.here, server.store_with(settings()));
     assert_eq!(a.call(1), 1);
     clock.pass(&server, TTL * 2);
     server.stop();
@@ -128,8 +129,8 @@ fn emptied_while_one_creates() {
     let server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store_with(settings())),
-        Process::new(&clock, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
     );
     let made = a.pile.get_or_try_create(|creation| {
         assert!(creation.fence().is_some());
@@ -172,12 +173,12 @@ fn scripts_forgotten() {
 fn full() {
     let server = server!("--maxmemory-policy", "noeviction");
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store_with(settings()));
+    let a = Process::new(&clock.here, server.store_with(settings()));
     assert_eq!(a.call(1), 1);
     let _: () = server.say(&["CONFIG", "SET", "maxmemory", "1"]);
     let store = server.store_with(settings());
     // Reads go on, writes are refused, and it is said what to do.
-    let other = Process::new(&clock, server.store_with(settings()));
+    let other = Process::new(&clock.here, server.store_with(settings()));
     assert_eq!(other.has(), 1);
     let error = store.put(&key(), &put(Guarded::Any, b"x")).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Refused);
@@ -197,7 +198,7 @@ fn full() {
     clock.pass_here(TTL * 2);
     assert_eq!(a.has(), 1);
     // Whoever has none creates one, which nobody else has.
-    let cold = Process::with(&clock, server.store_with(settings()), |builder| {
+    let cold = Process::with(&clock.here, server.store_with(settings()), |builder| {
         builder.namespace("cold")
     });
     assert_eq!((cold.call(5), cold.pile.stats().unstored), (5, 1));
@@ -284,7 +285,7 @@ fn the_generation_of_a_namespace_evicted_or_overwritten_is_an_invalidation() {
 fn a_script_of_somebody_elses_that_does_not_end() {
     let server = server!("--busy-reply-threshold", "50");
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store_with(settings()));
+    let a = Process::new(&clock.here, server.store_with(settings()));
     assert_eq!(a.call(1), 1);
     clock.pass(&server, TTL * 2);
     let client = server.client();
@@ -627,8 +628,8 @@ fn one_process_cut_off() {
         short,
     )
     .unwrap();
-    let a = Process::new(&clock, Arc::new(through));
-    let b = Process::new(&clock, server.store_with(settings()));
+    let a = Process::new(&clock.here, Arc::new(through));
+    let b = Process::new(&clock.here, server.store_with(settings()));
     assert_eq!((a.call(1), b.has()), (1, 1));
     clock.pass(&server, TTL * 2);
     let cut = AtomicBool::new(false);
@@ -678,7 +679,7 @@ fn who_is_told_to_fail_fails_and_who_is_told_to_create_creates() {
     let mut server = server!();
     let clock = Clock::new(&server);
     let process = |policy| {
-        Process::with(&clock, server.store_with(settings()), |builder| {
+        Process::with(&clock.here, server.store_with(settings()), |builder| {
             builder.on_store_error(policy)
         })
     };

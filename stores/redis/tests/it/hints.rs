@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use dogpile_fleet::{Depth, Described, Guarded, Hint, Key, Placed, Store, Version, Watch};
 use dogpile_redis::{RedisStore, Settings};
+use store_bench::{MINUTE, Process, lead, put};
 
-use crate::bench::{Clock, MINUTE, Process, lead, put, settings};
+use crate::bench::{Clock, settings};
 use crate::server::{self, Server, server, wait_until};
 use herd::Line;
 
@@ -47,8 +48,8 @@ fn listeners(server: &Server) -> usize {
 fn what_another_process_writes_is_seen_without_asking() {
     let server = server!();
     let clock = Clock::new(&server);
-    let a = Process::new(&clock, server.store_with(settings()));
-    let b = Process::with(&clock, server.store_with(settings()), |builder| {
+    let a = Process::new(&clock.here, server.store_with(settings()));
+    let b = Process::with(&clock.here, server.store_with(settings()), |builder| {
         builder.watched()
     });
     assert_eq!((a.call(1), b.has()), (1, 1));

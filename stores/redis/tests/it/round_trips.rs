@@ -3,8 +3,9 @@
 
 use dogpile_fleet::{Ask, Depth, Found, Guarded, Key, Owner, Store};
 use dogpile_redis::Settings;
+use store_bench::{MINUTE, Process, TTL, put};
 
-use crate::bench::{Clock, MINUTE, Process, TTL, put, settings};
+use crate::bench::{Clock, settings};
 use crate::server::{Server, server};
 
 /// All that a store sends is scripts.
@@ -19,8 +20,8 @@ fn hit_0_value_of_another_process_1_regeneration_2() {
     let server = server!();
     let clock = Clock::new(&server);
     let (a, b) = (
-        Process::new(&clock, server.store_with(settings())),
-        Process::new(&clock, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
+        Process::new(&clock.here, server.store_with(settings())),
     );
     // Each script is sent in full once.
     assert_eq!((a.call(1), b.has()), (1, 1));

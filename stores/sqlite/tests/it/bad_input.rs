@@ -2,8 +2,9 @@
 
 use dogpile_fleet::{Answer, Ask, Key, Store, StoreErrorKind};
 use dogpile_sqlite::SqliteStore;
+use store_bench::{SECOND, held, lead};
 
-use crate::bench::{File, SECOND, held, lead};
+use crate::bench::File;
 
 fn key() -> Key {
     Key::new("bad", "key", 0)
@@ -155,7 +156,7 @@ fn tables_that_are_dropped_while_a_store_is_open_are_made_again() {
 fn a_value_that_is_too_large_names_the_limit() {
     let file = File::new();
     let store = file.builder().max_value(10).open().unwrap();
-    let put = crate::bench::put(dogpile_fleet::Guarded::Any, &[0; 11]);
+    let put = store_bench::put(dogpile_fleet::Guarded::Any, &[0; 11]);
     assert_said(
         store.put(&key(), &put),
         StoreErrorKind::Refused,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use dogpile_fleet::conformance::{self, CASES, Case, Report, Subject};
 use dogpile_fleet::{Key, Store};
 use dogpile_sqlite::SqliteStore;
+use store_bench::SECOND;
 
-use crate::bench::{File, SECOND};
+use crate::bench::File;
 
 /// So large a value is refused in these cases.
 const MAX_VALUE: u64 = 1 << 20;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use dogpile_fleet::{Ask, Found, Guarded, Key, Owner, Placed, Store, StoreErrorKind, Version};
 use dogpile_sqlite::SqliteStore;
 use herd::{Herd, Member};
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{File, MINUTE, Process, SECOND, TTL, held, lead, put};
+use crate::bench::File;
 
 fn key() -> Key {
     Key::new("faults", "key", 0)
@@ -33,7 +34,7 @@ pub(crate) fn holds_the_lock(member: &Member) {
 fn stopped_in_the_middle_of_a_write() {
     let file = File::new();
     let store = file.builder().timeout(SECOND / 2).open().unwrap();
-    let a = Process::over(&file, store.into());
+    let a = Process::new(&file.clock, store.into());
     assert_eq!(a.call(1), 1);
     let herd = Herd::of_this_test("herd_member", "holds the lock");
     let mut herd = herd.with("path", file.path().display()).start();
@@ -106,7 +107,7 @@ fn full() {
 #[test]
 fn removed_while_one_creates() {
     let file = File::new();
-    let (a, b) = (Process::new(&file), Process::new(&file));
+    let (a, b) = (file.process(), file.process());
     let made = a.pile.get_or_try_create(|creation| {
         assert!(creation.fence().is_some());
         file.remove();

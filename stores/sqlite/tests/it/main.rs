@@ -7,13 +7,15 @@ mod faults;
 mod processes;
 mod promises;
 
+use store_bench::killed;
+
 /// Where the processes of a herd begin.
 #[test]
 fn herd_member() {
     let Some(member) = herd::member() else { return };
     match member.role() {
-        "leads" => processes::leads(&member),
-        "waits" => processes::waits(&member),
+        "leads" => killed::leads(&member, processes::store(&member.get("path"))),
+        "waits" => killed::waits(&member, processes::store(&member.get("path"))),
         "calls" => processes::calls(&member),
         "writes" => processes::writes(&member),
         "holds the lock" => faults::holds_the_lock(&member),

@@ -3,26 +3,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dogpile_fleet::{Ask, FleetDogpile, FleetGuard, Found, Guarded, Key, Store};
+use dogpile_fleet::{FleetDogpile, FleetGuard, Guarded, Key, Store};
 use dogpile_sqlite::SqliteStore;
 use herd::{Herd, Member, Scratch, Section};
+use store_bench::{SECOND, held, killed, put};
 
-use crate::bench::{MINUTE, SECOND, held, put};
-
-const LEASE: Duration = Duration::from_millis(1500);
-
-fn store(path: &PathBuf) -> Arc<SqliteStore> {
+pub(crate) fn store(path: &PathBuf) -> Arc<SqliteStore> {
     // Processes that share two processors wait for each other for long.
     let builder = SqliteStore::builder(path).timeout(SECOND * 20);
     Arc::new(builder.open().expect("a store"))
-}
-
-fn pile(member: &Member, ttl: Duration) -> FleetDogpile<String, SqliteStore> {
-    let path: PathBuf = member.get("path");
-    let builder = FleetDogpile::builder(store(&path), "key", ttl).namespace("herd");
-    builder.lease(LEASE).local_ttl(Duration::ZERO).build()
 }
 
 fn herd(role: &str, scratch: &Scratch) -> Herd {
@@ -32,65 +23,21 @@ fn herd(role: &str, scratch: &Scratch) -> Herd {
         .with("directory", scratch.path().display())
 }
 
-/// Leads until it is killed.
-pub(crate) fn leads(member: &Member) {
-    let pile = pile(member, MINUTE);
-    member.wait_at_the_gate();
-    let made = pile.get_or_try_create(|creation| {
-        member.say(creation.fence().expect("a lease"));
-        std::thread::sleep(MINUTE);
-        Ok::<_, String>("late".to_owned())
-    });
-    panic!("it was to be killed: {made:?}");
-}
-
-/// Calls once, and says whether it created.
-pub(crate) fn waits(member: &Member) {
-    let pile = pile(member, MINUTE);
-    member.wait_at_the_gate();
-    let mut created = 0;
-    let made = pile.get_or_try_create(|_| {
-        created += 1;
-        Ok::<_, String>("next".to_owned())
-    });
-    let guard = made.expect("a value");
-    assert_eq!(*guard, "next");
-    let version = FleetGuard::version(&guard);
-    member.say(format!("created={created} version={version}"));
-}
-
 #[test]
 fn a_creator_that_is_killed_is_replaced_once_when_its_lease_ends() {
     let scratch = Scratch::new("dogpile-sqlite");
-    let mut leader = herd("leads", &scratch).start();
-    leader.release();
-    let fence: u64 = (leader.line_of(0).expect("it leads"))
-        .parse()
-        .expect("a number");
-    leader.kill(0);
-    // Nobody renews the lease from now on. The store says when it ends.
-    let look = store(&scratch.path().join("fleet.db"));
-    let builder = FleetDogpile::<String, _>::builder(Arc::clone(&look), "key", MINUTE);
-    let key = builder.namespace("herd").build().key().clone();
-    let Ok(Found::Busy { retry_in, .. }) = look.get_or_lease(&key, &Ask::peek()) else {
-        panic!("it is led")
-    };
-    let begun = Instant::now();
-    let done = herd("waits", &scratch).size(8).run();
-    assert_eq!(done.sum("created"), 1);
-    let versions = done.numbers("version");
-    assert!(
-        versions.iter().all(|version| *version == versions[0]),
-        "{versions:?}"
-    );
-    assert!(versions[0] > fence);
-    // They were let go before the lease was over, as far as the clocks agree: so they waited for that.
-    assert!(begun.elapsed() + Duration::from_millis(50) > retry_in);
+    let look = || store(&scratch.path().join("fleet.db"));
+    killed::is_replaced_once(|role| herd(role, &scratch), look);
 }
 
 /// Calls again and again, while the value is fresh for a short time only.
 pub(crate) fn calls(member: &Member) {
-    let pile = pile(member, Duration::from_millis(20));
+    let store = store(&member.get("path"));
+    let pile = FleetDogpile::builder(store, "key", Duration::from_millis(20))
+        .namespace("herd")
+        .lease(Duration::from_millis(1500))
+        .local_ttl(Duration::ZERO)
+        .build();
     let section = Section::new(&member.get::<PathBuf>("directory"), "creating");
     member.wait_at_the_gate();
     let (mut last, mut created) = (0, 0);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use dogpile_fleet::{
     Ask, Blocking, Depth, FleetDogpile, Found, Guarded, Key, Owner, Placed, Store, Version,
 };
+use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
 
-use crate::bench::{File, MINUTE, Process, SECOND, TTL, held, lead, put};
+use crate::bench::File;
 
 fn key() -> Key {
     Key::new("promises", "key", 0)
@@ -16,8 +17,8 @@ fn key() -> Key {
 #[test]
 fn hit_0_value_of_another_process_1_regeneration_2() {
     let file = File::new();
-    let (a, b) = (Process::new(&file), Process::new(&file));
-    let asked = |process: &Process| process.pile.stats().verbs;
+    let (a, b) = (file.process(), file.process());
+    let asked = |process: &Process<_>| process.pile.stats().verbs;
     assert_eq!((a.call(1), asked(&a)), (1, 2), "a regeneration");
     assert_eq!((b.has(), asked(&b)), (1, 1), "a value of another process");
     for _ in 0..100 {
@@ -85,7 +86,7 @@ fn whoever_comes_late_overwrites_nothing() {
 #[test]
 fn a_creator_that_another_process_overtakes_keeps_its_value_to_itself() {
     let file = File::new();
-    let (a, b) = (Process::new(&file), Process::new(&file));
+    let (a, b) = (file.process(), file.process());
     let made = a.pile.get_or_try_create(|creation| {
         assert!(creation.fence().is_some());
         b.pile.set(2).unwrap();
@@ -99,7 +100,7 @@ fn a_creator_that_another_process_overtakes_keeps_its_value_to_itself() {
 #[test]
 fn invalidated_in_one_process_is_gone_in_each_that_asks() {
     let file = File::new();
-    let (a, b) = (Process::new(&file), Process::new(&file));
+    let (a, b) = (file.process(), file.process());
     assert_eq!((a.call(1), b.has()), (1, 1));
     a.pile.invalidate().unwrap();
     file.pass(TTL * 2);
