@@ -6,9 +6,12 @@
 // An `async fn` holds its arguments twice, as such and as locals; a block does not.
 #![allow(clippy::manual_async_fn)]
 
+use std::convert::Infallible;
 use std::future::{Future, Pending, pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
 use crate::call::election::{Election, Failures, Kept, Report, Role, Source, Step, Stop};
@@ -143,18 +146,16 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(crate) struct NoTimer;
 
-/// A call and its election, as a task holds them while it waits: small.
-pub(crate) struct Task<'a, 't, T, P, S, F, C> {
-    call: C,
-    pub(crate) election: Election<'a, T, P, S, F>,
+/// An election, as a task holds it while it waits: small. Each poll is given the call anew.
+pub(crate) struct Task<'a, 't, T, P, S, F> {
+    election: Election<'a, T, P, S, F>,
     seat: Seat,
     limit: Option<Box<Limit<'t>>>,
 }
 
-impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
-    pub(crate) fn new(call: C, election: Election<'a, T, P, S, F>) -> Self {
+impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
+    pub(crate) fn new(election: Election<'a, T, P, S, F>) -> Self {
         Self {
-            call,
             election,
             seat: Seat::default(),
             limit: None,
@@ -162,25 +163,21 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
     }
 
     /// Goes on as far as can be without the caller's functions.
-    // Not inlined: else a hit would pay for it.
-    #[cold]
-    #[inline(never)]
     pub(crate) fn poll<D: Door<Pass = P>>(
         &mut self,
+        call: &Call<'a, T, D, Here<'t>>,
         cx: &mut Context<'_>,
     ) -> Poll<Step<'a, T, S::Answer>>
     where
         S: Source<'a, T, P, Found = F>,
-        C: Remake<'a, 't, T, D>,
     {
-        let call = self.call.call();
         let time = &call.site.settings.time;
         if let (Some(limit), None) = (call.wait, &self.limit) {
             let deadline = time.now().saturating_add(limit);
             self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
-            self.notice_overdue(&call);
+            self.notice_overdue(call);
             // The seat belongs to the event that the election waits for now, so it is polled before
             // the election goes on to the next event.
             if let Some(event) = self.election.event() {
@@ -188,7 +185,7 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                 let mut look =
                     |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
                         Polled::Set(()) => Polled::Set(Ok(())),
-                        rest => match election.may_wait(&call) {
+                        rest => match election.may_wait(call) {
                             Ok(()) => rest.map(Ok),
                             Err(stop) => Polled::Set(Err(stop)),
                         },
@@ -206,11 +203,11 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                     Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
                     // It goes on from another event than the one on which it has its seat.
                     Poll::Ready(Ok(None)) if self.is_overdue() => self.leave(),
-                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(&call)),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(call)),
                     Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
                 }
             }
-            match self.election.step(&call) {
+            match self.election.step(call) {
                 Step::Wait => {}
                 step => return Poll::Ready(step),
             }
@@ -240,30 +237,23 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
     }
 
     /// Stops the limit while one of the caller's functions runs, from here ...
-    fn pause<D>(&mut self)
-    where
-        C: Remake<'a, 't, T, D>,
-    {
+    fn pause(&mut self, time: &Time) {
         if let Some(limit) = &mut self.limit {
-            limit.paused = self.call.call().site.settings.time.now();
+            limit.paused = time.now();
         }
     }
 
     /// ... to here.
-    fn resume<D>(&mut self)
-    where
-        C: Remake<'a, 't, T, D>,
-    {
+    fn resume(&mut self, time: &Time) {
         if let Some(limit) = &mut self.limit {
-            let now = self.call.call().site.settings.time.now();
-            let took = now.saturating_since(limit.paused);
+            let took = time.now().saturating_since(limit.paused);
             limit.deadline = limit.deadline.map(|deadline| deadline.saturating_add(took));
             *limit.sleep.get_mut() = None;
         }
     }
 }
 
-impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
+impl<T, P, S, F> Task<'_, '_, T, P, S, F> {
     fn leave(&mut self) {
         if let Some(event) = self.election.event() {
             self.seat.leave(event);
@@ -271,63 +261,130 @@ impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
     }
 }
 
-impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
+impl<T, P, S, F> Drop for Task<'_, '_, T, P, S, F> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-/// Steps an election to its end: as [`Call::drive`].
-pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
-    mut task: Task<'a, 't, T, P, S, F, C>,
-    lead: Lead,
-    get: Get,
-) -> impl Future<Output = Result<A, Error<E>>> + use<'a, 't, T, D, P, S, F, A, E, C, L, G, Lead, Get>
+/// An election and what the call does if it is elected, as a task holds them: it waits, or creates.
+// By hand: each block around a creator would hold it once more. Nothing in it is pinned where it stands.
+struct Driving<'a, 't, T, P, S, F, N, L> {
+    task: Task<'a, 't, T, P, S, F>,
+    /// Becomes the creation.
+    lead: Option<N>,
+    /// On the heap, once a creation: else whoever waits would hold the room for it.
+    creation: Option<Pin<Box<L>>>,
+}
+
+/// How far a call comes that looks nothing up.
+enum Driven<A> {
+    Over(A),
+    LookUp,
+}
+
+impl<'a, 't, T: 'a, P, S, F, N, L> Driving<'a, 't, T, P, S, F, N, L> {
+    fn new(election: Election<'a, T, P, S, F>, lead: N) -> Self {
+        Self {
+            task: Task::new(election),
+            lead: Some(lead),
+            creation: None,
+        }
+    }
+
+    /// Steps the election on: as [`Call::drive`].
+    fn poll<D, A, E>(
+        &mut self,
+        call: &Call<'a, T, D, Here<'t>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Driven<Result<A, Error<E>>>>
+    where
+        N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+        D: Door<Pass = P>,
+        S: Source<'a, T, P, Found = F, Answer = A>,
+        E: Send + Sync + 'static,
+        L: Future<Output = Led<'a, T, E>>,
+    {
+        let time = &call.site.settings.time;
+        loop {
+            if self.creation.is_some() {
+                let made = ready!(self.poll_creation(cx));
+                let made = match made {
+                    // Nobody makes a new value now, but there is one to go on with.
+                    Err(Error::Refused(_)) if self.task.election.goes_on() => None,
+                    Err(error) => {
+                        let failed = self.task.election.failed(call, error);
+                        return Poll::Ready(Driven::Over(failed));
+                    }
+                    Ok(made) => made,
+                };
+                self.task.resume(time);
+                match made.and_then(|guard| self.task.election.created(call, guard)) {
+                    Some(Step::Answer(answer)) => return Poll::Ready(Driven::Over(Ok(answer))),
+                    Some(Step::Stop(stop)) => {
+                        return Poll::Ready(Driven::Over(Err(stop.into_error())));
+                    }
+                    _ => {}
+                }
+            }
+            match ready!(self.task.poll(call, cx)) {
+                Step::Answer(answer) => return Poll::Ready(Driven::Over(Ok(answer))),
+                Step::Stop(stop) => return Poll::Ready(Driven::Over(Err(stop.into_error()))),
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
+                    let lead = self.lead.take().expect("granted once");
+                    let report = self.task.election.report();
+                    self.creation = Some(Box::pin(lead(lease, report)));
+                    self.task.pause(time);
+                }
+                Step::LookUp => return Poll::Ready(Driven::LookUp),
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
+                Step::Wait => {}
+            }
+        }
+    }
+
+    fn poll_creation(&mut self, cx: &mut Context<'_>) -> Poll<L::Output>
+    where
+        L: Future,
+    {
+        // Taken out meanwhile, so that it is dropped if it panics.
+        let mut creation = self.creation.take().expect("it has begun");
+        let polled = creation.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.creation = Some(creation);
+        }
+        polled
+    }
+}
+
+/// Steps an election to its end, with a look-up if it asks for one.
+pub(crate) fn drive<'a, 't, T: 'a, D, S, A, E, L, G>(
+    call: Call<'a, T, D, Here<'t>>,
+    election: Election<'a, T, D::Pass, S, S::Found>,
+    lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+    get: impl FnOnce() -> G,
+) -> impl Future<Output = Result<A, Error<E>>>
 where
-    Lead: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-    Get: FnOnce() -> G,
-    D: Door<Pass = P>,
-    S: Source<'a, T, P, Found = F, Answer = A>,
+    D: Door,
+    S: Source<'a, T, D::Pass, Answer = A>,
     E: Send + Sync + 'static,
-    C: Remake<'a, 't, T, D>,
     L: Future<Output = Led<'a, T, E>>,
     G: Future<Output = Result<Lookup<T>, E>>,
 {
-    let (mut lead, mut get) = (Some(lead), Some(get));
+    let (mut driving, mut get) = (Driving::new(election, lead), Some(get));
     async move {
         loop {
-            // What stands in the future while it waits is little: no step, no lease.
-            let creation = match poll_fn(|cx| task.poll(cx)).await {
-                Step::Answer(answer) => return Ok(answer),
-                Step::Stop(stop) => return Err(stop.into_error()),
-                Step::Create(mut lease) => {
-                    lease.tell_begin();
-                    let lead = lead.take().expect("granted once");
-                    // On the heap, once a creation: else whoever waits would hold the room for it.
-                    Some(Box::pin(lead(lease, task.election.report())))
+            match poll_fn(|cx| driving.poll(&call, cx)).await {
+                Driven::Over(answer) => return answer,
+                Driven::LookUp => {
+                    let time = &call.site.settings.time;
+                    driving.task.pause(time);
+                    let get = get.take().expect("looked up once");
+                    let lookup = get().await.map_err(Error::Get)?;
+                    driving.task.election.looked_up(&call, lookup);
+                    driving.task.resume(time);
                 }
-                Step::NotYet(_) => unreachable!("only an attempt is told so"),
-                Step::LookUp | Step::Wait => None,
-            };
-            task.pause();
-            let Some(creation) = creation else {
-                let get = get.take().expect("looked up once");
-                let lookup = get().await.map_err(Error::Get)?;
-                task.election.looked_up(&task.call.call(), lookup);
-                task.resume();
-                continue;
-            };
-            let made = match creation.await {
-                // Nobody makes a new value now, but there is one to go on with.
-                Err(Error::Refused(_)) if task.election.goes_on() => None,
-                Err(error) => return task.election.failed(&task.call.call(), error),
-                Ok(made) => made,
-            };
-            task.resume();
-            match made.and_then(|guard| task.election.created(&task.call.call(), guard)) {
-                Some(Step::Answer(answer)) => return Ok(answer),
-                Some(Step::Stop(stop)) => return Err(stop.into_error()),
-                _ => {}
             }
         }
     }
@@ -349,7 +406,7 @@ pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
     call: impl Remake<'a, 't, T, D>,
     failures: Failures,
     create: impl FnOnce(Creating<'a, T>) -> F,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
+) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>> + Unpin
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
@@ -362,34 +419,117 @@ pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L>(
     call: impl Remake<'a, 't, T, D>,
     election: impl FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
+) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>> + Unpin
 where
     S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
     L: Future<Output = Led<'a, T, E>>,
 {
-    async move {
-        {
-            let call = call.call();
-            call.require_timer()?;
-            if let Some(guard) = call.hit_by(Caller::Task) {
-                return Ok(guard);
-            }
-        }
-        let remake = || call.call();
-        Slowly(pin!(drive(Task::new(remake, election()), lead, no_look_up))).await
+    Answer {
+        call,
+        stage: Stage::Asked(election, lead),
+        door: PhantomData,
     }
 }
 
-/// What is no hit, polled out of line: else a hit would pay for it.
-struct Slowly<'p, F>(Pin<&'p mut F>);
+/// A call that looks nothing up.
+// By hand, as `Driving`.
+struct Answer<'a, 't, T, D, P, S, C, M, N, L> {
+    call: C,
+    stage: Stage<M, N, Driving<'a, 't, T, P, S, Guard<'a, T>, N, L>>,
+    door: PhantomData<fn() -> D>,
+}
 
-impl<F: Future> Future for Slowly<'_, F> {
-    type Output = F::Output;
+enum Stage<M, N, B> {
+    /// What makes its election, and what the call does if it is elected.
+    Asked(M, N),
+    Begun(B),
+    Over,
+}
 
+// Nothing in it is pinned where it stands.
+impl<T, D, P, S, C, M, N, L> Unpin for Answer<'_, '_, T, D, P, S, C, M, N, L> {}
+
+impl<'a, 't, T: 'a, D, S, C, M, N, L, E> Future for Answer<'a, 't, T, D, D::Pass, S, C, M, N, L>
+where
+    D: Door,
+    S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
+    C: Remake<'a, 't, T, D>,
+    M: FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
+    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+    E: Send + Sync + 'static,
+    L: Future<Output = Led<'a, T, E>>,
+{
+    type Output = Result<Guard<'a, T, D::Pass>, Error<E>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Stage::Asked(..) = this.stage {
+            let call = this.call.call();
+            let answer = match call.require_timer() {
+                Ok(()) => call.hit_by(Caller::Task).map(Ok),
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(answer) = answer {
+                this.stage = Stage::Over;
+                return Poll::Ready(answer);
+            }
+        }
+        this.poll_slowly(cx)
+    }
+}
+
+impl<'a, 't, T: 'a, D, P, S, C, M, N, L> Answer<'a, 't, T, D, P, S, C, M, N, L> {
+    /// What is no hit, out of line: else a hit would pay for it.
     #[cold]
     #[inline(never)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.0.as_mut().poll(cx)
+    fn poll_slowly<E>(&mut self, cx: &mut Context<'_>) -> Poll<Result<Guard<'a, T, P>, Error<E>>>
+    where
+        D: Door<Pass = P>,
+        S: Source<'a, T, P, Found = Guard<'a, T>, Answer = Guard<'a, T, P>>,
+        C: Remake<'a, 't, T, D>,
+        M: FnOnce() -> Election<'a, T, P, S, Guard<'a, T>>,
+        N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+        E: Send + Sync + 'static,
+        L: Future<Output = Led<'a, T, E>>,
+    {
+        if let Stage::Asked(..) = self.stage {
+            let Stage::Asked(election, lead) = mem::replace(&mut self.stage, Stage::Over) else {
+                unreachable!("it was just looked at")
+            };
+            self.stage = Stage::Begun(Driving::new(election(), lead));
+        }
+        let Stage::Begun(driving) = &mut self.stage else {
+            panic!("polled after it was answered")
+        };
+        match ready!(driving.poll(&self.call.call(), cx)) {
+            Driven::Over(answer) => {
+                self.stage = Stage::Over;
+                Poll::Ready(answer)
+            }
+            Driven::LookUp => unreachable!("it looks nothing up"),
+        }
+    }
+}
+
+/// A call whose creator cannot fail. `K` says what else went wrong, in a panic.
+// By hand, as `Driving`.
+pub(crate) struct Sure<F, K> {
+    pub(crate) answer: F,
+    pub(crate) cannot_answer: K,
+}
+
+impl<G, F, K> Future for Sure<F, K>
+where
+    F: Future<Output = Result<G, Error<Infallible>>> + Unpin,
+    K: Fn(&Error<Infallible>) -> G + Unpin,
+{
+    type Output = G;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(answer.unwrap_or_else(|error| (self.cannot_answer)(&error)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use crate::answer::{Acquired, Created, Creating, Guard, Lookup};
 use crate::call::election::Failures;
-use crate::call::task::answer_here;
+use crate::call::task::{Sure, answer_here};
 use crate::error::Error;
 use crate::pile::Dogpile;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
@@ -54,12 +54,10 @@ impl<T> Dogpile<T> {
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = Guard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
-        async move {
+        Sure {
             // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), Failures::Pressed, create).await {
-                Ok(guard) => guard,
-                Err(error) => cannot_answer("Dogpile", "_async", &error),
-            }
+            answer: answer_here(|| self.call(), Failures::Pressed, create),
+            cannot_answer: |error: &_| cannot_answer("Dogpile", "_async", error),
         }
     }
 

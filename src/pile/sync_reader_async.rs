@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::answer::{Created, Creating, Lookup, ReadAcquired, ReadGuard};
 use crate::call::election::Failures;
-use crate::call::task::answer_here;
+use crate::call::task::{Sure, answer_here};
 use crate::error::{Error, WriteLockError};
 use crate::executor::Timer;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
@@ -70,12 +70,10 @@ impl<T> SyncReaderDogpile<T> {
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = ReadGuard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
-        async move {
+        Sure {
             // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), Failures::Pressed, create).await {
-                Ok(guard) => guard,
-                Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
-            }
+            answer: answer_here(|| self.call(), Failures::Pressed, create),
+            cannot_answer: |error: &_| cannot_answer("SyncReaderDogpile", "_async", error),
         }
     }
 
