@@ -625,7 +625,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let election = move || Election::new(Caller::Task, Role::Starts, failures, source);
         let lead = move |lease, report| ready(self.mode.start(lease, make(), report));
-        answer(move || self.for_tasks(), election, lead)
+        answer(move || self.for_tasks(), election, lead, |answer| answer)
     }
 
     pub(crate) fn acquire_or_start<E: Send + Sync + 'static, F, C>(

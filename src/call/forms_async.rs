@@ -68,7 +68,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<Infallible>>> {
         let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
         // Another caller's failure is no answer to one whose creator cannot fail.
-        answer_here(self, Failures::Ignored, create)
+        answer_here(self, Failures::Ignored, create, |answer| answer)
     }
 
     /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
@@ -93,7 +93,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
-        answer_here(self, Failures::Taken, create)
+        answer_here(self, Failures::Taken, create, |answer| answer)
     }
 
     /// As [`get_or_try_create_with`](Call::get_or_try_create_with), for tasks.
@@ -117,7 +117,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(self, Failures::Taken, create)
+        answer_here(self, Failures::Taken, create, |answer| answer)
     }
 
     /// As [`refresh`](Call::refresh), for tasks.

@@ -6,10 +6,8 @@
 // An `async fn` holds its arguments twice, as such and as locals; a block does not.
 #![allow(clippy::manual_async_fn)]
 
-use std::convert::Infallible;
 use std::future::{Future, Pending, pending, poll_fn};
 use std::marker::PhantomData;
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -268,79 +266,31 @@ impl<T, P, S, F> Drop for Task<'_, '_, T, P, S, F> {
 }
 
 /// An election and what the call does if it is elected, as a task holds them: it waits, or creates.
-// By hand: each block around a creator would hold it once more. Nothing in it is pinned where it stands.
-struct Driving<'a, 't, T, P, S, F, N, L> {
+// By hand, and with what the block around it holds borrowed: else each would hold the creator once more.
+struct Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
+    call: &'d C,
     task: Task<'a, 't, T, P, S, F>,
     /// Becomes the creation.
-    lead: Option<N>,
+    lead: &'d mut Option<N>,
     /// On the heap, once a creation: else whoever waits would hold the room for it.
     creation: Option<Pin<Box<L>>>,
+    door: PhantomData<fn() -> D>,
 }
 
 /// How far a call comes that looks nothing up.
-enum Driven<A> {
-    Over(A),
+enum Driven<R> {
+    Over(R),
     LookUp,
 }
 
-impl<'a, 't, T: 'a, P, S, F, N, L> Driving<'a, 't, T, P, S, F, N, L> {
-    fn new(election: Election<'a, T, P, S, F>, lead: N) -> Self {
+impl<'d, 'a, 't, T: 'a, D, P, S, F, C, N, L> Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
+    fn new(call: &'d C, election: Election<'a, T, P, S, F>, lead: &'d mut Option<N>) -> Self {
         Self {
+            call,
             task: Task::new(election),
-            lead: Some(lead),
+            lead,
             creation: None,
-        }
-    }
-
-    /// Steps the election on: as [`Call::drive`].
-    fn poll<D, A, E>(
-        &mut self,
-        call: &Call<'a, T, D, Here<'t>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Driven<Result<A, Error<E>>>>
-    where
-        N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-        D: Door<Pass = P>,
-        S: Source<'a, T, P, Found = F, Answer = A>,
-        E: Send + Sync + 'static,
-        L: Future<Output = Led<'a, T, E>>,
-    {
-        let time = &call.site.settings.time;
-        loop {
-            if self.creation.is_some() {
-                let made = ready!(self.poll_creation(cx));
-                let made = match made {
-                    // Nobody makes a new value now, but there is one to go on with.
-                    Err(Error::Refused(_)) if self.task.election.goes_on() => None,
-                    Err(error) => {
-                        let failed = self.task.election.failed(call, error);
-                        return Poll::Ready(Driven::Over(failed));
-                    }
-                    Ok(made) => made,
-                };
-                self.task.resume(time);
-                match made.and_then(|guard| self.task.election.created(call, guard)) {
-                    Some(Step::Answer(answer)) => return Poll::Ready(Driven::Over(Ok(answer))),
-                    Some(Step::Stop(stop)) => {
-                        return Poll::Ready(Driven::Over(Err(stop.into_error())));
-                    }
-                    _ => {}
-                }
-            }
-            match ready!(self.task.poll(call, cx)) {
-                Step::Answer(answer) => return Poll::Ready(Driven::Over(Ok(answer))),
-                Step::Stop(stop) => return Poll::Ready(Driven::Over(Err(stop.into_error()))),
-                Step::Create(mut lease) => {
-                    lease.tell_begin();
-                    let lead = self.lead.take().expect("granted once");
-                    let report = self.task.election.report();
-                    self.creation = Some(Box::pin(lead(lease, report)));
-                    self.task.pause(time);
-                }
-                Step::LookUp => return Poll::Ready(Driven::LookUp),
-                Step::NotYet(_) => unreachable!("only an attempt is told so"),
-                Step::Wait => {}
-            }
+            door: PhantomData,
         }
     }
 
@@ -358,24 +308,86 @@ impl<'a, 't, T: 'a, P, S, F, N, L> Driving<'a, 't, T, P, S, F, N, L> {
     }
 }
 
+// Nothing in it is pinned where it stands.
+impl<T, D, P, S, F, C, N, L> Unpin for Driving<'_, '_, '_, T, D, P, S, F, C, N, L> {}
+
+/// Steps the election on: as [`Call::drive`].
+impl<'a, 't, T: 'a, D, S, E, C, N, L> Future
+    for Driving<'_, 'a, 't, T, D, D::Pass, S, S::Found, C, N, L>
+where
+    D: Door,
+    S: Source<'a, T, D::Pass>,
+    E: Send + Sync + 'static,
+    C: Remake<'a, 't, T, D>,
+    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+    L: Future<Output = Led<'a, T, E>>,
+{
+    type Output = Driven<Result<S::Answer, Error<E>>>;
+
+    // Not inlined: else a hit would pay for it.
+    #[cold]
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let call = &this.call.call();
+        let time = &call.site.settings.time;
+        loop {
+            if this.creation.is_some() {
+                let made = match ready!(this.poll_creation(cx)) {
+                    // Nobody makes a new value now, but there is one to go on with.
+                    Err(Error::Refused(_)) if this.task.election.goes_on() => None,
+                    Err(error) => {
+                        let failed = this.task.election.failed(call, error);
+                        return Poll::Ready(Driven::Over(failed));
+                    }
+                    Ok(made) => made,
+                };
+                this.task.resume(time);
+                match made.and_then(|guard| this.task.election.created(call, guard)) {
+                    Some(Step::Answer(answer)) => return Poll::Ready(Driven::Over(Ok(answer))),
+                    Some(Step::Stop(stop)) => {
+                        return Poll::Ready(Driven::Over(Err(stop.into_error())));
+                    }
+                    _ => {}
+                }
+            }
+            match ready!(this.task.poll(call, cx)) {
+                Step::Answer(answer) => return Poll::Ready(Driven::Over(Ok(answer))),
+                Step::Stop(stop) => return Poll::Ready(Driven::Over(Err(stop.into_error()))),
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
+                    let lead = this.lead.take().expect("granted once");
+                    let report = this.task.election.report();
+                    this.creation = Some(Box::pin(lead(lease, report)));
+                    this.task.pause(time);
+                }
+                Step::LookUp => return Poll::Ready(Driven::LookUp),
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
+                Step::Wait => {}
+            }
+        }
+    }
+}
+
 /// Steps an election to its end, with a look-up if it asks for one.
-pub(crate) fn drive<'a, 't, T: 'a, D, S, A, E, L, G>(
+pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, L, G>(
     call: Call<'a, T, D, Here<'t>>,
-    election: Election<'a, T, D::Pass, S, S::Found>,
+    election: Election<'a, T, P, S, F>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
     get: impl FnOnce() -> G,
 ) -> impl Future<Output = Result<A, Error<E>>>
 where
-    D: Door,
-    S: Source<'a, T, D::Pass, Answer = A>,
+    D: Door<Pass = P>,
+    S: Source<'a, T, P, Found = F, Answer = A>,
     E: Send + Sync + 'static,
     L: Future<Output = Led<'a, T, E>>,
     G: Future<Output = Result<Lookup<T>, E>>,
 {
-    let (mut driving, mut get) = (Driving::new(election, lead), Some(get));
+    let (mut lead, mut get) = (Some(lead), Some(get));
     async move {
+        let mut driving = Driving::new(&call, election, &mut lead);
         loop {
-            match poll_fn(|cx| driving.poll(&call, cx)).await {
+            match (&mut driving).await {
                 Driven::Over(answer) => return answer,
                 Driven::LookUp => {
                     let time = &call.site.settings.time;
@@ -402,134 +414,46 @@ where
 }
 
 /// All of a call that looks nothing up, and whose creator runs in this task.
-pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
+pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F, R>(
     call: impl Remake<'a, 't, T, D>,
     failures: Failures,
     create: impl FnOnce(Creating<'a, T>) -> F,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>> + Unpin
+    told: impl FnOnce(Result<Guard<'a, T, D::Pass>, Error<E>>) -> R,
+) -> impl Future<Output = R>
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
     let election = move || Election::new(Caller::Task, Role::Creates, failures, Kept);
-    answer(call, election, move |lease, _| here(create, lease))
+    answer(call, election, move |lease, _| here(create, lease), told)
 }
 
-/// All of a call that looks nothing up: a hit, or else the election.
-pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L>(
+/// All of a call that looks nothing up: a hit, or else the election. `told` makes of it what the caller
+/// is told.
+pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L, R>(
     call: impl Remake<'a, 't, T, D>,
     election: impl FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>> + Unpin
+    told: impl FnOnce(Result<Guard<'a, T, D::Pass>, Error<E>>) -> R,
+) -> impl Future<Output = R>
 where
     S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
     L: Future<Output = Led<'a, T, E>>,
 {
-    Answer {
-        call,
-        stage: Stage::Asked(election, lead),
-        door: PhantomData,
-    }
-}
-
-/// A call that looks nothing up.
-// By hand, as `Driving`.
-struct Answer<'a, 't, T, D, P, S, C, M, N, L> {
-    call: C,
-    stage: Stage<M, N, Driving<'a, 't, T, P, S, Guard<'a, T>, N, L>>,
-    door: PhantomData<fn() -> D>,
-}
-
-enum Stage<M, N, B> {
-    /// What makes its election, and what the call does if it is elected.
-    Asked(M, N),
-    Begun(B),
-    Over,
-}
-
-// Nothing in it is pinned where it stands.
-impl<T, D, P, S, C, M, N, L> Unpin for Answer<'_, '_, T, D, P, S, C, M, N, L> {}
-
-impl<'a, 't, T: 'a, D, S, C, M, N, L, E> Future for Answer<'a, 't, T, D, D::Pass, S, C, M, N, L>
-where
-    D: Door,
-    S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
-    C: Remake<'a, 't, T, D>,
-    M: FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
-    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-    E: Send + Sync + 'static,
-    L: Future<Output = Led<'a, T, E>>,
-{
-    type Output = Result<Guard<'a, T, D::Pass>, Error<E>>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Stage::Asked(..) = this.stage {
-            let call = this.call.call();
-            let answer = match call.require_timer() {
-                Ok(()) => call.hit_by(Caller::Task).map(Ok),
-                Err(error) => Some(Err(error)),
-            };
-            if let Some(answer) = answer {
-                this.stage = Stage::Over;
-                return Poll::Ready(answer);
+    let mut lead = Some(lead);
+    async move {
+        {
+            let call = call.call();
+            if let Err(error) = call.require_timer() {
+                return told(Err(error));
+            }
+            if let Some(guard) = call.hit_by(Caller::Task) {
+                return told(Ok(guard));
             }
         }
-        this.poll_slowly(cx)
-    }
-}
-
-impl<'a, 't, T: 'a, D, P, S, C, M, N, L> Answer<'a, 't, T, D, P, S, C, M, N, L> {
-    /// What is no hit, out of line: else a hit would pay for it.
-    #[cold]
-    #[inline(never)]
-    fn poll_slowly<E>(&mut self, cx: &mut Context<'_>) -> Poll<Result<Guard<'a, T, P>, Error<E>>>
-    where
-        D: Door<Pass = P>,
-        S: Source<'a, T, P, Found = Guard<'a, T>, Answer = Guard<'a, T, P>>,
-        C: Remake<'a, 't, T, D>,
-        M: FnOnce() -> Election<'a, T, P, S, Guard<'a, T>>,
-        N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-        E: Send + Sync + 'static,
-        L: Future<Output = Led<'a, T, E>>,
-    {
-        if let Stage::Asked(..) = self.stage {
-            let Stage::Asked(election, lead) = mem::replace(&mut self.stage, Stage::Over) else {
-                unreachable!("it was just looked at")
-            };
-            self.stage = Stage::Begun(Driving::new(election(), lead));
-        }
-        let Stage::Begun(driving) = &mut self.stage else {
-            panic!("polled after it was answered")
-        };
-        match ready!(driving.poll(&self.call.call(), cx)) {
-            Driven::Over(answer) => {
-                self.stage = Stage::Over;
-                Poll::Ready(answer)
-            }
+        match Driving::new(&call, election(), &mut lead).await {
+            Driven::Over(answer) => told(answer),
             Driven::LookUp => unreachable!("it looks nothing up"),
         }
-    }
-}
-
-/// A call whose creator cannot fail. `K` says what else went wrong, in a panic.
-// By hand, as `Driving`.
-pub(crate) struct Sure<F, K> {
-    pub(crate) answer: F,
-    pub(crate) cannot_answer: K,
-}
-
-impl<G, F, K> Future for Sure<F, K>
-where
-    F: Future<Output = Result<G, Error<Infallible>>> + Unpin,
-    K: Fn(&Error<Infallible>) -> G + Unpin,
-{
-    type Output = G;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<G> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        Poll::Ready(answer.unwrap_or_else(|error| (self.cannot_answer)(&error)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use crate::answer::{Acquired, Created, Creating, Guard, Lookup};
 use crate::call::election::Failures;
-use crate::call::task::{Sure, answer_here};
+use crate::call::task::answer_here;
 use crate::error::Error;
 use crate::pile::Dogpile;
 use crate::pile::dogpile::{cannot_answer, cannot_wait};
@@ -54,11 +54,12 @@ impl<T> Dogpile<T> {
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = Guard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
-        Sure {
-            // Another caller's failure is no answer to one whose creator cannot fail.
-            answer: answer_here(|| self.call(), Failures::Pressed, create),
-            cannot_answer: |error: &_| cannot_answer("Dogpile", "_async", error),
-        }
+        let told = |answer: Result<_, _>| match answer {
+            Ok(guard) => guard,
+            Err(error) => cannot_answer("Dogpile", "_async", &error),
+        };
+        // Another caller's failure is no answer to one whose creator cannot fail.
+        answer_here(|| self.call(), Failures::Pressed, create, told)
     }
 
     /// As [`get_or_try_create`](Dogpile::get_or_try_create), for tasks.
@@ -96,7 +97,7 @@ impl<T> Dogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`get_or_try_create_with`](Dogpile::get_or_try_create_with), for tasks.
@@ -119,7 +120,7 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.
