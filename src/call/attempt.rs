@@ -364,13 +364,12 @@ impl<'a, T, D: Door> Call<'a, T, D> {
 #[cfg(feature = "async")]
 #[must_use = "a future does nothing until it is polled"]
 pub struct Wait<'a, T, A = Guard<'a, T>, D: Door = Open> {
-    call: Call<'a, T, D, Here<'a>>,
-    task: Waiting<'a, T, D::Pass>,
+    task: Waiting<'a, T, D, D::Pass>,
     answer: std::marker::PhantomData<fn() -> A>,
 }
 
 #[cfg(feature = "async")]
-type Waiting<'a, T, P> = Task<'a, 'a, T, P, Kept, Guard<'a, T>>;
+type Waiting<'a, T, D, P> = Task<'a, 'a, T, P, Kept, Guard<'a, T>, Call<'a, T, D, Here<'a>>>;
 
 /// As [`Busy::wait`], for tasks.
 #[cfg(feature = "async")]
@@ -382,8 +381,7 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> IntoFuture for Busy<'a, T, 
         self.call.wait = None;
         self.begin_to_wait();
         Wait {
-            call: self.call,
-            task: Task::new(self.election.by_a_task()),
+            task: Task::new(self.call, self.election.by_a_task()),
             answer: std::marker::PhantomData,
         }
     }
@@ -394,8 +392,7 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Future for Wait<'a, T, A, D
     type Output = Outcome<A>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<A>> {
-        let Self { call, task, .. } = &mut *self;
-        task.poll(call, cx).map(Outcome::of)
+        self.task.poll(cx).map(Outcome::of)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::call::acquire::Acquiring;
 use crate::call::election::{
     Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Source, Stop, dropped_unrun,
 };
-use crate::call::task::{answer, drive};
+use crate::call::task::{Task, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
 use crate::call::{Call, Here, NotYet};
 use crate::error::Error;
@@ -672,18 +672,18 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             Failures::Taken,
             Acquiring::new(),
         );
-        let lead = move |lease, report| {
+        let mut lead = Some(move |lease, report| {
             let create = make();
             let create = move |creating| async move {
                 let created = create(creating).await?;
                 Ok(created.kept_by_default(keep))
             };
             ready(self.mode.start(lease, create, report))
-        };
+        });
         async move {
             let call = self.for_tasks();
             call.require_timer()?;
-            drive(call, election, lead, get).await
+            drive(Task::new(|| call, election), &mut lead, get).await
         }
     }
 

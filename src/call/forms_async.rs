@@ -9,7 +9,7 @@ use std::future::Future;
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup};
 use crate::call::acquire::Acquiring;
 use crate::call::election::{Election, Failures, Role};
-use crate::call::task::{answer_here, drive, here, no_look_up};
+use crate::call::task::{Task, answer_here, drive, here, no_look_up};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::Timer;
@@ -201,7 +201,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         };
         async move {
             self.require_timer()?;
-            let lead = |lease, _| here(create, lease);
+            let mut lead = Some(|lease, _| here(create, lease));
             // Almost every call ends here, without an election.
             let Some(pass) = self.door.try_enter(Caller::Task) else {
                 let election = Election::new(
@@ -210,7 +210,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                     Failures::Taken,
                     Acquiring::new(),
                 );
-                return drive(self, election, lead, get).await;
+                return drive(Task::new(|| self, election), &mut lead, get).await;
             };
             let (mut source, mut get) = (Acquiring::new(), Some(get));
             if source.begin(&self) {
@@ -228,7 +228,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             }
             let election = Election::new(Caller::Task, Role::Creates, Failures::Taken, source)
                 .inside(pass, false);
-            drive(self, election, lead, no_look_up).await
+            drive(Task::new(|| self, election), &mut lead, no_look_up).await
         }
     }
 }

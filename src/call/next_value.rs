@@ -11,7 +11,7 @@ use crate::call::Here;
 use crate::call::election::{Asking, Election, Failures, Found, NewerThan, Role, Source};
 use crate::call::hit::origin_of;
 #[cfg(feature = "async")]
-use crate::call::task;
+use crate::call::task::{self, Task};
 #[cfg(feature = "async")]
 use crate::call::thread::Led;
 use crate::call::thread::no_look_up;
@@ -132,8 +132,8 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                 return Ok(guard);
             }
             let election = Next { seen }.election(Caller::Task);
-            let lead = |_, _| -> Pending<Led<'a, T, Infallible>> { never() };
-            task::drive(self, election, lead, task::no_look_up).await
+            let mut lead = Some(|_, _| -> Pending<Led<'a, T, Infallible>> { never() });
+            task::drive(Task::new(|| self, election), &mut lead, task::no_look_up).await
         }
     }
 }

@@ -7,9 +7,8 @@
 #![allow(clippy::manual_async_fn)]
 
 use std::future::{Future, Pending, pending, poll_fn};
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
 use crate::call::election::{Election, Failures, Kept, Report, Role, Source, Step, Stop};
@@ -144,16 +143,18 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(crate) struct NoTimer;
 
-/// An election, as a task holds it while it waits: small. Each poll is given the call anew.
-pub(crate) struct Task<'a, 't, T, P, S, F> {
-    election: Election<'a, T, P, S, F>,
+/// A call and its election, as a task holds them while it waits: small.
+pub(crate) struct Task<'a, 't, T, P, S, F, C> {
+    call: C,
+    pub(crate) election: Election<'a, T, P, S, F>,
     seat: Seat,
     limit: Option<Box<Limit<'t>>>,
 }
 
-impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
-    pub(crate) fn new(election: Election<'a, T, P, S, F>) -> Self {
+impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
+    pub(crate) fn new(call: C, election: Election<'a, T, P, S, F>) -> Self {
         Self {
+            call,
             election,
             seat: Seat::default(),
             limit: None,
@@ -161,21 +162,36 @@ impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
     }
 
     /// Goes on as far as can be without the caller's functions.
+    #[inline]
     pub(crate) fn poll<D: Door<Pass = P>>(
         &mut self,
-        call: &Call<'a, T, D, Here<'t>>,
         cx: &mut Context<'_>,
     ) -> Poll<Step<'a, T, S::Answer>>
     where
         S: Source<'a, T, P, Found = F>,
+        C: Remake<'a, 't, T, D>,
     {
+        match self.election.told_plainly(&self.call.call()) {
+            Some(answer) => Poll::Ready(Step::Answer(answer)),
+            None => self.poll_slowly(cx),
+        }
+    }
+
+    /// As [`poll`](Task::poll), where it is not what almost every wait ends with.
+    #[inline(never)]
+    fn poll_slowly<D: Door<Pass = P>>(&mut self, cx: &mut Context<'_>) -> Poll<Step<'a, T, S::Answer>>
+    where
+        S: Source<'a, T, P, Found = F>,
+        C: Remake<'a, 't, T, D>,
+    {
+        let call = self.call.call();
         let time = &call.site.settings.time;
         if let (Some(limit), None) = (call.wait, &self.limit) {
             let deadline = time.now().saturating_add(limit);
             self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
-            self.notice_overdue(call);
+            self.notice_overdue(&call);
             // The seat belongs to the event that the election waits for now, so it is polled before
             // the election goes on to the next event.
             if let Some(event) = self.election.event() {
@@ -183,7 +199,7 @@ impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
                 let mut look =
                     |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
                         Polled::Set(()) => Polled::Set(Ok(())),
-                        rest => match election.may_wait(call) {
+                        rest => match election.may_wait(&call) {
                             Ok(()) => rest.map(Ok),
                             Err(stop) => Polled::Set(Err(stop)),
                         },
@@ -201,11 +217,11 @@ impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
                     Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
                     // It goes on from another event than the one on which it has its seat.
                     Poll::Ready(Ok(None)) if self.is_overdue() => self.leave(),
-                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(call)),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(&call)),
                     Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
                 }
             }
-            match self.election.step(call) {
+            match self.election.step(&call) {
                 Step::Wait => {}
                 step => return Poll::Ready(step),
             }
@@ -235,23 +251,30 @@ impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
     }
 
     /// Stops the limit while one of the caller's functions runs, from here ...
-    fn pause(&mut self, time: &Time) {
+    fn pause<D>(&mut self)
+    where
+        C: Remake<'a, 't, T, D>,
+    {
         if let Some(limit) = &mut self.limit {
-            limit.paused = time.now();
+            limit.paused = self.call.call().site.settings.time.now();
         }
     }
 
     /// ... to here.
-    fn resume(&mut self, time: &Time) {
+    fn resume<D>(&mut self)
+    where
+        C: Remake<'a, 't, T, D>,
+    {
         if let Some(limit) = &mut self.limit {
-            let took = time.now().saturating_since(limit.paused);
+            let now = self.call.call().site.settings.time.now();
+            let took = now.saturating_since(limit.paused);
             limit.deadline = limit.deadline.map(|deadline| deadline.saturating_add(took));
             *limit.sleep.get_mut() = None;
         }
     }
 }
 
-impl<T, P, S, F> Task<'_, '_, T, P, S, F> {
+impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
     fn leave(&mut self) {
         if let Some(event) = self.election.event() {
             self.seat.leave(event);
@@ -259,144 +282,65 @@ impl<T, P, S, F> Task<'_, '_, T, P, S, F> {
     }
 }
 
-impl<T, P, S, F> Drop for Task<'_, '_, T, P, S, F> {
+impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-/// An election and what the call does if it is elected, as a task holds them: it waits, or creates.
-// By hand, and with what the block around it holds borrowed: else each would hold the creator once more.
-struct Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
-    call: &'d C,
-    task: Task<'a, 't, T, P, S, F>,
-    /// Becomes the creation.
-    lead: &'d mut Option<N>,
-    /// On the heap, once a creation: else whoever waits would hold the room for it.
-    creation: Option<Pin<Box<L>>>,
-    door: PhantomData<fn() -> D>,
-}
-
-/// How far a call comes that looks nothing up.
-enum Driven<R> {
-    Over(R),
-    LookUp,
-}
-
-impl<'d, 'a, 't, T: 'a, D, P, S, F, C, N, L> Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
-    fn new(call: &'d C, election: Election<'a, T, P, S, F>, lead: &'d mut Option<N>) -> Self {
-        Self {
-            call,
-            task: Task::new(election),
-            lead,
-            creation: None,
-            door: PhantomData,
-        }
-    }
-
-    fn poll_creation(&mut self, cx: &mut Context<'_>) -> Poll<L::Output>
-    where
-        L: Future,
-    {
-        // Taken out meanwhile, so that it is dropped if it panics.
-        let mut creation = self.creation.take().expect("it has begun");
-        let polled = creation.as_mut().poll(cx);
-        if polled.is_pending() {
-            self.creation = Some(creation);
-        }
-        polled
-    }
-}
-
-// Nothing in it is pinned where it stands.
-impl<T, D, P, S, F, C, N, L> Unpin for Driving<'_, '_, '_, T, D, P, S, F, C, N, L> {}
-
-/// Steps the election on: as [`Call::drive`].
-impl<'a, 't, T: 'a, D, S, E, C, N, L> Future
-    for Driving<'_, 'a, 't, T, D, D::Pass, S, S::Found, C, N, L>
-where
-    D: Door,
-    S: Source<'a, T, D::Pass>,
-    E: Send + Sync + 'static,
-    C: Remake<'a, 't, T, D>,
-    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-    L: Future<Output = Led<'a, T, E>>,
-{
-    type Output = Driven<Result<S::Answer, Error<E>>>;
-
-    // Not inlined: else a hit would pay for it.
-    #[cold]
-    #[inline(never)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let call = &this.call.call();
-        let time = &call.site.settings.time;
-        loop {
-            if this.creation.is_some() {
-                let made = match ready!(this.poll_creation(cx)) {
-                    // Nobody makes a new value now, but there is one to go on with.
-                    Err(Error::Refused(_)) if this.task.election.goes_on() => None,
-                    Err(error) => {
-                        let failed = this.task.election.failed(call, error);
-                        return Poll::Ready(Driven::Over(failed));
-                    }
-                    Ok(made) => made,
-                };
-                this.task.resume(time);
-                match made.and_then(|guard| this.task.election.created(call, guard)) {
-                    Some(Step::Answer(answer)) => return Poll::Ready(Driven::Over(Ok(answer))),
-                    Some(Step::Stop(stop)) => {
-                        return Poll::Ready(Driven::Over(Err(stop.into_error())));
-                    }
-                    _ => {}
-                }
-            }
-            match ready!(this.task.poll(call, cx)) {
-                Step::Answer(answer) => return Poll::Ready(Driven::Over(Ok(answer))),
-                Step::Stop(stop) => return Poll::Ready(Driven::Over(Err(stop.into_error()))),
-                Step::Create(mut lease) => {
-                    lease.tell_begin();
-                    let lead = this.lead.take().expect("granted once");
-                    let report = this.task.election.report();
-                    this.creation = Some(Box::pin(lead(lease, report)));
-                    this.task.pause(time);
-                }
-                Step::LookUp => return Poll::Ready(Driven::LookUp),
-                Step::NotYet(_) => unreachable!("only an attempt is told so"),
-                Step::Wait => {}
-            }
-        }
-    }
-}
-
-/// Steps an election to its end, with a look-up if it asks for one.
-pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, L, G>(
-    call: Call<'a, T, D, Here<'t>>,
-    election: Election<'a, T, P, S, F>,
-    lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-    get: impl FnOnce() -> G,
+/// Steps an election to its end: as [`Call::drive`].
+// What the call does if it is elected is lent by the block around this one: else both would hold the creator.
+pub(crate) fn drive<'d, 'a, 't, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
+    mut task: Task<'a, 't, T, P, S, F, C>,
+    lead: &'d mut Option<Lead>,
+    get: Get,
 ) -> impl Future<Output = Result<A, Error<E>>>
++ use<'d, 'a, 't, T, D, P, S, F, A, E, C, L, G, Lead, Get>
 where
+    Lead: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+    Get: FnOnce() -> G,
     D: Door<Pass = P>,
     S: Source<'a, T, P, Found = F, Answer = A>,
     E: Send + Sync + 'static,
+    C: Remake<'a, 't, T, D>,
     L: Future<Output = Led<'a, T, E>>,
     G: Future<Output = Result<Lookup<T>, E>>,
 {
-    let (mut lead, mut get) = (Some(lead), Some(get));
+    let mut get = Some(get);
     async move {
-        let mut driving = Driving::new(&call, election, &mut lead);
         loop {
-            match (&mut driving).await {
-                Driven::Over(answer) => return answer,
-                Driven::LookUp => {
-                    let time = &call.site.settings.time;
-                    driving.task.pause(time);
-                    let get = get.take().expect("looked up once");
-                    let lookup = get().await.map_err(Error::Get)?;
-                    driving.task.election.looked_up(&call, lookup);
-                    driving.task.resume(time);
+            // What stands in the future while it waits is little: no step, no lease.
+            let creation = match poll_fn(|cx| task.poll(cx)).await {
+                Step::Answer(answer) => return Ok(answer),
+                Step::Stop(stop) => return Err(stop.into_error()),
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
+                    let lead = lead.take().expect("granted once");
+                    // On the heap, once a creation: else whoever waits would hold the room for it.
+                    Some(Box::pin(lead(lease, task.election.report())))
                 }
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
+                Step::LookUp | Step::Wait => None,
+            };
+            task.pause();
+            let Some(creation) = creation else {
+                let get = get.take().expect("looked up once");
+                let lookup = get().await.map_err(Error::Get)?;
+                task.election.looked_up(&task.call.call(), lookup);
+                task.resume();
+                continue;
+            };
+            let made = match creation.await {
+                // Nobody makes a new value now, but there is one to go on with.
+                Err(Error::Refused(_)) if task.election.goes_on() => None,
+                Err(error) => return task.election.failed(&task.call.call(), error),
+                Ok(made) => made,
+            };
+            task.resume();
+            match made.and_then(|guard| task.election.created(&task.call.call(), guard)) {
+                Some(Step::Answer(answer)) => return Ok(answer),
+                Some(Step::Stop(stop)) => return Err(stop.into_error()),
+                _ => {}
             }
         }
     }
@@ -428,7 +372,7 @@ where
 }
 
 /// All of a call that looks nothing up: a hit, or else the election. `told` makes of it what the caller
-/// is told.
+/// is told: one more block around this one would hold the creator too.
 pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L, R>(
     call: impl Remake<'a, 't, T, D>,
     election: impl FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
@@ -450,10 +394,21 @@ where
                 return told(Ok(guard));
             }
         }
-        match Driving::new(&call, election(), &mut lead).await {
-            Driven::Over(answer) => told(answer),
-            Driven::LookUp => unreachable!("it looks nothing up"),
-        }
+        let task = Task::new(|| call.call(), election());
+        told(Slowly(pin!(drive(task, &mut lead, no_look_up))).await)
+    }
+}
+
+/// What is no hit, polled out of line: else a hit would pay for it.
+struct Slowly<'p, F>(Pin<&'p mut F>);
+
+impl<F: Future> Future for Slowly<'_, F> {
+    type Output = F::Output;
+
+    #[cold]
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(cx)
     }
 }
 
