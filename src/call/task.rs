@@ -172,7 +172,10 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
         C: Remake<'a, 't, T, D>,
     {
         match self.election.told_plainly(&self.call.call()) {
-            Some(answer) => Poll::Ready(Step::Answer(answer)),
+            Some(answer) => {
+                self.seat = Seat::default();
+                Poll::Ready(Step::Answer(answer))
+            }
             None => self.poll_slowly(cx),
         }
     }
@@ -405,7 +408,6 @@ struct Slowly<'p, F>(Pin<&'p mut F>);
 impl<F: Future> Future for Slowly<'_, F> {
     type Output = F::Output;
 
-    #[cold]
     #[inline(never)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.0.as_mut().poll(cx)

@@ -118,9 +118,9 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
 
     /// What almost every wait ends with: another has made a value, and nothing keeps the caller out. `None`:
     /// to be stepped on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn told_plainly<D: Door<Pass = P>, W>(
-        &mut self,
+        &self,
         call: &Call<'a, T, D, W>,
     ) -> Option<S::Answer> {
         let At::Waiting(waiters) = &self.at else {
@@ -135,7 +135,6 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         let pass = call.door.try_enter(self.caller)?;
         let now = call.site.settings.time.coarse();
         let guard = Guard::new(call.site.pile.hold(node), Origin::CreatedByAnother, now);
-        self.at = At::Start;
         Some(S::with(S::of_guard(guard), pass))
     }
 
