@@ -12,7 +12,7 @@ use crate::call::acquire::Acquiring;
 use crate::call::election::{
     Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Source, Stop, dropped_unrun,
 };
-use crate::call::task::{Task, answer, drive};
+use crate::call::task::{Driving, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
 use crate::call::{Call, Here, NotYet};
 use crate::error::Error;
@@ -683,7 +683,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         async move {
             let call = self.for_tasks();
             call.require_timer()?;
-            drive(Task::new(|| call, election), &mut lead, get).await
+            drive(Driving::new(&call, election, &mut lead), get).await
         }
     }
 

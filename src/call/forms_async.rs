@@ -9,7 +9,7 @@ use std::future::Future;
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup};
 use crate::call::acquire::Acquiring;
 use crate::call::election::{Election, Failures, Role};
-use crate::call::task::{Task, answer_here, drive, here, no_look_up};
+use crate::call::task::{Driving, answer_here, drive, here, no_look_up};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::Timer;
@@ -210,7 +210,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                     Failures::Taken,
                     Acquiring::new(),
                 );
-                return drive(Task::new(|| self, election), &mut lead, get).await;
+                return drive(Driving::new(&self, election, &mut lead), get).await;
             };
             let (mut source, mut get) = (Acquiring::new(), Some(get));
             if source.begin(&self) {
@@ -228,7 +228,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             }
             let election = Election::new(Caller::Task, Role::Creates, Failures::Taken, source)
                 .inside(pass, false);
-            drive(Task::new(|| self, election), &mut lead, no_look_up).await
+            drive(Driving::new(&self, election, &mut lead), no_look_up).await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::call::Here;
 use crate::call::election::{Asking, Election, Failures, Found, NewerThan, Role, Source};
 use crate::call::hit::origin_of;
 #[cfg(feature = "async")]
-use crate::call::task::{self, Task};
+use crate::call::task::{self, Driving, drive};
 #[cfg(feature = "async")]
 use crate::call::thread::Led;
 use crate::call::thread::no_look_up;
@@ -133,7 +133,8 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             }
             let election = Next { seen }.election(Caller::Task);
             let mut lead = Some(|_, _| -> Pending<Led<'a, T, Infallible>> { never() });
-            task::drive(Task::new(|| self, election), &mut lead, task::no_look_up).await
+            let driving = Driving::new(&self, election, &mut lead);
+            drive(driving, task::no_look_up).await
         }
     }
 }
