@@ -364,12 +364,13 @@ impl<'a, T, D: Door> Call<'a, T, D> {
 #[cfg(feature = "async")]
 #[must_use = "a future does nothing until it is polled"]
 pub struct Wait<'a, T, A = Guard<'a, T>, D: Door = Open> {
-    task: Waiting<'a, T, D, D::Pass>,
+    call: Call<'a, T, D, Here<'a>>,
+    task: Waiting<'a, T, D::Pass>,
     answer: std::marker::PhantomData<fn() -> A>,
 }
 
 #[cfg(feature = "async")]
-type Waiting<'a, T, D, P> = Task<'a, 'a, T, P, Kept, Guard<'a, T>, Call<'a, T, D, Here<'a>>>;
+type Waiting<'a, T, P> = Task<'a, 'a, T, P, Kept, Guard<'a, T>>;
 
 /// As [`Busy::wait`], for tasks.
 #[cfg(feature = "async")]
@@ -381,7 +382,8 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> IntoFuture for Busy<'a, T, 
         self.call.wait = None;
         self.begin_to_wait();
         Wait {
-            task: Task::new(self.call, self.election.by_a_task()),
+            call: self.call,
+            task: Task::new(self.election.by_a_task()),
             answer: std::marker::PhantomData,
         }
     }
@@ -392,7 +394,8 @@ impl<'a, T, A: From<Guard<'a, T, D::Pass>>, D: Door> Future for Wait<'a, T, A, D
     type Output = Outcome<A>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<A>> {
-        self.task.poll(cx).map(Outcome::of)
+        let Self { call, task, .. } = &mut *self;
+        task.poll(call, cx).map(Outcome::of)
     }
 }
 

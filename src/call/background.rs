@@ -12,7 +12,7 @@ use crate::call::acquire::Acquiring;
 use crate::call::election::{
     Asking, Election, Failures, Found, Kept, NewerThan, Report, Role, Source, Stop, dropped_unrun,
 };
-use crate::call::task::{Task, answer, drive};
+use crate::call::task::{Driving, answer, drive};
 use crate::call::thread::{Led, Sleeper, no_look_up};
 use crate::call::{Call, Here, NotYet};
 use crate::error::Error;
@@ -625,7 +625,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     {
         let election = move || Election::new(Caller::Task, Role::Starts, failures, source);
         let lead = move |lease, report| ready(self.mode.start(lease, make(), report));
-        answer(move || self.for_tasks(), election, lead)
+        answer(move || self.for_tasks(), election, lead, |answer| answer)
     }
 
     pub(crate) fn acquire_or_start<E: Send + Sync + 'static, F, C>(
@@ -672,18 +672,18 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
             Failures::Taken,
             Acquiring::new(),
         );
-        let lead = move |lease, report| {
+        let mut lead = Some(move |lease, report| {
             let create = make();
             let create = move |creating| async move {
                 let created = create(creating).await?;
                 Ok(created.kept_by_default(keep))
             };
             ready(self.mode.start(lease, create, report))
-        };
+        });
         async move {
             let call = self.for_tasks();
             call.require_timer()?;
-            drive(Task::new(call, election), lead, get).await
+            drive(Driving::new(&call, election, &mut lead), get).await
         }
     }
 

@@ -9,7 +9,7 @@ use std::future::Future;
 use crate::answer::{Acquired, Caller, Created, Creating, Door, Guard, Lookup};
 use crate::call::acquire::Acquiring;
 use crate::call::election::{Election, Failures, Role};
-use crate::call::task::{Task, answer_here, drive, here, no_look_up};
+use crate::call::task::{Driving, answer_here, drive, here, no_look_up};
 use crate::call::{Call, Here};
 use crate::error::Error;
 use crate::executor::Timer;
@@ -68,7 +68,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
     ) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<Infallible>>> {
         let create = |_: Creating<'a, T>| async { Ok(Created::new(create().await)) };
         // Another caller's failure is no answer to one whose creator cannot fail.
-        answer_here(self, Failures::Ignored, create)
+        answer_here(self, Failures::Ignored, create, |answer| answer)
     }
 
     /// As [`get_or_try_create`](Call::get_or_try_create), for tasks.
@@ -93,7 +93,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'a, T>| async { create().await.map(Created::new) };
-        answer_here(self, Failures::Taken, create)
+        answer_here(self, Failures::Taken, create, |answer| answer)
     }
 
     /// As [`get_or_try_create_with`](Call::get_or_try_create_with), for tasks.
@@ -117,7 +117,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(self, Failures::Taken, create)
+        answer_here(self, Failures::Taken, create, |answer| answer)
     }
 
     /// As [`refresh`](Call::refresh), for tasks.
@@ -201,7 +201,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
         };
         async move {
             self.require_timer()?;
-            let lead = |lease, _| here(create, lease);
+            let mut lead = Some(|lease, _| here(create, lease));
             // Almost every call ends here, without an election.
             let Some(pass) = self.door.try_enter(Caller::Task) else {
                 let election = Election::new(
@@ -210,7 +210,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                     Failures::Taken,
                     Acquiring::new(),
                 );
-                return drive(Task::new(self, election), lead, get).await;
+                return drive(Driving::new(&self, election, &mut lead), get).await;
             };
             let (mut source, mut get) = (Acquiring::new(), Some(get));
             if source.begin(&self) {
@@ -228,7 +228,7 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
             }
             let election = Election::new(Caller::Task, Role::Creates, Failures::Taken, source)
                 .inside(pass, false);
-            drive(Task::new(self, election), lead, no_look_up).await
+            drive(Driving::new(&self, election, &mut lead), no_look_up).await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::call::Here;
 use crate::call::election::{Asking, Election, Failures, Found, NewerThan, Role, Source};
 use crate::call::hit::origin_of;
 #[cfg(feature = "async")]
-use crate::call::task::{self, Task};
+use crate::call::task::{self, Driving, drive};
 #[cfg(feature = "async")]
 use crate::call::thread::Led;
 use crate::call::thread::{Sleeper, no_look_up};
@@ -140,8 +140,9 @@ impl<'a, T, D: Door> Call<'a, T, D, Here<'_>> {
                 return Ok(guard);
             }
             let election = Next { seen }.election(Caller::Task);
-            let lead = |_, _| -> Pending<Led<'a, T, Infallible>> { never() };
-            task::drive(Task::new(self, election), lead, task::no_look_up).await
+            let mut lead = Some(|_, _| -> Pending<Led<'a, T, Infallible>> { never() });
+            let driving = Driving::new(&self, election, &mut lead);
+            drive(driving, task::no_look_up).await
         }
     }
 }

@@ -7,8 +7,9 @@
 #![allow(clippy::manual_async_fn)]
 
 use std::future::{Future, Pending, pending, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
 use crate::call::election::{Election, Failures, Kept, Report, Role, Source, Step, Stop};
@@ -143,44 +144,53 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(crate) struct NoTimer;
 
-/// A call and its election, as a task holds them while it waits: small.
-pub(crate) struct Task<'a, 't, T, P, S, F, C> {
-    call: C,
-    pub(crate) election: Election<'a, T, P, S, F>,
+/// An election, as a task holds it while it waits: small. Each poll is given the call anew.
+pub(crate) struct Task<'a, 't, T, P, S, F> {
+    election: Election<'a, T, P, S, F>,
     seat: Seat,
     limit: Option<Box<Limit<'t>>>,
 }
 
-impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
-    pub(crate) fn new(call: C, election: Election<'a, T, P, S, F>) -> Self {
+impl<'a, 't, T, P, S, F> Task<'a, 't, T, P, S, F> {
+    pub(crate) fn new(election: Election<'a, T, P, S, F>) -> Self {
         Self {
-            call,
             election,
             seat: Seat::default(),
             limit: None,
         }
     }
 
+    /// What almost every wait ends with. `None`: it has to be polled.
+    // Inlined: it is all that many tasks do one after the other.
+    #[inline(always)]
+    fn told_plainly<D: Door<Pass = P>>(
+        &mut self,
+        call: &Call<'a, T, D, Here<'t>>,
+    ) -> Option<S::Answer>
+    where
+        S: Source<'a, T, P, Found = F>,
+    {
+        let answer = self.election.told_plainly(call)?;
+        self.seat = Seat::default(); // Nobody's any more.
+        Some(answer)
+    }
+
     /// Goes on as far as can be without the caller's functions.
-    // Not inlined: else a hit would pay for it.
-    #[cold]
-    #[inline(never)]
     pub(crate) fn poll<D: Door<Pass = P>>(
         &mut self,
+        call: &Call<'a, T, D, Here<'t>>,
         cx: &mut Context<'_>,
     ) -> Poll<Step<'a, T, S::Answer>>
     where
         S: Source<'a, T, P, Found = F>,
-        C: Remake<'a, 't, T, D>,
     {
-        let call = self.call.call();
         let time = &call.site.settings.time;
         if let (Some(limit), None) = (call.wait, &self.limit) {
             let deadline = time.now().saturating_add(limit);
             self.limit = Some(Box::new(Limit::new(Some(deadline), call.mode.timer)));
         }
         loop {
-            self.notice_overdue(&call);
+            self.notice_overdue(call);
             // The seat belongs to the event that the election waits for now, so it is polled before
             // the election goes on to the next event.
             if let Some(event) = self.election.event() {
@@ -188,7 +198,7 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                 let mut look =
                     |deadline, waker: &Waker| match seat.poll(event, time, deadline, waker) {
                         Polled::Set(()) => Polled::Set(Ok(())),
-                        rest => match election.may_wait(&call) {
+                        rest => match election.may_wait(call) {
                             Ok(()) => rest.map(Ok),
                             Err(stop) => Polled::Set(Err(stop)),
                         },
@@ -206,11 +216,11 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
                     Poll::Ready(Ok(Some(Err(stop)))) => return Poll::Ready(Step::Stop(stop)),
                     // It goes on from another event than the one on which it has its seat.
                     Poll::Ready(Ok(None)) if self.is_overdue() => self.leave(),
-                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(&call)),
+                    Poll::Ready(Ok(None)) => return Poll::Ready(self.election.timed_out(call)),
                     Poll::Ready(Err(NoTimer)) => return Poll::Ready(Step::Stop(Stop::NoTimer)),
                 }
             }
-            match self.election.step(&call) {
+            match self.election.step(call) {
                 Step::Wait => {}
                 step => return Poll::Ready(step),
             }
@@ -240,30 +250,23 @@ impl<'a, 't, T, P, S, F, C> Task<'a, 't, T, P, S, F, C> {
     }
 
     /// Stops the limit while one of the caller's functions runs, from here ...
-    fn pause<D>(&mut self)
-    where
-        C: Remake<'a, 't, T, D>,
-    {
+    fn pause(&mut self, time: &Time) {
         if let Some(limit) = &mut self.limit {
-            limit.paused = self.call.call().site.settings.time.now();
+            limit.paused = time.now();
         }
     }
 
     /// ... to here.
-    fn resume<D>(&mut self)
-    where
-        C: Remake<'a, 't, T, D>,
-    {
+    fn resume(&mut self, time: &Time) {
         if let Some(limit) = &mut self.limit {
-            let now = self.call.call().site.settings.time.now();
-            let took = now.saturating_since(limit.paused);
+            let took = time.now().saturating_since(limit.paused);
             limit.deadline = limit.deadline.map(|deadline| deadline.saturating_add(took));
             *limit.sleep.get_mut() = None;
         }
     }
 }
 
-impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
+impl<T, P, S, F> Task<'_, '_, T, P, S, F> {
     fn leave(&mut self) {
         if let Some(event) = self.election.event() {
             self.seat.leave(event);
@@ -271,63 +274,170 @@ impl<T, P, S, F, C> Task<'_, '_, T, P, S, F, C> {
     }
 }
 
-impl<T, P, S, F, C> Drop for Task<'_, '_, T, P, S, F, C> {
+impl<T, P, S, F> Drop for Task<'_, '_, T, P, S, F> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-/// Steps an election to its end: as [`Call::drive`].
-pub(crate) fn drive<'a, 't, T: 'a, D, P, S, F, A, E, C, L, G, Lead, Get>(
-    mut task: Task<'a, 't, T, P, S, F, C>,
-    lead: Lead,
-    get: Get,
-) -> impl Future<Output = Result<A, Error<E>>> + use<'a, 't, T, D, P, S, F, A, E, C, L, G, Lead, Get>
+/// A call and its election, as a task holds them from the first poll that is no hit.
+// By hand, and with the creator borrowed from the block that has it: a block holds what it is given once
+// more, and whoever waits would hold all of that.
+pub(crate) struct Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
+    call: &'d C,
+    task: Task<'a, 't, T, P, S, F>,
+    /// Becomes the creation.
+    lead: &'d mut Option<N>,
+    /// On the heap, once a creation: else whoever waits would hold the room for it.
+    creation: Option<Pin<Box<L>>>,
+    door: PhantomData<fn() -> D>,
+}
+
+/// How far a call comes by itself.
+pub(crate) enum Driven<R> {
+    Over(R),
+    /// It waits for what is [looked up](drive).
+    LookUp,
+}
+
+impl<'d, 'a, 't, T, D, P, S, F, C, N, L> Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
+    pub(crate) fn new(
+        call: &'d C,
+        election: Election<'a, T, P, S, F>,
+        lead: &'d mut Option<N>,
+    ) -> Self {
+        Self {
+            call,
+            task: Task::new(election),
+            lead,
+            creation: None,
+            door: PhantomData,
+        }
+    }
+
+    /// Stops the limit while something is looked up.
+    fn pause(&mut self)
+    where
+        C: Remake<'a, 't, T, D>,
+    {
+        let call = self.call.call();
+        self.task.pause(&call.site.settings.time);
+    }
+
+    fn looked_up(&mut self, lookup: Lookup<T>)
+    where
+        D: Door<Pass = P>,
+        S: Source<'a, T, P, Found = F>,
+        C: Remake<'a, 't, T, D>,
+    {
+        let call = self.call.call();
+        self.task.election.looked_up(&call, lookup);
+        self.task.resume(&call.site.settings.time);
+    }
+
+    fn poll_creation(&mut self, cx: &mut Context<'_>) -> Poll<L::Output>
+    where
+        L: Future,
+    {
+        // Not in its place meanwhile, so that it is dropped if it panics.
+        let mut creation = self.creation.take().expect("it has begun");
+        let polled = creation.as_mut().poll(cx);
+        if polled.is_pending() {
+            self.creation = Some(creation);
+        }
+        polled
+    }
+}
+
+// Nothing in it is pinned where it stands.
+impl<T, D, P, S, F, C, N, L> Unpin for Driving<'_, '_, '_, T, D, P, S, F, C, N, L> {}
+
+/// Steps the election to its end: as [`Call::drive`].
+impl<'a, 't, T: 'a, D, S, E, C, N, L> Future
+    for Driving<'_, 'a, 't, T, D, D::Pass, S, S::Found, C, N, L>
 where
-    Lead: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-    Get: FnOnce() -> G,
+    D: Door,
+    S: Source<'a, T, D::Pass>,
+    E: Send + Sync + 'static,
+    C: Remake<'a, 't, T, D>,
+    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
+    L: Future<Output = Led<'a, T, E>>,
+{
+    type Output = Driven<Result<S::Answer, Error<E>>>;
+
+    // Not inlined: else a hit would pay for it.
+    #[cold]
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(answer) = this.task.told_plainly(&this.call.call()) {
+            return Poll::Ready(Driven::Over(Ok(answer)));
+        }
+        let call = &this.call.call();
+        let time = &call.site.settings.time;
+        loop {
+            let mut step = None;
+            if this.creation.is_some() {
+                let made = match ready!(this.poll_creation(cx)) {
+                    // Nobody makes a new value now, but there is one to go on with.
+                    Err(Error::Refused(_)) if this.task.election.goes_on() => None,
+                    Err(error) => {
+                        let failed = this.task.election.failed(call, error);
+                        return Poll::Ready(Driven::Over(failed));
+                    }
+                    Ok(made) => made,
+                };
+                this.task.resume(time);
+                step = made.and_then(|guard| this.task.election.created(call, guard));
+            }
+            let step = match step {
+                Some(step @ (Step::Answer(_) | Step::Stop(_))) => step,
+                _ => ready!(this.task.poll(call, cx)),
+            };
+            match step {
+                Step::Answer(answer) => return Poll::Ready(Driven::Over(Ok(answer))),
+                Step::Stop(stop) => return Poll::Ready(Driven::Over(Err(stop.into_error()))),
+                Step::Create(mut lease) => {
+                    lease.tell_begin();
+                    let lead = this.lead.take().expect("granted once");
+                    let report = this.task.election.report();
+                    this.creation = Some(Box::pin(lead(lease, report)));
+                    this.task.pause(time);
+                }
+                Step::LookUp => return Poll::Ready(Driven::LookUp),
+                Step::NotYet(_) => unreachable!("only an attempt is told so"),
+                Step::Wait => {}
+            }
+        }
+    }
+}
+
+/// Steps an election to its end, and looks up what it asks for.
+pub(crate) fn drive<'d, 'a, 't, T: 'a, D, P, S, F, A, E, C, N, L, Get, G>(
+    mut driving: Driving<'d, 'a, 't, T, D, P, S, F, C, N, L>,
+    get: Get,
+) -> impl Future<Output = Result<A, Error<E>>> + use<'d, 'a, 't, T, D, P, S, F, A, E, C, N, L, Get, G>
+where
     D: Door<Pass = P>,
     S: Source<'a, T, P, Found = F, Answer = A>,
     E: Send + Sync + 'static,
     C: Remake<'a, 't, T, D>,
+    N: FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
     L: Future<Output = Led<'a, T, E>>,
+    Get: FnOnce() -> G,
     G: Future<Output = Result<Lookup<T>, E>>,
 {
-    let (mut lead, mut get) = (Some(lead), Some(get));
+    let mut get = Some(get);
     async move {
         loop {
-            // What stands in the future while it waits is little: no step, no lease.
-            let creation = match poll_fn(|cx| task.poll(cx)).await {
-                Step::Answer(answer) => return Ok(answer),
-                Step::Stop(stop) => return Err(stop.into_error()),
-                Step::Create(mut lease) => {
-                    lease.tell_begin();
-                    let lead = lead.take().expect("granted once");
-                    // On the heap, once a creation: else whoever waits would hold the room for it.
-                    Some(Box::pin(lead(lease, task.election.report())))
+            match (&mut driving).await {
+                Driven::Over(answer) => return answer,
+                Driven::LookUp => {
+                    let get = get.take().expect("looked up once");
+                    driving.pause();
+                    let lookup = get().await.map_err(Error::Get)?;
+                    driving.looked_up(lookup);
                 }
-                Step::NotYet(_) => unreachable!("only an attempt is told so"),
-                Step::LookUp | Step::Wait => None,
-            };
-            task.pause();
-            let Some(creation) = creation else {
-                let get = get.take().expect("looked up once");
-                let lookup = get().await.map_err(Error::Get)?;
-                task.election.looked_up(&task.call.call(), lookup);
-                task.resume();
-                continue;
-            };
-            let made = match creation.await {
-                // Nobody makes a new value now, but there is one to go on with.
-                Err(Error::Refused(_)) if task.election.goes_on() => None,
-                Err(error) => return task.election.failed(&task.call.call(), error),
-                Ok(made) => made,
-            };
-            task.resume();
-            match made.and_then(|guard| task.election.created(&task.call.call(), guard)) {
-                Some(Step::Answer(answer)) => return Ok(answer),
-                Some(Step::Stop(stop)) => return Err(stop.into_error()),
-                _ => {}
             }
         }
     }
@@ -345,51 +455,46 @@ where
 }
 
 /// All of a call that looks nothing up, and whose creator runs in this task.
-pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F>(
+pub(crate) fn answer_here<'a, 't, T: 'a, D: Door, E: Send + Sync + 'static, F, R>(
     call: impl Remake<'a, 't, T, D>,
     failures: Failures,
     create: impl FnOnce(Creating<'a, T>) -> F,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
+    told: impl FnOnce(Result<Guard<'a, T, D::Pass>, Error<E>>) -> R,
+) -> impl Future<Output = R>
 where
     F: Future<Output = Result<Created<T>, E>>,
 {
     let election = move || Election::new(Caller::Task, Role::Creates, failures, Kept);
-    answer(call, election, move |lease, _| here(create, lease))
+    answer(call, election, move |lease, _| here(create, lease), told)
 }
 
-/// All of a call that looks nothing up: a hit, or else the election.
-pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L>(
+/// All of a call that looks nothing up: a hit, or else the election. `told` makes of it what the caller
+/// is told.
+pub(crate) fn answer<'a, 't, T: 'a, D: Door, S, E: Send + Sync + 'static, L, R>(
     call: impl Remake<'a, 't, T, D>,
     election: impl FnOnce() -> Election<'a, T, D::Pass, S, Guard<'a, T>>,
     lead: impl FnOnce(Lease<'a, T>, Option<Arc<Report>>) -> L,
-) -> impl Future<Output = Result<Guard<'a, T, D::Pass>, Error<E>>>
+    told: impl FnOnce(Result<Guard<'a, T, D::Pass>, Error<E>>) -> R,
+) -> impl Future<Output = R>
 where
     S: Source<'a, T, D::Pass, Found = Guard<'a, T>, Answer = Guard<'a, T, D::Pass>>,
     L: Future<Output = Led<'a, T, E>>,
 {
+    let mut lead = Some(lead);
     async move {
         {
             let call = call.call();
-            call.require_timer()?;
+            if let Err(error) = call.require_timer() {
+                return told(Err(error));
+            }
             if let Some(guard) = call.hit_by(Caller::Task) {
-                return Ok(guard);
+                return told(Ok(guard));
             }
         }
-        let remake = || call.call();
-        Slowly(pin!(drive(Task::new(remake, election()), lead, no_look_up))).await
-    }
-}
-
-/// What is no hit, polled out of line: else a hit would pay for it.
-struct Slowly<'p, F>(Pin<&'p mut F>);
-
-impl<F: Future> Future for Slowly<'_, F> {
-    type Output = F::Output;
-
-    #[cold]
-    #[inline(never)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.0.as_mut().poll(cx)
+        match Driving::new(&call, election(), &mut lead).await {
+            Driven::Over(answer) => told(answer),
+            Driven::LookUp => unreachable!("it looks nothing up"),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ where
             };
             let election = move || Election::new(Caller::Task, Role::Creates, failures, source);
             let call = self.for_tasks(self.asked.of(visit.site()));
-            let guard: Guard<'_, T> = answer(call, election, lead).await?;
+            let guard: Guard<'_, T> = answer(call, election, lead, |answer| answer).await?;
             Ok(KeyedGuard::new(guard, visit.entry()))
         }
     }

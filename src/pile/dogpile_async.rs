@@ -54,13 +54,12 @@ impl<T> Dogpile<T> {
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = Guard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
-        async move {
-            // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), Failures::Pressed, create).await {
-                Ok(guard) => guard,
-                Err(error) => cannot_answer("Dogpile", "_async", &error),
-            }
-        }
+        let told = |answer: Result<_, _>| match answer {
+            Ok(guard) => guard,
+            Err(error) => cannot_answer("Dogpile", "_async", &error),
+        };
+        // Another caller's failure is no answer to one whose creator cannot fail.
+        answer_here(|| self.call(), Failures::Pressed, create, told)
     }
 
     /// As [`get_or_try_create`](Dogpile::get_or_try_create), for tasks.
@@ -98,7 +97,7 @@ impl<T> Dogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`get_or_try_create_with`](Dogpile::get_or_try_create_with), for tasks.
@@ -121,7 +120,7 @@ impl<T> Dogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`acquire`](Dogpile::acquire), for tasks.

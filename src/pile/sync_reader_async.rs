@@ -70,13 +70,12 @@ impl<T> SyncReaderDogpile<T> {
         create: impl FnOnce() -> F,
     ) -> impl Future<Output = ReadGuard<'_, T>> {
         let create = |_: Creating<'_, T>| async { Ok(Created::new(create().await)) };
-        async move {
-            // Another caller's failure is no answer to one whose creator cannot fail.
-            match answer_here(|| self.call(), Failures::Pressed, create).await {
-                Ok(guard) => guard,
-                Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
-            }
-        }
+        let told = |answer: Result<_, _>| match answer {
+            Ok(guard) => guard,
+            Err(error) => cannot_answer("SyncReaderDogpile", "_async", &error),
+        };
+        // Another caller's failure is no answer to one whose creator cannot fail.
+        answer_here(|| self.call(), Failures::Pressed, create, told)
     }
 
     /// As [`get_or_try_create`](SyncReaderDogpile::get_or_try_create), for tasks.
@@ -100,7 +99,7 @@ impl<T> SyncReaderDogpile<T> {
         F: Future<Output = Result<T, E>>,
     {
         let create = |_: Creating<'_, T>| async { create().await.map(Created::new) };
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`get_or_try_create_with`](SyncReaderDogpile::get_or_try_create_with), for tasks.
@@ -145,7 +144,7 @@ impl<T> SyncReaderDogpile<T> {
     where
         F: Future<Output = Result<Created<T>, E>>,
     {
-        answer_here(|| self.call(), Failures::Taken, create)
+        answer_here(|| self.call(), Failures::Taken, create, |answer| answer)
     }
 
     /// As [`acquire`](SyncReaderDogpile::acquire), for tasks: a reader while the future of `get`

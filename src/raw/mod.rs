@@ -77,6 +77,7 @@ impl<T> Pile<T> {
 
     /// A node that the caller has a share in, or was lent one: as readers hold it if it is the current
     /// one, else by a share of its own.
+    #[inline(always)]
     pub(crate) fn hold(&self, node: &NodeRef<T>) -> Protected<'_, T> {
         self.cell.hold(node)
     }

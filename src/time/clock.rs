@@ -521,6 +521,7 @@ impl Time {
     }
 
     /// The time to within the clock's lag.
+    #[inline]
     pub(crate) fn coarse(&self) -> Tick {
         match self.clock() {
             None => SystemClock.coarse(),

@@ -322,6 +322,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         self.may_wait(call).err().map_or(Step::Wait, Step::Stop)
     }
 
+    #[inline]
     fn answer<D, W>(
         &mut self,
         call: &Call<'a, T, D, W>,

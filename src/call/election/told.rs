@@ -116,6 +116,28 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         }
     }
 
+    /// What almost every wait ends with: another has made a value, and nothing keeps the caller out. `None`:
+    /// to be stepped on.
+    #[inline(always)]
+    pub(crate) fn told_plainly<D: Door<Pass = P>, W>(
+        &self,
+        call: &Call<'a, T, D, W>,
+    ) -> Option<S::Answer> {
+        let At::Waiting(waiters) = &self.at else {
+            return None;
+        };
+        let Some(Ending::Value(node, _)) = waiters.outcome() else {
+            return None;
+        };
+        if D::GATED || node.number() <= self.newer_than.number() {
+            return None;
+        }
+        let pass = call.door.try_enter(self.caller)?;
+        let now = call.site.settings.time.coarse();
+        let guard = Guard::new(call.site.pile.hold(node), Origin::CreatedByAnother, now);
+        Some(S::with(S::of_guard(guard), pass))
+    }
+
     fn told_of_failure<D: Door<Pass = P>, W>(
         &mut self,
         call: &Call<'a, T, D, W>,

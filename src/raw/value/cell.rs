@@ -262,10 +262,12 @@ impl<T, S, C> Cell<T, S, C> {
     }
 
     /// A node that the caller keeps alive meanwhile: in a slot if it is current, else by a share.
+    #[inline]
     pub(in crate::raw) fn hold(&self, node: &NodeRef<T>) -> Protected<'_, T, S, C> {
         (self.load_if(node)).unwrap_or_else(|| Protected::from(node.clone()))
     }
 
+    #[inline]
     fn load_if(&self, node: &NodeRef<T>) -> Option<Protected<'_, T, S, C>> {
         // ORDERING: relaxed: only compared with what is there in `load_in`.
         let current = self.current.load(Ordering::Relaxed);

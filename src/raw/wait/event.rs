@@ -89,6 +89,7 @@ impl Event {
     }
 
     /// Whether the event is set. If so, what was written before [`set`](Event::set) is visible.
+    #[inline]
     pub(crate) fn is_set(&self) -> bool {
         // ORDERING: pairs with the release in `set`: who sees the bit sees what was written before
         // it.

@@ -27,6 +27,7 @@ impl Seat {
         rest
     }
 
+    #[inline]
     pub(crate) fn leave(&mut self, end: &Event) {
         if let Some(place) = self.0.take() {
             end.leave(place);
