@@ -75,3 +75,26 @@ impl<S: Store> Process<S> {
         value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dogpile_fleet::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    #[should_panic = "1 after 2"]
+    fn something_older_is_a_failure() {
+        let process = Process::new(&Arc::default(), Arc::new(MemoryStore::new()));
+        assert_eq!(process.call(2), 2);
+        process.pile.invalidate().expect("the store answers");
+        process.call(1);
+    }
+
+    #[test]
+    #[should_panic = "it is there"]
+    fn a_creation_where_a_value_has_to_be_is_a_failure() {
+        let process = Process::new(&Arc::default(), Arc::new(MemoryStore::new()));
+        process.has();
+    }
+}
