@@ -285,11 +285,11 @@ impl<T, P, S, F> Drop for Task<'_, '_, T, P, S, F> {
 // more, and whoever waits would hold all of that.
 pub(crate) struct Driving<'d, 'a, 't, T, D, P, S, F, C, N, L> {
     call: &'d C,
-    task: Task<'a, 't, T, P, S, F>,
     /// Becomes the creation.
     lead: &'d mut Option<N>,
     /// On the heap, once a creation: else whoever waits would hold the room for it.
     creation: Option<Pin<Box<L>>>,
+    task: Task<'a, 't, T, P, S, F>,
     door: PhantomData<fn() -> D>,
 }
 
@@ -308,9 +308,9 @@ impl<'d, 'a, 't, T, D, P, S, F, C, N, L> Driving<'d, 'a, 't, T, D, P, S, F, C, N
     ) -> Self {
         Self {
             call,
-            task: Task::new(election),
             lead,
             creation: None,
+            task: Task::new(election),
             door: PhantomData,
         }
     }
@@ -333,19 +333,6 @@ impl<'d, 'a, 't, T, D, P, S, F, C, N, L> Driving<'d, 'a, 't, T, D, P, S, F, C, N
         let call = self.call.call();
         self.task.election.looked_up(&call, lookup);
         self.task.resume(&call.site.settings.time);
-    }
-
-    fn poll_creation(&mut self, cx: &mut Context<'_>) -> Poll<L::Output>
-    where
-        L: Future,
-    {
-        // Not in its place meanwhile, so that it is dropped if it panics.
-        let mut creation = self.creation.take().expect("it has begun");
-        let polled = creation.as_mut().poll(cx);
-        if polled.is_pending() {
-            self.creation = Some(creation);
-        }
-        polled
     }
 }
 
@@ -377,8 +364,10 @@ where
         let time = &call.site.settings.time;
         loop {
             let mut step = None;
-            if this.creation.is_some() {
-                let made = match ready!(this.poll_creation(cx)) {
+            if let Some(creation) = &mut this.creation {
+                let made = ready!(creation.as_mut().poll(cx));
+                this.creation = None;
+                let made = match made {
                     // Nobody makes a new value now, but there is one to go on with.
                     Err(Error::Refused(_)) if this.task.election.goes_on() => None,
                     Err(error) => {

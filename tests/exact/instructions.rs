@@ -51,16 +51,16 @@ const LIMITS: [(Kind, u64); 26] = [
     (Kind::AmongMany, 107 + 3),
     (Kind::Counted, 174 + 3),
     (Kind::Task, 78 + 3),
-    (Kind::TaskTry, 115 + 3),
-    (Kind::TaskCall, 146 + 3),
-    (Kind::TaskAcquire, 268 + 3),
+    (Kind::TaskTry, 113 + 3),
+    (Kind::TaskCall, 145 + 3),
+    (Kind::TaskAcquire, 267 + 3),
     (Kind::Read, 153 + 3),
     (Kind::ReadTry, 171 + 3),
     (Kind::ReadPeek, 151 + 3),
     (Kind::ReadAcquire, 265 + 3),
     (Kind::ReadAmongMany, 212 + 3),
-    (Kind::ReadTask, 156 + 3),
-    (Kind::ReadTaskTry, 168 + 3),
+    (Kind::ReadTask, 150 + 3),
+    (Kind::ReadTaskTry, 172 + 3),
 ];
 
 /// Names a kind of hits and how many, to a run of this program under valgrind.

@@ -1,4 +1,10 @@
 //! The promises to async callers, and to threads beside them.
+//!
+//! ```breakages
+//! a-task-takes-what-began-too-early | src/call/election/told.rs | and_not_with_what_began_before_it
+//! - if D::GATED || node.number() <= self.newer_than.number() {
+//! + if D::GATED {
+//! ```
 
 use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
@@ -218,6 +224,43 @@ mod first_call_waits {
         drop(lease.publish(1));
         assert_eq!((first.rings(), last.rings()), (0, 1));
         assert!(poll(waiter).is_ready());
+    }
+}
+
+mod a_wait_ends {
+    use super::*;
+
+    /// A creation that ends when it is told to, and a task that waits meanwhile for what `call` asks for.
+    fn with(call: fn(Call<'_, u32>) -> Call<'_, u32>) -> (u32, Origin) {
+        let pile = Dogpile::new(MINUTE);
+        let may_end = Mutex::new(false);
+        let first = pile.get_or_create_async(|| async {
+            until_task(|| *may_end.lock().unwrap()).await;
+            1
+        });
+        let (mut first, (alarm, waker)) = (pin!(first), Alarm::new());
+        assert!(poll(first.as_mut()).is_pending());
+        let second = call(pile.call()).get_or_try_create_async(|| async { Ok::<_, ()>(2) });
+        let mut second = pin!(second);
+        assert!(poll_by(&waker, second.as_mut()).is_pending());
+        *may_end.lock().unwrap() = true;
+        assert_eq!(*block_on(first), 1);
+        assert_eq!(alarm.rings(), 1);
+        let Poll::Ready(Ok(answer)) = poll_by(&waker, second.as_mut()) else {
+            panic!("it goes on waiting");
+        };
+        (*answer, answer.origin())
+    }
+
+    #[test]
+    fn with_what_another_made() {
+        assert_eq!(with(|call| call), (1, Origin::CreatedByAnother));
+    }
+
+    #[test]
+    fn and_not_with_what_began_before_it() {
+        let new = with(|call| call.accept(Accept::New));
+        assert_eq!(new, (2, Origin::CreatedHere));
     }
 }
 

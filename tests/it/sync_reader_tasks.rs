@@ -4,6 +4,10 @@
 //! who-started-a-job-is-elected-again | src/call/election/told.rs | who_started_a_job
 //! - let by = Maker::Meanwhile(*writers, Arc::clone(report));
 //! + let by = Maker::Another(*writers);
+//!
+//! a-task-takes-what-a-writer-has-replaced | src/call/election/told.rs | what_a_writer_has_replaced_is_no_answer
+//! - if D::GATED || node.number() <= self.newer_than.number() {
+//! + if node.number() <= self.newer_than.number() {
 //! ```
 
 use std::convert::Infallible;
@@ -54,6 +58,30 @@ fn is_closed(pile: &Pile) -> bool {
 fn is_at_rest(pile: &Pile) -> bool {
     elsewhere(|| drop(pile.try_acquire_write_lock().unwrap()));
     !is_closed(pile) && pile.waiters() == 0 && !pile.is_creating()
+}
+
+/// A writer was inside between the end of a creation and the poll of who waited for it.
+#[test]
+fn what_a_writer_has_replaced_is_no_answer() {
+    let pile = Pile::new(MINUTE);
+    let first = pile.get_or_create_async(|| async {
+        steps(1).await;
+        1
+    });
+    let mut first = pin!(first);
+    assert!(poll(first.as_mut()).is_pending());
+    let mut second = pin!(pile.get_or_create_async(never));
+    assert!(poll(second.as_mut()).is_pending());
+    assert_eq!(*block_on(first), 1);
+    elsewhere(|| {
+        let write = pile.acquire_write_lock();
+        pile.set(2);
+        drop(write);
+    });
+    let Poll::Ready(answer) = poll(second.as_mut()) else {
+        panic!("it goes on waiting");
+    };
+    assert_eq!(*answer, 2);
 }
 
 /// A timer that goes off when told to.
