@@ -118,6 +118,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
 
     /// What almost every wait ends with: another has made a value, and nothing keeps the caller out. `None`:
     /// to be stepped on.
+    #[cfg(feature = "async")]
     #[inline(always)]
     pub(crate) fn told_plainly<D: Door<Pass = P>, W>(
         &self,
