@@ -1,7 +1,7 @@
 //! The promises to async callers, and to threads beside them.
 //!
 //! ```breakages
-//! a-task-takes-what-began-too-early | src/call/election/told.rs | and_not_with_what_began_before_it
+//! a-task-takes-what-began-too-early | src/call/election/told.rs | a_wait_ends::and_not_with_what_began_before_it
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if D::GATED {
 //! ```
