@@ -42,12 +42,6 @@ use crate::time::Tick;
 /// or evicted. Nothing runs in the background. An entry takes what its pile takes, 64 bytes, the key, and
 /// 40 bytes in a table, beside the value and its times.
 ///
-/// # Hashing
-///
-/// The default hasher has a random seed, so nobody who makes up keys can give many of them one hash. With a
-/// hasher of your own, a call compares its key with all that have the same hash, as in any hash table. As no
-/// key is compared under a lock, that takes some tens of nanoseconds for each.
-///
 /// # What it does not do
 ///
 /// It offers no `acquire`. A key whose value is kept elsewhere would have to be remembered after it was
