@@ -109,6 +109,7 @@ mod family;
 #[cfg(feature = "file")]
 mod file;
 mod fleet;
+mod health;
 mod heart;
 mod keyed;
 mod known;

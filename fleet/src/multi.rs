@@ -25,6 +25,7 @@ use crate::door::{Door, Seat};
 use crate::entry::{Entry, FleetGuard};
 use crate::error::{Fail, FleetError};
 use crate::fleet::Given;
+use crate::health::Sent;
 use crate::keyed::{FleetKeyed, KeyBytes};
 use crate::known::Since;
 use crate::regeneration::{Lease, Regeneration, Step, Terms};
@@ -173,30 +174,32 @@ where
         asks
     }
 
-    fn tell_asks(&self) {
+    /// The store is about to be asked.
+    fn sent(&self, common: &Common) -> Sent {
         for one in &self.ones {
             if let Step::Ask(_) = one.step {
                 one.site.tell_ask();
             }
         }
+        common.sent()
     }
 
     /// What the store has answered. `None`: it was not asked, since it failed just now.
     fn answered(
         &mut self,
         asks: &[(Key, Ask)],
-        answers: Option<Vec<Answer<Found>>>,
+        answers: Option<(Sent, Vec<Answer<Found>>)>,
         now: Tick,
         lead: impl Fn(&Arc<Site<T, S, C>>, Lease, &Arc<Vigil>) -> L,
     ) {
         let all_fail = |error: fn() -> StoreError| asks.iter().map(|_| Err(error())).collect();
         let answers = match (answers, self.ones.first()) {
-            (Some(mut answers), Some(one)) => {
+            (Some((sent, mut answers)), Some(one)) => {
                 if answers.len() != asks.len() {
                     answers = all_fail(|| StoreError::protocol("it has not answered each ask"));
                 }
                 let keys: Vec<_> = asks.iter().map(|(key, _)| key).collect();
-                one.site.shared.common.note_many(&keys, &answers);
+                one.site.shared.common.note_many(sent, &keys, &answers);
                 answers
             }
             _ => all_fail(Common::left_alone),
@@ -479,8 +482,8 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
             if !asks.is_empty() {
                 // It may have failed while this call waited for its turn.
                 let answers = common.is_up().is_ok().then(|| {
-                    all.tell_asks();
-                    shared.store.get_or_lease_many(&asks)
+                    let sent = all.sent(common);
+                    (sent, shared.store.get_or_lease_many(&asks))
                 });
                 drop(turn);
                 all.answered(&asks, answers, now, thread::Leading::new);
@@ -619,8 +622,8 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetKey
                 // It may have failed while this call waited for its turn.
                 let answers = match common.is_up() {
                     Ok(()) => {
-                        all.tell_asks();
-                        Some(shared.store.get_or_lease_many(&asks).await)
+                        let sent = all.sent(common);
+                        Some((sent, shared.store.get_or_lease_many(&asks).await))
                     }
                     Err(_) => None,
                 };

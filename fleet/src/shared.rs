@@ -2,13 +2,14 @@
 //! counted and told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dogpile::{Clock, SystemClock, Tick};
 
 use crate::asks::Asks;
+use crate::health::{Health, Sent};
 use crate::observe::{self, FleetEvent, FleetObserver};
-use crate::policy::{BREAKER, Policy, doubled};
+use crate::policy::Policy;
 use crate::store::{Abilities, Answer, Found, Key, StoreError, StoreErrorKind};
 
 /// What a pile of the fleet did, counted since it was built. A hit is not counted.
@@ -90,9 +91,7 @@ counts!(
 /// What does not depend on the types of the store and the codec.
 pub(crate) struct Common {
     clock: Option<Arc<dyn Clock>>,
-    /// Until when the store is left alone, and how often it has failed in a row.
-    down_until: AtomicU64,
-    streak: AtomicU32,
+    health: Health,
     pub(crate) counts: Counts,
     observer: Option<Arc<dyn FleetObserver>>,
 }
@@ -104,8 +103,7 @@ impl Common {
     ) -> Self {
         Self {
             clock,
-            down_until: AtomicU64::new(0),
-            streak: AtomicU32::new(0),
+            health: Health::default(),
             counts: Counts::default(),
             observer,
         }
@@ -139,20 +137,25 @@ impl Common {
         }
     }
 
+    /// A verb is about to be asked for.
+    pub(crate) fn sent(&self) -> Sent {
+        self.health.sent()
+    }
+
     /// Takes note of how a verb went.
-    pub(crate) fn note<T>(&self, key: Option<&Key>, answer: Answer<T>) -> Answer<T> {
+    pub(crate) fn note<T>(&self, sent: Sent, key: Option<&Key>, answer: Answer<T>) -> Answer<T> {
         self.count(|counts| &counts.verbs);
-        self.note_health(answer.as_ref().err());
+        self.health.note(sent, answer.as_ref().err(), self.now());
         self.tell_error(key, &answer);
         answer
     }
 
     /// The same of one that asked for several records.
-    pub(crate) fn note_many(&self, keys: &[&Key], answers: &[Answer<Found>]) {
+    pub(crate) fn note_many(&self, sent: Sent, keys: &[&Key], answers: &[Answer<Found>]) {
         self.count(|counts| &counts.verbs);
         let errors = || answers.iter().filter_map(|answer| answer.as_ref().err());
         let outage = errors().find(|error| error.kind != StoreErrorKind::Refused);
-        self.note_health(outage);
+        self.health.note(sent, outage, self.now());
         for (key, answer) in keys.iter().zip(answers) {
             self.tell_error(Some(key), answer);
         }
@@ -164,21 +167,6 @@ impl Common {
         }
     }
 
-    fn note_health(&self, error: Option<&StoreError>) {
-        match error {
-            // A store that will not has answered: it is no outage.
-            None => self.streak.store(0, Ordering::SeqCst),
-            Some(error) if error.kind == StoreErrorKind::Refused => {
-                self.streak.store(0, Ordering::SeqCst);
-            }
-            Some(_) => {
-                let streak = self.streak.fetch_add(1, Ordering::SeqCst);
-                let until = self.now().saturating_add(doubled(BREAKER, streak));
-                self.down_until.store(until.as_nanos(), Ordering::SeqCst);
-            }
-        }
-    }
-
     /// Whether the store may be asked now.
     pub(crate) fn is_up(&self) -> Answer<()> {
         self.down(self.now()).map_or(Ok(()), Err)
@@ -186,9 +174,7 @@ impl Common {
 
     /// Why the store is not asked now, if it is not.
     pub(crate) fn down(&self, now: Tick) -> Option<StoreError> {
-        let streak = self.streak.load(Ordering::SeqCst);
-        let down = streak > 0 && now.as_nanos() < self.down_until.load(Ordering::SeqCst);
-        down.then(Self::left_alone)
+        self.health.is_down(now).then(Self::left_alone)
     }
 
     pub(crate) fn left_alone() -> StoreError {

@@ -11,6 +11,7 @@ use crate::entry::{self, Entry};
 use crate::error::Fail;
 use crate::family::{Member, Members};
 use crate::fleet::Given;
+use crate::health::Sent;
 use crate::known::{Known, Since};
 use crate::observe::FleetEvent;
 use crate::policy::BREAKER;
@@ -96,9 +97,14 @@ impl<T, S, C> Site<T, S, C> {
         &self.known.key
     }
 
-    /// Takes note of how a verb for this record went.
-    pub(crate) fn note<R>(&self, answer: Answer<R>) -> Answer<R> {
-        self.shared.common.note(Some(self.key()), answer)
+    /// A verb for this record is about to be asked for.
+    pub(crate) fn sent(&self) -> Sent {
+        self.shared.common.sent()
+    }
+
+    /// Takes note of how it went.
+    pub(crate) fn note<R>(&self, sent: Sent, answer: Answer<R>) -> Answer<R> {
+        self.shared.common.note(sent, Some(self.key()), answer)
     }
 
     /// The store is about to be asked.

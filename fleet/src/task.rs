@@ -87,9 +87,10 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
             shared.common.is_up()?;
         }
         self.tell_ask();
+        let sent = self.sent();
         let answer = shared.store.get_or_lease(self.key(), ask).await;
         drop(turn);
-        self.note(answer)
+        self.note(sent, answer)
     }
 
     /// Renews the lease, up to its cap.
@@ -216,7 +217,8 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
                         let grant = leading.lease.grant;
                         self.known.about_to_store(grant.fence);
                         let put = self.put(Guarded::Lease(grant), bytes);
-                        let answer = self.note(store.put(self.key(), &put).await);
+                        let sent = self.sent();
+                        let answer = self.note(sent, store.put(self.key(), &put).await);
                         // A store that did not take it still holds the lease, or may.
                         leading.armed = answer.is_err();
                         Fate::of(&answer, grant.fence)
@@ -229,8 +231,9 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
             Err(fail) => {
                 let quiet = self.quiet(granted.lease);
                 if let Some(leading) = &mut leading {
+                    let sent = self.sent();
                     let answer = store.release(self.key(), leading.lease.grant, quiet).await;
-                    leading.armed = self.note(answer).is_err();
+                    leading.armed = self.note(sent, answer).is_err();
                 }
                 self.failed_with(fail, granted, previous, terms, quiet)
             }

@@ -42,8 +42,9 @@ pub(crate) trait Sharing<S>: Send + Sync {
 impl<T: Send + Sync, S: Store, C: Send + Sync> Sharing<S> for Site<T, S, C> {
     fn release(&self, lease: &Lease, quiet: Duration) -> bool {
         let store = &self.shared.store;
+        let sent = self.sent();
         let answer = store.release(self.key(), lease.grant, quiet);
-        self.note(answer).is_ok()
+        self.note(sent, answer).is_ok()
     }
 
     fn failed(&self, lease: &Lease) -> Duration {
@@ -149,7 +150,8 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
             shared.common.is_up()?;
         }
         self.tell_ask();
-        self.note(shared.store.get_or_lease(self.key(), ask))
+        let sent = self.sent();
+        self.note(sent, shared.store.get_or_lease(self.key(), ask))
     }
 
     /// What the store says to the elected caller of this process: an end, or that it is to create.
@@ -207,7 +209,8 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
         leading.vigil.end();
         self.known.about_to_store(grant.fence);
         let put = self.put(Guarded::Lease(grant), bytes);
-        let answer = self.note(self.shared.store.put(self.key(), &put));
+        let sent = self.sent();
+        let answer = self.note(sent, self.shared.store.put(self.key(), &put));
         match &answer {
             Ok(_) => leading.ended(),
             // It has answered, and takes the lease back as well.

@@ -8,6 +8,7 @@ use crate::entry::FleetGuard;
 use crate::error::WriteError;
 use crate::family::{AllChange, Family};
 use crate::fleet::FleetDogpile;
+use crate::health::Sent;
 use crate::shared::Shared;
 use crate::site::Site;
 use crate::store::{Answer, Depth, Described, Guarded, Placed, Store, Version};
@@ -53,6 +54,7 @@ fn swap(placed: Placed) -> Swap {
 struct Write<'a, T, S, C> {
     site: &'a Site<T, S, C>,
     number: u64,
+    sent: Sent,
     end: End<T>,
 }
 
@@ -81,6 +83,7 @@ impl<T, S, C> Site<T, S, C> {
         Write {
             site: self,
             number: self.known.writes.begins(),
+            sent: self.sent(),
             end,
         }
     }
@@ -93,7 +96,7 @@ impl<T, S, C> Site<T, S, C> {
     }
 
     fn invalidated(&self, mut write: Write<'_, T, S, C>, answer: Answer<bool>) -> Answer<bool> {
-        let answer = self.note(answer);
+        let answer = self.note(write.sent, answer);
         if let Ok(false) = answer {
             // The store holds another value than was seen, and so may this process.
             write.end = End::Stale;
@@ -115,7 +118,7 @@ impl<T: Send + Sync + 'static, S: Described, C: Codec<T>> Site<T, S, C> {
         value: T,
         answer: Answer<Placed>,
     ) -> Result<Placed, WriteError> {
-        let placed = self.note(answer)?;
+        let placed = self.note(write.sent, answer)?;
         if let Placed::Stored(version) = placed {
             write.end = End::Written(Arc::new(value), version);
         }
@@ -132,16 +135,18 @@ impl<S, C> Shared<S, C> {
 impl<S: Store, C> Shared<S, C> {
     pub(crate) fn invalidate_all(&self, depth: Depth) -> Answer<()> {
         let _here = self.begin_to_invalidate_all(depth);
+        let sent = self.common.sent();
         let answer = self.store.invalidate_all(&self.namespace, depth);
-        self.common.note(None, answer)
+        self.common.note(sent, None, answer)
     }
 }
 
 impl<S: AsyncStore, C> Shared<S, C> {
     pub(crate) async fn invalidate_all_async(&self, depth: Depth) -> Answer<()> {
         let _here = self.begin_to_invalidate_all(depth);
+        let sent = self.common.sent();
         let answer = self.store.invalidate_all(&self.namespace, depth).await;
-        self.common.note(None, answer)
+        self.common.note(sent, None, answer)
     }
 }
 

@@ -547,6 +547,67 @@ mod requests_at_once {
         assert_eq!(fleet.store.verbs(), [("ask", 1)]);
     }
 
+    /// Each waits until so many are under way. Then all fail.
+    fn fail_together(fleet: &Fleet, requests: usize) {
+        let all_there = Barrier::new(requests);
+        let hook = move || drop(all_there.wait());
+        *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(hook));
+        fleet.store.down.store(true, Ordering::SeqCst);
+    }
+
+    /// The store is well again, and it is asked again after the pause that follows one failure.
+    fn answers_after_one_pause(fleet: &Fleet) {
+        *fleet.store.before_ask.lock().unwrap() = None;
+        fleet.store.down.store(false, Ordering::SeqCst);
+        fleet.store.verbs();
+        fleet.clock.advance(Duration::from_millis(100));
+    }
+
+    #[test]
+    fn that_fail_together_are_one_failure() {
+        let fleet = Fleet::new();
+        let map = fleet.process();
+        fail_together(&fleet, 6);
+        thread::scope(|threads| {
+            let map = &map;
+            for key in 0..5 {
+                threads.spawn(move || drop(map.get_or_try_create(&key, |_| made(key)).unwrap()));
+            }
+            threads.spawn(|| drop(map.get_or_try_create_multi(&[7, 8], all_made)));
+        });
+        assert_eq!((map.stats().store_errors, map.stats().unstored), (7, 7));
+        answers_after_one_pause(&fleet);
+        let stored = map.get_or_try_create(&9, |_| made(9)).unwrap();
+        assert!(!FleetGuard::version(&stored).is_none());
+        assert_eq!(fleet.store.verbs(), [("ask", 1), ("put", 1)]);
+    }
+
+    #[test]
+    fn of_tasks_that_fail_together_are_one_failure() {
+        let fleet = Fleet::new();
+        let map = fleet.tasks();
+        fail_together(&fleet, 3);
+        let one = |key| Box::pin(map.get_or_try_create_async(key, |_| async { made(*key) }));
+        let (mut first, mut second) = (one(&1), one(&2));
+        let mut several = pin!(map.get_or_try_create_multi_async(&[7, 8], |wanted| {
+            let keys: Vec<u64> = wanted.into_iter().copied().collect();
+            async move { Ok::<_, String>(keys.into_iter().map(|key| (key, made(key)))) }
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        assert!(several.as_mut().poll(&mut context).is_pending());
+        drop((block_on(first).unwrap(), block_on(second).unwrap()));
+        block_on(several)
+            .into_iter()
+            .for_each(|answer| drop(answer.unwrap()));
+        assert_eq!((map.stats().store_errors, map.stats().unstored), (4, 4));
+        answers_after_one_pause(&fleet);
+        let stored = map.get_or_try_create_async(&9, |_| async { made(9) });
+        assert!(!FleetGuard::version(&block_on(stored).unwrap()).is_none());
+        assert_eq!(fleet.store.verbs(), [("ask", 1), ("put", 1)]);
+    }
+
     #[test]
     #[should_panic(expected = "FleetBuilder::max_asks")]
     fn zero_of_them_is_an_error_that_says_so() {
