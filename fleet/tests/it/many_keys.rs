@@ -597,10 +597,9 @@ mod requests_at_once {
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
         assert!(several.as_mut().poll(&mut context).is_pending());
-        drop((block_on(first).unwrap(), block_on(second).unwrap()));
-        block_on(several)
-            .into_iter()
-            .for_each(|answer| drop(answer.unwrap()));
+        let one_by_one = [block_on(first), block_on(second)];
+        assert!(one_by_one.iter().all(Result::is_ok));
+        assert!(block_on(several).iter().all(Result::is_ok));
         assert_eq!((map.stats().store_errors, map.stats().unstored), (4, 4));
         answers_after_one_pause(&fleet);
         let stored = map.get_or_try_create_async(&9, |_| async { made(9) });
