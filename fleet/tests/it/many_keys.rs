@@ -550,7 +550,9 @@ mod requests_at_once {
     /// Each waits until so many are under way. Then all fail.
     fn fail_together(fleet: &Fleet, requests: usize) {
         let all_there = Barrier::new(requests);
-        let hook = move || drop(all_there.wait());
+        let hook = move || {
+            all_there.wait();
+        };
         *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(hook));
         fleet.store.down.store(true, Ordering::SeqCst);
     }
