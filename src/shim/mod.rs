@@ -47,15 +47,24 @@ pub(crate) fn this_thread() -> Thread {
 /// look at each of them.
 pub(crate) type Hint = std::sync::atomic::AtomicU64;
 
-/// A number that another process has by chance only. No model depends on it, so it uses what the
-/// standard library has in all builds.
+/// A number that another process has by chance only. No model depends on it, so it uses a real atomic in
+/// all builds.
 pub(crate) fn process_seed() -> u64 {
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *SEED.get_or_init(|| {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    /// Zero: nobody has drawn it.
+    static SEED: AtomicU64 = AtomicU64::new(0);
+    let draw = || {
         // The library draws its keys from the system.
         let keys = std::collections::hash_map::RandomState::new();
-        std::hash::BuildHasher::hash_one(&keys, 0u8)
-    })
+        let drawn = std::hash::BuildHasher::hash_one(&keys, 0u8).max(1);
+        // ORDERING: the number is all there is to see. The first one who draws it draws it for all.
+        let first = SEED.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed);
+        first.map_or_else(|seed| seed, |_| drawn)
+    };
+    match SEED.load(Ordering::Relaxed) {
+        0 => draw(),
+        seed => seed,
+    }
 }
 
 /// A number that no other pile has. No model depends on it, so it uses a real lock in all builds.

@@ -49,7 +49,7 @@
 //! + std::mem::forget(unread);
 //! ```
 
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::env;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -497,21 +497,46 @@ impl Behind {
         self.checks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As many guards at once, more than a thread has places for; the first goes first, so that the
-    /// last one reads without a place.
+    /// As many guards at once; the first goes first.
     fn read(&self, times: u64) {
         let guards: Vec<_> = (0..times).filter_map(|_| self.pile.peek()).collect();
         guards.into_iter().for_each(|guard| self.check(*guard));
     }
 }
 
+thread_local! {
+    static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+}
+
+/// Reads when its thread ends and has no places any more, where it was put before the thread's first read:
+/// then it is dropped after them.
+struct Late(Arc<Behind>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.read(1);
+    }
+}
+
+/// Threads that come and go, and read once more at their end.
+fn late_readers(behind: &Arc<Behind>, done: &AtomicBool) {
+    while !done.load(Ordering::Acquire) {
+        let behind = Arc::clone(behind);
+        let thread = thread::spawn(move || {
+            LATE.with(|late| *late.borrow_mut() = Some(Late(Arc::clone(&behind))));
+            behind.read(1);
+        });
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+    }
+}
+
 fn readers_and_writers(round: u64) {
-    let behind = Behind {
+    let behind = Arc::new(Behind {
         pile: SyncReaderDogpile::with_value(Duration::MAX, 0),
         with_value: Plain(UnsafeCell::new([0; 8])),
         alone: Plain(UnsafeCell::new([0; 8])),
         checks: AtomicU64::new(0),
-    };
+    });
     let sent = Mutex::new(Vec::new());
     let done = AtomicBool::new(false);
     thread::scope(|threads| {
@@ -536,12 +561,13 @@ fn readers_and_writers(round: u64) {
                 }
             })
         });
+        let late = threads.spawn(|| late_readers(&behind, &done));
         let Behind {
             pile,
             with_value,
             alone,
             checks,
-        } = &behind;
+        } = &*behind;
         let mut number = 0;
         while number < CALLS / 4 || checks.load(Ordering::Relaxed) < CALLS {
             number += 1;
@@ -565,6 +591,6 @@ fn readers_and_writers(round: u64) {
             }
         }
         done.store(true, Ordering::Release);
-        readers.into_iter().for_each(join);
+        readers.into_iter().chain([late]).for_each(join);
     });
 }

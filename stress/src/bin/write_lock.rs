@@ -89,16 +89,20 @@ fn main() -> ExitCode {
     let begin = Instant::now();
     let mut waits = thread::scope(|threads| {
         let (site, sent) = (&site, &sent);
-        for number in 0..options.readers {
-            match number % 4 {
-                0 => threads.spawn(move || site.read_behind_writers()),
-                1 => threads.spawn(move || site.look()),
-                2 => threads.spawn(move || site.hold_several()),
-                _ => threads.spawn(move || site.send_away(sent)),
-            };
+        let readers = (0..options.readers).map(|number| match number % 4 {
+            0 => threads.spawn(move || site.read_behind_writers()),
+            1 => threads.spawn(move || site.look()),
+            2 => threads.spawn(move || site.hold_several()),
+            _ => threads.spawn(move || site.send_away(sent)),
+        });
+        let mut others: Vec<_> = readers.collect();
+        others.push(threads.spawn(move || site.receive(sent)));
+        let waits = site.write(begin + options.time);
+        // One by one, since ThreadSanitizer does not understand how a scope waits for its threads.
+        for other in others {
+            other.join().expect("it does not panic");
         }
-        threads.spawn(move || site.receive(sent));
-        site.write(begin + options.time)
+        waits
     });
     let took = begin.elapsed();
     waits.sort_unstable();
