@@ -1,6 +1,13 @@
 //! What a `FleetKeyed` does beyond what each of its keys does: bounds, memory, hints, requests at once,
 //! several keys in one call. What holds for each key is in `promises.rs` and `tasks.rs`, by way of
 //! `one_of_many.rs`.
+//!
+//! ```breakages
+//! fleet-counts-each-failure-of-requests-that-fail-together | fleet/src/health.rs | requests_at_once
+//! @ fn note
+//! - sent.0,
+//! + self.failures.load(Ordering::SeqCst),
+//! ```
 
 use std::collections::HashMap;
 use std::future::Future;

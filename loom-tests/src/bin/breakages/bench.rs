@@ -1,7 +1,6 @@
 //! A copy of the project in which breakages are tried.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io::Read;
@@ -147,15 +146,11 @@ impl Bench {
             let (flags, of_crate): (_, &[&str]) = match breakage.home {
                 Home::Promises | Home::Parts => (LOOM, &["--features", "loom"]),
                 Home::Many => (SHUTTLE, &["--features", "shuttle"]),
-                Home::Tests | Home::Adapters | Home::Stress => ("", &["--all-features"]),
+                Home::Tests | Home::Package | Home::Stress => ("", &["--all-features"]),
                 // Without debug assertions.
                 Home::Histories | Home::Exact => ("", &["--release"]),
             };
-            let package = match breakage.file.iter().next().and_then(OsStr::to_str) {
-                Some("fleet") => "dogpile-fleet",
-                Some("adapters") => "dogpile-cache",
-                _ => "dogpile",
-            };
+            let package = &breakage.broken_package(&self.project)?;
             let mut check = self.cargo(flags);
             check.args(["check", "--quiet", "-p", package, "--lib"]);
             built(check.args(of_crate))?;
@@ -195,8 +190,8 @@ impl Bench {
                 write_if_other(&self.copy.join(main), of_these(&all, models).as_bytes())?;
             }
         }
-        built(self.test(by, breakage.home).arg("--no-run"))?;
-        let mut command = self.test(by, breakage.home);
+        built(self.test(by, breakage)?.arg("--no-run"))?;
+        let mut command = self.test(by, breakage)?;
         command.args(["--", &filter, "--format=pretty"]);
         if by != By::Tests {
             // One at a time: where one aborts the process, the last one named is the one.
@@ -215,18 +210,18 @@ impl Bench {
         })
     }
 
-    fn test(&self, by: By, home: Home) -> Command {
-        let (flags, target): (_, &[&str]) = match (by, home) {
+    fn test(&self, by: By, breakage: &Breakage) -> Result<Command> {
+        let package = breakage.home_package(&self.project)?;
+        let (flags, target): (_, &[&str]) = match (by, breakage.home) {
             (By::Own, Home::Promises) => (LOOM, &MODELS),
             (By::Own, Home::Parts) => (
                 LOOM,
                 &["--release", "-p", "dogpile", "--features", "loom", "--lib"],
             ),
             (By::Own, Home::Exact) => ("", &["--release", "-p", "dogpile", "--test", "exact"]),
-            (By::Own | By::Tests, Home::Adapters) => (
-                "",
-                &["-p", "dogpile-cache", "--all-features", "--test", "it"],
-            ),
+            (By::Own | By::Tests, Home::Package) => {
+                ("", &["-p", &package, "--all-features", "--test", "it"])
+            }
             (By::Own, Home::Tests) | (By::Tests, _) => {
                 ("", &["-p", "dogpile", "--all-features", "--test", "it"])
             }
@@ -240,7 +235,7 @@ impl Bench {
         };
         let mut command = self.cargo(flags);
         command.args(["test", "--quiet"]).args(target);
-        command
+        Ok(command)
     }
 
     fn cargo(&self, flags: &str) -> Command {

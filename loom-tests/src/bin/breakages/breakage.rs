@@ -37,49 +37,47 @@ pub(crate) enum Home {
     Histories,
     /// Of what a hit costs.
     Exact,
-    /// Of guards over caches that others wrote.
-    Adapters,
+    /// The tests of another package: of an adapter, of the fleet, of one of its stores.
+    Package,
     /// Programs for `.ci/sanitizers`, which alone can tell what they show.
     Stress,
 }
 
 impl Home {
-    /// Each with the folder from which its modules are named. A folder within another comes first.
-    const FOLDERS: [(Home, &'static str, &'static str); 8] = [
-        (
-            Home::Many,
-            "loom-tests/tests/models/many",
-            "loom-tests/tests/models",
-        ),
-        (
-            Home::Promises,
-            "loom-tests/tests/models",
-            "loom-tests/tests/models",
-        ),
-        (Home::Parts, "src/raw", "src"),
-        (Home::Tests, "tests/it", "tests/it"),
-        (
-            Home::Histories,
-            "loom-tests/tests/histories",
-            "loom-tests/tests/histories",
-        ),
-        (Home::Exact, "tests/exact", "tests/exact"),
-        (
-            Home::Adapters,
-            "adapters/cache/tests/it",
-            "adapters/cache/tests/it",
-        ),
-        (Home::Stress, "stress/src", "stress/src"),
+    /// Each with its folder. A folder within another comes first.
+    const FOLDERS: [(Home, &'static str); 13] = [
+        (Home::Many, "loom-tests/tests/models/many"),
+        (Home::Promises, "loom-tests/tests/models"),
+        (Home::Parts, "src/raw"),
+        (Home::Tests, "tests/it"),
+        (Home::Histories, "loom-tests/tests/histories"),
+        (Home::Exact, "tests/exact"),
+        (Home::Package, "adapters/cache/tests/it"),
+        (Home::Package, "fleet/tests/it"),
+        (Home::Package, "stores/memcached/tests/it"),
+        (Home::Package, "stores/postgres/tests/it"),
+        (Home::Package, "stores/redis/tests/it"),
+        (Home::Package, "stores/sqlite/tests/it"),
+        (Home::Stress, "stress/src"),
     ];
+
+    /// The folder from which the modules in `folder` are named.
+    fn root(self, folder: &'static str) -> &'static str {
+        match self {
+            Home::Many => "loom-tests/tests/models",
+            Home::Parts => "src",
+            _ => folder,
+        }
+    }
 }
 
 /// The breakages that models, tests and programs list.
 pub(crate) fn all_in(project: &Path) -> Result<Vec<Breakage>> {
     let mut files: Vec<(PathBuf, Home, &str)> = Vec::new();
-    for (home, folder, root) in Home::FOLDERS {
+    for (home, folder) in Home::FOLDERS {
         for file in sources(project, Path::new(folder))? {
             if files.iter().all(|(other, ..)| *other != file) {
-                files.push((file, home, root));
+                files.push((file, home, home.root(folder)));
             }
         }
     }
@@ -113,6 +111,23 @@ pub(crate) fn sources(project: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The package to which a file belongs: what the nearest manifest above it says.
+fn package(project: &Path, file: &Path) -> Result<String> {
+    for folder in file.ancestors().skip(1) {
+        let manifest = project.join(folder).join("Cargo.toml");
+        if !manifest.exists() {
+            continue;
+        }
+        let text = fs::read_to_string(manifest)?;
+        let mut lines = text.lines().skip_while(|line| *line != "[package]");
+        let name = lines.find_map(|line| line.strip_prefix("name = "));
+        if let Some(name) = name {
+            return Ok(name.trim_matches('"').to_owned());
+        }
+    }
+    Err(format!("{} is of no package", file.display()).into())
 }
 
 fn module(file: &Path) -> String {
@@ -188,6 +203,16 @@ impl Breakage {
     /// The module of its target that has them.
     pub(crate) fn top(&self) -> &str {
         self.module.split("::").next().unwrap_or_default()
+    }
+
+    /// The package in whose tests it is listed.
+    pub(crate) fn home_package(&self, project: &Path) -> Result<String> {
+        package(project, &self.listed)
+    }
+
+    /// The package of which it changes a file.
+    pub(crate) fn broken_package(&self, project: &Path) -> Result<String> {
+        package(project, &self.file)
     }
 
     /// `text`, that of the file, with the edit made.

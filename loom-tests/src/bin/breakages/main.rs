@@ -189,6 +189,12 @@ fn do_all_fit(project: &Path, breakages: &[Breakage]) -> Result<bool> {
             sources.insert(file, text);
         }
     }
+    // Stores say what a verb does in the languages of their servers too.
+    for breakage in breakages {
+        if let Ok(text) = fs::read_to_string(project.join(&breakage.file)) {
+            sources.insert(breakage.file.clone(), text);
+        }
+    }
     let mut fit = true;
     for breakage in breakages {
         let listing = fs::read_to_string(project.join(&breakage.listed))?;

@@ -1,5 +1,32 @@
 //! Every case of a store, asked by threads and by tasks, over unix sockets and TCP, with one server and
 //! with three.
+//!
+//! ```breakages
+//! memcached-lets-everybody-lead | stores/memcached/src/verbs.rs
+//! @ fn condition
+//! - Flag::Cas
+//! + |_| Flag::Ttl(0)
+//!
+//! memcached-commits-where-nothing-is-left | stores/memcached/src/verbs.rs
+//! - matches!(put.guard, Guarded::Lease(_)) && seen.cas.is_none()
+//! + false
+//!
+//! memcached-commits-into-an-emptied-namespace | stores/memcached/src/verbs.rs
+//! - server.space(replies.next())?.generation == state.space
+//! + true
+//!
+//! memcached-numbers-what-was-forgotten-from-one | stores/memcached/src/verbs.rs
+//! - (before + 1).max((now / 1000) << DRAWN | drawn)
+//! + before + 1
+//!
+//! memcached-invalidates-and-leaves-the-lease | stores/memcached/src/verbs.rs
+//! - state.overtake(number(state.generation, seen.now));
+//!
+//! memcached-removes-softly | stores/memcached/src/verbs.rs
+//! @ fn invalidate(
+//! - invalidated(*head, depth)
+//! + invalidated(*head, Depth::Soft)
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;

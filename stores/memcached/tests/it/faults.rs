@@ -1,5 +1,11 @@
 //! What goes wrong with servers and with what lies between: nothing older comes over something newer,
 //! nobody with a usable value waits, and the store serves again when the server does.
+//!
+//! ```breakages
+//! memcached-takes-another-process-of-the-server-for-the-same | stores/memcached/src/verbs.rs | restarted
+//! - epoch: Some(token.change.epoch),
+//! + epoch: None,
+//! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};

@@ -1,4 +1,10 @@
 //! `lock_is_owned`, where numbers have no order.
+//!
+//! ```breakages
+//! memcached-lets-a-lease-end-for-others-as-early-as-for-its-holder | stores/memcached/src/verbs.rs | a_lease_ends
+//! - ask.lease.saturating_add(APART)
+//! + ask.lease
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

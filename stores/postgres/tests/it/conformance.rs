@@ -1,4 +1,61 @@
 //! Every case of a store, by threads and by tasks, with and without hints.
+//!
+//! ```breakages
+//! postgres-lets-everybody-lead | stores/postgres/src/migration.sql
+//! - leased := r.owner IS NOT NULL AND t < r.leased_until;
+//! + leased := false;
+//!
+//! postgres-locks-no-row | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_load
+//! - FOR UPDATE
+//!
+//! postgres-forgets-the-interval | stores/postgres/src/migration.sql
+//! - IF r.began > 0 THEN over := greatest(over, r.began + intervals[i]); END IF;
+//!
+//! postgres-commits-for-anybody | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_put
+//! - IF r.owner IS DISTINCT FROM o OR r.generation <> number THEN RETURN; END IF;
+//!
+//! postgres-tells-nobody-of-values | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_put
+//! - PERFORM dogpile_tell(hints, CASE WHEN guard = 'L' THEN 'C' ELSE 'W' END, r.version, k, n);
+//!
+//! postgres-renews-for-anybody | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_renew
+//! - IF r.owner IS DISTINCT FROM o OR r.generation <> number THEN RETURN false; END IF;
+//!
+//! postgres-releases-for-anybody | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_release
+//! - IF r.owner IS DISTINCT FROM o OR r.generation <> number THEN RETURN false; END IF;
+//!
+//! postgres-counts-no-failures | stores/postgres/src/migration.sql
+//! - r.failures := r.failures + 1;
+//!
+//! postgres-invalidates-and-leaves-the-lease | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_invalidate(
+//! - r := dogpile_overtake(r, t);
+//!
+//! postgres-removes-softly | stores/postgres/src/migration.sql
+//! - IF hard THEN r.version := NULL; ELSE r.expired := true; END IF;
+//! + r.expired := true;
+//!
+//! postgres-numbers-what-was-forgotten-from-one | stores/postgres/src/migration.sql
+//! @ FUNCTION dogpile_ask
+//! - greatest(r.generation + 1, t)
+//! + r.generation + 1
+//!
+//! postgres-trusts-a-clock-that-was-put-back | stores/postgres/src/migration.sql
+//! - IF r.began > t + 1000000 THEN
+//! + IF false THEN
+//!
+//! postgres-trusts-a-value-of-the-future | stores/postgres/src/migration.sql
+//! - r.placed > t + 1000000
+//! + false
+//!
+//! postgres-keeps-leases-of-an-emptied-namespace | stores/postgres/src/migration.sql
+//! - IF r.space <> g THEN
+//! + IF false THEN
+//! ```
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};

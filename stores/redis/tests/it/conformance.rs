@@ -1,4 +1,65 @@
 //! Every case of a store, on every form of this one, with and without hints.
+//!
+//! ```breakages
+//! redis-lets-everybody-lead | stores/redis/src/scripts/ask.lua
+//! - local leased = is_leased(r)
+//! + local leased = false
+//!
+//! redis-forgets-the-interval | stores/redis/src/scripts/ask.lua
+//! - if r.b > 0 then over = math.max(over, r.b + interval) end
+//!
+//! redis-commits-for-anybody | stores/redis/src/scripts/put.lua
+//! - not holds(r, owner, number) or
+//! + false or
+//!
+//! redis-commits-when-the-lease-is-over | stores/redis/src/scripts/put.lua
+//! - or r.l <= now then return {'R', tonumber(version)} end
+//! + then return {'R', tonumber(version)} end
+//!
+//! redis-commits-where-nothing-is-left | stores/redis/src/scripts/put.lua
+//! - if not r.is or not generation then return {'G', 0} end
+//!
+//! redis-tells-nobody-of-values | stores/redis/src/scripts/put.lua
+//! - tell(ARGV[8], guard == 'L' and 'C' or 'W', digits(r.g), r.key)
+//!
+//! redis-renews-for-anybody | stores/redis/src/scripts/renew.lua
+//! - if not holds(r, ARGV[1], ARGV[2]) or r.l <= now then return 0 end
+//!
+//! redis-releases-for-anybody | stores/redis/src/scripts/release.lua
+//! - if not holds(r, ARGV[1], ARGV[2]) then return 0 end
+//!
+//! redis-counts-no-failures | stores/redis/src/scripts/release.lua
+//! - r.n + 1
+//! + r.n
+//!
+//! redis-invalidates-and-leaves-the-lease | stores/redis/src/scripts/invalidate.lua
+//! - overtake(r)
+//!
+//! redis-removes-softly | stores/redis/src/scripts/invalidate.lua
+//! - r.h = nil
+//! + r.h.x = 1
+//!
+//! redis-removes-a-namespace-softly | stores/redis/src/scripts/invalidate_all.lua
+//! - removed = generation
+//! + removed = removed
+//!
+//! redis-numbers-what-was-forgotten-from-one | stores/redis/src/scripts/record.lua
+//! @ local function following
+//! - math.max(r.g + 1, now)
+//! + r.g + 1
+//!
+//! redis-trusts-a-clock-that-was-put-back | stores/redis/src/scripts/record.lua
+//! - if r.b > now + STEP then
+//! + if false then
+//!
+//! redis-trusts-a-value-of-the-future | stores/redis/src/scripts/record.lua
+//! - if r.h and r.h.p > now + STEP then
+//! + if false then
+//!
+//! redis-keeps-leases-of-an-emptied-namespace | stores/redis/src/scripts/record.lua
+//! - if r.s ~= generation then
+//! + if false then
+//! ```
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

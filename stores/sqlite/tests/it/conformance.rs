@@ -1,4 +1,45 @@
 //! Every case of a store, by a clock that is moved and by the host's.
+//!
+//! ```breakages
+//! sqlite-reads-before-it-locks | stores/sqlite/src/store.rs
+//! - TransactionBehavior::Immediate
+//! + TransactionBehavior::Deferred
+//!
+//! sqlite-writes-no-grant-down | stores/sqlite/src/store.rs
+//! @ fn lead
+//! - leased ||
+//!
+//! sqlite-stores-nothing | stores/sqlite/src/store.rs
+//! @ fn put
+//! - transaction.commit()?;
+//!
+//! sqlite-commits-where-nothing-is-left | stores/sqlite/src/store.rs
+//! - matches!(put.guard, Guarded::Lease(_)) && !record.is_there()
+//! + false
+//!
+//! sqlite-invalidates-and-leaves-the-lease | stores/sqlite/src/store.rs
+//! - record.state.overtake(next);
+//!
+//! sqlite-numbers-what-was-forgotten-from-one | stores/sqlite/src/row.rs
+//! - (self.state.generation + 1).max(now / 1000)
+//! + self.state.generation + 1
+//!
+//! sqlite-lets-the-end-of-a-lease-move-on-with-the-clock | stores/sqlite/src/row.rs
+//! - mended: moved != stood || lost_space,
+//! + mended: lost_space,
+//!
+//! sqlite-takes-torn-bytes-for-a-value | stores/sqlite/src/row.rs
+//! - bytes.is_some_and(|bytes| sum(head.version, bytes) == told)
+//! + bytes.is_some()
+//!
+//! sqlite-takes-values-of-an-emptied-namespace | stores/sqlite/src/row.rs
+//! - space.head(head.at(now))?
+//! + Some(head.at(now))?
+//!
+//! sqlite-keeps-leases-of-an-emptied-namespace | stores/sqlite/src/row.rs
+//! - state: space.state(moved),
+//! + state: moved,
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;
