@@ -7,7 +7,7 @@ use std::time::Duration;
 use dogpile_fleet::conformance::{self, CASES, Report, Subject};
 use dogpile_fleet::{
     Abilities, Answer, Ask, Depth, Described, Found, Grant, Guarded, Hint, Key, Owner, Placed, Put,
-    Store, Stored, Version, Watch,
+    Store, StoreError, Stored, Version, Watch,
 };
 
 use crate::bench::{Async, Files, Memory};
@@ -62,6 +62,7 @@ struct Without {
 struct Notes {
     granted: Vec<(Key, Grant, Duration)>,
     quiet: Vec<(Key, Duration)>,
+    written: Vec<Key>,
 }
 
 impl Notes {
@@ -147,6 +148,8 @@ enum Rule {
     ManyKeepsTheOrder,
     ManyStepsInOrder,
     ManyLeads,
+    DestroyedIsAMiss,
+    DestroyedIsAloneInThat,
 }
 
 use Rule::*;
@@ -234,6 +237,13 @@ const CAUGHT: &[(Rule, &[&str])] = &[
     (ManyLeads, &["54"]),
     (ManyLeads, &["55"]),
     (ManyLeads, &["57"]),
+];
+
+/// The same of rules about records that were destroyed, which takes a store of files.
+const CAUGHT_IN_FILES: &[(Rule, &[&str])] = &[
+    (DestroyedIsAMiss, &["38"]),
+    (DestroyedIsAMiss, &["56"]),
+    (DestroyedIsAloneInThat, &["56"]),
 ];
 
 impl Without {
@@ -428,6 +438,11 @@ impl Store for Without {
                     failures,
                 }
             }
+            (DestroyedIsAMiss, Found::Leased { stale: None, .. })
+                if self.notes.lock().unwrap().written.contains(key) =>
+            {
+                return Err(StoreError::protocol("it cannot be read"));
+            }
             (_, found) => found,
         };
         if let (Found::Leased { fence, .. }, Some(owner)) = (&found, ask.owner) {
@@ -476,6 +491,16 @@ impl Store for Without {
                 };
                 asks.iter().map(look).collect()
             }
+            DestroyedIsAloneInThat => {
+                let answers: Vec<_> = asks.iter().map(one).collect();
+                let missing = |answer| matches!(answer, &Ok(Found::Leased { stale: None, .. }));
+                match answers.iter().any(missing) {
+                    true => (asks.iter())
+                        .map(|_| Err(StoreError::protocol("one cannot be read")))
+                        .collect(),
+                    false => answers,
+                }
+            }
             _ => asks.iter().map(one).collect(),
         }
     }
@@ -483,6 +508,7 @@ impl Store for Without {
     #[expect(clippy::collapsible_match, reason = "a row for each rule")]
     fn put(&self, key: &Key, put: &Put<'_>) -> Answer<Placed> {
         let (own, mut put) = (self.key(key), *put);
+        self.notes.lock().unwrap().written.push(key.clone());
         let granted = self.notes.lock().unwrap().grant_of(key);
         let peeked = |store: &dyn Store| store.get_or_lease(&own, &Ask::peek());
         match (self.rule, put.guard) {
@@ -633,13 +659,13 @@ impl Store for Without {
     }
 }
 
-struct Mutant(Rule, Memory);
+struct Mutant<S>(Rule, S);
 
-impl Subject for Mutant {
+impl<S: Subject> Subject for Mutant<S> {
     fn store(&self) -> Arc<dyn Store> {
         Arc::new(Without {
             rule: self.0,
-            store: self.1.memory(),
+            store: self.1.store(),
             notes: Mutex::default(),
         })
     }
@@ -652,26 +678,37 @@ impl Subject for Mutant {
         self.1.forget(store, key)
     }
 
+    fn garble(&self, store: &dyn Store, key: &Key, number: usize) -> bool {
+        self.1.garble(store, key, number)
+    }
+
     fn slack(&self) -> Duration {
         Duration::from_millis(500)
     }
 }
 
-#[test]
-fn each_rule_taken_out_is_caught() {
-    let caught: Vec<_> = CAUGHT
-        .iter()
-        .map(|(rule, cases)| {
-            let of_the_rule = |name: &str| cases.contains(&&name[..2]);
-            let report =
-                conformance::run_if(&Mutant(*rule, Memory::new()), |case| of_the_rule(case.name));
-            (rule, cases, report)
-        })
-        .collect();
-    for (rule, cases, report) in caught {
+fn assert_caught<S: Subject>(rules: &[(Rule, &[&str])], subject: impl Fn() -> S) {
+    for (rule, cases) in rules {
+        let of_the_rule = |name: &str| cases.contains(&&name[..2]);
+        let report = conformance::run_if(&Mutant(*rule, subject()), |case| of_the_rule(case.name));
         assert!(
             !report.failed.is_empty(),
             "without {rule:?} no case of {cases:?} fails"
         );
     }
+}
+
+#[test]
+fn each_rule_taken_out_is_caught() {
+    assert_caught(CAUGHT, Memory::new);
+    assert_caught(CAUGHT_IN_FILES, Files::new);
+}
+
+/// The control of those of files: without a rule that has nothing to do with it, the cases hold.
+#[test]
+fn what_is_destroyed_is_caught_for_its_rules_alone() {
+    let mutant = Mutant(Interval, Files::new());
+    let report = conformance::run_if(&mutant, |case| ["38", "56"].contains(&&case.name[..2]));
+    assert!(report.failed.is_empty(), "{report}");
+    assert_eq!(report.passed.len(), 2);
 }
