@@ -1362,6 +1362,9 @@ pub const CASES: &[Case] = &[
             b.write(&old, b"old", LONG, LONG);
             b.write(other, b"other", LONG, LONG);
             let (grant, _) = b.lead(&led, LONG);
+            // It commits without having heard that it has lost.
+            let unaware = space.key("unaware");
+            let (lost, _) = b.lead(&unaware, LONG);
             let elsewhere = Key::new(&format!("{}y", space.0), "led", 0);
             let (kept, _) = b.lead(&elsewhere, LONG);
             b.invalidate_all(&space, Depth::Soft);
@@ -1372,6 +1375,8 @@ pub const CASES: &[Case] = &[
             assert!(!b.renew(&led, grant, LONG));
             assert!(!is_stored(b.commit(&led, grant, b"late")));
             assert!(leased(b.somebody(&led)).1.is_none());
+            assert!(!is_stored(b.commit(&unaware, lost, b"late")));
+            assert!(leased(b.somebody(&unaware)).1.is_none());
             assert!(leased(b.somebody(&absent)).1.is_none());
             assert_eq!(bytes(fresh(b.somebody(other))), b"other");
             assert_eq!(
@@ -1393,6 +1398,8 @@ pub const CASES: &[Case] = &[
             let (old, led) = (space.key("old"), space.key("led"));
             let version = b.write(&old, b"old", LONG, LONG);
             let (grant, _) = b.lead(&led, LONG);
+            let unaware = space.key("unaware");
+            let (lost, _) = b.lead(&unaware, LONG);
             b.invalidate_all(&space, Depth::Hard);
             assert_eq!(idle(b.peek(&old)), None);
             let known = Ask {
@@ -1404,7 +1411,9 @@ pub const CASES: &[Case] = &[
             assert!(!b.s.abilities().monotonic || fence > version);
             assert!(!b.renew(&led, grant, LONG) && !b.release(&led, grant, LONG));
             assert!(!is_stored(b.commit(&led, grant, b"late")));
+            assert!(!is_stored(b.commit(&unaware, lost, b"late")));
             assert_eq!(idle(b.peek(&led)), None);
+            assert_eq!(idle(b.peek(&unaware)), None);
             // What comes after it is as ever.
             let next = b.write(&led, b"new", LONG, LONG);
             assert_ne!(next, grant.fence);

@@ -7,10 +7,6 @@
 //! - Flag::Cas
 //! + |_| Flag::Ttl(0)
 //!
-//! memcached-commits-where-nothing-is-left | stores/memcached/src/verbs.rs
-//! - matches!(put.guard, Guarded::Lease(_)) && seen.cas.is_none()
-//! + false
-//!
 //! memcached-commits-into-an-emptied-namespace | stores/memcached/src/verbs.rs
 //! - server.space(replies.next())?.generation == state.space
 //! + true

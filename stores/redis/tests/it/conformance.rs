@@ -12,13 +12,6 @@
 //! - not holds(r, owner, number) or
 //! + false or
 //!
-//! redis-commits-when-the-lease-is-over | stores/redis/src/scripts/put.lua
-//! - or r.l <= now then return {'R', tonumber(version)} end
-//! + then return {'R', tonumber(version)} end
-//!
-//! redis-commits-where-nothing-is-left | stores/redis/src/scripts/put.lua
-//! - if not r.is or not generation then return {'G', 0} end
-//!
 //! redis-tells-nobody-of-values | stores/redis/src/scripts/put.lua
 //! - tell(ARGV[8], guard == 'L' and 'C' or 'W', digits(r.g), r.key)
 //!

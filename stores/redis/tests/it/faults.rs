@@ -1,6 +1,12 @@
 //! What happens to the server, and what the processes of a fleet make of it: nothing older comes over
 //! something newer, nobody with a usable value waits or is told an error, and all is well again
 //! afterwards.
+//!
+//! ```breakages
+//! redis-commits-when-the-lease-is-over | stores/redis/src/scripts/put.lua | put_back_to_an_older_state
+//! - or r.l <= now then return {'R', tonumber(version)} end
+//! + then return {'R', tonumber(version)} end
+//! ```
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

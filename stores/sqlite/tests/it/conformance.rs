@@ -13,10 +13,6 @@
 //! @ fn put
 //! - transaction.commit()?;
 //!
-//! sqlite-commits-where-nothing-is-left | stores/sqlite/src/store.rs
-//! - matches!(put.guard, Guarded::Lease(_)) && !record.is_there()
-//! + false
-//!
 //! sqlite-invalidates-and-leaves-the-lease | stores/sqlite/src/store.rs
 //! - record.state.overtake(next);
 //!
