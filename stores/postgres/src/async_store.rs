@@ -79,11 +79,11 @@ impl AsyncPostgresStore {
     ///
     /// As of [`open`](AsyncPostgresStore::open).
     pub fn with(url: &str, settings: Settings) -> Answer<Self> {
-        Self::with_tls(settings::config(url)?, NoTls, settings)
+        Self::with_tls(settings::plain(url)?, NoTls, settings)
     }
 
     /// A configuration of yours, and what encrypts its connections, such as that of the crate
-    /// `postgres-native-tls`.
+    /// `tokio-postgres-rustls` or `postgres-native-tls`.
     ///
     /// # Errors
     ///

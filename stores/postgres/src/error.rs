@@ -46,6 +46,9 @@ pub(crate) fn of(error: Error) -> StoreError {
         ));
     }
     let remedy = match &code.code()[..2] {
+        "28" if said.contains("no encryption") => {
+            "the server asks for TLS, so use `with_tls`, or it does not let this user in at all: see its pg_hba.conf"
+        }
         "28" => "check the user and the password, and pg_hba.conf of the server",
         "3D" => "create the database, or name another one",
         "42" if code != SqlState::INSUFFICIENT_PRIVILEGE => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dogpile_fleet::{Answer, StoreError};
 use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 
 /// So long a store waits for the server unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,10 +89,17 @@ impl Settings {
     }
 }
 
-pub(crate) fn config(url: &str) -> Answer<Config> {
-    url.parse().map_err(|error| {
+/// The address of a server whose connections nothing encrypts.
+pub(crate) fn plain(url: &str) -> Answer<Config> {
+    let config: Config = url.parse().map_err(|error| {
         StoreError::refused(format!(
             "this is no address of a PostgreSQL ({error}): write postgres://user:password@host:5432/database, or host=/run/postgresql user=app dbname=app"
         ))
-    })
+    })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(StoreError::refused(
+            "this address asks for TLS (sslmode=require): parse it into a `tokio_postgres::Config`, and pass that to `with_tls`, with what encrypts",
+        ));
+    }
+    Ok(config)
 }

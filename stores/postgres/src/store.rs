@@ -66,11 +66,11 @@ impl PostgresStore {
     ///
     /// As of [`open`](PostgresStore::open).
     pub fn with(url: &str, settings: Settings) -> Answer<Self> {
-        Self::with_tls(settings::config(url)?, tokio_postgres::NoTls, settings)
+        Self::with_tls(settings::plain(url)?, tokio_postgres::NoTls, settings)
     }
 
     /// A configuration of yours, and what encrypts its connections, such as that of the crate
-    /// `postgres-native-tls`.
+    /// `tokio-postgres-rustls` or `postgres-native-tls`.
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@ mod faults;
 mod processes;
 mod promises;
 mod server;
+mod tls;
 
 use store_bench::killed;
 

@@ -1,7 +1,9 @@
 //! A PostgreSQL of a test's own.
 
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +19,8 @@ pub(crate) struct Server {
     child: Option<Child>,
     arguments: Vec<String>,
     scratch: Scratch,
+    /// In the name of its socket, and of TCP if it listens there.
+    port: u16,
 }
 
 /// Where the programs of the newest version are.
@@ -111,9 +115,41 @@ impl Server {
             child: None,
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             scratch,
+            port: 5432,
         };
         server.launch();
         server
+    }
+
+    /// Starts it again so that it listens on TCP as well, with these files among its own. There it speaks TLS,
+    /// and lets in those alone who do too.
+    pub(crate) fn listen_with_tls(&mut self, certificate: &str, key: &str) {
+        self.crash();
+        let data = self.scratch.path().join("data");
+        let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+        let files = [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("pg_hba.conf", rules),
+        ];
+        for (name, text) in files {
+            let path = data.join(name);
+            std::fs::write(&path, text).expect("a file");
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+            if is_root() {
+                succeeds(Command::new("chown").arg("postgres:postgres").arg(&path));
+            }
+        }
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        self.port = free.expect("a free port").port();
+        let arguments = ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"];
+        self.arguments.extend(arguments.map(str::to_owned));
+        self.launch();
+    }
+
+    /// Its address on TCP.
+    pub(crate) fn tcp(&self) -> String {
+        format!("host=127.0.0.1 port={} user=app dbname=postgres", self.port)
     }
 
     fn launch(&mut self) {
@@ -126,6 +162,8 @@ impl Server {
             .arg(self.scratch.path().join("data"))
             .arg("-k")
             .arg(self.scratch.path())
+            .arg("-p")
+            .arg(self.port.to_string())
             .args([
                 "-c",
                 "listen_addresses=",
@@ -158,6 +196,8 @@ impl Server {
             .arg("-q")
             .arg("-h")
             .arg(self.scratch.path())
+            .arg("-p")
+            .arg(self.port.to_string())
             .status();
         ready.is_ok_and(|ready| ready.success())
     }
@@ -176,8 +216,9 @@ impl Server {
 
     pub(crate) fn url_of(&self, user: &str) -> String {
         format!(
-            "host={} user={user} dbname=postgres",
-            self.scratch.path().display()
+            "host={} port={} user={user} dbname=postgres",
+            self.scratch.path().display(),
+            self.port
         )
     }
 
