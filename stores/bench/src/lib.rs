@@ -2,10 +2,12 @@
 //!
 //! - A [`Process`] of a fleet is a pile over a store. It fails when it sees something older than before.
 //! - [`lead`], [`put`] and [`held`] ask a store without a pile.
+//! - [`cut`] cuts the line to a server within its answers.
 //! - [`killed`] has processes of a [`herd`], one of which is killed while it creates.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cut;
 pub mod killed;
 mod number;
 mod process;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dogpile_fleet::{Ask, Found, Guarded, Key, Owner, Placed, Store, StoreErrorKind, Version};
 use dogpile_postgres::{PostgresStore, Settings};
-use store_bench::{MINUTE, Process, SECOND, TTL, held, lead, put};
+use store_bench::{MINUTE, Process, SECOND, TTL, cut, held, lead, put};
 
 use crate::bench::Clock;
 use crate::server::{server, wait_until};
@@ -213,38 +213,8 @@ fn cut_in_the_middle_of_an_answer() {
     let (line, url) = server.line();
     let settings = Settings::new().timeout(SECOND * 20);
     let store = PostgresStore::with(&url, settings).expect("a store");
-    let direct = server.store();
-    let keys: Vec<_> = (0..3u8)
-        .map(|number| Key::new("faults", [number], 0))
-        .collect();
-    for (number, key) in keys.iter().enumerate() {
-        let bytes = vec![number as u8; 300];
-        direct.put(key, &put(Guarded::Any, &bytes)).unwrap();
-    }
-    let (mut failed, mut whole) = (0, 0);
-    for bytes in (0..1500).step_by(25) {
-        // One that is there already, so that the answer is cut, and not the greeting.
-        assert!(held(&store, &keys[0]).is_some());
-        line.cut_after(bytes);
-        match store.get_or_lease(&keys[0], &Ask::lead(Owner::draw(), MINUTE)) {
-            Ok(Found::Fresh(found)) => {
-                assert!(found.bytes.unwrap() == vec![0; 300]);
-                whole += 1;
-            }
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => {
-                assert_eq!(error.kind, StoreErrorKind::Unavailable, "{bytes}: {error}");
-                failed += 1;
-            }
-        }
-        line.mend();
-        // Nobody reads the rest of another's answer.
-        for (number, key) in keys.iter().enumerate().skip(1) {
-            assert!(held(&store, key).unwrap() == vec![number as u8; 300]);
-        }
-    }
+    let (failed, whole) = cut::at_each(&line, (0..1500).step_by(25), &[&store]);
     assert!(failed > 5 && whole > 5, "{failed} failed, {whole} did not");
-    assert!(line.cuts() >= failed);
 }
 
 /// Whether it was carried out nobody knows. Asked once more, it is the same request.
