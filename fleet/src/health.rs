@@ -19,7 +19,31 @@ pub(crate) struct Health {
 pub(crate) struct Sent(u32);
 
 impl Health {
-    /// A request is about to be sent.
+    /// Somebody would ask. `None`: the store is left alone.
+    ///
+    /// When it was for long enough, one asks. What that one hears is for all: each who asked would else wait
+    /// for a store that hangs.
+    pub(crate) fn ask(&self, now: Tick) -> Option<Sent> {
+        let failures = self.failures.load(Ordering::SeqCst);
+        if failures == 0 {
+            return Some(Sent(0));
+        }
+        let until = self.down_until.load(Ordering::SeqCst);
+        if now.as_nanos() < until {
+            return None;
+        }
+        // It may be dropped, or be slow: then the next one asks after one more pause.
+        let next = now.saturating_add(doubled(BREAKER, failures - 1));
+        let first = self.down_until.compare_exchange(
+            until,
+            next.as_nanos(),
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
+        first.is_ok().then_some(Sent(failures))
+    }
+
+    /// Something that is not left undone is about to be sent.
     pub(crate) fn sent(&self) -> Sent {
         Sent(self.failures.load(Ordering::SeqCst))
     }
@@ -98,6 +122,23 @@ mod tests {
         // The last one had more patience: when it fails, the pause is over, and does not begin again.
         health.note(sent[7], Some(&outage()), at(150));
         assert!(!health.is_down(at(150)));
+    }
+
+    #[test]
+    fn after_a_pause_one_asks_and_if_nothing_is_heard_another_one_after_the_next() {
+        let health = Health::default();
+        assert!(health.ask(at(0)).is_some() && health.ask(at(0)).is_some());
+        health.note(health.sent(), Some(&outage()), at(0));
+        assert!(health.ask(at(99)).is_none());
+        assert!(health.ask(at(100)).is_some());
+        assert!(health.ask(at(100)).is_none() && health.is_down(at(199)));
+        let slow = health.ask(at(200)).expect("nothing was heard of the first");
+        assert!(health.ask(at(200)).is_none());
+        health.note(slow, Some(&outage()), at(210));
+        assert!(health.ask(at(409)).is_none());
+        let well = health.ask(at(410)).expect("the second pause is over");
+        health.note(well, None, at(410));
+        assert!(health.ask(at(410)).is_some() && health.ask(at(410)).is_some());
     }
 
     #[test]

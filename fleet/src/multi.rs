@@ -174,14 +174,12 @@ where
         asks
     }
 
-    /// The store is about to be asked.
-    fn sent(&self, common: &Common) -> Sent {
+    fn tell_asks(&self) {
         for one in &self.ones {
             if let Step::Ask(_) = one.step {
                 one.site.tell_ask();
             }
         }
-        common.sent()
     }
 
     /// What the store has answered. `None`: it was not asked, since it failed just now.
@@ -481,8 +479,8 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
             let asks = all.asks();
             if !asks.is_empty() {
                 // It may have failed while this call waited for its turn.
-                let answers = common.is_up().is_ok().then(|| {
-                    let sent = all.sent(common);
+                let answers = common.ask().ok().map(|sent| {
+                    all.tell_asks();
                     (sent, shared.store.get_or_lease_many(&asks))
                 });
                 drop(turn);
@@ -620,9 +618,9 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> FleetKey
             let asks = all.asks();
             if !asks.is_empty() {
                 // It may have failed while this call waited for its turn.
-                let answers = match common.is_up() {
-                    Ok(()) => {
-                        let sent = all.sent(common);
+                let answers = match common.ask() {
+                    Ok(sent) => {
+                        all.tell_asks();
                         Some((sent, shared.store.get_or_lease_many(&asks).await))
                     }
                     Err(_) => None,

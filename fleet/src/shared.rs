@@ -137,7 +137,7 @@ impl Common {
         }
     }
 
-    /// A verb is about to be asked for.
+    /// A verb is about to be sent that is not left undone.
     pub(crate) fn sent(&self) -> Sent {
         self.health.sent()
     }
@@ -167,9 +167,9 @@ impl Common {
         }
     }
 
-    /// Whether the store may be asked now.
-    pub(crate) fn is_up(&self) -> Answer<()> {
-        self.down(self.now()).map_or(Ok(()), Err)
+    /// The store is about to be asked, unless it is left alone.
+    pub(crate) fn ask(&self) -> Answer<Sent> {
+        self.health.ask(self.now()).ok_or_else(Self::left_alone)
     }
 
     /// Why the store is not asked now, if it is not.

@@ -97,7 +97,7 @@ impl<T, S, C> Site<T, S, C> {
         &self.known.key
     }
 
-    /// A verb for this record is about to be asked for.
+    /// A verb for this record is about to be sent that is not left undone.
     pub(crate) fn sent(&self) -> Sent {
         self.shared.common.sent()
     }

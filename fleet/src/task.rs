@@ -82,12 +82,9 @@ impl<T: Send + Sync + 'static, S: AsyncStore, C: Codec<T>> Site<T, S, C> {
             Some(asks) => Some(asks.enter_async().await),
             None => None,
         };
-        if turn.is_some() {
-            // It may have failed while this one waited for its turn.
-            shared.common.is_up()?;
-        }
+        // It may have failed while this one waited for its turn.
+        let sent = shared.common.ask()?;
         self.tell_ask();
-        let sent = self.sent();
         let answer = shared.store.get_or_lease(self.key(), ask).await;
         drop(turn);
         self.note(sent, answer)

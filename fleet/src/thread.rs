@@ -143,14 +143,11 @@ impl<T: Send + Sync + 'static, S: Store, C: Codec<T>> Site<T, S, C> {
     /// Asks the store for the value, or else the lease: in turn, where requests are limited.
     pub(crate) fn ask(&self, ask: &Ask) -> Answer<Found> {
         let shared = &self.shared;
-        let turn = shared.asks.as_ref().map(|asks| asks.enter());
-        if turn.is_some() {
-            // It may have failed while this one waited for its turn: a store that does not answer is
-            // waited for once.
-            shared.common.is_up()?;
-        }
+        let _turn = shared.asks.as_ref().map(|asks| asks.enter());
+        // It may have failed while this one waited for its turn: a store that does not answer is waited
+        // for once.
+        let sent = shared.common.ask()?;
         self.tell_ask();
-        let sent = self.sent();
         self.note(sent, shared.store.get_or_lease(self.key(), ask))
     }
 

@@ -598,22 +598,55 @@ mod requests_at_once {
         fail_together(&fleet, 3);
         let one = |key| Box::pin(map.get_or_try_create_async(key, |_| async { made(*key) }));
         let (mut first, mut second) = (one(&1), one(&2));
-        let mut several = pin!(map.get_or_try_create_multi_async(&[7, 8], |wanted| {
+        let several = map.get_or_try_create_multi_async(&[7, 8], |wanted| {
             let keys: Vec<u64> = wanted.into_iter().copied().collect();
             async move { Ok::<_, String>(keys.into_iter().map(|key| (key, made(key)))) }
-        }));
+        });
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
-        assert!(several.as_mut().poll(&mut context).is_pending());
+        assert!(block_on(several).iter().all(Result::is_ok));
         let one_by_one = [block_on(first), block_on(second)];
         assert!(one_by_one.iter().all(Result::is_ok));
-        assert!(block_on(several).iter().all(Result::is_ok));
         assert_eq!((map.stats().store_errors, map.stats().unstored), (4, 4));
         answers_after_one_pause(&fleet);
         let stored = map.get_or_try_create_async(&9, |_| async { made(9) });
         assert!(!FleetGuard::version(&block_on(stored).unwrap()).is_none());
         assert_eq!(fleet.store.verbs(), [("ask", 1), ("put", 1)]);
+    }
+
+    /// All have usable values. When the store hangs again, it costs one of them.
+    #[test]
+    fn after_a_pause_one_asks_for_all() {
+        let fleet = Fleet::new();
+        let map = fleet.process();
+        for key in 1..=8 {
+            map.set(key, "old".to_owned()).unwrap();
+        }
+        fleet.pass(11);
+        fleet.store.down.store(true, Ordering::SeqCst);
+        let old = |key: u64| assert_eq!(&**map.get_or_try_create(&key, never).unwrap(), "old");
+        old(1);
+        fleet.store.verbs();
+        fleet.clock.advance(Duration::from_millis(150));
+        let (asked, asks) = channel();
+        let (go, goes) = channel::<()>();
+        let goes = Mutex::new(goes);
+        *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(move || {
+            asked.send(()).unwrap();
+            goes.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
+        }));
+        thread::scope(|threads| {
+            let one = threads.spawn(|| old(1));
+            asks.recv_timeout(SECOND * 20).unwrap();
+            // None of them waits for it.
+            (2..=8).for_each(old);
+            let several = map.get_or_try_create_multi(&[3, 4], none_made);
+            assert!(several.iter().all(Result::is_ok));
+            go.send(()).unwrap();
+            one.join().unwrap();
+        });
+        assert_eq!(fleet.store.verbs(), [("ask", 1)]);
     }
 
     #[test]
