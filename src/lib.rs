@@ -205,12 +205,25 @@ pub use crate::call::{Background, KeepFresh, OnExecutor, Refresher, Wait, With};
 pub use crate::error::{Cycle, Error, Failure, OverRate, Panicked, Refused, WriteLockError};
 pub use crate::keyed::{
     Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
-    KeyedDogpile, KeyedGuard, KeyedOwned, Leases,
+    KeyedGuard, KeyedOwned, Leases,
 };
 #[cfg(feature = "async")]
 pub use crate::keyed::{InBackground, KeyedBackground, KeyedMulti};
-pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
+pub use crate::pile::{BuildError, Builder, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
+// The words by which a type is searched for stand here: rustdoc's search finds none that stand at a type in a
+// private module.
+#[doc(alias = "cache", alias = "map")]
+pub use crate::keyed::KeyedDogpile;
+#[doc(
+    alias = "single-flight",
+    alias = "singleflight",
+    alias = "stampede",
+    alias = "cache stampede",
+    alias = "thundering herd",
+    alias = "OnceCell"
+)]
+pub use crate::pile::Dogpile;
 pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};
 
 #[cfg(all(doctest, feature = "async"))]

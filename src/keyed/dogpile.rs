@@ -61,7 +61,6 @@ use crate::time::Tick;
 /// assert_eq!(*front, "<h1>front</h1>");
 /// # Ok::<_, dogpile::Error<std::io::Error>>(())
 /// ```
-#[doc(alias = "cache", alias = "map", alias = "stampede")]
 pub struct KeyedDogpile<K, T, S = RandomState> {
     pub(super) shared: Arc<Shared<K, T>>,
     hasher: S,
