@@ -44,6 +44,9 @@
 //! assert_eq!((counters.failed, counters.published), (1, 1));
 //! ```
 //!
+//! An error of a type of your own is named by its type alone in such a line: [`Failure::downcast_ref`] gives the error
+//! itself.
+//!
 //! What to watch:
 //!
 //! | number | what it says |
