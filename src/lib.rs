@@ -169,6 +169,8 @@
 //! | `tracing` | An observer that makes a span of the crate `tracing` for each creation. |
 //! | `loom`, `shuttle` | For the models of this crate. They do nothing without `--cfg dogpile_loom` or `--cfg dogpile_shuttle`. |
 //!
+#![doc = include_str!("docs/tables.html")]
+//!
 //! [dogpile-cache]: https://docs.rs/dogpile-cache
 //! [dogpile-fleet]: https://docs.rs/dogpile-fleet
 //! [dogpile-moka]: https://docs.rs/dogpile-moka

@@ -92,6 +92,8 @@
 //! module [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store
 //! can use.
 //!
+#![doc = include_str!("docs/tables.html")]
+//!
 //! [dogpile-memcached]: https://docs.rs/dogpile-memcached
 //! [dogpile-postgres]: https://docs.rs/dogpile-postgres
 //! [dogpile-redis]: https://docs.rs/dogpile-redis

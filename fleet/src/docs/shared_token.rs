@@ -9,6 +9,8 @@
 //! use std::time::Duration;
 //! use dogpile_fleet::{FileStore, FleetAccept, FleetDogpile, FleetError, FleetGuard};
 //!
+//! type Token<'a> = FleetGuard<'a, String>;
+//!
 //! struct Client {
 //!     token: FleetDogpile<String, FileStore>,
 //! }
@@ -17,7 +19,8 @@
 //!     /// Each process opens the same directory.
 //!     fn open(directory: &Path) -> std::io::Result<Self> {
 //!         let store = Arc::new(FileStore::open(directory)?);
-//!         let token = FleetDogpile::builder(store, "token", Duration::from_secs(3000)) // lives for an hour
+//!         let fresh = Duration::from_secs(3000); // A token lives for an hour.
+//!         let token = FleetDogpile::builder(store, "token", fresh)
 //!             .stale_while_revalidate(Duration::from_secs(300)) // while one process signs in
 //!             .local_ttl(Duration::from_secs(10)) // how late a process sees the others' news
 //!             .backoff(Duration::from_secs(1), Duration::from_secs(60)) // of all processes
@@ -25,13 +28,13 @@
 //!         Ok(Self { token })
 //!     }
 //!
-//!     fn token(&self) -> Result<FleetGuard<'_, String>, FleetError<SignInError>> {
+//!     fn token(&self) -> Result<Token<'_>, FleetError<SignInError>> {
 //!         let call = self.token.call().wait(Duration::from_secs(10));
 //!         call.get_or_try_create(|_creation| sign_in())
 //!     }
 //!
 //!     /// A server refused this token: of all processes that say so, one signs in.
-//!     fn newer(&self, refused: &FleetGuard<'_, String>) -> Result<FleetGuard<'_, String>, FleetError<SignInError>> {
+//!     fn newer(&self, refused: &Token<'_>) -> Result<Token<'_>, FleetError<SignInError>> {
 //!         let newer = FleetAccept::NewerThan(FleetGuard::version(refused));
 //!         let call = self.token.call().wait(Duration::from_secs(10)).accept(newer);
 //!         call.get_or_try_create(|_creation| sign_in())
