@@ -65,6 +65,8 @@
 //!
 //! With the feature `tracing`, give the pile `.observer_static(&Tracing)`. The span of a creation is a child of
 //! the span in which it was started. What the creator logs is inside of it.
+//!
+#![doc = include_str!("../tables.html")]
 #![doc(
     alias = "monitoring",
     alias = "prometheus",
