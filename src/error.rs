@@ -563,8 +563,9 @@ impl fmt::Debug for Panicked {
 /// let answer = thread::scope(|threads| {
 ///     let mut waiter = None;
 ///     let _ = pile.get_or_try_create(|| {
-///         // Another thread calls meanwhile, with another error type, and waits for this creation ...
-///         waiter = Some(threads.spawn(|| pile.get_or_try_create(|| "7".parse::<u8>()).map(|v| *v)));
+///         // Another thread calls, with another error type, and waits for this creation ...
+///         let call = || pile.get_or_try_create(|| "7".parse::<u8>()).map(|seven| *seven);
+///         waiter = Some(threads.spawn(call));
 ///         while pile.waiters() == 0 {
 ///             thread::yield_now();
 ///         }

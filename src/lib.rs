@@ -42,8 +42,8 @@
 //! | a value for each key | [`KeyedDogpile`], with bounds and eviction |
 //! | something beside the value that must be swapped while nobody reads | [`SyncReaderDogpile`] |
 //! | values that something else keeps | [`Dogpile::acquire`] for one value, [`Leases`] for many keys |
-//! | a cache of moka, of quick_cache, or of another crate | the crates `dogpile-moka`, `dogpile-quick-cache`, `dogpile-cache` |
-//! | several processes | the crate `dogpile-fleet`: a pile in each, over a store that they share |
+//! | a cache of moka, of quick_cache, or of another crate | the crates [dogpile-moka], [dogpile-quick-cache], [dogpile-cache] |
+//! | several processes | the crate [dogpile-fleet]: a pile in each, over a store that they share |
 //!
 //! An answer is a [`Guard`]: it shows the value, and says how old it is. An [`Error`] says why there is none.
 //!
@@ -151,12 +151,14 @@
 //!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
 //! - A hit of a [`KeyedDogpile`] takes a short lock that some of its keys share. A hit of a [`Dogpile`]
 //!   takes none.
-//! - It elects among the threads and tasks of one process. The crate `dogpile-fleet` elects among
+//! - It elects among the threads and tasks of one process. The crate [dogpile-fleet] elects among
 //!   processes, over this one.
 //!
 //! # Features
 //!
-//! The crate needs Rust 1.85, with and without each feature, and a target with 64-bit atomics.
+//! The crate needs Rust 1.85, with and without each feature, and a target with 64-bit atomics. It runs on Linux, macOS,
+//! Windows and other systems with threads. On `wasm32-unknown-unknown` there is no clock: give the pile one of
+//! your own, with [`clock`](Builder::clock).
 //!
 //! | feature | what it brings |
 //! |---|---|
@@ -166,6 +168,13 @@
 //! | `rayon` | An adapter for the thread pool of rayon. |
 //! | `tracing` | An observer that makes a span of the crate `tracing` for each creation. |
 //! | `loom`, `shuttle` | For the models of this crate. They do nothing without `--cfg dogpile_loom` or `--cfg dogpile_shuttle`. |
+//!
+#![doc = include_str!("docs/tables.html")]
+//!
+//! [dogpile-cache]: https://docs.rs/dogpile-cache
+//! [dogpile-fleet]: https://docs.rs/dogpile-fleet
+//! [dogpile-moka]: https://docs.rs/dogpile-moka
+//! [dogpile-quick-cache]: https://docs.rs/dogpile-quick-cache
 #![warn(missing_docs)]
 
 #[cfg(not(target_has_atomic = "64"))]
@@ -205,12 +214,25 @@ pub use crate::call::{Background, KeepFresh, OnExecutor, Refresher, Wait, With};
 pub use crate::error::{Cycle, Error, Failure, OverRate, Panicked, Refused, WriteLockError};
 pub use crate::keyed::{
     Cached, Eviction, Iter, KeyLease, KeySeat, KeyedAttempt, KeyedBuilder, KeyedBusy, KeyedCall,
-    KeyedDogpile, KeyedGuard, KeyedOwned, Leases,
+    KeyedGuard, KeyedOwned, Leases,
 };
 #[cfg(feature = "async")]
 pub use crate::keyed::{InBackground, KeyedBackground, KeyedMulti};
-pub use crate::pile::{BuildError, Builder, Dogpile, SyncReaderDogpile, WriteGuard};
+pub use crate::pile::{BuildError, Builder, SyncReaderDogpile, WriteGuard};
 pub use crate::policy::{Accept, Backoff, Freshness, RefreshAhead, Seen};
+// The words by which a type is searched for stand here: rustdoc's search finds none that stand at a type in a
+// private module.
+#[doc(alias = "cache", alias = "map")]
+pub use crate::keyed::KeyedDogpile;
+#[doc(
+    alias = "single-flight",
+    alias = "singleflight",
+    alias = "stampede",
+    alias = "cache stampede",
+    alias = "thundering herd",
+    alias = "OnceCell"
+)]
+pub use crate::pile::Dogpile;
 pub use crate::time::{BootClock, Clock, ManualClock, SystemClock, Tick};
 
 #[cfg(all(doctest, feature = "async"))]

@@ -30,9 +30,9 @@
 //!
 //! | I want to | I use |
 //! |---|---|
-//! | share a value among the processes of a host | [`FileStore`], a directory, as above |
+//! | share a value among the processes of a host | [`FileStore`], a directory, as above; the recipe [`shared_token`](docs::shared_token) |
 //! | have many keys, with bounds | [`FleetKeyed`], over any of the stores |
-//! | share a value in a server or a database | the crates `dogpile-redis`, `dogpile-memcached`, `dogpile-postgres`, `dogpile-sqlite` |
+//! | share a value in a server or a database | the crates [dogpile-redis], [dogpile-memcached], [dogpile-postgres], [dogpile-sqlite] |
 //! | have one process compute a file that is too large for memory, and all read it | [`Files`] |
 //! | have one process at a time do something that is no value | [`LeaseLock`] |
 //! | invalidate many keys at once | one namespace for them, and [`FleetDogpile::invalidate_all`] |
@@ -91,6 +91,13 @@
 //! first verb for many records, which a store may replace by one of a single round trip. The public
 //! module [`conformance`] has a case for each rule. Most of them are those of [`record`], which a store
 //! can use.
+//!
+#![doc = include_str!("docs/tables.html")]
+//!
+//! [dogpile-memcached]: https://docs.rs/dogpile-memcached
+//! [dogpile-postgres]: https://docs.rs/dogpile-postgres
+//! [dogpile-redis]: https://docs.rs/dogpile-redis
+//! [dogpile-sqlite]: https://docs.rs/dogpile-sqlite
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -102,6 +109,8 @@ mod call;
 mod codec;
 pub mod conformance;
 mod creation;
+#[cfg(feature = "file")]
+pub mod docs;
 mod door;
 mod entry;
 mod error;
@@ -148,9 +157,19 @@ pub use entry::FleetGuard;
 pub use error::{FleetError, Foreign, WriteError};
 #[cfg(feature = "file")]
 pub use file::{Collected, FileStore, FileStoreBuilder, Files, NewFile, Step, StoredFile};
-pub use fleet::{FleetBuilder, FleetDogpile, OneKey};
+// The words by which a type is searched for stand here: rustdoc's search finds none that stand at a type in a
+// private module.
+#[doc(alias = "distributed", alias = "shared cache")]
+pub use fleet::FleetDogpile;
+pub use fleet::{FleetBuilder, OneKey};
 pub use keyed::{FleetKeyed, KeyBytes, ManyKeys};
-pub use lock::{AsyncLockGuard, LeaseLock, LockError, LockGuard};
+#[doc(
+    alias = "distributed lock",
+    alias = "leader election",
+    alias = "file lock"
+)]
+pub use lock::LeaseLock;
+pub use lock::{AsyncLockGuard, LockError, LockGuard};
 pub use memory::MemoryStore;
 pub use observe::{FleetEvent, FleetObserver};
 pub use policy::OnStoreError;

@@ -442,7 +442,8 @@ impl<K: KeyBytes, T: Send + Sync + 'static, S: Store, C: Codec<T>> FleetKeyed<K,
     /// use dogpile_fleet::{FleetKeyed, MemoryStore};
     ///
     /// let store = Arc::new(MemoryStore::new());
-    /// let names = FleetKeyed::<u64, String, _>::builder(store, "names", Duration::from_secs(60)).build();
+    /// let minute = Duration::from_secs(60);
+    /// let names = FleetKeyed::<u64, String, _>::builder(store, "names", minute).build();
     /// names.set(2, "Berta".to_owned())?;
     /// let answers = names.get_or_try_create_multi(&[1, 2, 3], |wanted| {
     ///     // One query for all that are missing.

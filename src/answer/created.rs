@@ -95,6 +95,7 @@ impl<T> Created<T> {
     /// # }
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
+    #[doc(alias = "not modified", alias = "304", alias = "etag")]
     pub fn unchanged(previous: impl Into<Owned<T>>) -> Self {
         Self::of(Content::Unchanged(previous.into()))
     }

@@ -213,7 +213,8 @@ impl<'a, T> Lease<'a, T> {
     /// use std::time::Duration;
     /// use dogpile::{Attempt, Dogpile, Lease};
     ///
-    /// let (one, two) = (Dogpile::new(Duration::from_secs(60)), Dogpile::new(Duration::from_secs(60)));
+    /// let minute = Duration::from_secs(60);
+    /// let (one, two) = (Dogpile::new(minute), Dogpile::new(minute));
     /// let (Attempt::Lease(first), Attempt::Lease(second)) = (one.attempt(), two.attempt()) else {
     ///     panic!()
     /// };

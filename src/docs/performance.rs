@@ -43,6 +43,8 @@
 //! <div class="picture">
 #![doc = include_str!("../../docs/herd.svg")]
 //! </div>
+//!
+#![doc = include_str!("tables.html")]
 #![doc(alias = "benchmark", alias = "latency", alias = "overhead")]
 
 #[allow(unused_imports)]

@@ -226,6 +226,8 @@
 //! - A distributed cache: the crate `dogpile-fleet` has one creator among processes, over a store.
 //! - Stopping a creator: Rust cannot stop a thread.
 //! - `wasm32-unknown-unknown` has no clock: give the pile [one of your own](Builder::clock).
+//!
+#![doc = include_str!("tables.html")]
 #![doc(
     alias = "futurelock",
     alias = "deadlock",

@@ -116,14 +116,20 @@
 //! Each row names what a call finds, and what it gets then. A test reads these rows, and holds the crate
 //! against them.
 //!
+//! <div class="wide">
+//!
 //! ```text
 #![doc = include_str!("../policy/decisions.txt")]
 //! ```
+//!
+//! </div>
 //!
 //! An answer's [`Origin`] and [`Guard::failure`] tell how it came about. [`Dogpile::peek`],
 //! [`Dogpile::has_value`], [`Dogpile::is_fresh`] and [`Dogpile::age`] never show a value that only stands
 //! in for a failure. [`Call::max_age`] says for one call that a value is stale sooner, and moves its
 //! limits with that.
+//!
+#![doc = include_str!("tables.html")]
 
 // For the links above.
 #[allow(unused_imports)]

@@ -103,6 +103,7 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
     /// }
     /// assert_eq!(squares.len(), 100);
     /// ```
+    #[doc(alias = "max_capacity", alias = "capacity", alias = "lru")]
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.limits.entries = Some(entries);
         self

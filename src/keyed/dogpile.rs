@@ -45,7 +45,8 @@ use crate::time::Tick;
 /// # What it does not do
 ///
 /// It offers no `acquire`. A key whose value is kept elsewhere would have to be remembered after it was
-/// invalidated.
+/// invalidated. Nor do its calls have `with`: what a creator in the background owns is cloned for each call. Where
+/// that costs too much for a hit, ask [`KeyedCall::hit`] first.
 ///
 /// # Example
 ///
@@ -61,7 +62,6 @@ use crate::time::Tick;
 /// assert_eq!(*front, "<h1>front</h1>");
 /// # Ok::<_, dogpile::Error<std::io::Error>>(())
 /// ```
-#[doc(alias = "cache", alias = "map", alias = "stampede")]
 pub struct KeyedDogpile<K, T, S = RandomState> {
     pub(super) shared: Arc<Shared<K, T>>,
     hasher: S,

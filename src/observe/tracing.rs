@@ -26,7 +26,7 @@ use crate::observe::{Begun, Ended, Event, Holder, Observer, Scope};
 /// let request = tracing::info_span!("request");
 /// let rate = request.in_scope(|| {
 ///     RATES.get_or_create(|| {
-///         tracing::info!("asking the bank"); // Inside of `creation`, which is inside of `request`.
+///         tracing::info!("asking the bank"); // in `creation`, which is in `request`
 ///         7
 ///     })
 /// });

@@ -60,13 +60,6 @@ use crate::shim::Arc;
 /// }
 /// # assert!(knows("k1").unwrap());
 /// ```
-#[doc(
-    alias = "single-flight",
-    alias = "singleflight",
-    alias = "cache stampede",
-    alias = "thundering herd",
-    alias = "OnceCell"
-)]
 #[repr(C, align(128))]
 pub struct Dogpile<T> {
     // What every hit reads stands at the end of one pair of cache lines: the settings, and the

@@ -119,6 +119,8 @@
 //! ```
 //!
 //! In most programs the value can stay in the process. Then it is shorter: [`KeyedDogpile::cached`].
+//!
+#![doc = include_str!("../tables.html")]
 #![doc(
     alias = "NeedRegenerationException",
     alias = "cache_on_arguments",

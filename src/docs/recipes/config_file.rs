@@ -23,8 +23,8 @@
 //! impl Settings {
 //!     /// Fails if the file cannot be used: there is no good configuration yet.
 //!     fn open(path: PathBuf) -> Result<Self, Error<io::Error>> {
-//!         let config = Dogpile::builder(Duration::from_secs(1)).stale_if_error(Duration::MAX).build();
-//!         let settings = Self { path, config };
+//!         let config = Dogpile::builder(Duration::from_secs(1)).stale_if_error(Duration::MAX);
+//!         let settings = Self { path, config: config.build() };
 //!         drop(settings.get()?);
 //!         Ok(settings)
 //!     }

@@ -36,7 +36,7 @@
 //!         let write = self.pile.acquire_write_lock_for(Duration::from_secs(10));
 //!         let write = write.map_err(io::Error::other)?;
 //!         fs::copy(&next, &self.path)?;
-//!         // SAFETY: the file changes only here, under the write lock, when nobody looks at a map of it.
+//!         // SAFETY: the file changes only here, under the write lock. Nobody looks at a map then.
 //!         let map = unsafe { Mmap::map(&File::open(&self.path)?)? };
 //!         write.until_published(&creating); // So nobody sees the old map of the new file.
 //!         Ok(Created::new(map))

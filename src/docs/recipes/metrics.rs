@@ -44,6 +44,9 @@
 //! assert_eq!((counters.failed, counters.published), (1, 1));
 //! ```
 //!
+//! An error of a type of your own is named by its type alone in such a line: [`Failure::downcast_ref`] gives the error
+//! itself.
+//!
 //! What to watch:
 //!
 //! | number | what it says |
@@ -62,6 +65,8 @@
 //!
 //! With the feature `tracing`, give the pile `.observer_static(&Tracing)`. The span of a creation is a child of
 //! the span in which it was started. What the creator logs is inside of it.
+//!
+#![doc = include_str!("../tables.html")]
 #![doc(
     alias = "monitoring",
     alias = "prometheus",

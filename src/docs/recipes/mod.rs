@@ -23,9 +23,9 @@
 //! # A value that several processes share
 //!
 //! The crate `dogpile-fleet` puts a pile in each process over a store that they share: a directory, or a
-//! server. Its [documentation](https://docs.rs/dogpile-fleet) begins with which store to use for what. The stores in
-//! servers and databases are crates of their own: `dogpile-redis`, `dogpile-memcached`, `dogpile-postgres` and
-//! `dogpile-sqlite`.
+//! server. Its [documentation](https://docs.rs/dogpile-fleet) begins with which store to use for what, and has a
+//! [recipe](https://docs.rs/dogpile-fleet/latest/dogpile_fleet/docs/shared_token/). The stores in servers and databases are
+//! crates of their own: `dogpile-redis`, `dogpile-memcached`, `dogpile-postgres` and `dogpile-sqlite`.
 //!
 //! [README]: https://docs.rs/crate/dogpile/latest
 

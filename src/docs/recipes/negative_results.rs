@@ -14,7 +14,7 @@
 //!         .stale_if_error(Duration::from_secs(3600))
 //!         .keyed()
 //!         .max_entries(10_000) // Names that do not exist take room too.
-//!         .creation_rate(100, Duration::from_secs(1)) // Strangers can make up any number of them.
+//!         .creation_rate(100, Duration::from_secs(1)) // Strangers can make up any number.
 //!         .build()
 //! }
 //!
@@ -27,7 +27,7 @@
 //!         Some(user) => Ok(Created::new(Some(user))),
 //!         None => Ok(Created::new(None)
 //!             .ttl(Duration::from_secs(5)) // Somebody may sign up.
-//!             .stale_while_revalidate(Duration::ZERO)), // And then is not told "no such user" again.
+//!             .stale_while_revalidate(Duration::ZERO)), // And is not told "no such user" then.
 //!     })
 //! }
 //! # use std::cell::Cell;

@@ -40,7 +40,8 @@
 //!         }
 //!         let seen = Guard::seen(&token);
 //!         self.token.expire_if(seen); // Never `invalidate`: that takes the refresh token away.
-//!         let newer = self.token.call().wait(Duration::from_secs(10)).accept(Accept::NewerThan(seen));
+//!         let newer = self.token.call().accept(Accept::NewerThan(seen));
+//!         let newer = newer.wait(Duration::from_secs(10));
 //!         let token = newer.get_or_try_create_with(|creating| self.renew(&creating))?;
 //!         Ok(self.server.get(path, &token.access).unwrap_or_else(|status| status.to_string()))
 //!     }

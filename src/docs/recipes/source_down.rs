@@ -16,7 +16,8 @@
 //! fn rate() -> Result<f64, Error<HttpError>> {
 //!     let rate = RATES.get_or_try_create_with(fetch)?;
 //!     if let Some(failure) = Guard::failure(&rate) {
-//!         eprintln!("a rate of {:?} ago, since {failure}", Guard::age(&rate));
+//!         let error = failure.downcast_ref::<HttpError>(); // None: a panic, or a time-out
+//!         eprintln!("a rate of {:?} ago, since {error:?}", Guard::age(&rate));
 //!     }
 //!     Ok(*rate)
 //! }
@@ -48,6 +49,8 @@
 //! # RATES.expire();
 //! # assert_eq!(rate().unwrap(), 1.0842);
 //! # assert!(RATES.retry_in().unwrap() > Duration::from_secs(20));
+//! # let (failure, _) = RATES.last_failure().unwrap();
+//! # assert_eq!(failure.downcast_ref::<HttpError>().unwrap().0, 503);
 //! # RATES.expire();
 //! # *ANSWER.lock().unwrap() = (404, "");
 //! # assert!(rate().unwrap_err().is_failed());
@@ -65,6 +68,8 @@
 //!   write a loop in the creator: it holds the lease meanwhile, so nobody else tries.
 //! - Give each creator a time-out of its own. [`max_create_time`](Builder::max_create_time) is for the creator that
 //!   hangs all the same.
+//! - A [`Failure`] has the text of an error that is a text, an I/O error or a boxed error. Of another type it can only
+//!   name the type: take the error itself out with [`downcast_ref`](Failure::downcast_ref).
 //! - [`ttl_jitter`](Builder::ttl_jitter) spreads the renewals of many processes that started together.
 //! - [`last_failure`](Dogpile::last_failure) tells what went wrong last. "No errors" may mean that every answer is
 //!   stale: watch [`stale_for`](observe::Stats::stale_for), see [`metrics`](super::metrics).

@@ -12,6 +12,7 @@
 //!
 //! type Plan = String;
 //! type Plans = KeyedDogpile<String, Plan>;
+//! type PlanGuard<'a> = KeyedGuard<'a, String, Plan>;
 //!
 //! struct Tenants {
 //!     plans: Plans,
@@ -33,20 +34,21 @@
 //!         Self { plans, database }
 //!     }
 //!
-//!     async fn plan(&self, tenant: &str) -> Result<KeyedGuard<'_, String, Plan>, Error<DatabaseError>> {
+//!     async fn plan(&self, tenant: &str) -> Result<PlanGuard<'_>, Error<DatabaseError>> {
 //!         let (database, name) = (Arc::clone(&self.database), tenant.to_owned());
 //!         let call = self.plans.background(tenant, &Tokio).wait(Duration::from_secs(1));
 //!         call.get_or_try_create_async(move || async move { database.load(&name).await }).await
 //!     }
 //!
-//!     /// The tenant changed: one caller loads the plan again, the others get the old one meanwhile.
+//!     /// The tenant changed: one caller loads the plan, the others get the old one meanwhile.
 //!     fn changed(&self, tenant: &str) {
 //!         self.plans.expire(tenant);
 //!     }
 //!
 //!     /// Loads many in one query: those that are held are not asked for again.
 //!     async fn warm(&self, tenants: &[&str]) -> usize {
-//!         let plans = self.plans.get_or_try_create_multi_async(tenants.iter().copied(), |missing| {
+//!         let tenants = tenants.iter().copied();
+//!         let plans = self.plans.get_or_try_create_multi_async(tenants, |missing| {
 //!             let database = &self.database;
 //!             async move { database.load_all(&missing).await }
 //!         });

@@ -78,6 +78,7 @@
 //! A thread that blocks sleeps by the system's time. For tests that block threads use a [`ManualClock`].
 #![doc(
     alias = "mock clock",
+    alias = "fake clock",
     alias = "fake time",
     alias = "paused time",
     alias = "unit test"
