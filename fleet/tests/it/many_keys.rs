@@ -7,6 +7,10 @@
 //! @ fn note
 //! - sent.0,
 //! + self.failures.load(Ordering::SeqCst),
+//!
+//! fleet-lets-all-ask-after-a-pause | fleet/src/health.rs | requests_at_once
+//! - first.is_ok().then_some(Sent(failures))
+//! + Some(Sent(failures))
 //! ```
 
 use std::collections::HashMap;
