@@ -9,8 +9,8 @@
 //! + self.failures.load(Ordering::SeqCst),
 //!
 //! fleet-lets-all-ask-after-a-pause | fleet/src/health.rs | requests_at_once
-//! - first.is_ok().then_some(Sent(failures))
-//! + Some(Sent(failures))
+//! - next.as_nanos(),
+//! + until,
 //! ```
 
 use std::collections::HashMap;
