@@ -758,6 +758,31 @@ mod wait_timeout {
         assert!(matches!(poll(patient), Poll::Ready(value) if *value == 1));
     }
 
+    /// All places of wakers are new once a clock has called them, those that were left before included.
+    #[test]
+    fn by_a_clock_after_another_task_has_left() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let Attempt::Lease(_lease) = pile.attempt() else {
+            panic!()
+        };
+        let call: Call<'_, u32> = pile.call().wait(SECOND);
+        let mut leaves = Box::pin(call.get_or_create_async(never));
+        let mut stays = pin!(call.get_or_create_async(never));
+        assert!(poll(leaves.as_mut()).is_pending());
+        assert!(poll(stays.as_mut()).is_pending());
+        drop(leaves);
+        clock.advance(SECOND - NANO);
+        let (alarm, waker) = Alarm::new();
+        assert!(poll_by(&waker, stays.as_mut()).is_pending());
+        clock.advance(NANO);
+        assert_eq!(alarm.rings(), 1);
+        let Poll::Ready(Err(error)) = poll(stays) else {
+            panic!("it waits for as long as it may")
+        };
+        assert!(error.is_timed_out());
+    }
+
     #[test]
     fn of_zero_never_waits_and_needs_no_timer() {
         let pile = Dogpile::<u32>::new(MINUTE);

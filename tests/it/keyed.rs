@@ -1282,3 +1282,18 @@ mod user_code_outside_locks {
         });
     }
 }
+
+/// What a map is asked for how many values it holds: a key that only backs off is none.
+#[test]
+fn it_tells_how_many_values_it_holds() {
+    let (_clock, builder) = manual::<u32>(MINUTE);
+    let map = builder.backoff(Backoff::constant(MINUTE)).build_keyed();
+    assert_eq!((map.len(), map.is_empty()), (0, true));
+    assert!(map.get_or_try_create(&1, || Err("down")).is_err());
+    assert!(map.stats_of(&1).retry_in.is_some());
+    assert_eq!((map.len(), map.is_empty()), (0, true));
+    map.set(2, 7);
+    assert_eq!((map.len(), map.is_empty()), (1, false));
+    map.invalidate(&2);
+    assert_eq!((map.len(), map.is_empty()), (0, true));
+}

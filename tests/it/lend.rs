@@ -155,6 +155,31 @@ fn only_into_a_pile_without_a_value() {
     assert!(pile.peek().is_none());
 }
 
+/// A value is held to the very end of what it may be served for, or may stand in for a failure.
+#[test]
+fn not_before_the_very_end_of_what_is_held() {
+    for falls_back in [false, true] {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let builder = builder.stale_while_revalidate(MINUTE);
+        let (builder, end) = match falls_back {
+            true => (builder.stale_if_error(2 * MINUTE), 3 * MINUTE),
+            false => (builder, 2 * MINUTE),
+        };
+        let pile = builder.build();
+        pile.set(1);
+        clock.advance(end);
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        lease.run(|creating| {
+            assert!(!lends(&creating, 6));
+            clock.advance(NANO);
+            assert!(lends(&creating, 6));
+        });
+        assert_eq!(*pile.peek().unwrap(), 6);
+    }
+}
+
 /// Whose lease was superseded, or is over, has nothing to lend for.
 #[test]
 fn by_nobody_but_the_holder() {

@@ -335,6 +335,19 @@ mod backoff {
         });
     }
 
+    /// An `expire` ends it for those, too, who are served a stale value meanwhile.
+    #[test]
+    fn ends_with_an_expire_of_a_stale_value() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.backoff(Backoff::constant(HOUR)).build();
+        pile.set(1);
+        clock.advance(MINUTE + NANO);
+        assert!(pile.get_or_try_create(|| Err(Down(1))).is_err());
+        assert_eq!(*pile.get_or_create(|| panic!("it backs off")), 1);
+        pile.expire();
+        assert_eq!(*pile.get_or_create(|| 2), 2);
+    }
+
     #[test]
     fn it_tells_what_failed() {
         let (_clock, builder) = manual::<u32>(MINUTE);
