@@ -862,7 +862,7 @@ mod age_from_store {
         assert!(pile.refresh(|| Err(Down(1))).is_err());
         let fresh = pile.acquire(never, || here(1)).unwrap();
         assert_eq!((*fresh, fresh.origin()), (1, Origin::Fresh));
-        assert!(fresh.failure().is_none());
+        assert!(Acquired::failure(&fresh).is_none());
         clock.advance(2 * MINUTE);
         let Attempt::Lease(late) = pile.call().accept(Accept::New).attempt() else {
             panic!()

@@ -86,6 +86,7 @@ use crate::forms::{By, Down, Form, each_form};
 use crate::support::{
     HOUR, LIMIT, MINUTE, NANO, OnDrop, SECOND, burst, bursts, manual, until, within,
 };
+use crate::tasks::poll_by;
 
 type Act = Box<dyn Fn(&Ended) + Send + Sync>;
 
@@ -956,7 +957,7 @@ fn a_take_over_is_told_outside_of_the_lock() {
             }
             let builder = builder.max_create_time(10 * SECOND);
             let pile = builder
-                .observer(Later(observer.clone()))
+                .observer(Arc::new(Later(observer.clone())))
                 .build_sync_reader();
             let pile = Arc::new(pile);
             let asks = || Arc::new(Asks(Arc::downgrade(&pile), AtomicUsize::new(0)));
@@ -1018,4 +1019,57 @@ fn a_map_counts_for_all_its_keys() {
     assert_eq!((stats.creating, stats.counters.unwrap().begun), (1, 8));
     assert_eq!(map.stats_of(&5).creating.unwrap().fence, lease.fence());
     assert!(map.stats_of(&6).creating.is_none());
+}
+
+/// Each counter of a map is the sum of those of its keys.
+#[cfg(feature = "async")]
+#[test]
+fn a_map_adds_up_every_counter() {
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let builder = builder.max_create_time(SECOND).stats(true);
+    let map = builder.build_keyed();
+    let full = crate::shelf::Shelf {
+        full: true,
+        ..Default::default()
+    };
+    for key in 0..2 {
+        drop(map.attempt(&key));
+        let refused = map.background(&key, &full).get_or_create(|| 7);
+        assert!(refused.is_err());
+        let KeyedAttempt::Lease(late) = map.attempt(&key) else {
+            panic!()
+        };
+        let waiting = map.call(&key).wait(Duration::ZERO);
+        assert!(waiting.get_or_create(|| 7).unwrap_err().is_timed_out());
+        clock.advance(2 * SECOND);
+        assert_eq!(*map.get_or_create(&key, || 7), 7);
+        drop(late.fail(Down(1)));
+        map.expire(&key);
+        assert!(map.get_or_try_create(&key, || Err(Down(1))).is_err());
+        let KeyedAttempt::Lease(superseded) = map.attempt(&key) else {
+            panic!()
+        };
+        map.set(key, 8);
+        assert!(superseded.publish(9).is_err());
+        map.expire(&key);
+        assert!(bursts(|| map.get_or_create(&key, || burst())));
+    }
+    let counters = map.stats().counters.unwrap();
+    let one = map.stats_of(&0).counters.unwrap();
+    for (sum, one) in [
+        (counters.begun, one.begun),
+        (counters.published, one.published),
+        (counters.failed, one.failed),
+        (counters.panicked, one.panicked),
+        (counters.given_up, one.given_up),
+        (counters.refused, one.refused),
+        (counters.superseded, one.superseded),
+        (counters.taken_over, one.taken_over),
+        (counters.waits, one.waits),
+        (counters.timed_out, one.timed_out),
+        (counters.stale_spells, one.stale_spells),
+    ] {
+        assert!(one > 0, "{counters:?}");
+        assert_eq!(sum, 2 * one, "{counters:?}");
+    }
 }
