@@ -4,6 +4,9 @@
 //! a-task-takes-what-began-too-early | src/call/election/told.rs | a_wait_ends::and_not_with_what_began_before_it
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if D::GATED {
+//!
+//! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | by_a_clock_after_another_task_has_left
+//! - self.free.clear();
 //! ```
 
 use std::future::{Future, pending};

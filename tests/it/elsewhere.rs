@@ -24,6 +24,10 @@
 //!
 //! what-is-set-and-not-kept-has-no-number | src/raw/change.rs | what_i_saw_and_is_kept_elsewhere
 //! - kept.number_as(number);
+//!
+//! what-was-removed-is-served-on | src/raw/change.rs | an_invalidate_meanwhile_is_not_forgotten
+//! @ fn empty
+//! - Self::loses_its_place(state);
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

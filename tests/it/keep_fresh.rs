@@ -144,6 +144,10 @@
 //! what-is-shared-has-no-place-for-it | src/executor/shared.rs | when::at_once_without
 //! - (**self).spawn_lasting(job)
 //! + self.spawn(job)
+//!
+//! expire-wakes-under-the-lock | src/raw/change.rs | its_waker_may_ask_the_pile
+//! @ pub(crate) fn expire
+//! - drop(state);
 //! ```
 
 use std::future::pending;

@@ -38,6 +38,10 @@
 //! half-of-the-keys-are-young | src/keyed/queue.rs | bounded::and_keeps_what_is_asked_for_more
 //! - const YOUNG: usize = 20;
 //! + const YOUNG: usize = 2;
+//!
+//! a-key-that-backs-off-is-a-value | src/keyed/shard.rs | it_tells_how_many_values_it_holds
+//! - self.kept - self.paced
+//! + self.kept + self.paced
 //! ```
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};

@@ -33,6 +33,10 @@
 //! @ fn lent
 //! - if next.outcome().is_none() && self.enter(call).is_ok() {
 //! + if false {
+//!
+//! gone-a-moment-later | src/raw/change.rs | not_before_the_very_end_of_what_is_held
+//! - now >= times.usable_until(times.ttl)
+//! + now > times.usable_until(times.ttl)
 //! ```
 
 use std::sync::{Arc, Barrier};

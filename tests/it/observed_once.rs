@@ -66,6 +66,22 @@
 //! polls-are-outside-of-the-scope | src/reentrancy.rs
 //! - if let Some(watch) = watch {
 //! + if let (Some(watch), Form::Closure) = (watch, form) {
+//!
+//! who-waits-for-the-next-is-not-counted | src/raw/lease.rs | waits_are_counted
+//! @ pub(crate) fn await_next
+//! - Self::count_wait(&mut state, policy);
+//!
+//! a-take-over-is-told-under-the-lock | src/raw/lease.rs | a_take_over_is_told_outside_of_the_lock
+//! @ pub(crate) fn evict(
+//! - drop(state);
+//!
+//! a-spell-begins-a-moment-later | src/raw/counts.rs | a_spell_begins_while_the_value_is_stale
+//! - node.stale_from() <= look.now
+//! + node.stale_from() < look.now
+//!
+//! a-sum-without-the-refused | src/observe/stats.rs | a_map_adds_up_every_counter
+//! - *refused += others.refused;
+//! + *refused *= others.refused;
 //! ```
 
 use std::cell::Cell;

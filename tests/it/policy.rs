@@ -16,6 +16,10 @@
 //! who-was-late-is-elected-again | src/call/election/mod.rs | max_create_time::a_lease_may_be_taken_over
 //! - At::Late(failure.expect("a lease that was taken over has failed"))
 //! + At::Start
+//!
+//! after-an-expire-nobody-asks | src/raw/change.rs | ends_with_an_expire_of_a_stale_value
+//! @ pub(crate) fn expire
+//! - Self::nobody_renews(&state, policy);
 //! ```
 
 use std::sync::{Arc, Barrier};
