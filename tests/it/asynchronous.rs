@@ -5,7 +5,7 @@
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if D::GATED {
 //!
-//! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | by_a_clock_after_another_task_has_left
+//! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | wait_timeout::by_a_clock_after_another_task_has_left
 //! - self.free.clear();
 //! ```
 

@@ -25,7 +25,7 @@
 //! what-is-set-and-not-kept-has-no-number | src/raw/change.rs | what_i_saw_and_is_kept_elsewhere
 //! - kept.number_as(number);
 //!
-//! what-was-removed-is-served-on | src/raw/change.rs | an_invalidate_meanwhile_is_not_forgotten
+//! what-was-removed-is-served-on | src/raw/change.rs | age_from_store::an_invalidate_meanwhile_is_not_forgotten
 //! @ fn empty
 //! - Self::loses_its_place(state);
 //! ```

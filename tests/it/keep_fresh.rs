@@ -145,7 +145,7 @@
 //! - (**self).spawn_lasting(job)
 //! + self.spawn(job)
 //!
-//! expire-wakes-under-the-lock | src/raw/change.rs | its_waker_may_ask_the_pile
+//! expire-wakes-under-the-lock | src/raw/change.rs | when::its_waker_may_ask_the_pile
 //! @ pub(crate) fn expire
 //! - drop(state);
 //! ```

@@ -17,7 +17,7 @@
 //! - At::Late(failure.expect("a lease that was taken over has failed"))
 //! + At::Start
 //!
-//! after-an-expire-nobody-asks | src/raw/change.rs | ends_with_an_expire_of_a_stale_value
+//! after-an-expire-nobody-asks | src/raw/change.rs | backoff::ends_with_an_expire_of_a_stale_value
 //! @ pub(crate) fn expire
 //! - Self::nobody_renews(&state, policy);
 //! ```
