@@ -4,6 +4,9 @@
 //! a-task-takes-what-began-too-early | src/call/election/told.rs | a_wait_ends::and_not_with_what_began_before_it
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if D::GATED {
+//!
+//! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | wait_timeout::by_a_clock_after_another_task_has_left
+//! - self.free.clear();
 //! ```
 
 use std::future::{Future, pending};
@@ -756,6 +759,31 @@ mod wait_timeout {
         assert!(poll(patient.as_mut()).is_pending());
         drop(lease.publish(1));
         assert!(matches!(poll(patient), Poll::Ready(value) if *value == 1));
+    }
+
+    /// All places of wakers are new once a clock has called them, those that were left before included.
+    #[test]
+    fn by_a_clock_after_another_task_has_left() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let Attempt::Lease(_lease) = pile.attempt() else {
+            panic!()
+        };
+        let call: Call<'_, u32> = pile.call().wait(SECOND);
+        let mut leaves = Box::pin(call.get_or_create_async(never));
+        let mut stays = pin!(call.get_or_create_async(never));
+        assert!(poll(leaves.as_mut()).is_pending());
+        assert!(poll(stays.as_mut()).is_pending());
+        drop(leaves);
+        clock.advance(SECOND - NANO);
+        let (alarm, waker) = Alarm::new();
+        assert!(poll_by(&waker, stays.as_mut()).is_pending());
+        clock.advance(NANO);
+        assert_eq!(alarm.rings(), 1);
+        let Poll::Ready(Err(error)) = poll(stays) else {
+            panic!("it waits for as long as it may")
+        };
+        assert!(error.is_timed_out());
     }
 
     #[test]

@@ -24,6 +24,10 @@
 //!
 //! what-is-set-and-not-kept-has-no-number | src/raw/change.rs | what_i_saw_and_is_kept_elsewhere
 //! - kept.number_as(number);
+//!
+//! what-was-removed-is-served-on | src/raw/change.rs | age_from_store::an_invalidate_meanwhile_is_not_forgotten
+//! @ fn empty
+//! - Self::loses_its_place(state);
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -817,6 +821,61 @@ mod age_from_store {
         assert_eq!(find(&pile, here(2)), (2, Origin::Fresh));
         clock.advance(NANO);
         assert!(renewed(here(2)));
+    }
+
+    /// An `expire` during the look-up is not forgotten over what it tells.
+    #[test]
+    fn an_expire_meanwhile_is_not_forgotten() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        create(&pile, 1);
+        clock.advance(10 * SECOND);
+        let answer = pile.acquire(
+            || Ok(2),
+            || {
+                pile.expire();
+                aged(1, SECOND)
+            },
+        );
+        assert_eq!(show(answer), (2, Origin::CreatedHere));
+    }
+
+    /// What was looked up goes for nothing when the pile was emptied meanwhile, also while another creates
+    /// and stale values are served without a question.
+    #[test]
+    fn an_invalidate_meanwhile_is_not_forgotten() {
+        let (_clock, pile) = stale_pile();
+        let renewal = lease(&pile);
+        assert_eq!(find(&pile, here(1)), (1, Origin::Stale));
+        let call = pile.call().wait(Duration::ZERO);
+        let answer = call.acquire(never, || {
+            pile.invalidate();
+            here(1)
+        });
+        assert!(answer.unwrap_err().is_timed_out());
+        drop(renewal);
+    }
+
+    /// Who is served what is fresh takes no lease from anybody, and no failure stands beside it.
+    #[test]
+    fn what_is_fresh_is_an_answer_whatever_goes_on() {
+        let (clock, builder) = manual(HOUR);
+        let builder = builder.backoff(dogpile::Backoff::constant(MINUTE));
+        let pile = builder.max_create_time(SECOND).build();
+        create(&pile, 1);
+        assert!(pile.refresh(|| Err(Down(1))).is_err());
+        let fresh = pile.acquire(never, || here(1)).unwrap();
+        assert_eq!((*fresh, fresh.origin()), (1, Origin::Fresh));
+        assert!(Acquired::failure(&fresh).is_none());
+        clock.advance(2 * MINUTE);
+        let Attempt::Lease(late) = pile.call().accept(Accept::New).attempt() else {
+            panic!()
+        };
+        clock.advance(2 * SECOND);
+        assert_eq!(find(&pile, here(1)), (1, Origin::Fresh));
+        assert!(pile.is_creating());
+        drop(late);
+        assert!(!pile.is_creating());
     }
 
     #[test]

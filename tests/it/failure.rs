@@ -800,3 +800,20 @@ mod reentrancy_is_an_error {
         });
     }
 }
+
+/// What an error is asked is true of that kind alone.
+#[test]
+fn an_error_is_of_one_kind() {
+    let pile = Dogpile::<u32>::new(MINUTE);
+    let failed = pile.get_or_try_create(|| Err("down")).unwrap_err();
+    assert!(failed.is_failed());
+    assert!(!failed.is_backing_off() && !failed.is_missing() && !failed.is_timed_out());
+    assert!(!pile.last_failure().unwrap().0.is_panicked());
+    let dogpile::Attempt::Lease(_lease) = pile.attempt() else {
+        panic!()
+    };
+    let late = pile.call().wait(Duration::ZERO).get_or_create(|| 1);
+    let late = late.unwrap_err();
+    assert!(late.is_timed_out());
+    assert!(!late.is_backing_off() && !late.is_missing());
+}

@@ -144,13 +144,17 @@
 //! what-is-shared-has-no-place-for-it | src/executor/shared.rs | when::at_once_without
 //! - (**self).spawn_lasting(job)
 //! + self.spawn(job)
+//!
+//! expire-wakes-under-the-lock | src/raw/change.rs | when::its_waker_may_ask_the_pile
+//! @ pub(crate) fn expire
+//! - drop(state);
 //! ```
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -372,6 +376,46 @@ mod when {
         assert_eq!((hand.run(), shown(&pile)), (0, Some(3)));
         assert!(pile.invalidate_if(seen()));
         assert_eq!((hand.run(), shown(&pile)), (0, Some(4)));
+    }
+
+    /// Whatever changes the pile, the refresher is woken outside of the pile's lock: its waker may look at
+    /// the pile.
+    #[test]
+    fn its_waker_may_ask_the_pile() {
+        struct Asks(Weak<Dogpile<u32>>, AtomicU32);
+        impl Wake for Asks {
+            fn wake(self: Arc<Self>) {
+                if let Some(pile) = self.0.upgrade() {
+                    assert_eq!(pile.waiters(), 0);
+                }
+                self.1.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        within(|| {
+            let (_clock, builder) = manual(MINUTE);
+            let pile = Arc::new(builder.build());
+            let (mut hand, _keeps) = Hand::start(&pile, |run, _| makes(run));
+            let asks = Arc::new(Asks(Arc::downgrade(&pile), AtomicU32::new(0)));
+            hand.waker = Waker::from(Arc::clone(&asks));
+            for change in [
+                |pile| pile.set(8),
+                Dogpile::expire,
+                Dogpile::invalidate,
+                |pile| assert!(pile.expire_if(Guard::seen(&pile.peek().unwrap()))),
+                |pile| assert!(pile.invalidate_if(Guard::seen(&pile.peek().unwrap()))),
+                |pile| drop(pile.refresh(|| Ok::<_, Down>(9))),
+                |pile| drop(pile.refresh(|| Err(Down(1)))),
+            ] as [fn(&Dogpile<u32>); 7]
+            {
+                pile.set(7);
+                // Woken or not, it looks, and sleeps.
+                hand.polled = None;
+                assert_eq!(hand.go(), 0);
+                let before = asks.1.load(Ordering::SeqCst);
+                change(&pile);
+                assert!(asks.1.load(Ordering::SeqCst) > before);
+            }
+        });
     }
 
     /// What is published then is stale, or superseded. One more follows, and without a rest.

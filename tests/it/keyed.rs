@@ -38,6 +38,10 @@
 //! half-of-the-keys-are-young | src/keyed/queue.rs | bounded::and_keeps_what_is_asked_for_more
 //! - const YOUNG: usize = 20;
 //! + const YOUNG: usize = 2;
+//!
+//! a-key-that-backs-off-is-a-value | src/keyed/shard.rs | it_tells_how_many_values_it_holds
+//! - self.kept - self.paced
+//! + self.kept + self.paced
 //! ```
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -1281,4 +1285,19 @@ mod user_code_outside_locks {
             drop(map);
         });
     }
+}
+
+/// What a map is asked for how many values it holds: a key that only backs off is none.
+#[test]
+fn it_tells_how_many_values_it_holds() {
+    let (_clock, builder) = manual::<u32>(MINUTE);
+    let map = builder.backoff(Backoff::constant(MINUTE)).build_keyed();
+    assert_eq!((map.len(), map.is_empty()), (0, true));
+    assert!(map.get_or_try_create(&1, || Err("down")).is_err());
+    assert!(map.stats_of(&1).retry_in.is_some());
+    assert_eq!((map.len(), map.is_empty()), (0, true));
+    map.set(2, 7);
+    assert_eq!((map.len(), map.is_empty()), (1, false));
+    map.invalidate(&2);
+    assert_eq!((map.len(), map.is_empty()), (0, true));
 }

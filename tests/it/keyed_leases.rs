@@ -39,6 +39,26 @@ mod leases {
         });
     }
 
+    /// A lease is held until it ends, and knows whether something came in between.
+    #[test]
+    fn tell_how_they_stand() {
+        let leases = Leases::<u32, u32>::new();
+        for supersede in [false, true] {
+            assert!(!leases.is_held(&1));
+            let KeySeat::Lease(lease) = leases.attempt(&1) else {
+                panic!()
+            };
+            assert!(leases.is_held(&1) && !leases.is_held(&2));
+            assert!(!lease.is_superseded());
+            if supersede {
+                leases.supersede(&1);
+            }
+            assert_eq!(lease.is_superseded(), supersede);
+            assert_eq!(lease.end(7), !supersede);
+        }
+        assert!(!leases.is_held(&1));
+    }
+
     #[test]
     fn share_a_failure_and_a_panic() {
         within(|| {

@@ -33,6 +33,10 @@
 //! @ fn lent
 //! - if next.outcome().is_none() && self.enter(call).is_ok() {
 //! + if false {
+//!
+//! gone-a-moment-later | src/raw/change.rs | not_before_the_very_end_of_what_is_held
+//! - now >= times.usable_until(times.ttl)
+//! + now > times.usable_until(times.ttl)
 //! ```
 
 use std::sync::{Arc, Barrier};
@@ -153,6 +157,30 @@ fn only_into_a_pile_without_a_value() {
     };
     lease.run(|creating| assert!(!lends(&creating, 6)));
     assert!(pile.peek().is_none());
+}
+
+/// A value is held to the very end of what it may be served for, or may stand in for a failure.
+#[test]
+fn not_before_the_very_end_of_what_is_held() {
+    for falls_back in [false, true] {
+        let (clock, builder) = manual::<u32>(MINUTE);
+        let builder = builder.stale_while_revalidate(MINUTE);
+        let (builder, end) = match falls_back {
+            true => (builder.stale_if_error(2 * MINUTE), 3 * MINUTE),
+            false => (builder, 2 * MINUTE),
+        };
+        let pile = builder.build();
+        pile.set(1);
+        clock.advance(end);
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        lease.run(|creating| {
+            assert!(!lends(&creating, 6));
+            clock.advance(NANO);
+            assert!(lends(&creating, 6));
+        });
+    }
 }
 
 /// Whose lease was superseded, or is over, has nothing to lend for.

@@ -66,12 +66,30 @@
 //! polls-are-outside-of-the-scope | src/reentrancy.rs
 //! - if let Some(watch) = watch {
 //! + if let (Some(watch), Form::Closure) = (watch, form) {
+//!
+//! who-waits-for-the-next-is-not-counted | src/raw/lease.rs | waits_are_counted
+//! @ pub(crate) fn await_next
+//! - Self::count_wait(&mut state, policy);
+//!
+//! a-take-over-is-told-under-the-lock | src/raw/lease.rs | a_take_over_is_told_outside_of_the_lock
+//! @ pub(crate) fn evict(
+//! - drop(state);
+//!
+//! a-spell-begins-a-moment-later | src/raw/counts.rs | a_spell_begins_while_the_value_is_stale
+//! - node.stale_from() <= look.now
+//! + node.stale_from() < look.now
+//!
+//! a-sum-without-the-refused | src/observe/stats.rs | a_map_adds_up_every_counter
+//! - *refused += others.refused;
+//! + *refused *= others.refused;
 //! ```
 
 use std::cell::Cell;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -81,7 +99,10 @@ use dogpile::{
 };
 
 use crate::forms::{By, Down, Form, each_form};
-use crate::support::{HOUR, LIMIT, MINUTE, OnDrop, SECOND, burst, bursts, manual, until, within};
+use crate::support::{
+    HOUR, LIMIT, MINUTE, NANO, OnDrop, SECOND, burst, bursts, manual, until, within,
+};
+use crate::tasks::poll_by;
 
 type Act = Box<dyn Fn(&Ended) + Send + Sync>;
 
@@ -321,6 +342,50 @@ fn a_spell_of_stale_answers_is_one() {
         let before = pile.stats().counters.unwrap().stale_spells;
         drop(pile.refresh(|| Ok::<_, Down>(6)).unwrap());
         assert_eq!(pile.stats().counters.unwrap().stale_spells, before);
+    });
+}
+
+/// A spell begins with the first caller who is elected while the value is stale: from its first instant to
+/// its last.
+#[test]
+fn a_spell_begins_while_the_value_is_stale() {
+    let (clock, builder) = manual(MINUTE);
+    let pile = (builder.stale_while_revalidate(MINUTE).stats(true)).build();
+    for (age, spells) in [
+        (MINUTE + NANO, 1),
+        (2 * MINUTE, 1),
+        // Gone, it is served to nobody.
+        (2 * MINUTE + NANO, 0),
+    ] {
+        pile.set(1);
+        clock.advance(age);
+        let before = pile.stats().counters.unwrap().stale_spells;
+        assert!(pile.get_or_try_create(|| Err::<u32, _>(Down(1))).is_err());
+        let after = pile.stats().counters.unwrap().stale_spells;
+        assert_eq!(after - before, spells, "{age:?}");
+    }
+}
+
+/// So are waits: for the value that somebody else brings, and for a creation.
+#[test]
+fn waits_are_counted() {
+    within(|| {
+        let pile = Dogpile::<u32>::builder(MINUTE).stats(true).build();
+        let waits = || pile.stats().counters.unwrap().waits;
+        thread::scope(|threads| {
+            let next = threads.spawn(|| *pile.wait_for_value());
+            until(|| pile.waiters() == 1);
+            assert_eq!(waits(), 1);
+            let Attempt::Lease(lease) = pile.attempt() else {
+                panic!()
+            };
+            let other = threads.spawn(|| *pile.get_or_create(|| panic!("it is created")));
+            until(|| pile.waiters() == 2);
+            assert_eq!(waits(), 2);
+            drop(lease.publish(7));
+            assert_eq!((next.join().unwrap(), other.join().unwrap()), (7, 7));
+        });
+        assert_eq!((*pile.wait_for_value(), waits()), (7, 2));
     });
 }
 
@@ -842,6 +907,9 @@ fn a_take_over_at_a_gate_is_an_end() {
         let (clock, builder) = manual::<u32>(MINUTE);
         let builder = builder.max_create_time(10 * SECOND).observer(log.clone());
         let pile = builder.build_sync_reader();
+        // So that no number is the first by chance.
+        pile.set(0);
+        pile.invalidate();
         let (closed, is_closed) = mpsc::channel();
         let (open, may_open) = mpsc::channel::<()>();
         thread::scope(|threads| {
@@ -864,6 +932,79 @@ fn a_take_over_at_a_gate_is_an_end() {
             late.join().unwrap();
         });
         assert_eq!(log.ends(), ["taken_over", "published"]);
+    });
+}
+
+/// An observer that is told of a take-over may ask the pile, too; so may the waker of a task that waits
+/// for what is taken over, by a caller whom a gate keeps out.
+#[test]
+fn a_take_over_is_told_outside_of_the_lock() {
+    struct Asks(Weak<SyncReaderDogpile<u32>>, AtomicUsize);
+    impl Asks {
+        fn ask(&self) {
+            drop(self.0.upgrade().map(|pile| pile.stats()));
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    impl Wake for Asks {
+        fn wake(self: Arc<Self>) {
+            self.ask();
+        }
+    }
+    impl Observer for Asks {
+        fn event(&self, event: &Event) {
+            if matches!(event, Event::Ended(ended) if matches!(ended.end, End::TakenOver)) {
+                self.ask();
+            }
+        }
+    }
+    within(|| {
+        for by_gate in [false, true] {
+            let (clock, builder) = manual::<u32>(MINUTE);
+            let observer = Arc::new(Mutex::new(None::<Arc<Asks>>));
+            struct Later(Arc<Mutex<Option<Arc<Asks>>>>);
+            impl Observer for Later {
+                fn event(&self, event: &Event) {
+                    let asks = self.0.lock().unwrap().clone();
+                    if let Some(asks) = asks {
+                        asks.event(event);
+                    }
+                }
+            }
+            let builder = builder.max_create_time(10 * SECOND);
+            let pile = builder
+                .observer(Arc::new(Later(observer.clone())))
+                .build_sync_reader();
+            let pile = Arc::new(pile);
+            let asks = || Arc::new(Asks(Arc::downgrade(&pile), AtomicUsize::new(0)));
+            let (told, woken) = (asks(), asks());
+            *observer.lock().unwrap() = Some(told.clone());
+            let dogpile::ReadAttempt::Lease(late) = pile.attempt() else {
+                panic!()
+            };
+            let mut waits = pin!(pile.get_or_create_async(async || 3));
+            let waker = Waker::from(woken.clone());
+            assert!(poll_by(&waker, waits.as_mut()).is_pending());
+            if by_gate {
+                late.run(|creating| {
+                    let lock = pile.acquire_write_lock().unwrap();
+                    lock.until_published(&creating);
+                });
+            }
+            clock.advance(11 * SECOND);
+            thread::scope(|threads| {
+                let next = threads.spawn(|| *pile.get_or_create(|| 2));
+                assert_eq!(next.join().unwrap(), 2);
+            });
+            assert_eq!(told.1.load(Ordering::SeqCst), 1);
+            assert!(woken.1.load(Ordering::SeqCst) > 0);
+            // Who waited goes on, with what came instead.
+            let Poll::Ready(value) = poll_by(&waker, waits) else {
+                panic!("nobody told it")
+            };
+            assert_eq!(*value, 2);
+            drop(late);
+        }
     });
 }
 
@@ -894,4 +1035,56 @@ fn a_map_counts_for_all_its_keys() {
     assert_eq!((stats.creating, stats.counters.unwrap().begun), (1, 8));
     assert_eq!(map.stats_of(&5).creating.unwrap().fence, lease.fence());
     assert!(map.stats_of(&6).creating.is_none());
+}
+
+/// Each counter of a map is the sum of those of its keys.
+#[cfg(feature = "async")]
+#[test]
+fn a_map_adds_up_every_counter() {
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let builder = builder.max_create_time(SECOND).stats(true);
+    let map = builder.build_keyed();
+    let full = crate::shelf::Shelf {
+        full: true,
+        ..Default::default()
+    };
+    for key in 0..2 {
+        drop(map.attempt(&key));
+        let refused = map.background(&key, &full).get_or_create(|| 7);
+        assert!(refused.is_err());
+        let KeyedAttempt::Lease(late) = map.attempt(&key) else {
+            panic!()
+        };
+        let waiting = map.call(&key).wait(Duration::ZERO);
+        assert!(waiting.get_or_create(|| 7).unwrap_err().is_timed_out());
+        clock.advance(2 * SECOND);
+        assert_eq!(*map.get_or_create(&key, || 7), 7);
+        drop(late.fail(Down(1)));
+        map.expire(&key);
+        assert!(map.get_or_try_create(&key, || Err(Down(1))).is_err());
+        let KeyedAttempt::Lease(superseded) = map.attempt(&key) else {
+            panic!()
+        };
+        map.set(key, 8);
+        assert!(superseded.publish(9).is_err());
+        map.expire(&key);
+        assert!(bursts(|| map.get_or_create(&key, || burst())));
+    }
+    // Those of the first attempts were forgotten with their keys, and are in the sum all the same.
+    let counters = map.stats().counters.unwrap();
+    for (sum, of_a_key) in [
+        (counters.begun, 7),
+        (counters.published, 1),
+        (counters.failed, 1),
+        (counters.panicked, 1),
+        (counters.given_up, 1),
+        (counters.refused, 1),
+        (counters.superseded, 1),
+        (counters.taken_over, 1),
+        (counters.waits, 1),
+        (counters.timed_out, 1),
+        (counters.stale_spells, 2),
+    ] {
+        assert_eq!(sum, 2 * of_a_key, "{counters:?}");
+    }
 }

@@ -16,6 +16,10 @@
 //! who-was-late-is-elected-again | src/call/election/mod.rs | max_create_time::a_lease_may_be_taken_over
 //! - At::Late(failure.expect("a lease that was taken over has failed"))
 //! + At::Start
+//!
+//! after-an-expire-nobody-asks | src/raw/change.rs | backoff::ends_with_an_expire_of_a_stale_value
+//! @ pub(crate) fn expire
+//! - Self::nobody_renews(&state, policy);
 //! ```
 
 use std::sync::{Arc, Barrier};
@@ -333,6 +337,19 @@ mod backoff {
                 assert_eq!(form.get(makes(7)).unwrap().0, 7);
             });
         });
+    }
+
+    /// An `expire` ends it for those, too, who are served a stale value meanwhile.
+    #[test]
+    fn ends_with_an_expire_of_a_stale_value() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.backoff(Backoff::constant(HOUR)).build();
+        pile.set(1);
+        clock.advance(MINUTE + NANO);
+        assert!(pile.get_or_try_create(|| Err(Down(1))).is_err());
+        assert_eq!(*pile.get_or_create(|| panic!("it backs off")), 1);
+        pile.expire();
+        assert_eq!(*pile.get_or_create(|| 2), 2);
     }
 
     #[test]

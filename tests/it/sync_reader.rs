@@ -1546,3 +1546,16 @@ mod as_any_pile {
         });
     }
 }
+
+/// The last failure, as of any pile.
+#[test]
+fn it_tells_the_last_failure() {
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let pile = builder.build_sync_reader();
+    assert!(pile.last_failure().is_none());
+    assert!(pile.get_or_try_create(|| Err("down")).is_err());
+    clock.advance(SECOND);
+    let (failure, age) = pile.last_failure().unwrap();
+    assert_eq!(age, SECOND);
+    assert!(failure.to_string().contains("down"), "{failure}");
+}
