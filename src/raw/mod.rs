@@ -11,6 +11,7 @@ mod change;
 mod counts;
 mod end;
 mod gate;
+mod index;
 mod keyed;
 mod lease;
 #[cfg(all(test, dogpile_loom))]
@@ -24,6 +25,7 @@ mod watch;
 pub(crate) use self::change::Was;
 pub(crate) use self::end::{Ended, Ready};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
+pub(crate) use self::index::{Index, Shown};
 pub(crate) use self::lease::{Found, Look};
 pub(crate) use self::rate::Rate;
 pub(crate) use self::value::{Node, NodeRef, ValueRef};
