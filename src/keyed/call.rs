@@ -143,8 +143,9 @@ where
 
     pub(super) fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
         let entry = self.map.shared.find(hash, self.key)?;
-        let guard = self.asked.of(self.map.shared.site(&entry)).hit()?;
-        Some(KeyedGuard::new(guard, &entry))
+        KeyedGuard::look(entry, |entry| {
+            self.asked.of(self.map.shared.site(entry)).hit()
+        })
     }
 
     /// The value, or else the one that `create` makes: as

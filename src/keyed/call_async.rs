@@ -16,7 +16,7 @@ use crate::call::{Background, Call, Here, KeptPile, OnExecutor};
 use crate::error::Error;
 use crate::executor::{Executor, Timer};
 use crate::keyed::call::KeyedCall;
-use crate::keyed::entry::Visit;
+use crate::keyed::entry::{Entry, Visit};
 use crate::keyed::guard::KeyedGuard;
 use crate::policy::Accept;
 use crate::shim::Arc;
@@ -144,10 +144,10 @@ where
         async move {
             let hash = self.map.hash(self.key);
             if let Some(entry) = self.map.shared.find(hash, self.key) {
-                let call = self.for_tasks(self.asked.of(self.map.shared.site(&entry)));
-                call.require_timer()?;
-                if let Some(guard) = call.hit_by(Caller::Task) {
-                    return Ok(KeyedGuard::new(guard, &entry));
+                self.at(&entry).require_timer()?;
+                let hit = KeyedGuard::look(entry, |entry| self.at(entry).hit_by(Caller::Task));
+                if let Some(guard) = hit {
+                    return Ok(guard);
                 }
             }
             let visit = Arc::new(self.enter(hash));
@@ -172,6 +172,14 @@ where
         call: Call<'s, T>,
     ) -> Call<'s, T, crate::answer::Open, Here<'t>> {
         call.by(self.mode)
+    }
+
+    /// The call of the pile of an entry.
+    pub(super) fn at<'s>(
+        &'s self,
+        entry: &'s Entry<K, T>,
+    ) -> Call<'s, T, crate::answer::Open, Here<'t>> {
+        self.for_tasks(self.asked.of(self.map.shared.site(entry)))
     }
 }
 
@@ -339,9 +347,12 @@ where
     ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let hash = self.map.hash(self.key);
         if let Some(entry) = self.map.shared.find(hash, self.key) {
-            let call = self.asked.of(self.map.shared.site(&entry));
-            if let Some(guard) = call.hit_by(Caller::Thread) {
-                return Ok(KeyedGuard::new(guard, &entry));
+            let hit = KeyedGuard::look(entry, |entry| {
+                let call = self.asked.of(self.map.shared.site(entry));
+                call.hit_by(Caller::Thread)
+            });
+            if let Some(guard) = hit {
+                return Ok(guard);
             }
         }
         let visit = Arc::new(self.enter(hash));

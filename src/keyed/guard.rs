@@ -8,6 +8,7 @@ use crate::answer::{Guard, Origin, Owned};
 use crate::error::Failure;
 use crate::keyed::entry::Entry;
 use crate::policy::Seen;
+use crate::raw::Shown;
 use crate::shim::Arc;
 
 /// Shows a value of a [`KeyedDogpile`](crate::KeyedDogpile) and its key, and keeps both alive and
@@ -31,22 +32,35 @@ use crate::shim::Arc;
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct KeyedGuard<'a, K, T> {
     guard: Guard<'a, T>,
-    entry: Arc<Entry<K, T>>,
+    entry: Shown<'a, Entry<K, T>>,
 }
 
 impl<'a, K, T> KeyedGuard<'a, K, T> {
     pub(super) fn new(guard: Guard<'_, T>, entry: &Arc<Entry<K, T>>) -> Self {
         Self {
             guard: guard.counted(),
-            entry: Arc::clone(entry),
+            entry: Shown::from(Arc::clone(entry)),
         }
+    }
+
+    /// What a look at an entry finds, by somebody who is there for `'l`.
+    #[inline]
+    pub(super) fn look<'l>(
+        entry: Shown<'a, Entry<K, T>>,
+        look: impl for<'e> FnOnce(&'e Shown<'l, Entry<K, T>>) -> Option<Guard<'e, T>>,
+    ) -> Option<Self>
+    where
+        'a: 'l,
+    {
+        let guard = look(&entry)?.counted();
+        Some(Self { guard, entry })
     }
 
     /// The same once more.
     pub(super) fn again(&self) -> Self {
         Self {
             guard: self.guard.again(),
-            entry: Arc::clone(&self.entry),
+            entry: Shown::from(Shown::share(&self.entry)),
         }
     }
 
@@ -102,7 +116,7 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
     pub fn to_owned(this: &Self) -> KeyedOwned<K, T> {
         KeyedOwned {
             value: Guard::to_owned(&this.guard),
-            entry: Arc::clone(&this.entry),
+            entry: Shown::share(&this.entry),
         }
     }
 }

@@ -332,8 +332,10 @@ where
 
     fn hit(&self, key: &Q, caller: Caller) -> Option<KeyedGuard<'a, K, T>> {
         let entry = self.map.shared.find(self.map.hash(key), key)?;
-        let call = self.asked.of(self.map.shared.site(&entry));
-        Some(KeyedGuard::new(call.hit_by(caller)?, &entry))
+        KeyedGuard::look(entry, |entry| {
+            let call = self.asked.of(self.map.shared.site(entry));
+            call.hit_by(caller)
+        })
     }
 
     fn visits(&self, keys: &[&Q]) -> Vec<Arc<Visit<K, T>>> {

@@ -142,10 +142,10 @@ where
                 Some(_) => None,
             };
             if let Some(entry) = found {
-                let call = self.for_tasks(self.asked.of(self.map.shared.site(&entry)));
-                call.require_timer()?;
-                if let Some(guard) = call.hit_by(Caller::Task) {
-                    return Ok(KeyedGuard::new(guard, &entry));
+                self.at(&entry).require_timer()?;
+                let hit = KeyedGuard::look(entry, |entry| self.at(entry).hit_by(Caller::Task));
+                if let Some(guard) = hit {
+                    return Ok(guard);
                 }
             }
             let visit = self.enter(hash);

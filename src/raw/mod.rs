@@ -7,6 +7,7 @@
 //! the lock was released. A waiter reads its outcome without the lock.
 #![allow(unsafe_code)]
 
+mod asked;
 mod change;
 mod counts;
 mod end;
@@ -22,6 +23,7 @@ mod value;
 mod wait;
 mod watch;
 
+pub(crate) use self::asked::Asked;
 pub(crate) use self::change::Was;
 pub(crate) use self::end::{Ended, Ready};
 pub(crate) use self::gate::{Gate, Reading, Refusal};

@@ -9,6 +9,8 @@ use crate::shim::Arc;
 /// Entries and tables that the index has no more.
 pub(super) struct Out<E> {
     pub(super) entries: Vec<Arc<E>>,
+    // Where they are is what readers show: they must not be moved.
+    #[allow(clippy::vec_box)]
     pub(super) tables: Vec<Box<Table<E>>>,
 }
 
@@ -140,6 +142,7 @@ impl<E> Cold<E> {
     }
 
     /// The retired tables that no slot shows any more.
+    #[allow(clippy::vec_box)]
     pub(super) fn unread_tables(&mut self) -> Vec<Box<Table<E>>> {
         let mut unread = Vec::new();
         let mut at = 0;

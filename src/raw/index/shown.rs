@@ -24,11 +24,7 @@ impl<'a, E> Shown<'a, E> {
     /// The address comes from [`Arc::into_raw`], the slot shows it, and a share in what is there is kept
     /// until it is shown no more.
     #[inline]
-    pub(super) unsafe fn in_slot(
-        entry: *mut E,
-        slot: &'static Slot,
-        index: &'a Index<E>,
-    ) -> Self {
+    pub(super) unsafe fn in_slot(entry: *mut E, slot: &'static Slot, index: &'a Index<E>) -> Self {
         // SAFETY: as promised by the caller: the slot is cleared by `drop`, after the last use. This one
         // is never dropped.
         let entry = ManuallyDrop::new(unsafe { Arc::from_raw(entry.cast_const()) });

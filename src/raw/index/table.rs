@@ -16,6 +16,9 @@ pub(super) struct Table<E> {
     // LOOM: notices who looks at a table that was freed.
     #[cfg(dogpile_loom)]
     intact: UnsafeCell<bool>,
+    // LOOM: of a size that nothing else has, as a node.
+    #[cfg(dogpile_loom)]
+    _size_of_its_own: [u64; 97],
 }
 
 pub(super) struct Place<E> {
@@ -63,6 +66,8 @@ impl<E> Table<E> {
             places: std::iter::repeat_with(place).take(places).collect(),
             #[cfg(dogpile_loom)]
             intact: UnsafeCell::new(true),
+            #[cfg(dogpile_loom)]
+            _size_of_its_own: [0; 97],
         }
     }
 
@@ -126,7 +131,8 @@ impl<E> Table<E> {
             let there = under_lock(&self.places[at].address);
             there.is_null() || there == address
         });
-        let Some(mut gap) = found.filter(|&at| !under_lock(&self.places[at].address).is_null()) else {
+        let Some(mut gap) = found.filter(|&at| !under_lock(&self.places[at].address).is_null())
+        else {
             return false;
         };
         let mut at = gap;
