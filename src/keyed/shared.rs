@@ -130,25 +130,32 @@ impl<K, T> Shared<K, T> {
                 shown.asked.add();
                 Some(shown)
             }
-            _ => self.find_locked(hash, key).map(Shown::from),
+            other => (self.find_locked(hash, key, other.as_deref())).map(Shown::from),
         }
     }
 
-    /// The same, under the lock.
+    /// The same, under the lock. The key of `other` is another one.
     #[cold]
     #[inline(never)]
-    fn find_locked<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Arc<Entry<K, T>>>
+    fn find_locked<Q: Eq + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        other: Option<&Entry<K, T>>,
+    ) -> Option<Arc<Entry<K, T>>>
     where
         K: Borrow<Q>,
     {
+        let is_other = |entry: &Entry<K, T>| other.is_some_and(|other| std::ptr::eq(other, entry));
+        let is_it = |entry: &Entry<K, T>| !is_other(entry) && entry.key.borrow() == key;
         let shard = self.shard(hash);
         let first = shard.lock().first(hash, shard.index())?;
         shard.index().settle();
-        if first.key.borrow() == key {
+        if is_it(&first) {
             return Some(first);
         }
         let all = shard.lock().all(hash);
-        all.into_iter().find(|entry| entry.key.borrow() == key)
+        all.into_iter().find(|entry| is_it(entry))
     }
 
     /// A visit at the entry of a key, if it has one.
