@@ -271,9 +271,9 @@ impl<K, T> Shared<K, T> {
         let left = loop {
             let shard = self.shard(entry.hash);
             // No lock is held in what follows: the weigher, and the listener, are the user's.
-            let mut locked = shard.lock();
-            let left = locked.leave(entry, weighed, self.limits.weigh(), shard.index());
-            drop(locked);
+            let left = shard
+                .lock()
+                .leave(entry, weighed, self.limits.weigh(), shard.index());
             match left {
                 Some(left) => break left,
                 None => weighed = Some(self.weigh(entry)),
