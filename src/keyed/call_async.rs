@@ -16,7 +16,7 @@ use crate::call::{Background, Call, Here, KeptPile, OnExecutor};
 use crate::error::Error;
 use crate::executor::{Executor, Timer};
 use crate::keyed::call::KeyedCall;
-use crate::keyed::entry::{Entry, Visit};
+use crate::keyed::entry::Visit;
 use crate::keyed::guard::KeyedGuard;
 use crate::policy::Accept;
 use crate::shim::Arc;
@@ -144,8 +144,13 @@ where
         async move {
             let hash = self.map.hash(self.key);
             if let Some(entry) = self.map.shared.find(hash, self.key) {
-                self.at(&entry).require_timer()?;
-                let hit = KeyedGuard::look(entry, |entry| self.at(entry).hit_by(Caller::Task));
+                let (map, asked, mode) = (self.map, self.asked, self.mode);
+                let call = asked.of(map.shared.site(&entry)).by(mode);
+                call.require_timer()?;
+                let hit = KeyedGuard::look(entry, |entry| {
+                    let call = asked.of(map.shared.site(entry)).by(mode);
+                    call.hit_by(Caller::Task)
+                });
                 if let Some(guard) = hit {
                     return Ok(guard);
                 }
@@ -172,14 +177,6 @@ where
         call: Call<'s, T>,
     ) -> Call<'s, T, crate::answer::Open, Here<'t>> {
         call.by(self.mode)
-    }
-
-    /// The call of the pile of an entry.
-    pub(super) fn at<'s>(
-        &'s self,
-        entry: &'s Entry<K, T>,
-    ) -> Call<'s, T, crate::answer::Open, Here<'t>> {
-        self.for_tasks(self.asked.of(self.map.shared.site(entry)))
     }
 }
 
@@ -347,8 +344,9 @@ where
     ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let hash = self.map.hash(self.key);
         if let Some(entry) = self.map.shared.find(hash, self.key) {
+            let (map, asked) = (self.map, self.asked);
             let hit = KeyedGuard::look(entry, |entry| {
-                let call = self.asked.of(self.map.shared.site(entry));
+                let call = asked.of(map.shared.site(entry));
                 call.hit_by(Caller::Thread)
             });
             if let Some(guard) = hit {

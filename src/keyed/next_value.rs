@@ -142,8 +142,13 @@ where
                 Some(_) => None,
             };
             if let Some(entry) = found {
-                self.at(&entry).require_timer()?;
-                let hit = KeyedGuard::look(entry, |entry| self.at(entry).hit_by(Caller::Task));
+                let (map, asked, mode) = (self.map, self.asked, self.mode);
+                let call = asked.of(map.shared.site(&entry)).by(mode);
+                call.require_timer()?;
+                let hit = KeyedGuard::look(entry, |entry| {
+                    let call = asked.of(map.shared.site(entry)).by(mode);
+                    call.hit_by(Caller::Task)
+                });
                 if let Some(guard) = hit {
                     return Ok(guard);
                 }

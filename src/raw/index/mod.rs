@@ -64,10 +64,12 @@
 mod cold;
 mod shown;
 mod table;
+mod within;
 
 use std::ptr;
 
 pub(crate) use self::shown::Shown;
+pub(crate) use self::within::Within;
 
 use self::cold::{Cold, Out};
 use self::table::Table;

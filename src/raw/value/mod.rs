@@ -10,6 +10,6 @@ mod slot;
 mod under_lock;
 
 pub(in crate::raw) use self::cell::{Cell, Locked, Protected, Replaced};
-pub(crate) use self::node::{Node, NodeRef, ValueRef};
+pub(crate) use self::node::{AsNode, Node, NodeRef, ValueRef};
 pub(in crate::raw) use self::slot::Slot;
 pub(in crate::raw) use self::under_lock::under_lock;
