@@ -126,7 +126,7 @@ impl<E> Index<E> {
         if table.is_null() {
             return None;
         }
-        let (transit, slot) = (own::transit_slot()?, own::free_slot()?);
+        let (transit, slot) = (own::transit_slot()?, own::second_free_slot()?);
         let found = self.find_in(transit, slot, table, hash);
         transit.clear();
         match found {
