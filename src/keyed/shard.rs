@@ -101,8 +101,7 @@ impl<K, T> Shard<K, T> {
         let place = self.table.find_mut(hash, |place| place.hash == hash)?;
         place.entry.asked.add();
         if !place.is_indexed {
-            place.is_indexed = true;
-            index.insert(hash, &place.entry);
+            place.is_indexed = index.insert(hash, &place.entry);
         }
         Some(Arc::clone(&place.entry))
     }

@@ -171,22 +171,24 @@ impl<E> Index<E> {
         Some((address, is_there))
     }
 
-    /// Puts an entry in. What a table was exchanged for it leaves to be [settled](Index::settle).
+    /// Puts an entry in, and says whether it is. A table may be exchanged for it, and is to be
+    /// [settled](Index::settle).
     ///
     /// Like [`remove`](Index::remove), under the lock of those to whom the entries belong.
-    pub(crate) fn insert(&self, hash: u64, entry: &Arc<E>) {
+    pub(crate) fn insert(&self, hash: u64, entry: &Arc<E>) -> bool {
         if !is_used() {
-            return;
+            return false;
         }
         let mut inner = self.inner.lock();
         if inner.is_given_up {
-            return;
+            return false;
         }
         inner.len += 1;
         self.fit(&mut inner);
         if let Some(table) = self.table(&inner) {
             table.put(hash, Arc::into_raw(Arc::clone(entry)).cast_mut());
         }
+        true
     }
 
     /// Takes an entry out, if it is there, and leaves it to be [settled](Index::settle).
