@@ -24,7 +24,7 @@ use dogpile::{Dogpile, KeyedDogpile, KeyedGuard, KeyedOwned};
 
 /// A key and a value that say whether they are alive.
 #[derive(Clone)]
-struct Counted(u64, Arc<()>);
+struct Counted(u64, #[allow(dead_code)] Arc<()>);
 
 impl PartialEq for Counted {
     fn eq(&self, other: &Self) -> bool {
