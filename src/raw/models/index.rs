@@ -37,7 +37,7 @@
 //! - slot.show(address.cast_const().cast());
 //! what-is-shown-in-vain-stays-shown | src/raw/index/mod.rs | another_entry_comes_to_the_same_place
 //! - self.left(slot, entry.cast_const().cast());
-//! what-is-shown-in-vain-is-not-swept | src/raw/index/mod.rs | another_entry_comes_to_the_same_place
+//! what-is-shown-in-vain-is-not-swept | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - self.left(slot, entry.cast_const().cast());
 //! + slot.clear();
 //! what-is-let-go-of-is-not-swept | src/raw/index/mod.rs | kept_while_it_is_held
