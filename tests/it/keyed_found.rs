@@ -2,14 +2,14 @@
 //! `guard_keeps_value` of keys that were found before.
 //!
 //! ```breakages
-//! a-value-goes-with-its-key | src/keyed/shared.rs | no_value_longer_than_its_guards
+//! a-value-goes-with-its-key | src/keyed/shared.rs | dropped_once_and_soon::no_value_longer_than_its_guards
 //! - if Arc::strong_count(&entry) > 1 {
 //! + if Arc::strong_count(&entry) > 1000 {
 //!
-//! nobody-settles-what-is-taken-out | src/keyed/shared.rs | no_key_longer_than_its_guards
+//! nobody-settles-what-is-taken-out | src/keyed/shared.rs | dropped_once_and_soon::no_key_longer_than_its_guards
 //! - self.shard(entry.hash).index().settle();
 //!
-//! an-entry-stays-in-the-index | src/keyed/shard.rs | no_key_longer_than_its_guards
+//! an-entry-stays-in-the-index | src/keyed/shard.rs | dropped_once_and_soon::no_key_longer_than_its_guards
 //! @ fn leave(&self
 //! - if self.is_indexed {
 //! + if self.is_indexed && self.young.is_some() {

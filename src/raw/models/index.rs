@@ -81,10 +81,10 @@
 //! + let passed = out.is_empty() || barrier::heavy(false) || true;
 //! an-index-is-not-given-up | src/raw/index/mod.rs | the_barrier_is_refused_for_a_while
 //! - self.give_up(&mut inner);
-//! an-address-put-in-relaxed | src/raw/index/table.rs | an_entry_is_put_in
+//! an-address-put-in-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
 //! - self.address.store(address, Ordering::Release);
 //! + self.address.store(address, Ordering::Relaxed);
-//! an-address-found-relaxed | src/raw/index/table.rs | an_entry_is_put_in
+//! an-address-found-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
 //! - self.address.load(Ordering::Acquire) == address
 //! + self.address.load(Ordering::Relaxed) == address
 //! a-table-put-in-relaxed | src/raw/index/mod.rs | an_entry_is_put_in
