@@ -196,6 +196,10 @@ impl Model {
         thread::spawn(move || body(&model))
     }
 
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "loom tells of those who share its cell and should not"
+    )]
     fn entry(&self, key: u64) -> StdArc<Entry> {
         self.alive.fetch_add(1, Ordering::Relaxed);
         StdArc::new(Entry {
