@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Waker};
 use std::thread;
@@ -531,13 +531,7 @@ mod requests_at_once {
     fn a_store_that_is_down_is_waited_for_once() {
         let fleet = Fleet::new();
         let map = fleet.builder().max_asks(1).build();
-        let (asked, asks) = channel();
-        let (go, goes) = channel::<()>();
-        let goes = Mutex::new(goes);
-        *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(move || {
-            asked.send(()).unwrap();
-            goes.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
-        }));
+        let (asks, go) = hangs(&fleet);
         thread::scope(|threads| {
             let map = &map;
             let calls: Vec<_> = (0..8)
@@ -556,6 +550,18 @@ mod requests_at_once {
             }
         });
         assert_eq!(fleet.store.verbs(), [("ask", 1)]);
+    }
+
+    /// From now on each request tells that it is there, and waits until it is told to go on.
+    fn hangs(fleet: &Fleet) -> (Receiver<()>, Sender<()>) {
+        let (asked, asks) = channel();
+        let (go, goes) = channel();
+        let goes = Mutex::new(goes);
+        *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(move || {
+            asked.send(()).unwrap();
+            goes.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
+        }));
+        (asks, go)
     }
 
     /// Each waits until so many are under way. Then all fail.
@@ -633,13 +639,7 @@ mod requests_at_once {
         old(1);
         fleet.store.verbs();
         fleet.clock.advance(Duration::from_millis(150));
-        let (asked, asks) = channel();
-        let (go, goes) = channel::<()>();
-        let goes = Mutex::new(goes);
-        *fleet.store.before_ask.lock().unwrap() = Some(Arc::new(move || {
-            asked.send(()).unwrap();
-            goes.lock().unwrap().recv_timeout(SECOND * 20).unwrap();
-        }));
+        let (asks, go) = hangs(&fleet);
         thread::scope(|threads| {
             let one = threads.spawn(|| old(1));
             asks.recv_timeout(SECOND * 20).unwrap();
