@@ -166,14 +166,10 @@ impl<'a, T> Guard<'a, T> {
         }
     }
 
-    /// The same once more, counted.
-    pub(crate) fn again(&self) -> Self {
-        Guard::new(self.node().clone(), self.origin, self.answered)
-    }
-
-    /// The same, counted: it borrows nothing of the pile any more.
-    pub(crate) fn counted<'b>(self) -> Guard<'b, T> {
-        Guard::new(self.node().clone(), self.origin, self.answered)
+    /// What it consists of.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (ValueRef<Protected<'a, T>>, (Origin, Tick)) {
+        (self.node, (self.origin, self.answered))
     }
 
     /// A handle that keeps the value alive beyond the pile.
@@ -323,6 +319,10 @@ impl<T> Owned<T> {
 
     pub(crate) fn node(&self) -> &NodeRef<T> {
         self.node.node()
+    }
+
+    pub(crate) fn into_node(self) -> ValueRef<NodeRef<T>> {
+        self.node
     }
 
     /// The number of the value; see [`Guard::seen`].

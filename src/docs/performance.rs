@@ -22,7 +22,8 @@
 //! | an own [`Clock`], or [`executor::Tokio`] as the clock | the time it takes to ask it; the default clock is a coarse one |
 //! | [`Builder::count_hits`] | an increment of memory that only this thread writes |
 //! | more than 256 guards held at once by a thread | those beyond count themselves |
-//! | a [`KeyedDogpile`] instead of a [`Dogpile`] | a short lock that some keys share |
+//! | a [`KeyedDogpile`] instead of a [`Dogpile`] | the time it takes to find the key, and a second slot; the first hit of a key takes a short lock |
+//! | more than 128 guards of a map held at once by a thread | those beyond take a short lock that some keys share, and count themselves |
 //! | replacing a value a thousand times a second | hits pay a fence, and the writer does without the barrier |
 //!
 //! Settings, statistics and observers that are switched on cost a hit nothing.

@@ -143,8 +143,8 @@ where
 
     pub(super) fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
         let entry = self.map.shared.find(hash, self.key)?;
-        let guard = self.asked.of(self.map.shared.site(&entry)).hit()?;
-        Some(KeyedGuard::new(guard, &entry))
+        let (map, asked) = (self.map, self.asked);
+        KeyedGuard::look(entry, |entry| asked.of(map.shared.site(entry)).hit())
     }
 
     /// The value, or else the one that `create` makes: as

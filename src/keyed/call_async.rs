@@ -144,10 +144,15 @@ where
         async move {
             let hash = self.map.hash(self.key);
             if let Some(entry) = self.map.shared.find(hash, self.key) {
-                let call = self.for_tasks(self.asked.of(self.map.shared.site(&entry)));
+                let (map, asked, mode) = (self.map, self.asked, self.mode);
+                let call = asked.of(map.shared.site(&entry)).by(mode);
                 call.require_timer()?;
-                if let Some(guard) = call.hit_by(Caller::Task) {
-                    return Ok(KeyedGuard::new(guard, &entry));
+                let hit = KeyedGuard::look(entry, |entry| {
+                    let call = asked.of(map.shared.site(entry)).by(mode);
+                    call.hit_by(Caller::Task)
+                });
+                if let Some(guard) = hit {
+                    return Ok(guard);
                 }
             }
             let visit = Arc::new(self.enter(hash));
@@ -339,9 +344,13 @@ where
     ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let hash = self.map.hash(self.key);
         if let Some(entry) = self.map.shared.find(hash, self.key) {
-            let call = self.asked.of(self.map.shared.site(&entry));
-            if let Some(guard) = call.hit_by(Caller::Thread) {
-                return Ok(KeyedGuard::new(guard, &entry));
+            let (map, asked) = (self.map, self.asked);
+            let hit = KeyedGuard::look(entry, |entry| {
+                let call = asked.of(map.shared.site(entry));
+                call.hit_by(Caller::Thread)
+            });
+            if let Some(guard) = hit {
+                return Ok(guard);
             }
         }
         let visit = Arc::new(self.enter(hash));

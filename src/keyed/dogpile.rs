@@ -19,7 +19,7 @@ use crate::keyed::{KeyedAttempt, KeyedCall, KeyedGuard, KeyedOwned};
 use crate::observe::{KeyedStats, Stats};
 use crate::pile::{Builder, cannot_answer, cannot_wait};
 use crate::policy::{Asks, Freshness, Horizon, Seen};
-use crate::raw::{Ready, Was, Writers};
+use crate::raw::{Ready, Shown, Was, Writers};
 use crate::shim::Arc;
 use crate::time::Tick;
 
@@ -230,12 +230,13 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.peek_at(&self.find(key)?)
+        self.peek_at(self.find(key)?)
     }
 
-    fn peek_at(&self, entry: &Arc<Entry<K, T>>) -> Option<KeyedGuard<'_, K, T>> {
-        let guard = Asked::DEFAULT.of(self.shared.site(entry)).peek()?;
-        Some(KeyedGuard::new(guard, entry))
+    fn peek_at<'a>(&'a self, entry: Shown<'a, Entry<K, T>>) -> Option<KeyedGuard<'a, K, T>> {
+        KeyedGuard::look(entry, |entry| {
+            Asked::DEFAULT.of(self.shared.site(entry)).peek()
+        })
     }
 
     /// The value of a key, fresh or stale, or else the next one that another caller makes, without ever
@@ -723,7 +724,7 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         self.shared.stats()
     }
 
-    fn find<Q>(&self, key: &Q) -> Option<Arc<Entry<K, T>>>
+    fn find<Q>(&self, key: &Q) -> Option<Shown<'_, Entry<K, T>>>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -783,7 +784,7 @@ impl<'a, K: Eq + Hash, T, S: BuildHasher> Iterator for Iter<'a, K, T, S> {
     fn next(&mut self) -> Option<KeyedGuard<'a, K, T>> {
         loop {
             for entry in self.entries.by_ref() {
-                if let Some(guard) = self.map.peek_at(&entry) {
+                if let Some(guard) = self.map.peek_at(Shown::from(entry)) {
                     return Some(guard);
                 }
             }

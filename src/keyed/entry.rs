@@ -8,7 +8,7 @@ use crate::executor::JobId;
 #[cfg(feature = "async")]
 use crate::keyed::multi_background::Jobs;
 use crate::keyed::shared::Shared;
-use crate::raw::Pile;
+use crate::raw::{Asked, Pile};
 #[cfg(feature = "async")]
 use crate::reentrancy::Creation;
 use crate::shim::Arc;
@@ -24,6 +24,8 @@ pub(crate) struct Entry<K, T> {
     pub(super) hash: u64,
     pub(super) key: K,
     pub(super) pile: Pile<T>,
+    /// How often somebody has asked for it since its value came, less once for each time that it was spared.
+    pub(super) asked: Asked,
 }
 
 /// As a pile: a panic leaves it as it was, and its key is never changed.

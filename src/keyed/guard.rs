@@ -8,7 +8,9 @@ use crate::answer::{Guard, Origin, Owned};
 use crate::error::Failure;
 use crate::keyed::entry::Entry;
 use crate::policy::Seen;
+use crate::raw::{Shown, ValueRef, Within};
 use crate::shim::Arc;
+use crate::time::Tick;
 
 /// Shows a value of a [`KeyedDogpile`](crate::KeyedDogpile) and its key, and keeps both alive and
 /// unchanged, whatever happens to the map meanwhile.
@@ -30,68 +32,93 @@ use crate::shim::Arc;
 /// ```
 #[must_use = "a guard shows a value; dropping it at once is of no use"]
 pub struct KeyedGuard<'a, K, T> {
-    guard: Guard<'a, T>,
-    entry: Arc<Entry<K, T>>,
+    node: ValueRef<Within<'a, T, Entry<K, T>>>,
+    origin: Origin,
+    answered: Tick,
 }
 
 impl<'a, K, T> KeyedGuard<'a, K, T> {
     pub(super) fn new(guard: Guard<'_, T>, entry: &Arc<Entry<K, T>>) -> Self {
+        let node = Guard::to_owned(&guard).into_node();
+        let (_, (origin, answered)) = guard.into_parts();
         Self {
-            guard: guard.counted(),
-            entry: Arc::clone(entry),
+            node: Within::counted(Shown::from(Arc::clone(entry)), node),
+            origin,
+            answered,
         }
     }
 
-    /// The same once more.
+    /// What a look at an entry finds.
+    #[inline]
+    pub(super) fn look(
+        entry: Shown<'a, Entry<K, T>>,
+        look: impl for<'e> FnOnce(&'e Shown<'a, Entry<K, T>>) -> Option<Guard<'e, T>>,
+    ) -> Option<Self> {
+        let (node, (origin, answered)) =
+            Within::look(entry, |entry| look(entry).map(Guard::into_parts))?;
+        Some(Self {
+            node,
+            origin,
+            answered,
+        })
+    }
+
+    /// The same once more, counted.
     pub(super) fn again(&self) -> Self {
+        let entry = Shown::from(Shown::share(self.node.held().entry()));
         Self {
-            guard: self.guard.again(),
-            entry: Arc::clone(&self.entry),
+            node: Within::counted(entry, Self::value(self).into_node()),
+            ..*self
         }
+    }
+
+    /// A share in the value.
+    fn value(this: &Self) -> Owned<T> {
+        Owned::new(this.node.node().clone())
     }
 
     /// The key.
     pub fn key(this: &Self) -> &K {
-        &this.entry.key
+        &this.node.held().entry().key
     }
 
     /// How this answer came about.
     pub fn origin(this: &Self) -> Origin {
-        Guard::origin(&this.guard)
+        this.origin
     }
 
     /// Why this value was given out instead of a new one, if it stands in for one: as
     /// [`Guard::failure`].
     pub fn failure(this: &Self) -> Option<&Failure> {
-        Guard::failure(&this.guard)
+        this.node.node().failure()
     }
 
     /// How old the value was when the call was answered, to within the clock's
     /// [`lag`](crate::Clock::lag).
     pub fn age(this: &Self) -> Duration {
-        Guard::age(&this.guard)
+        this.node.node().times().age(this.answered)
     }
 
     /// How long the value is fresh, counted from its creation.
     pub fn ttl(this: &Self) -> Duration {
-        Guard::ttl(&this.guard)
+        this.node.node().times().ttl
     }
 
     /// How long the value was still fresh when the call was answered; zero if it was stale or
     /// expired.
     pub fn time_left(this: &Self) -> Duration {
-        Guard::time_left(&this.guard)
+        this.node.node().times().left(this.answered)
     }
 
     /// The number of the value, for [`Accept::NewerThan`](crate::Accept::NewerThan),
     /// [`expire_if`](crate::KeyedDogpile::expire_if) and its likes, with the same key.
     pub fn seen(this: &Self) -> Seen {
-        Guard::seen(&this.guard)
+        Owned::seen(&Self::value(this))
     }
 
     /// The same without its key: for a function that takes the guards of piles, too.
     pub fn into_guard(this: Self) -> Guard<'a, T> {
-        this.guard
+        Guard::new(this.node.node().clone(), this.origin, this.answered)
     }
 
     /// A handle that keeps key and value alive beyond the map.
@@ -101,8 +128,8 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
     /// Two atomic increments on memory that all owners share.
     pub fn to_owned(this: &Self) -> KeyedOwned<K, T> {
         KeyedOwned {
-            value: Guard::to_owned(&this.guard),
-            entry: Arc::clone(&this.entry),
+            value: Self::value(this),
+            entry: Shown::share(this.node.held().entry()),
         }
     }
 }
@@ -110,8 +137,9 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
 impl<K, T> Deref for KeyedGuard<'_, K, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        &self.guard
+        self.node.value()
     }
 }
 

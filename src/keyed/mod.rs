@@ -7,9 +7,12 @@
 //! entry out. So nobody is ever at an entry that is not in the table, and there are never two piles of
 //! one key.
 //!
-//! A hit makes no visit. It finds the entry, lets go of the lock, and reads the pile as any hit does. If
-//! the entry is taken out meanwhile, its pile has no value, and the call goes on as one that found
-//! nothing.
+//! A hit makes no visit, and takes no lock. Beside its table a shard has an *index* of the entries that
+//! were found once: there a hit finds the entry, and shows in a slot that it reads it. Then it reads the
+//! pile as any hit does. Who takes an entry out takes it out of the index under the same lock, and looks
+//! afterwards whether somebody reads it; then the value is taken out of its pile, and the entry is there
+//! until the last reader lets go of it. To a call that comes too late the pile has no value, and the call
+//! goes on as one that found nothing. What is not found in the index is looked up under the lock.
 
 mod attempt;
 mod builder;
@@ -30,6 +33,7 @@ mod multi_async;
 #[cfg(feature = "async")]
 mod multi_background;
 mod next_value;
+mod part;
 mod queue;
 mod room;
 mod shard;

@@ -332,8 +332,11 @@ where
 
     fn hit(&self, key: &Q, caller: Caller) -> Option<KeyedGuard<'a, K, T>> {
         let entry = self.map.shared.find(self.map.hash(key), key)?;
-        let call = self.asked.of(self.map.shared.site(&entry));
-        Some(KeyedGuard::new(call.hit_by(caller)?, &entry))
+        let (map, asked) = (self.map, self.asked);
+        KeyedGuard::look(entry, |entry| {
+            let call = asked.of(map.shared.site(entry));
+            call.hit_by(caller)
+        })
     }
 
     fn visits(&self, keys: &[&Q]) -> Vec<Arc<Visit<K, T>>> {

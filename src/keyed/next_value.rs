@@ -142,10 +142,15 @@ where
                 Some(_) => None,
             };
             if let Some(entry) = found {
-                let call = self.for_tasks(self.asked.of(self.map.shared.site(&entry)));
+                let (map, asked, mode) = (self.map, self.asked, self.mode);
+                let call = asked.of(map.shared.site(&entry)).by(mode);
                 call.require_timer()?;
-                if let Some(guard) = call.hit_by(Caller::Task) {
-                    return Ok(KeyedGuard::new(guard, &entry));
+                let hit = KeyedGuard::look(entry, |entry| {
+                    let call = asked.of(map.shared.site(entry)).by(mode);
+                    call.hit_by(Caller::Task)
+                });
+                if let Some(guard) = hit {
+                    return Ok(guard);
                 }
             }
             let visit = self.enter(hash);

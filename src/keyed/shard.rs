@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use crate::keyed::entry::Entry;
 use crate::keyed::queue::Queue;
 use crate::keyed::room::Taken;
-use crate::raw::Pile;
+use crate::raw::{Asked, Index, Pile};
 use crate::shim::Arc;
 
 /// A table of entries.
@@ -34,16 +34,11 @@ pub(super) struct Place<K, T> {
     callers: usize,
     /// The value that is counted.
     value: Option<Weighed>,
-    /// How often somebody has asked for it since it came, up to [`MOST`], less once for each time that it
-    /// was spared.
-    asked: u8,
+    /// Whether it was put into the index, which then has a share in it.
+    is_indexed: bool,
     /// The number by which the queue knows it while it is young.
     young: Option<u64>,
 }
-
-/// So often a value is spared at most, unless it is asked for again. With one only, a value that is asked
-/// for all the time counts for no more than one that was asked for once.
-const MOST: u8 = 3;
 
 /// A value, by when it came, and its weight.
 #[derive(Clone, Copy)]
@@ -96,10 +91,18 @@ impl<K, T> Shard<K, T> {
         self.kept - self.paced
     }
 
-    /// An entry with this hash, as a rule the only one. Its key is to be compared.
-    pub(super) fn first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+    /// An entry with this hash, as a rule the only one. Its key is to be compared. The next one who asks
+    /// finds it in the index, which is to be [settled](Index::settle).
+    pub(super) fn first(
+        &mut self,
+        hash: u64,
+        index: &Index<Entry<K, T>>,
+    ) -> Option<Arc<Entry<K, T>>> {
         let place = self.table.find_mut(hash, |place| place.hash == hash)?;
-        place.asked = (place.asked + 1).min(MOST);
+        place.entry.asked.add();
+        if !place.is_indexed {
+            place.is_indexed = index.insert(hash, &place.entry);
+        }
         Some(Arc::clone(&place.entry))
     }
 
@@ -163,13 +166,19 @@ impl<K, T> Shard<K, T> {
             return Err(key);
         }
         let pile = Pile::following(self.last, group);
-        let entry = Arc::new(Entry { hash, key, pile });
+        let asked = Asked::new();
+        let entry = Arc::new(Entry {
+            hash,
+            key,
+            pile,
+            asked,
+        });
         let place = Place {
             hash,
             entry: Arc::clone(&entry),
             callers: 1,
             value: None,
-            asked: 0,
+            is_indexed: false,
             young: None,
         };
         self.table.insert_unique(hash, place, |place| place.hash);
@@ -183,6 +192,7 @@ impl<K, T> Shard<K, T> {
         entry: &Arc<Entry<K, T>>,
         weighed: Option<Weighed>,
         are_weighed: bool,
+        index: &Index<Entry<K, T>>,
     ) -> Option<Left<K, T>> {
         let held = entry.pile.held();
         let Self { table, queue, .. } = self;
@@ -210,7 +220,7 @@ impl<K, T> Shard<K, T> {
         let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
-            place.asked = 0;
+            place.entry.asked.forget();
             place.young = match queue {
                 Some(queue) => queue.comes(entry.hash),
                 None => None,
@@ -222,7 +232,7 @@ impl<K, T> Shard<K, T> {
         self.kept = self.kept + usize::from(after.is_some()) - usize::from(before.is_some());
         self.paced = self.paced + usize::from(is_paced(after)) - usize::from(is_paced(before));
         let removed = match is_of_no_use {
-            true => self.remove(entry),
+            true => self.remove(entry, index),
             false => None,
         };
         Some(Left {
@@ -233,9 +243,9 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Gives a value away, to make room for another.
-    pub(super) fn give_away(&mut self) -> Option<(Given<K, T>, Taken)> {
-        let index = self.choose()?;
-        let given = self.give(index)?;
+    pub(super) fn give_away(&mut self, index: &Index<Entry<K, T>>) -> Option<(Given<K, T>, Taken)> {
+        let at = self.choose()?;
+        let given = self.give(at, index)?;
         self.shrink();
         Some(given)
     }
@@ -257,7 +267,7 @@ impl<K, T> Shard<K, T> {
             };
             let place = table.get_bucket_mut(index)?;
             place.young = None;
-            if !place.is_free() || std::mem::take(&mut place.asked) > 0 {
+            if !place.is_free() || !place.entry.asked.forget() {
                 continue;
             }
             queue.leave_ghost(hash, *kept);
@@ -265,16 +275,13 @@ impl<K, T> Shard<K, T> {
         }
         let buckets = table.num_buckets();
         // Once more than it may spare all.
-        for _ in 0..(usize::from(MOST) + 1) * buckets {
+        for _ in 0..(Asked::MOST + 1) * buckets {
             queue.hand = (queue.hand + 1) % buckets;
             let Some(place) = table.get_bucket_mut(queue.hand) else {
                 continue;
             };
-            if place.is_free() && place.young.is_none() {
-                match place.asked {
-                    0 => return Some(queue.hand),
-                    _ => place.asked -= 1,
-                }
+            if place.is_free() && place.young.is_none() && place.entry.asked.spare() {
+                return Some(queue.hand);
             }
         }
         // There are but young ones.
@@ -284,7 +291,7 @@ impl<K, T> Shard<K, T> {
                 continue;
             };
             let place = table.get_bucket_mut(index)?;
-            if place.is_free() && std::mem::take(&mut place.asked) == 0 {
+            if place.is_free() && place.entry.asked.forget() {
                 place.young = None;
                 return Some(index);
             }
@@ -296,6 +303,7 @@ impl<K, T> Shard<K, T> {
     /// Looks at a few places, and gives away those that are `gone`.
     pub(super) fn sweep(
         &mut self,
+        index: &Index<Entry<K, T>>,
         gone: impl Fn(&Entry<K, T>) -> bool,
     ) -> (Vec<Given<K, T>>, Taken) {
         const PLACES: usize = 7;
@@ -304,7 +312,7 @@ impl<K, T> Shard<K, T> {
             self.broom = (self.broom + 1) % self.table.num_buckets();
             let place = self.table.get_bucket(self.broom);
             if place.is_some_and(|place| place.is_free() && gone(&place.entry)) {
-                if let Some((one, by)) = self.give(self.broom) {
+                if let Some((one, by)) = self.give(self.broom, index) {
                     given.push(one);
                     change.add(by);
                 }
@@ -317,20 +325,21 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Gives away what is at this place, and counts it no more.
-    fn give(&mut self, index: usize) -> Option<(Given<K, T>, Taken)> {
-        let place = self.table.get_bucket_mut(index)?;
+    fn give(&mut self, at: usize, index: &Index<Entry<K, T>>) -> Option<(Given<K, T>, Taken)> {
+        let place = self.table.get_bucket_mut(at)?;
         let value = place.value.take()?;
         self.kept -= 1;
         self.paced -= usize::from(is_paced(Some(value)));
         let change = untaken(Some(value));
-        // Whoever reads a value without a visit holds the entry. Others cannot come while the lock is
-        // held.
-        if Arc::strong_count(&place.entry) > 1 {
+        // Whoever keeps a value without a visit holds the entry: others than those who found it in the
+        // index, of whom nothing is known before that is settled.
+        if Arc::strong_count(&place.entry) > 1 + usize::from(place.is_indexed) {
             place.callers += 1;
             let given = Given::Held(Arc::clone(&place.entry), value.installed_at);
             return Some((given, change));
         }
-        let (place, _) = self.table.get_bucket_entry(index).ok()?.remove();
+        let (place, _) = self.table.get_bucket_entry(at).ok()?.remove();
+        place.leave(index);
         self.last = self.last.max(place.entry.pile.held().last);
         Some((Given::Whole(place.entry), change))
     }
@@ -339,18 +348,19 @@ impl<K, T> Shard<K, T> {
     /// it says too that they are: none of them is left out.
     pub(super) fn give_all(
         &mut self,
+        index: &Index<Entry<K, T>>,
         meant: impl Fn(&Entry<K, T>) -> bool,
     ) -> (Vec<Given<K, T>>, Taken) {
         let (mut given, mut change) = (Vec::new(), Taken::default());
-        for index in 0..self.table.num_buckets() {
-            let Some(place) = self.table.get_bucket_mut(index) else {
+        for at in 0..self.table.num_buckets() {
+            let Some(place) = self.table.get_bucket_mut(at) else {
                 continue;
             };
             if !meant(&place.entry) {
                 continue;
             }
             if place.is_free() {
-                if let Some((one, by)) = self.give(index) {
+                if let Some((one, by)) = self.give(at, index) {
                     given.push(one);
                     change.add(by);
                 }
@@ -373,10 +383,15 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Takes out an entry without a value.
-    fn remove(&mut self, entry: &Arc<Entry<K, T>>) -> Option<Place<K, T>> {
+    fn remove(
+        &mut self,
+        entry: &Arc<Entry<K, T>>,
+        index: &Index<Entry<K, T>>,
+    ) -> Option<Place<K, T>> {
         let is_it = |place: &Place<K, T>| Arc::ptr_eq(&place.entry, entry);
         let found = self.table.find_entry(entry.hash, is_it).ok()?;
         let (place, _) = found.remove();
+        place.leave(index);
         self.last = self.last.max(entry.pile.held().last);
         self.shrink();
         Some(place)
@@ -398,6 +413,13 @@ impl<K, T> Place<K, T> {
     /// Whether there is a value, and nobody at the entry.
     fn is_free(&self) -> bool {
         self.value.is_some() && self.callers == 0
+    }
+
+    /// It is in the table no more: nor in the index, which is to be settled.
+    fn leave(&self, index: &Index<Entry<K, T>>) {
+        if self.is_indexed {
+            index.remove(self.hash, &self.entry);
+        }
     }
 }
 

@@ -2,31 +2,28 @@
 
 use std::borrow::Borrow;
 
-use crossbeam_utils::CachePadded;
-
 use crate::answer::{Settings, Site};
 use crate::keyed::cycles::Waits;
 use crate::keyed::entry::{Entry, Visit};
 #[cfg(feature = "async")]
 use crate::keyed::multi_background::Jobs;
+use crate::keyed::part::Part;
 use crate::keyed::room::{Eviction, Limits, Room, Taken};
-use crate::keyed::shard::{Given, Shard, Weighed};
+use crate::keyed::shard::{Given, Weighed};
 use crate::keyed::turns::{Turn, Turns};
 use crate::observe::{Counters, KeyedStats, Stats};
 use crate::policy::{Asks, Freshness, Horizon};
+use crate::raw::Shown;
 use crate::reentrancy::Identity;
 use crate::shim::{Arc, Mutex, contain, cores};
 use crate::time::Tick;
-
-/// A shard with its lock, on cache lines of its own.
-pub(super) type Locked<K, T> = CachePadded<Mutex<Shard<K, T>>>;
 
 /// Those whose keys have the same hash.
 type Others<K, T> = Vec<Arc<Entry<K, T>>>;
 
 pub(crate) struct Shared<K, T> {
     settings: Settings,
-    shards: Box<[Locked<K, T>]>,
+    shards: Box<[Part<K, T>]>,
     limits: Limits<K, T>,
     room: Room,
     turns: Option<Arc<Turns>>,
@@ -44,7 +41,7 @@ impl<K, T> Shared<K, T> {
         // Each shard chooses among its own keys, and needs many for that.
         let most = limits.entries.map_or(usize::MAX, |keys| keys / 256).max(1);
         let shards = (4 * cores()).min(most).next_power_of_two();
-        let shard = || CachePadded::new(Mutex::new(Shard::new(limits.are_there())));
+        let shard = || Part::new(limits.are_there());
         Self {
             settings,
             shards: std::iter::repeat_with(shard).take(shards).collect(),
@@ -110,27 +107,55 @@ impl<K, T> Shared<K, T> {
         None
     }
 
-    pub(super) fn shards(&self) -> &[Locked<K, T>] {
+    pub(super) fn shards(&self) -> &[Part<K, T>] {
         &self.shards
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<Shard<K, T>> {
+    fn shard(&self, hash: u64) -> &Part<K, T> {
         // The table uses the bits at both ends.
         &self.shards[(hash >> 24) as usize & (self.shards.len() - 1)]
     }
 
     /// The entry of a key, to be read and no more: it may be taken out of the map at any time. Then it
     /// has no value, and will never have one.
-    pub(super) fn find<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Arc<Entry<K, T>>>
+    ///
+    /// A key that was found before is found without a lock.
+    #[inline]
+    pub(super) fn find<Q: Eq + ?Sized>(&self, hash: u64, key: &Q) -> Option<Shown<'_, Entry<K, T>>>
     where
         K: Borrow<Q>,
     {
-        let first = self.shard(hash).lock().first(hash)?;
-        if first.key.borrow() == key {
+        match self.shard(hash).index().find(hash) {
+            Some(shown) if shown.key.borrow() == key => {
+                shown.asked.add();
+                Some(shown)
+            }
+            other => (self.find_locked(hash, key, other.as_deref())).map(Shown::from),
+        }
+    }
+
+    /// The same, under the lock. The key of `other` is another one.
+    #[cold]
+    #[inline(never)]
+    fn find_locked<Q: Eq + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        other: Option<&Entry<K, T>>,
+    ) -> Option<Arc<Entry<K, T>>>
+    where
+        K: Borrow<Q>,
+    {
+        let is_other = |entry: &Entry<K, T>| other.is_some_and(|other| std::ptr::eq(other, entry));
+        let is_it = |entry: &Entry<K, T>| !is_other(entry) && entry.key.borrow() == key;
+        let shard = self.shard(hash);
+        let first = shard.lock().first(hash, shard.index())?;
+        shard.index().settle();
+        if is_it(&first) {
             return Some(first);
         }
-        let all = self.shard(hash).lock().all(hash);
-        all.into_iter().find(|entry| entry.key.borrow() == key)
+        let all = shard.lock().all(hash);
+        all.into_iter().find(|entry| is_it(entry))
     }
 
     /// A visit at the entry of a key, if it has one.
@@ -246,7 +271,9 @@ impl<K, T> Shared<K, T> {
         let left = loop {
             let shard = self.shard(entry.hash);
             // No lock is held in what follows: the weigher, and the listener, are the user's.
-            let left = shard.lock().leave(entry, weighed, self.limits.weigh());
+            let left = shard
+                .lock()
+                .leave(entry, weighed, self.limits.weigh(), shard.index());
             match left {
                 Some(left) => break left,
                 None => weighed = Some(self.weigh(entry)),
@@ -294,7 +321,7 @@ impl<K, T> Shared<K, T> {
     fn make_room(self: &Arc<Self>) {
         let give_away = |shard: usize| {
             let shard = &self.shards[shard & (self.shards.len() - 1)];
-            shard.lock().give_away()
+            shard.lock().give_away(shard.index())
         };
         while let Some(given) = (self.room).give_away(self.shards.len(), &self.limits, give_away) {
             self.evict(given, Eviction::NoRoom);
@@ -305,7 +332,8 @@ impl<K, T> Shared<K, T> {
     fn sweep(self: &Arc<Self>, hash: u64) {
         let now = self.settings.time.now();
         let gone = |entry: &Entry<K, T>| self.gone(entry, now);
-        let (given, change) = self.shard(hash).lock().sweep(gone);
+        let shard = self.shard(hash);
+        let (given, change) = shard.lock().sweep(shard.index(), gone);
         if !given.is_empty() {
             self.changed(change);
             self.evict_all(given, Eviction::Gone);
@@ -346,13 +374,19 @@ impl<K, T> Shared<K, T> {
         }
     }
 
-    /// Drops an entry that was taken out. What it counted is kept.
+    /// Drops an entry that was taken out, with its value. What it counted is kept.
     fn retire(&self, entry: Arc<Entry<K, T>>) {
         if self.settings.policy.counts() {
             let stats = self.stats_of(&entry);
             if let Some(counters) = &stats.counters {
                 self.retired.lock().add(counters);
             }
+        }
+        // One barrier for all that was taken out with it.
+        self.shard(entry.hash).index().settle();
+        if Arc::strong_count(&entry) > 1 {
+            // Somebody reads it, or has it for its key: it keeps no value.
+            contain(|| drop(entry.pile.remove()));
         }
         contain(|| drop(entry));
     }
@@ -393,16 +427,17 @@ impl<K, T> Shared<K, T> {
         let now = self.settings.time.now();
         for shard in &self.shards {
             let gone = |entry: &Entry<K, T>| self.gone(entry, now);
-            let (given, change) = shard.lock().give_all(gone);
+            let (given, change) = shard.lock().give_all(shard.index(), gone);
             self.changed(change);
             self.evict_all(given, Eviction::Gone);
+            shard.index().settle();
         }
     }
 
     /// Removes all values.
     pub(super) fn invalidate_all(self: &Arc<Self>) {
         for shard in &self.shards {
-            let (given, change) = shard.lock().give_all(|_| true);
+            let (given, change) = shard.lock().give_all(shard.index(), |_| true);
             self.changed(change);
             for one in given {
                 match one {
@@ -424,7 +459,7 @@ impl<K, T> Shared<K, T> {
     /// A visit at every entry of a shard.
     pub(super) fn visit_shard(
         self: &Arc<Self>,
-        shard: &Mutex<Shard<K, T>>,
+        shard: &Part<K, T>,
     ) -> impl Iterator<Item = Visit<K, T>> {
         let visited = shard.lock().visit_all();
         // All of them now: none is forgotten, also if one is not come to.
@@ -439,7 +474,7 @@ impl<K, T> Shared<K, T> {
 impl<K, T> Drop for Shared<K, T> {
     fn drop(&mut self) {
         for shard in &mut self.shards {
-            for entry in shard.get_mut().entries() {
+            for entry in shard.end().entries() {
                 if Arc::strong_count(&entry) > 2 {
                     drop(entry.pile.remove());
                 }

@@ -7,10 +7,12 @@
 //! the lock was released. A waiter reads its outcome without the lock.
 #![allow(unsafe_code)]
 
+mod asked;
 mod change;
 mod counts;
 mod end;
 mod gate;
+mod index;
 mod keyed;
 mod lease;
 #[cfg(all(test, dogpile_loom))]
@@ -21,9 +23,11 @@ mod value;
 mod wait;
 mod watch;
 
+pub(crate) use self::asked::Asked;
 pub(crate) use self::change::Was;
 pub(crate) use self::end::{Ended, Ready};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
+pub(crate) use self::index::{Index, Shown, Within};
 pub(crate) use self::lease::{Found, Look};
 pub(crate) use self::rate::Rate;
 pub(crate) use self::value::{Node, NodeRef, ValueRef};

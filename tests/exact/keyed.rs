@@ -88,6 +88,39 @@ mod memory {
         assert!(most < 20_000);
     }
 
+    /// Found without the lock, some of them while they are taken out: nothing stays.
+    #[test]
+    fn of_keys_that_were_found_comes_back() {
+        if !is_alone("keyed::memory::of_keys_that_were_found_comes_back") {
+            return;
+        }
+        let (clock, map) = map();
+        let use_some = |keys: u64| {
+            for key in 0..keys {
+                map.set(key, key);
+                assert_eq!(map.peek(&key).as_deref(), Some(&key));
+            }
+            let before = live();
+            for key in 0..keys {
+                assert_eq!(map.peek(&key).as_deref(), Some(&key));
+            }
+            // A hit allocates nothing.
+            assert_eq!(live(), before);
+            let held: Vec<_> = (0..keys).step_by(7).map(|key| map.peek(&key)).collect();
+            for key in (0..keys).step_by(3) {
+                map.invalidate(&key);
+            }
+            drop(held);
+            clock.advance(MINUTE * 2);
+            map.purge();
+            assert!(map.is_empty());
+        };
+        use_some(5000);
+        let before = live();
+        use_some(5000);
+        assert_eq!(live(), before);
+    }
+
     /// Failures, panics, removals, leases that are given up: nothing stays.
     #[test]
     fn of_keys_without_a_value_comes_back() {

@@ -4,7 +4,7 @@
 //! ```breakages
 //! an-entry-that-somebody-holds-is-given-away-whole | src/keyed/shard.rs | eviction_loses_nobody
 //! @ fn give
-//! - if Arc::strong_count(&place.entry) > 1 {
+//! - if Arc::strong_count(&place.entry) > 1 + usize::from(place.is_indexed) {
 //! + if Arc::strong_count(&place.entry) > 1000 {
 //!
 //! the-next-pile-of-a-key-numbers-anew | src/keyed/shard.rs | what_i_saw
@@ -31,9 +31,9 @@
 //! - Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
 //! + Some(installed_at) if !are_weighed => Some(Weighed {
 //!
-//! how-often-a-key-is-asked-for-does-not-count | src/keyed/shard.rs | bounded::and_keeps_what_is_asked_for_more
-//! - const MOST: u8 = 3;
-//! + const MOST: u8 = 1;
+//! how-often-a-key-is-asked-for-does-not-count | src/raw/asked.rs | bounded::and_keeps_what_is_asked_for_more
+//! - const MOST: usize = 3;
+//! + const MOST: usize = 1;
 //!
 //! half-of-the-keys-are-young | src/keyed/queue.rs | bounded::and_keeps_what_is_asked_for_more
 //! - const YOUNG: usize = 20;

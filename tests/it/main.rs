@@ -41,6 +41,7 @@ mod keep_fresh;
 mod keyed;
 mod keyed_bad_input;
 mod keyed_cold;
+mod keyed_found;
 mod keyed_leases;
 mod keyed_limits;
 mod keyed_multi;

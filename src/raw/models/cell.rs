@@ -84,9 +84,7 @@
 //! searched-before-the-barrier | src/raw/value/cell.rs | two_readers_read_while_one_is_published
 //! - let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! + if let Some(node) = self.node.take() {
-//! + let retired = Retired { node, search: Search::begin() };
-//! + let address = retired.node.address().addr();
-//! + self.cell.lock().inner.cold().retired.insert(address, retired);
+//! + self.cell.lock().inner.cold().retired.insert(node.address(), node, Search::begin());
 //! + }
 //! + let passed = barrier::heavy(self.fenced && self.refused.is_empty());
 //! clear-after-the-look | src/raw/value/cell.rs | one_reader_reads_twice_while_two_are_published

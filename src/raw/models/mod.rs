@@ -2,3 +2,4 @@
 
 mod cell;
 mod gate;
+mod index;

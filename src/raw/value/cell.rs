@@ -75,17 +75,18 @@
 //! nodes, each time for another one, so that node is freed at the latest when as many values were
 //! replaced as are retired. The memory, not the value, of what a forgotten guard shows is never freed.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::{Bound, Deref, DerefMut};
+use std::ops::{Deref, DerefMut};
 use std::ptr;
 
 use crate::raw::value::barrier;
 use crate::raw::value::node::{AsNode, Node, NodeRef};
 use crate::raw::value::own;
 use crate::raw::value::registry::{self, Search};
+use crate::raw::value::retired::Retired;
 use crate::raw::value::slot::Slot;
+use crate::raw::value::under_lock::under_lock;
 use crate::shim::atomic::{AtomicPtr, Ordering};
 use crate::shim::{Mutex, MutexGuard};
 
@@ -124,27 +125,17 @@ struct Inner<T, S, C> {
 
 /// What a cell needs rarely. Allocated when something is put there, and freed when nothing is left.
 struct Cold<T, C> {
-    /// The nodes that were replaced and are read still, by their addresses.
-    retired: BTreeMap<usize, Retired<T>>,
-    /// The retired node that a writer has looked at last.
-    looked_at: usize,
+    /// The nodes that were replaced and are read still.
+    retired: Retired<NodeRef<T>>,
     /// The nodes that were replaced when the barrier was refused.
     refused: Vec<NodeRef<T>>,
     extra: Option<C>,
 }
 
-/// A node that was replaced. A barrier has been passed since.
-struct Retired<T> {
-    node: NodeRef<T>,
-    /// Stands at a slot that showed the node when somebody looked last.
-    search: Search,
-}
-
 impl<T, C> Cold<T, C> {
     fn new() -> Self {
         Self {
-            retired: BTreeMap::new(),
-            looked_at: 0,
+            retired: Retired::new(),
             refused: Vec::new(),
             extra: None,
         }
@@ -162,26 +153,19 @@ impl<T, S, C> Inner<T, S, C> {
 
     /// Takes a retired node out if no slot shows it any more. To be dropped when the lock was let go.
     fn unread(&mut self, address: *const ()) -> Option<NodeRef<T>> {
+        self.take_out(|retired| retired.unread(address))
+    }
+
+    fn take_out(
+        &mut self,
+        take: impl FnOnce(&mut Retired<NodeRef<T>>) -> Option<NodeRef<T>>,
+    ) -> Option<NodeRef<T>> {
         let cold = self.cold.as_deref_mut()?;
-        if cold.retired.get_mut(&address.addr())?.search.finds(address) {
-            return None;
-        }
-        let retired = cold.retired.remove(&address.addr());
+        let node = take(&mut cold.retired)?;
         if cold.is_empty() {
             self.cold = None;
         }
-        retired.map(|retired| retired.node)
-    }
-
-    /// As [`unread`](Inner::unread), for the next of the retired nodes in turn.
-    fn unread_in_turn(&mut self) -> Option<NodeRef<T>> {
-        let cold = self.cold.as_deref_mut()?;
-        let behind = (Bound::Excluded(cold.looked_at), Bound::Unbounded);
-        let next = cold.retired.range(behind).next();
-        let (&key, retired) = next.or_else(|| cold.retired.first_key_value())?;
-        cold.looked_at = key;
-        let address = retired.node.address();
-        self.unread(address)
+        Some(node)
     }
 }
 
@@ -389,12 +373,9 @@ impl<T, S, C> Cell<T, S, C> {
         }
         let shown = registry::all_shown();
         let cold = self.inner.get_mut().cold.as_deref();
-        let retired = cold.into_iter().flat_map(|cold| cold.retired.values());
+        let retired = cold.into_iter().flat_map(|cold| cold.retired.iter());
         let refused = cold.into_iter().flat_map(|cold| &cold.refused);
-        for node in (retired.map(|retired| &retired.node))
-            .chain(refused)
-            .chain(&node)
-        {
+        for node in retired.chain(refused).chain(&node) {
             if shown.binary_search(&node.address()).is_ok() {
                 node.keep_address();
             }
@@ -440,7 +421,7 @@ impl<'a, T, S, C> Locked<'a, T, S, C> {
 
     /// The current node, which cannot be replaced meanwhile.
     pub(in crate::raw) fn current(&self) -> Option<Current<'_, T>> {
-        let node = without_mark(self.cell.current_under_lock());
+        let node = without_mark(under_lock(&self.cell.current));
         // SAFETY: the cell owns a share, and gives it away only under the lock, which is held for as
         // long as this borrow.
         (!node.is_null()).then(|| Current(unsafe { NodeRef::borrowed(node) }, PhantomData))
@@ -483,24 +464,6 @@ impl<'a, T, S, C> Locked<'a, T, S, C> {
             return false;
         }
         (self.current()).is_some_and(|old| new.follows_often(&old))
-    }
-}
-
-impl<T, S, C> Cell<T, S, C> {
-    #[cfg(not(dogpile_loom))]
-    fn current_under_lock(&self) -> *mut Node<T> {
-        // ORDERING: relaxed: stored under the lock.
-        self.current.load(Ordering::Relaxed)
-    }
-
-    // LOOM: as in `Slot::is_free`: whoever looks here may go on to replace it.
-    #[cfg(dogpile_loom)]
-    fn current_under_lock(&self) -> *mut Node<T> {
-        let null = ptr::null_mut();
-        // ORDERING: relaxed: stored under the lock.
-        let found =
-            (self.current).compare_exchange(null, null, Ordering::Relaxed, Ordering::Relaxed);
-        found.unwrap_or_else(|current| current)
     }
 }
 
@@ -555,8 +518,7 @@ impl<T, S, C> Drop for Replaced<'_, T, S, C> {
             if !node_passed {
                 inner.cold().refused.push(node);
             } else if search.finds(node.address()) {
-                let retired = &mut inner.cold().retired;
-                retired.insert(node.address().addr(), Retired { node, search });
+                inner.cold().retired.insert(node.address(), node, search);
             } else {
                 // The usual case: it is dropped with `self`, after the lock.
                 self.node = Some(node);
@@ -570,18 +532,15 @@ impl<T, S, C> Drop for Replaced<'_, T, S, C> {
                 let (read, freed) = self.refused.drain(..).partition(is_shown);
                 unread = freed;
                 let read: Vec<NodeRef<T>> = read;
-                if !read.is_empty() {
-                    let retired = read.into_iter().map(|node| {
-                        let search = Search::begin();
-                        (node.address().addr(), Retired { node, search })
-                    });
-                    inner.cold().retired.extend(retired);
+                for node in read {
+                    let retired = &mut inner.cold().retired;
+                    retired.insert(node.address(), node, Search::begin());
                 }
             } else {
                 inner.cold().refused.append(&mut self.refused);
             }
         }
-        let in_turn = inner.unread_in_turn();
+        let in_turn = inner.take_out(Retired::unread_in_turn);
         drop(locked);
         drop(in_turn);
         drop(unread);

@@ -5,8 +5,11 @@ pub(in crate::raw) mod cell;
 pub(in crate::raw) mod node;
 pub(in crate::raw) mod own;
 pub(in crate::raw) mod registry;
+pub(in crate::raw) mod retired;
 mod slot;
+mod under_lock;
 
 pub(in crate::raw) use self::cell::{Cell, Locked, Protected, Replaced};
-pub(crate) use self::node::{Node, NodeRef, ValueRef};
+pub(crate) use self::node::{AsNode, Node, NodeRef, ValueRef};
 pub(in crate::raw) use self::slot::Slot;
+pub(in crate::raw) use self::under_lock::under_lock;

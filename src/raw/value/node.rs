@@ -414,6 +414,16 @@ impl<H> ValueRef<H> {
         Some(Self(held))
     }
 
+    /// The same node, held in another way.
+    #[inline]
+    pub(in crate::raw) fn map<G>(self, hold: impl FnOnce(H) -> G) -> ValueRef<G> {
+        ValueRef(hold(self.0))
+    }
+
+    pub(crate) fn held(&self) -> &H {
+        &self.0
+    }
+
     #[inline]
     pub(crate) fn node<T>(&self) -> &NodeRef<T>
     where

@@ -88,6 +88,16 @@ pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
     }
 }
 
+/// As [`free_slot`], for a thread that is about to take another one as well, which is the first as a rule.
+#[inline]
+pub(in crate::raw) fn second_free_slot() -> Option<&'static Slot> {
+    let mine = first_record();
+    match mine.and_then(|mine| mine.slots.get(1)) {
+        Some(second) if second.is_free() => Some(second),
+        _ => further_slot(mine),
+    }
+}
+
 // One call for all that is not the first slot, so that what is inlined into a hit stays small.
 #[cold]
 #[inline(never)]
@@ -120,6 +130,7 @@ fn further_gate_slot(mine: Option<&'static Record>) -> Option<&'static Slot> {
 
 /// A slot in which a value may be shown until it is counted, and where no other code runs meanwhile.
 /// `None` if the thread is past the destructors of its thread-locals.
+#[inline]
 pub(in crate::raw) fn transit_slot() -> Option<&'static Slot> {
     first_record().or_else(enter)?.transit()
 }

@@ -172,6 +172,7 @@ impl Record {
         self.slots.iter().chain(self.transit())
     }
 
+    #[inline]
     pub(super) fn transit(&self) -> Option<&Slot> {
         // LOOM: a slot more to look at multiplies the interleavings.
         #[cfg(dogpile_loom)]

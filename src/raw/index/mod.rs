@@ -1,0 +1,426 @@
+//! The index of a shard: where entries are found without its lock.
+//!
+//! The entries of a shard stand in a table under a lock. The index is beside it, and has those that are
+//! read: an address and a hash for each. It owns a share in each of its entries. It is changed under the
+//! shard's lock, so it never has what the shard has not. What is not found here may be there all the
+//! same, and is looked up under the lock.
+//!
+//! # How an entry is found, taken out and freed
+//!
+//! A **reader** looks at the address of the table. It shows that in the *transit* slot of its thread,
+//! passes the light half of the [barrier](super::value::barrier), and looks whether the table is still the
+//! one of the index. If it is, the reader looks for the first place with its hash. It shows the address that
+//! stands there in another [slot](super::value::Slot), passes the light half, and looks once more at both:
+//! whether the address still stands at that place, and whether the table is still the one of the index. If
+//! so, the transit slot is cleared, and the reader has the entry for as long as the other slot shows it. No
+//! user code runs before that. Then the keys are compared.
+//!
+//! A **writer** takes an entry out of its place, under the lock. A table that is too small, or too large, is
+//! exchanged: the new one is filled first, and the old one is left as it is. What was taken out, entries and
+//! tables, *waits*. When the lock was let go, somebody [settles](Index::settle): takes all that waits, marks
+//! its classes as *kept*, passes the heavy half of the barrier, and looks at all slots. What no slot shows is
+//! freed. What a slot shows is *retired*, with a search that stands at that slot.
+//!
+//! A reader that **lets go of an entry** clears the slot, passes the light half, and looks whether the class
+//! of the address is kept. (A class is a part of the address: one in 64.) If it is, the reader takes the
+//! lock and goes on with the search for that address, and frees the entry if the search comes to its end.
+//!
+//! *No entry is freed too early.* Before an entry waits, it was taken out of its place, in the table that was
+//! the index's then. A reader that has found, behind its second barrier, the entry at a place of a table, and
+//! that table in the index, has looked before the entry was taken out, or before the table was exchanged that
+//! it was taken out of. The writer has passed the heavy half later than both. So it finds the slot.
+//! (If the first look was at an entry that was freed and left its address to another one, then that other one
+//! is what the reader has. Its key is compared.)
+//!
+//! *No table is freed too early.* The same, with the table for the entry, and the index for its place. A
+//! reader looks into a table only while its transit slot shows it.
+//!
+//! *Nothing older is found.* When the lock is let go under which an entry was taken out, the entry stands in
+//! the table of the index no more. Who looks after that comes to that table, or to a newer one, and not
+//! to an older one, which its second look would tell.
+//!
+//! *No entry is kept too long.* Of a reader, which clears its slot and then looks at what is kept, and a
+//! writer, which marks what is kept and then looks at the slots, one sees the other, thanks to the barrier. If
+//! it is the reader, it takes the lock. If that is before the writer looks at the slots, the writer finds the
+//! slot cleared. Else the entry is among the retired. The mark stands until the entry is freed: the entries of
+//! a class are counted. A reader that shows an entry in vain may have stopped a search, so it lets go of it in
+//! the same way.
+//!
+//! # What it does not promise
+//!
+//! A table that a slot shows in the moment in which it is looked for is kept until somebody settles. Nobody
+//! stays in a table for longer than a look takes, and each settling looks at all that are left.
+//!
+//! If the kernel comes to refuse the barrier, the index is given up: from then on every reader takes the
+//! lock. What it had shares in by then is kept until there is a barrier again and somebody settles, or until
+//! the map goes. A *value* is not kept for that: whoever takes an entry out looks whether others still have
+//! a share in it, and then takes the value out of it too.
+//!
+//! An entry that is shown by a reader of *another* index, stopped between showing an address and looking
+//! again, may be kept though nobody reads it: if the entry there was freed and its memory given to one of this
+//! index. Each settling looks at one of the retired entries, each time at another one. A guard that was
+//! forgotten keeps its entry until the map goes, and the memory of it for ever.
+
+mod cold;
+mod shown;
+mod table;
+mod within;
+
+use std::ptr;
+
+pub(crate) use self::shown::Shown;
+pub(crate) use self::within::Within;
+
+use self::cold::{Cold, Out};
+use self::table::Table;
+use crate::raw::value::{Slot, barrier, own, registry, under_lock};
+use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::shim::{Arc, Mutex, contain};
+
+/// See the [module](self).
+pub(crate) struct Index<E> {
+    /// The address of a table that the index owns; or null.
+    table: AtomicPtr<Table<E>>,
+    /// The classes of what is freed as soon as its readers let go of it.
+    kept: AtomicU64,
+    inner: Mutex<Inner<E>>,
+}
+
+struct Inner<E> {
+    /// How many entries there are.
+    len: usize,
+    /// Whether a barrier was refused.
+    is_given_up: bool,
+    // In a box, since it is needed for a moment only.
+    cold: Option<Box<Cold<E>>>,
+}
+
+/// The class of an address, as a bit.
+fn class(address: *const ()) -> u64 {
+    // LOOM: addresses differ from one execution to the next, so all are of one class.
+    if cfg!(dogpile_loom) {
+        return 1;
+    }
+    // The lowest bits are alike, and those above follow from the size of what is there.
+    1 << ((address.addr() as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+impl<E> Index<E> {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: AtomicPtr::new(ptr::null_mut()),
+            kept: AtomicU64::new(0),
+            inner: Mutex::new(Inner {
+                len: 0,
+                is_given_up: false,
+                cold: None,
+            }),
+        }
+    }
+
+    /// The entry that was put in with this hash, if it is found without a lock.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64) -> Option<Shown<'_, E>> {
+        // ORDERING: relaxed: only compared with what is there below.
+        let table = self.table.load(Ordering::Relaxed);
+        if table.is_null() {
+            return None;
+        }
+        let (transit, slot) = (own::transit_slot()?, own::second_free_slot()?);
+        let found = self.find_in(transit, slot, table, hash);
+        transit.clear();
+        match found {
+            // SAFETY: the index owned a share in the entry when the slot showed it and the light half was
+            // passed. Who takes that share away passes the heavy half, finds the slot, and keeps the share
+            // until the slot is cleared.
+            Some((entry, true)) => Some(unsafe { Shown::in_slot(entry, slot, self) }),
+            Some((entry, false)) => {
+                // A search may have stopped at the slot.
+                self.left(slot, entry.cast_const().cast());
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// The address that stands where the hash says, shown in the slot, and whether it does so still. The
+    /// transit slot is left as it is.
+    #[inline]
+    fn find_in(
+        &self,
+        transit: &Slot,
+        slot: &Slot,
+        table: *mut Table<E>,
+        hash: u64,
+    ) -> Option<(*mut E, bool)> {
+        transit.show(table.cast_const().cast());
+        barrier::light_by_form();
+        // ORDERING: pairs with the release in `exchange`: the table is seen as it was made.
+        if self.table.load(Ordering::Acquire) != table {
+            return None;
+        }
+        // SAFETY: the index owned the table when it was shown and the light half was passed. Who takes it
+        // away passes the heavy half, finds the slot, and keeps the table until the slot is cleared, which
+        // the caller does when this was used for the last time.
+        let (place, address) = unsafe { &*table }.look(hash)?;
+        slot.show(address.cast_const().cast());
+        barrier::light_by_form();
+        // The table may have been exchanged, and the entry taken out of the next one.
+        // ORDERING: relaxed: only compared.
+        let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
+        Some((address, is_there))
+    }
+
+    /// Puts an entry in, and says whether it is. A table may be exchanged for it, and is to be
+    /// [settled](Index::settle).
+    ///
+    /// Like [`remove`](Index::remove), under the lock of those to whom the entries belong.
+    pub(crate) fn insert(&self, hash: u64, entry: &Arc<E>) -> bool {
+        if !is_used() {
+            return false;
+        }
+        let mut inner = self.inner.lock();
+        if inner.is_given_up {
+            return false;
+        }
+        inner.len += 1;
+        self.fit(&mut inner);
+        if let Some(table) = self.table(&inner) {
+            table.put(hash, Arc::into_raw(Arc::clone(entry)).cast_mut());
+        }
+        true
+    }
+
+    /// Takes an entry out, if it is there, and leaves it to be [settled](Index::settle).
+    pub(crate) fn remove(&self, hash: u64, entry: &Arc<E>) {
+        if !is_used() {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        let address = Arc::as_ptr(entry).cast_mut();
+        let taken = (self.table(&inner)).is_some_and(|table| table.take(hash, address));
+        if !taken {
+            return;
+        }
+        inner.len -= 1;
+        // SAFETY: it was made an address in `insert`, which stood in one place, and stands there no more.
+        let share = unsafe { Arc::from_raw(address.cast_const()) };
+        inner.cold().waiting.entries.push(share);
+        self.fit(&mut inner);
+    }
+
+    /// The table, which nobody exchanges while this is borrowed.
+    fn table<'i>(&'i self, _: &'i Inner<E>) -> Option<&'i Table<E>> {
+        let table = under_lock(&self.table);
+        // SAFETY: null, or a table that the index owns. It gives it away under the lock alone, whose
+        // content is borrowed for as long.
+        unsafe { table.as_ref() }
+    }
+
+    /// Sees to it that the table is of the right size.
+    fn fit(&self, inner: &mut Inner<E>) {
+        let len = inner.len;
+        let fits = |table: &Table<E>| len > 0 && !table.is_full(len) && !table.is_wide(len);
+        if self.table(inner).is_some_and(fits) {
+            return;
+        }
+        let new = (len > 0).then(|| Box::new(Table::for_many(len)));
+        if let Some(new) = &new {
+            let old = self.table(inner).into_iter().flat_map(Table::iter);
+            old.for_each(|(hash, address)| new.put(hash, address));
+        }
+        self.exchange(inner, new);
+    }
+
+    /// Puts a table in place of the one that there is, which is left to be settled.
+    fn exchange(&self, inner: &mut Inner<E>, new: Option<Box<Table<E>>>) {
+        let new = new.map_or(ptr::null_mut(), Box::into_raw);
+        let old = under_lock(&self.table);
+        // ORDERING: release pairs with the acquire in `find_in`: readers see the table as it was made.
+        self.table.store(new, Ordering::Release);
+        if !old.is_null() {
+            // SAFETY: the index owned what stood there, and now it does not any more.
+            let old = unsafe { Box::from_raw(old) };
+            inner.cold().waiting.tables.push(old);
+        }
+    }
+
+    /// Frees what was taken out and is not read. Not under a lock: it may ask the kernel for a barrier, and
+    /// what is freed is the user's.
+    pub(crate) fn settle(&self) {
+        if !is_used() {
+            return;
+        }
+        let Some(out) = self.begin_to_settle() else {
+            return;
+        };
+        let passed = out.is_empty() || barrier::heavy(false);
+        let mut inner = self.inner.lock();
+        if !passed {
+            self.give_up(&mut inner);
+        }
+        let cold = inner.cold();
+        let mut freed = match passed {
+            true => cold.retire(out),
+            false => {
+                cold.wait_again(out);
+                Out::new()
+            }
+        };
+        freed.entries.extend(cold.unread_in_turn());
+        freed.tables.extend(cold.unread_tables());
+        self.end(inner);
+        free(freed);
+    }
+
+    /// All that waits, announced.
+    fn begin_to_settle(&self) -> Option<Out<E>> {
+        let mut inner = self.inner.lock();
+        let cold = inner.cold.as_deref_mut()?;
+        let out = cold.announce();
+        self.show_kept(cold);
+        Some(out)
+    }
+
+    /// A slot does not show this any more, or never will in earnest.
+    #[inline]
+    fn left(&self, slot: &Slot, address: *const ()) {
+        slot.clear();
+        barrier::light_by_form();
+        // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
+        if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
+            self.sweep(address);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn sweep(&self, address: *const ()) {
+        let mut inner = self.inner.lock();
+        let Some(cold) = inner.cold.as_deref_mut() else {
+            return;
+        };
+        let unread = cold.unread(address);
+        self.end(inner);
+        free(Out::of(unread));
+    }
+
+    /// Ends what was done to the cold part.
+    fn end(&self, mut inner: crate::shim::MutexGuard<'_, Inner<E>>) {
+        let Some(cold) = inner.cold.as_deref_mut() else {
+            return;
+        };
+        self.show_kept(cold);
+        if cold.is_empty() {
+            inner.cold = None;
+        }
+    }
+
+    fn show_kept(&self, cold: &Cold<E>) {
+        // ORDERING: relaxed: a word on its own, stored under the lock. What readers must not miss, the
+        // barrier sees to.
+        self.kept.store(cold.classes(), Ordering::Relaxed);
+    }
+
+    /// There is no barrier to rely on.
+    #[cold]
+    fn give_up(&self, inner: &mut Inner<E>) {
+        inner.is_given_up = true;
+        let shares = self.take_all(inner);
+        inner.cold().waiting.entries.extend(shares);
+        self.exchange(inner, None);
+    }
+
+    /// The shares in all entries of the table, which is not to be used any more.
+    fn take_all(&self, inner: &mut Inner<E>) -> Vec<Arc<E>> {
+        inner.len = 0;
+        let table = self.table(inner).into_iter().flat_map(Table::iter);
+        // SAFETY: as in `remove`: the places are given up.
+        let share = |(_, address): (u64, *mut E)| unsafe { Arc::from_raw(address.cast_const()) };
+        table.map(share).collect()
+    }
+
+    /// Whether no entry is kept that was taken out.
+    #[cfg(all(test, dogpile_loom))]
+    pub(in crate::raw) fn keeps_nothing(&self) -> bool {
+        let inner = self.inner.lock();
+        // ORDERING: relaxed: stored under the lock.
+        let kept = self.kept.load(Ordering::Relaxed);
+        kept == 0 && (inner.cold.as_deref()).is_none_or(Cold::keeps_no_entry)
+    }
+
+    /// Whether nothing is kept at all.
+    #[cfg(all(test, dogpile_loom))]
+    pub(in crate::raw) fn has_settled(&self) -> bool {
+        self.inner.lock().cold.is_none()
+    }
+
+    /// Gives all shares up, at the end of the map.
+    pub(crate) fn clear(&mut self) {
+        let mut inner = self.inner.lock();
+        let mut shares = self.take_all(&mut inner);
+        self.exchange(&mut inner, None);
+        let cold = inner.cold.take();
+        drop(inner);
+        let Some(cold) = cold else { return };
+        let mut out = cold.into_all();
+        out.entries.append(&mut shares);
+        // What is shown now, is so by guards that were forgotten, and for ever: an entry of another map
+        // at that address would look as if it were read.
+        // LOOM: must not be asked for its statics once a model has ended.
+        if !cfg!(dogpile_loom) {
+            let shown = registry::all_shown();
+            let entries = out.entries.iter();
+            for entry in entries.filter(|entry| is_shown(&shown, address_of(entry))) {
+                std::mem::forget(Arc::downgrade(entry));
+            }
+            // No thread is in a table of a map that goes.
+        }
+        free(out);
+    }
+}
+
+/// Whether anybody looks into an index.
+fn is_used() -> bool {
+    // LOOM: nobody does where there is no transit slot, and a lock more would multiply the interleavings.
+    #[cfg(dogpile_loom)]
+    return crate::shim::model::setting().transit;
+    #[cfg(not(dogpile_loom))]
+    true
+}
+
+fn address_of<E>(entry: &Arc<E>) -> *const () {
+    Arc::as_ptr(entry).cast()
+}
+
+fn address_of_table<E>(table: &Table<E>) -> *const () {
+    ptr::from_ref(table).cast()
+}
+
+fn is_shown(shown: &[*const ()], address: *const ()) -> bool {
+    shown.binary_search(&address).is_ok()
+}
+
+/// One by one: a panic in one of them is nobody's who happens to be here, and keeps none of the others.
+fn free<E>(out: Out<E>) {
+    drop(out.tables);
+    for entry in out.entries {
+        contain(|| drop(entry));
+    }
+}
+
+impl<E> Inner<E> {
+    fn cold(&mut self) -> &mut Cold<E> {
+        self.cold.get_or_insert_with(|| Box::new(Cold::new()))
+    }
+}
+
+impl<E> Drop for Index<E> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+// A panic leaves it as it was: no code of a user's runs while it is changed.
+impl<E: std::panic::RefUnwindSafe> std::panic::RefUnwindSafe for Index<E> {}
+impl<E: std::panic::RefUnwindSafe> std::panic::UnwindSafe for Index<E> {}
