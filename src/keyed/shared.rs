@@ -150,7 +150,7 @@ impl<K, T> Shared<K, T> {
         let is_it = |entry: &Entry<K, T>| !is_other(entry) && entry.key.borrow() == key;
         let shard = self.shard(hash);
         let first = shard.lock().first(hash, shard.index())?;
-        shard.index().settle();
+        shard.index().settle(|| self.settings.time.now());
         if is_it(&first) {
             return Some(first);
         }
@@ -383,7 +383,9 @@ impl<K, T> Shared<K, T> {
             }
         }
         // One barrier for all that was taken out with it.
-        self.shard(entry.hash).index().settle();
+        self.shard(entry.hash)
+            .index()
+            .settle(|| self.settings.time.now());
         if Arc::strong_count(&entry) > 1 {
             // Somebody reads it, or has it for its key: it keeps no value.
             contain(|| drop(entry.pile.remove()));
@@ -430,7 +432,7 @@ impl<K, T> Shared<K, T> {
             let (given, change) = shard.lock().give_all(shard.index(), gone);
             self.changed(change);
             self.evict_all(given, Eviction::Gone);
-            shard.index().settle();
+            shard.index().settle(|| self.settings.time.now());
         }
     }
 

@@ -1,7 +1,8 @@
 //! What was taken out of an index.
 
+use super::classes::Classes;
 use super::table::Table;
-use super::{address_of, address_of_table, class, is_shown};
+use super::{address_of, address_of_table, is_shown};
 use crate::raw::value::registry::{self, Search};
 use crate::raw::value::retired::Retired;
 use crate::shim::Arc;
@@ -21,8 +22,8 @@ pub(super) struct Cold<E> {
     /// What slots showed when somebody looked last.
     entries: Retired<Arc<E>>,
     tables: Vec<(Box<Table<E>>, Search)>,
-    /// How many entries of each class are settled or read.
-    announced: [u32; 64],
+    /// Those of the entries that are settled or read.
+    announced: Classes,
 }
 
 impl<E> Out<E> {
@@ -51,7 +52,7 @@ impl<E> Cold<E> {
             waiting: Out::new(),
             entries: Retired::new(),
             tables: Vec::new(),
-            announced: [0; 64],
+            announced: Classes::new(),
         }
     }
 
@@ -69,21 +70,14 @@ impl<E> Cold<E> {
 
     /// The classes that are announced, a bit each.
     pub(super) fn classes(&self) -> u64 {
-        let counts = self.announced.iter().enumerate();
-        counts.fold(0, |classes, (at, &count)| {
-            classes | u64::from(count > 0) << at
-        })
-    }
-
-    fn count(&mut self, entry: &Arc<E>) -> &mut u32 {
-        &mut self.announced[class(address_of(entry)).trailing_zeros() as usize]
+        self.announced.bits()
     }
 
     /// Takes what waits, and announces it: its readers will tell when they let go of it.
     pub(super) fn announce(&mut self) -> Out<E> {
         let out = std::mem::replace(&mut self.waiting, Out::new());
         for entry in &out.entries {
-            *self.count(entry) += 1;
+            self.announced.add(address_of(entry));
         }
         out
     }
@@ -100,7 +94,7 @@ impl<E> Cold<E> {
             if is_shown(&shown, address) {
                 self.entries.insert(address, entry, Search::begin());
             } else {
-                *self.count(&entry) -= 1;
+                self.announced.take(address);
                 freed.entries.push(entry);
             }
         }
@@ -117,7 +111,7 @@ impl<E> Cold<E> {
     /// No barrier was passed.
     pub(super) fn wait_again(&mut self, mut out: Out<E>) {
         for entry in &out.entries {
-            *self.count(entry) -= 1;
+            self.announced.take(address_of(entry));
         }
         self.waiting.entries.append(&mut out.entries);
         self.waiting.tables.append(&mut out.tables);
@@ -137,7 +131,7 @@ impl<E> Cold<E> {
 
     fn forget(&mut self, unread: Option<Arc<E>>) -> Option<Arc<E>> {
         let entry = unread?;
-        *self.count(&entry) -= 1;
+        self.announced.take(address_of(&entry));
         Some(entry)
     }
 

@@ -61,6 +61,7 @@
 //! index. Each settling looks at one of the retired entries, each time at another one. A guard that was
 //! forgotten keeps its entry until the map goes, and the memory of it for ever.
 
+mod classes;
 mod cold;
 mod shown;
 mod table;
@@ -71,15 +72,18 @@ use std::ptr;
 pub(crate) use self::shown::Shown;
 pub(crate) use self::within::Within;
 
+use self::classes::class;
 use self::cold::{Cold, Out};
 use self::table::Table;
+use crate::raw::value::hurry::Hurry;
 use crate::raw::value::{Slot, barrier, own, registry, under_lock};
 use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::shim::{Arc, Mutex, contain};
+use crate::time::Tick;
 
 /// See the [module](self).
 pub(crate) struct Index<E> {
-    /// The address of a table that the index owns; or null.
+    /// The address of a table that the index owns, or null; [marked](FENCED) if it is read with fences.
     table: AtomicPtr<Table<E>>,
     /// The classes of what is freed as soon as its readers let go of it.
     kept: AtomicU64,
@@ -91,28 +95,60 @@ struct Inner<E> {
     len: usize,
     /// Whether a barrier was refused.
     is_given_up: bool,
-    // In a box, since it is needed for a moment only.
+    form: Form,
+    /// How often the index had turned to fences before.
+    turns: u64,
+    pace: Pace,
+    // In a box, since few indexes need it for long.
     cold: Option<Box<Cold<E>>>,
 }
 
-/// The class of an address, as a bit.
-fn class(address: *const ()) -> u64 {
-    // LOOM: addresses differ from one execution to the next, so all are of one class.
-    if cfg!(dogpile_loom) {
-        return 1;
-    }
-    // The lowest bits are alike, and those above follow from the size of what is there.
-    1 << ((address.addr() as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+/// What the two halves of the barrier are, as far as those are concerned who settle. What they are for
+/// readers, the [mark](FENCED) says.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Plain,
+    /// The mark was set, for the time of this number. Some readers may have missed it that no barrier has
+    /// reached since.
+    Turning(u64),
+    Fenced,
+}
+
+/// How often somebody settles.
+struct Pace {
+    last: Tick,
+    hurry: Hurry,
+    /// Whether somebody has settled since a reader looked last.
+    is_busy: bool,
+}
+
+/// The mark of an index that is read with fences, in the lowest bit of the address of its table.
+const FENCED: usize = 1;
+
+fn is_fenced<E>(table: *mut Table<E>) -> bool {
+    const { assert!(align_of::<Table<E>>() > FENCED) };
+    table.addr() & FENCED != 0
+}
+
+fn without_mark<E>(table: *mut Table<E>) -> *mut Table<E> {
+    table.map_addr(|address| address & !FENCED)
 }
 
 impl<E> Index<E> {
     pub(crate) fn new() -> Self {
+        let form = match barrier::are_fences() {
+            true => Form::Fenced,
+            false => Form::Plain,
+        };
         Self {
-            table: AtomicPtr::new(ptr::null_mut()),
+            table: AtomicPtr::new(form.mark(ptr::null_mut())),
             kept: AtomicU64::new(0),
             inner: Mutex::new(Inner {
                 len: 0,
                 is_given_up: false,
+                form,
+                turns: 0,
+                pace: Pace::new(),
                 cold: None,
             }),
         }
@@ -123,12 +159,15 @@ impl<E> Index<E> {
     pub(crate) fn find(&self, hash: u64) -> Option<Shown<'_, E>> {
         // ORDERING: relaxed: only compared with what is there below.
         let table = self.table.load(Ordering::Relaxed);
-        if table.is_null() {
+        if without_mark(table).is_null() {
             return None;
         }
         let (transit, slot) = (own::transit_slot()?, own::second_free_slot()?);
         let found = self.find_in(transit, slot, table, hash);
         transit.clear();
+        if is_fenced(table) {
+            self.count_fenced();
+        }
         match found {
             // SAFETY: the index owned a share in the entry when the slot showed it and the light half was
             // passed. Who takes that share away passes the heavy half, finds the slot, and keeps the share
@@ -153,8 +192,12 @@ impl<E> Index<E> {
         table: *mut Table<E>,
         hash: u64,
     ) -> Option<(*mut E, bool)> {
-        transit.show(table.cast_const().cast());
-        barrier::light_by_form();
+        let light = || match is_fenced(table) {
+            false => barrier::light(),
+            true => barrier::fence(),
+        };
+        transit.show(without_mark(table).cast_const().cast());
+        light();
         // ORDERING: pairs with the release in `exchange`: the table is seen as it was made.
         if self.table.load(Ordering::Acquire) != table {
             return None;
@@ -162,9 +205,9 @@ impl<E> Index<E> {
         // SAFETY: the index owned the table when it was shown and the light half was passed. Who takes it
         // away passes the heavy half, finds the slot, and keeps the table until the slot is cleared, which
         // the caller does when this was used for the last time.
-        let (place, address) = unsafe { &*table }.look(hash)?;
+        let (place, address) = unsafe { &*without_mark(table) }.look(hash)?;
         slot.show(address.cast_const().cast());
-        barrier::light_by_form();
+        light();
         // The table may have been exchanged, and the entry taken out of the next one.
         // ORDERING: relaxed: only compared.
         let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
@@ -211,7 +254,7 @@ impl<E> Index<E> {
 
     /// The table, which nobody exchanges while this is borrowed.
     fn table<'i>(&'i self, _: &'i Inner<E>) -> Option<&'i Table<E>> {
-        let table = under_lock(&self.table);
+        let table = without_mark(under_lock(&self.table));
         // SAFETY: null, or a table that the index owns. It gives it away under the lock alone, whose
         // content is borrowed for as long.
         unsafe { table.as_ref() }
@@ -235,9 +278,9 @@ impl<E> Index<E> {
     /// Puts a table in place of the one that there is, which is left to be settled.
     fn exchange(&self, inner: &mut Inner<E>, new: Option<Box<Table<E>>>) {
         let new = new.map_or(ptr::null_mut(), Box::into_raw);
-        let old = under_lock(&self.table);
+        let old = without_mark(under_lock(&self.table));
         // ORDERING: release pairs with the acquire in `find_in`: readers see the table as it was made.
-        self.table.store(new, Ordering::Release);
+        self.table.store(inner.form.mark(new), Ordering::Release);
         if !old.is_null() {
             // SAFETY: the index owned what stood there, and now it does not any more.
             let old = unsafe { Box::from_raw(old) };
@@ -246,15 +289,21 @@ impl<E> Index<E> {
     }
 
     /// Frees what was taken out and is not read. Not under a lock: it may ask the kernel for a barrier, and
-    /// what is freed is the user's.
-    pub(crate) fn settle(&self) {
+    /// what is freed is the user's, as is the clock that tells what time it is `now`.
+    pub(crate) fn settle(&self, now: impl FnOnce() -> Tick) {
         if !is_used() {
             return;
         }
-        let Some(out) = self.begin_to_settle() else {
+        if !self.is_to_be_settled() {
+            return;
+        }
+        // While what was taken out is still where it cannot get lost: a clock may panic.
+        let now = now();
+        let Some((out, form)) = self.begin_to_settle() else {
             return;
         };
-        let passed = out.is_empty() || barrier::heavy(false);
+        let is_new = !out.is_empty();
+        let passed = !is_new || barrier::heavy(form == Form::Fenced);
         let mut inner = self.inner.lock();
         if !passed {
             self.give_up(&mut inner);
@@ -269,24 +318,80 @@ impl<E> Index<E> {
         };
         freed.entries.extend(cold.unread_in_turn());
         freed.tables.extend(cold.unread_tables());
+        if is_new && passed {
+            self.turn(&mut inner, form, now);
+        }
         self.end(inner);
         free(freed);
     }
 
-    /// All that waits, announced.
-    fn begin_to_settle(&self) -> Option<Out<E>> {
+    fn is_to_be_settled(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.cold.as_deref().is_some_and(|cold| !cold.is_empty())
+    }
+
+    /// All that waits, announced, and how the barrier is to be passed for it.
+    fn begin_to_settle(&self) -> Option<(Out<E>, Form)> {
         let mut inner = self.inner.lock();
+        let form = inner.form;
         let cold = inner.cold.as_deref_mut()?;
         let out = cold.announce();
         self.show_kept(cold);
-        Some(out)
+        Some((out, form))
+    }
+
+    /// Chooses the form that the next one passes who settles, after one who has passed this form.
+    fn turn(&self, inner: &mut Inner<E>, passed: Form, now: Tick) {
+        if inner.form == passed && matches!(passed, Form::Turning(_)) {
+            inner.form = Form::Fenced;
+        }
+        match (inner.form, inner.pace.is_often(now)) {
+            (Form::Plain, true) => {
+                inner.turns += 1;
+                let form = Form::Turning(inner.turns);
+                self.read_in(inner, form);
+            }
+            (Form::Turning(_) | Form::Fenced, false) => self.become_plain(inner),
+            (Form::Plain, false) | (Form::Turning(_) | Form::Fenced, true) => {}
+        }
+    }
+
+    fn become_plain(&self, inner: &mut Inner<E>) {
+        if !barrier::are_fences() {
+            self.read_in(inner, Form::Plain);
+        }
+    }
+
+    /// Tells readers by the mark what to pass.
+    fn read_in(&self, inner: &mut Inner<E>, form: Form) {
+        inner.form = form;
+        let table = without_mark(under_lock(&self.table));
+        // ORDERING: as in `exchange`; and see `left`.
+        self.table.store(form.mark(table), Ordering::Release);
+    }
+
+    /// Takes the mark off once nobody settles any more, so that readers need not pay for fences.
+    // Apart, so that a hit without fences stays small.
+    #[inline(never)]
+    fn count_fenced(&self) {
+        if own::has_found_long() {
+            let mut inner = self.inner.lock();
+            if inner.form != Form::Plain && !std::mem::take(&mut inner.pace.is_busy) {
+                self.become_plain(&mut inner);
+            }
+        }
     }
 
     /// A slot does not show this any more, or never will in earnest.
     #[inline]
     fn left(&self, slot: &Slot, address: *const ()) {
         slot.clear();
-        barrier::light_by_form();
+        barrier::light();
+        // ORDERING: acquire pairs with the release in `read_in`: who finds no mark finds what was kept when the
+        // mark was taken off. Who finds one has to pass what those pass who have set it.
+        if is_fenced(self.table.load(Ordering::Acquire)) {
+            barrier::fence();
+        }
         // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
         if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
             self.sweep(address);
@@ -311,7 +416,8 @@ impl<E> Index<E> {
             return;
         };
         self.show_kept(cold);
-        if cold.is_empty() {
+        // One that is in use will need it again.
+        if cold.is_empty() && inner.len == 0 {
             inner.cold = None;
         }
     }
@@ -352,7 +458,13 @@ impl<E> Index<E> {
     /// Whether nothing is kept at all.
     #[cfg(all(test, dogpile_loom))]
     pub(in crate::raw) fn has_settled(&self) -> bool {
-        self.inner.lock().cold.is_none()
+        self.inner.lock().cold.as_deref().is_none_or(Cold::is_empty)
+    }
+
+    /// Whether its readers pass fences.
+    #[cfg(all(test, dogpile_loom))]
+    pub(in crate::raw) fn is_fenced(&self) -> bool {
+        is_fenced(under_lock(&self.table))
     }
 
     /// Gives all shares up, at the end of the map.
@@ -406,6 +518,34 @@ fn free<E>(out: Out<E>) {
     drop(out.tables);
     for entry in out.entries {
         contain(|| drop(entry));
+    }
+}
+
+impl Form {
+    /// The address of a table, marked for those who read it in this form.
+    fn mark<E>(self, table: *mut Table<E>) -> *mut Table<E> {
+        match self {
+            Form::Plain => table,
+            Form::Turning(_) | Form::Fenced => table.map_addr(|address| address | FENCED),
+        }
+    }
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            last: Tick::ZERO,
+            hurry: Hurry::NONE,
+            is_busy: false,
+        }
+    }
+
+    /// Somebody settles now. Says whether that is often so.
+    fn is_often(&mut self, now: Tick) -> bool {
+        self.is_busy = true;
+        self.hurry = self.hurry.again(now.saturating_since(self.last));
+        self.last = now;
+        self.hurry.is_often()
     }
 }
 

@@ -7,17 +7,20 @@
 //!
 //! ```breakages
 //! no-barrier-for-the-index | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
-//! - let passed = out.is_empty() || barrier::heavy(false);
+//! - let passed = !is_new || barrier::heavy(form == Form::Fenced);
 //! + let passed = true;
+//! fences-for-an-index-without | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
+//! - barrier::heavy(form == Form::Fenced)
+//! + barrier::heavy(true)
 //! no-light-half-for-the-table | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
-//!   transit.show(table.cast_const().cast());
-//! - barrier::light_by_form();
+//!   transit.show(without_mark(table).cast_const().cast());
+//! - light();
 //! no-light-half-for-the-entry | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
 //!   slot.show(address.cast_const().cast());
-//! - barrier::light_by_form();
+//! - light();
 //! no-light-half-when-it-is-let-go-of | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //!   slot.clear();
-//! - barrier::light_by_form();
+//! - barrier::light();
 //! the-table-not-looked-at-again | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - if self.table.load(Ordering::Acquire) != table {
 //! + if false {
@@ -28,11 +31,11 @@
 //! - let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
 //! + let is_there = place.holds(address);
 //! the-table-not-shown | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
-//! - transit.show(table.cast_const().cast());
+//! - transit.show(without_mark(table).cast_const().cast());
 //! the-table-cleared-too-soon | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
-//! - let (place, address) = unsafe { &*table }.look(hash)?;
+//! - let (place, address) = unsafe { &*without_mark(table) }.look(hash)?;
 //! + transit.clear();
-//! + let (place, address) = unsafe { &*table }.look(hash)?;
+//! + let (place, address) = unsafe { &*without_mark(table) }.look(hash)?;
 //! the-entry-not-shown | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
 //! - slot.show(address.cast_const().cast());
 //! what-is-shown-in-vain-stays-shown | src/raw/index/mod.rs | another_entry_comes_to_the_same_place
@@ -44,22 +47,22 @@
 //! - self.sweep(address);
 //! what-is-kept-looked-at-before-the-slot-is-cleared | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - slot.clear();
-//! - barrier::light_by_form();
-//! - // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
-//! - if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
+//! - barrier::light();
 //! + let kept = self.kept.load(Ordering::Relaxed);
 //! + slot.clear();
-//! + barrier::light_by_form();
+//! + barrier::light();
+//!   ...
+//! - if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
 //! + if kept & class(address) != 0 {
 //! what-is-kept-told-behind-the-barrier | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - let out = cold.announce();
 //! - self.show_kept(cold);
-//! - Some(out)
-//! + Some(cold.announce())
+//! - Some((out, form))
+//! + Some((cold.announce(), form))
 //! what-another-settles-is-forgotten | src/raw/index/cold.rs | let_go_of_while_two_take_out_one_each
-//! - *self.count(&entry) -= 1;
+//! - self.announced.take(address);
 //! - freed.entries.push(entry);
-//! + self.announced = [0; 64];
+//! + self.announced = Classes::new();
 //! + freed.entries.push(entry);
 //! freed-though-it-is-shown | src/raw/index/cold.rs | kept_while_it_is_held
 //! - if is_shown(&shown, address) {
@@ -77,8 +80,8 @@
 //! + cold.retire(out)
 //! + }
 //! refused-taken-for-passed-by-an-index | src/raw/index/mod.rs | the_barrier_is_refused_for_a_while
-//! - let passed = out.is_empty() || barrier::heavy(false);
-//! + let passed = out.is_empty() || barrier::heavy(false) || true;
+//! - let passed = !is_new || barrier::heavy(form == Form::Fenced);
+//! + let passed = !is_new || barrier::heavy(form == Form::Fenced) || true;
 //! an-index-is-not-given-up | src/raw/index/mod.rs | the_barrier_is_refused_for_a_while
 //! - self.give_up(&mut inner);
 //! an-address-put-in-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
@@ -88,18 +91,40 @@
 //! - self.address.load(Ordering::Acquire) == address
 //! + self.address.load(Ordering::Relaxed) == address
 //! a-table-put-in-relaxed | src/raw/index/mod.rs | an_entry_is_put_in
-//! - self.table.store(new, Ordering::Release);
-//! + self.table.store(new, Ordering::Relaxed);
+//! - self.table.store(inner.form.mark(new), Ordering::Release);
+//! + self.table.store(inner.form.mark(new), Ordering::Relaxed);
 //! a-table-found-relaxed | src/raw/index/mod.rs | an_entry_is_put_in
 //! - if self.table.load(Ordering::Acquire) != table {
 //! + if self.table.load(Ordering::Relaxed) != table {
 //! a-gap-left-before-what-stands-behind | src/raw/index/table.rs | an_entry_moves_and_is_taken_out
 //! - if steps_to(gap) < steps_to(at) {
 //! + if steps_to(gap) < steps_to(at) && false {
+//! fences-before-a-barrier-has-reached-all | src/raw/index/mod.rs | read_while_the_index_turns_to_fences
+//! - let form = Form::Turning(inner.turns);
+//! + let form = Form::Fenced;
+//! a-turn-taken-for-another | src/raw/index/mod.rs | the_index_turns_to_fences_once_more
+//! - if inner.form == passed && matches!(passed, Form::Turning(_)) {
+//! + if matches!((inner.form, passed), (Form::Turning(_), Form::Turning(_))) {
+//! a-fence-passed-by-one-alone | src/raw/index/mod.rs | read_while_the_fences_end
+//! - true => barrier::fence(),
+//! + true => barrier::light(),
+//! no-fence-when-it-is-let-go-of | src/raw/index/mod.rs | let_go_of_while_the_index_turns_to_fences
+//! - if is_fenced(self.table.load(Ordering::Acquire)) {
+//! + if false {
+//! the-mark-found-relaxed | src/raw/index/mod.rs | let_go_of_while_the_fences_end
+//! - if is_fenced(self.table.load(Ordering::Acquire)) {
+//! + if is_fenced(self.table.load(Ordering::Relaxed)) {
+//! the-mark-taken-off-relaxed | src/raw/index/mod.rs | let_go_of_while_the_fences_end
+//! - self.table.store(form.mark(table), Ordering::Release);
+//! + self.table.store(form.mark(table), Ordering::Relaxed);
+//! fences-that-never-end | src/raw/index/mod.rs | a_reader_ends_the_fences
+//! - if inner.form != Form::Plain && !std::mem::take(&mut inner.pace.is_busy) {
+//! + if inner.form != Form::Plain && !inner.pace.is_busy {
 //! ```
 
 use std::sync::Arc as StdArc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
@@ -107,6 +132,7 @@ use loom::thread::{self, JoinHandle};
 
 use crate::raw::index::{Index, Shown};
 use crate::shim::model::{Barrier, Setting, refuse_barriers};
+use crate::time::Tick;
 
 /// Runs a model in both forms of the barrier.
 fn explore(slots: usize, fences: usize, words: usize, body: fn(&Model)) {
@@ -123,6 +149,11 @@ fn explore_one(barrier: Barrier, slots: usize, preemptions: usize, body: fn(&Mod
         may_be_refused: true,
         ..Setting::DEFAULT
     };
+    explore_in(setting, preemptions, body);
+}
+
+fn explore_in(setting: Setting, preemptions: usize, body: fn(&Model)) {
+    let Setting { barrier, slots, .. } = setting;
     setting.apply();
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 20_000;
@@ -176,6 +207,7 @@ struct Model {
     index: Arc<Index<Entry>>,
     lock: Arc<Mutex<()>>,
     alive: StdArc<AtomicUsize>,
+    clock: StdArc<AtomicU64>,
 }
 
 impl Model {
@@ -184,7 +216,19 @@ impl Model {
             index: Arc::new(Index::new()),
             lock: Arc::new(Mutex::new(())),
             alive: StdArc::new(AtomicUsize::new(0)),
+            clock: StdArc::new(AtomicU64::new(0)),
         }
+    }
+
+    fn settle(&self) {
+        let now = || Tick::from_nanos(self.clock.load(Ordering::Relaxed));
+        self.index.settle(now);
+    }
+
+    /// What is settled next is settled late.
+    fn wait(&self) {
+        let second = Duration::from_secs(1).as_nanos() as u64;
+        self.clock.fetch_add(second, Ordering::Relaxed);
     }
 
     fn spawn<R: 'static>(&self, body: impl FnOnce(&Self) -> R + 'static) -> JoinHandle<R> {
@@ -192,6 +236,7 @@ impl Model {
             index: Arc::clone(&self.index),
             lock: Arc::clone(&self.lock),
             alive: StdArc::clone(&self.alive),
+            clock: StdArc::clone(&self.clock),
         };
         thread::spawn(move || body(&model))
     }
@@ -220,7 +265,7 @@ impl Model {
         let locked = self.lock.lock().unwrap();
         self.index.insert(hash, &entry);
         drop(locked);
-        self.index.settle();
+        self.settle();
         Named(hash, StdArc::into_raw(entry))
     }
 
@@ -232,7 +277,7 @@ impl Model {
         self.index.remove(hash, &entry);
         drop(locked);
         drop(entry);
-        self.index.settle();
+        self.settle();
     }
 
     /// Reads an entry and lets go of it. Its key.
@@ -259,7 +304,7 @@ impl Model {
         self.assert_alive(count);
         assert!(self.index.keeps_nothing(), "something is kept");
         // A table is kept until somebody settles.
-        self.index.settle();
+        self.settle();
         assert!(self.index.has_settled(), "a table is kept");
     }
 }
@@ -465,6 +510,147 @@ fn the_barrier_is_refused_for_a_while() {
         refuse_barriers(false);
         reader.join().unwrap();
         model.take(two);
+        model.end(0);
+    });
+}
+
+/// Two that are taken out one soon after the other turn an index to fences.
+const TURNING: Setting = Setting {
+    barrier: Barrier::Words,
+    transit: true,
+    often: Some(1),
+    ..Setting::DEFAULT
+};
+
+impl Model {
+    /// With an entry for each hash, of which the first two are taken out: it is fenced.
+    fn fenced(hashes: impl Iterator<Item = u64>) -> (Self, Vec<Named>) {
+        let model = Self::new();
+        let mut named: Vec<Named> = hashes.map(|hash| model.put(hash)).collect();
+        for one in named.drain(..2) {
+            model.take(one);
+        }
+        assert!(model.index.is_fenced());
+        (model, named)
+    }
+}
+
+/// One is read, from before the index turns to fences until it is taken out by a fence.
+#[test]
+fn read_while_the_index_turns_to_fences() {
+    explore_in(TURNING, 2, |model| {
+        let [one, two, three] = [0, 1, 2].map(|hash| model.put(hash));
+        let reader = model.spawn(|model| model.read(2));
+        model.take(one);
+        model.take(two);
+        model.take(three);
+        assert_eq!(model.read(2), None, "never older");
+        reader.join().unwrap();
+        model.end(0);
+    });
+}
+
+/// The same, of one that is held already and let go of.
+#[test]
+fn let_go_of_while_the_index_turns_to_fences() {
+    explore_in(TURNING, 3, |model| {
+        let [one, two, three] = [0, 1, 2].map(|hash| model.put(hash));
+        let held = model.hold(2);
+        assert!(held.is_some());
+        let holder = model.spawn(move |_| {
+            held.as_ref().map(|shown| shown.read());
+            drop(held);
+        });
+        model.take(one);
+        model.take(two);
+        model.take(three);
+        holder.join().unwrap();
+        model.end(0);
+    });
+}
+
+/// One is taken out by a fence, while another one is, so late that it ends the fences.
+#[test]
+fn read_while_the_fences_end() {
+    explore_in(TURNING, 1, |_| {
+        let (model, mut named) = Model::fenced(0..4);
+        let (two, three) = (named.remove(0), named.remove(0));
+        let reader = model.spawn(|model| model.read(3));
+        model.wait();
+        let other = model.spawn(move |model| model.take(two));
+        model.take(three);
+        assert_eq!(model.read(3), None, "never older");
+        other.join().unwrap();
+        reader.join().unwrap();
+        model.end(0);
+    });
+}
+
+/// The same, of one that is held already and let go of.
+#[test]
+fn let_go_of_while_the_fences_end() {
+    explore_in(TURNING, 2, |_| {
+        let (model, mut named) = Model::fenced(0..4);
+        let (two, three) = (named.remove(0), named.remove(0));
+        let held = model.hold(3);
+        assert!(held.is_some());
+        model.wait();
+        let other = model.spawn(move |model| model.take(two));
+        let holder = model.spawn(move |_| {
+            held.as_ref().map(|shown| shown.read());
+            drop(held);
+        });
+        model.take(three);
+        other.join().unwrap();
+        holder.join().unwrap();
+        model.end(0);
+    });
+}
+
+/// A reader that has paid for fences for long ends them, as nobody settles any more.
+#[test]
+fn a_reader_ends_the_fences() {
+    let setting = Setting {
+        long: Some(1),
+        ..TURNING
+    };
+    explore_in(setting, 2, |_| {
+        let (model, mut named) = Model::fenced(0..3);
+        assert_eq!(model.read(2), Some(2));
+        assert!(
+            model.index.is_fenced(),
+            "somebody has settled since a reader looked last"
+        );
+        let two = named.remove(0);
+        let reader = model.spawn(|model| model.read(2));
+        model.take(two);
+        reader.join().unwrap();
+        model.end(0);
+        let three = model.put(3);
+        let _ = (model.read(3), model.read(3));
+        assert!(!model.index.is_fenced(), "nobody has");
+        model.take(three);
+    });
+}
+
+/// One settles for an index that turns to fences, and is late: meanwhile it has done so, turned back, and
+/// turns to fences once more.
+#[test]
+fn the_index_turns_to_fences_once_more() {
+    explore_in(TURNING, 2, |model| {
+        let mut named: Vec<Named> = (0..6).map(|hash| model.put(hash)).collect();
+        let mut next = || named.remove(0);
+        model.take(next());
+        let second = next();
+        let slow = model.spawn(move |model| model.take(second));
+        model.take(next());
+        model.wait();
+        model.take(next());
+        let reader = model.spawn(|model| model.read(5));
+        model.take(next());
+        model.take(next());
+        slow.join().unwrap();
+        reader.join().unwrap();
         model.end(0);
     });
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::raw) mod barrier;
 pub(in crate::raw) mod cell;
+pub(in crate::raw) mod hurry;
 pub(in crate::raw) mod node;
 pub(in crate::raw) mod own;
 pub(in crate::raw) mod registry;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::Failure;
 use crate::policy::Span;
 use crate::raw::value::barrier;
+use crate::raw::value::hurry::Hurry;
 use crate::shim::{
     Counted, Hint,
     atomic::{AtomicU8, AtomicU64, Ordering},
@@ -39,7 +40,7 @@ pub(crate) struct Node<T> {
     // LOOM: not seen by it. It matters in a back-off or an interval alone, and then is a hint.
     quiet_from: Hint,
     quiet_for: AtomicU64,
-    /// How many in a row, up to this one, came soon after the one before; at most [`OFTEN`].
+    /// The [`Hurry`] with which nodes followed each other, up to this one.
     hurry: AtomicU8,
     /// The pile that it is a value of; zero if it is none's yet.
     #[cfg(debug_assertions)]
@@ -64,13 +65,6 @@ enum Content<T> {
 }
 
 const NEVER: u64 = u64::MAX;
-
-/// So many in a row that come soon make it often.
-const OFTEN: u8 = 16;
-/// One that comes later than this ends the row.
-const SOON: Duration = Duration::from_millis(1);
-/// One that comes later than this ends what is often.
-const LATE: Duration = Duration::from_millis(10);
 
 impl<T> Node<T> {
     /// The value, unless it is kept elsewhere.
@@ -202,20 +196,12 @@ impl<T> Node<T> {
     /// Takes the place of `old`. Says whether nodes follow each other often. Under the pile's lock,
     /// before it is shared.
     pub(in crate::raw) fn follows_often(&self, old: &Node<T>) -> bool {
-        #[cfg(dogpile_loom)]
-        let often = crate::shim::model::setting().often.unwrap_or(OFTEN);
-        #[cfg(not(dogpile_loom))]
-        let often = OFTEN;
         // ORDERING: relaxed: as in `number`.
-        let hurry = old.hurry.load(Ordering::Relaxed);
-        let hurry = match self.times.created.saturating_since(old.times.created) {
-            lived if lived < SOON => often.min(hurry + 1),
-            lived if lived <= LATE && hurry == often => hurry,
-            _ => 0,
-        };
+        let before = Hurry(old.hurry.load(Ordering::Relaxed));
+        let hurry = before.again(self.times.created.saturating_since(old.times.created));
         // ORDERING: relaxed: as in `number`.
-        self.hurry.store(hurry, Ordering::Relaxed);
-        hurry == often
+        self.hurry.store(hurry.0, Ordering::Relaxed);
+        hurry.is_often()
     }
 
     /// Whether at `now` the value is served and the lease cannot be had, as far as is known here.
@@ -316,7 +302,7 @@ impl<T> NodeRef<T> {
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
             quiet_from: Hint::new(0),
             quiet_for: AtomicU64::new(0),
-            hurry: AtomicU8::new(0),
+            hurry: AtomicU8::new(Hurry::NONE.0),
             #[cfg(debug_assertions)]
             pile: AtomicU64::new(0),
             #[cfg(dogpile_loom)]

@@ -49,6 +49,8 @@ struct Further {
     /// The fenced value that it read last, and how many times in a row.
     fenced: Cell<*const ()>,
     read: Cell<u32>,
+    /// How many times it has found something behind fences, whatever it was.
+    found: Cell<u32>,
 }
 
 /// Where a thread looks for slots of one kind.
@@ -149,6 +151,18 @@ pub(in crate::raw) fn has_read_long(address: *const ()) -> bool {
     long.unwrap_or(false)
 }
 
+/// Whether this thread has found something behind fences so many times, whatever it was. Then it begins to
+/// count anew.
+pub(in crate::raw) fn has_found_long() -> bool {
+    let long = FURTHER.try_with(|further| {
+        let found = further.found.get().wrapping_add(1);
+        let is_long = found == long();
+        further.found.set(if is_long { 0 } else { found });
+        is_long
+    });
+    long.unwrap_or(false)
+}
+
 /// In how many slots this thread shows the number of a gate.
 pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
     let records = std::iter::successors(first_record(), |record| record.linked());
@@ -225,6 +239,7 @@ impl Further {
             gates: Place::new(),
             fenced: Cell::new(ptr::null()),
             read: Cell::new(0),
+            found: Cell::new(0),
         }
     }
 
