@@ -2,12 +2,12 @@
 //!
 //! ```breakages
 //! always-plain | src/raw/value/node.rs | none_by_one_replacement_of_many
-//!   self.hurry.store(hurry, Ordering::Relaxed);
-//! - hurry == often
+//!   self.hurry.store(hurry.0, Ordering::Relaxed);
+//! - hurry.is_often()
 //! + false
-//! fenced-for-ever | src/raw/value/node.rs | none_by_one_replacement_of_many
-//! - _ => 0,
-//! + _ => hurry,
+//! fenced-for-ever | src/raw/value/hurry.rs | none_by_one_replacement_of_many
+//! - _ => Self::NONE,
+//! + _ => self,
 //! fenced-however-long-it-is-read | src/raw/value/cell.rs | none_by_one_replacement_of_many
 //! - self.unmark(current);
 //! + let _ = Self::unmark;

@@ -7,7 +7,9 @@
 //! + if Arc::strong_count(&entry) > 1000 {
 //!
 //! nobody-settles-what-is-taken-out | src/keyed/shared.rs | dropped_once_and_soon::no_key_longer_than_its_guards
-//! - self.shard(entry.hash).index().settle();
+//! - self.shard(entry.hash)
+//! -     .index()
+//! -     .settle(|| self.settings.time.now());
 //!
 //! an-entry-stays-in-the-index | src/keyed/shard.rs | dropped_once_and_soon::no_key_longer_than_its_guards
 //! @ fn leave(&self

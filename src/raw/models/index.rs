@@ -15,6 +15,9 @@
 //! no-light-half-for-the-table | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //!   transit.show(without_mark(table).cast_const().cast());
 //! - light();
+//! no-light-half-without-fences | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
+//! - false => barrier::light(),
+//! + false => {}
 //! no-light-half-for-the-entry | src/raw/index/mod.rs | two_readers_and_an_entry_is_taken_out
 //!   slot.show(address.cast_const().cast());
 //! - light();
@@ -51,8 +54,13 @@
 //! + let kept = self.kept.load(Ordering::Relaxed);
 //! + slot.clear();
 //! + barrier::light();
-//!   ...
+//! - if is_fenced(self.table.load(Ordering::Acquire)) {
+//! -     barrier::fence();
+//! - }
 //! - if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
+//! + if is_fenced(self.table.load(Ordering::Acquire)) {
+//! +     barrier::fence();
+//! + }
 //! + if kept & class(address) != 0 {
 //! what-is-kept-told-behind-the-barrier | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - let out = cold.announce();
