@@ -27,6 +27,8 @@ mod dogpile_async;
 mod entry;
 mod guard;
 mod leases;
+#[cfg(all(test, dogpile_loom))]
+mod models;
 mod multi;
 #[cfg(feature = "async")]
 mod multi_async;

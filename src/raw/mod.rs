@@ -16,7 +16,7 @@ mod index;
 mod keyed;
 mod lease;
 #[cfg(all(test, dogpile_loom))]
-mod models;
+pub(crate) mod models;
 mod rate;
 mod state;
 mod value;

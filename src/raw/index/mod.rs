@@ -46,6 +46,24 @@
 //! a class are counted. A reader that shows an entry in vain may have stopped a search, so it lets go of it in
 //! the same way.
 //!
+//! # Plain and fenced indexes
+//!
+//! A *plain* index is read with the light half of the [barrier](super::value::barrier), and who settles passes
+//! the heavy half. A *fenced* one has a mark on the address of its table. There both mean a full fence, as
+//! for [values](super::value::barrier): where there is no membarrier(2), and while somebody settles
+//! [often](Hurry), since each barrier interrupts every core. Who settles goes by the [form](Form).
+//!
+//! - *From plain to fenced.* The mark is set. A reader that comes later finds it in its last look, or does
+//!   not read. One that came earlier may have passed no fence, so whoever settles still passes the barrier,
+//!   until one was passed that began after the mark was set. It has reached all of these readers, and those
+//!   who have let go of something without looking at the mark.
+//! - *From fenced to plain.* The mark is taken off. A reader that comes later does not find what was taken
+//!   out before, and is not looked for by those who settle that. Readers that passed fences are reached by
+//!   the heavy half, which is a fence of its own thread too. Who lets go of something and finds no mark finds
+//!   what was kept when it was taken off.
+//! - The mark is taken off by one who settles and is the first for long, or by a reader that has paid for many
+//!   fences and finds that nobody has settled since it looked last.
+//!
 //! # What it does not promise
 //!
 //! A table that a slot shows in the moment in which it is looked for is kept until somebody settles. Nobody

@@ -168,10 +168,10 @@ use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
 
+use super::Value;
 use crate::raw::value::cell::{self, Cell};
 use crate::raw::value::node::NodeRef;
 use crate::shim::model::{Barrier, Setting};
@@ -208,53 +208,11 @@ const TRANSIT: Setting = Setting {
 };
 
 fn explore_one(setting: Setting, preemptions: usize, body: fn(&Model)) {
-    setting.apply();
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 20_000;
-    builder.preemption_bound.get_or_insert(preemptions);
-    let explored = StdArc::new(AtomicUsize::new(0));
-    let count = StdArc::clone(&explored);
-    let begun = crate::time::Clock::now(&crate::time::SystemClock);
-    builder.check(move || {
-        count.fetch_add(1, Ordering::Relaxed);
+    super::explore(setting, preemptions, move || {
         let model = Model::new();
         body(&model);
         model.end();
     });
-    let took = crate::time::Clock::now(&crate::time::SystemClock).saturating_since(begun);
-    println!(
-        "{}, {:?}, {} slots: {} interleavings, {preemptions} preemptions, {took:.1?}",
-        std::thread::current().name().unwrap_or("?"),
-        setting.barrier,
-        setting.slots,
-        explored.load(Ordering::Relaxed),
-    );
-}
-
-/// Values are numbered as they are published.
-struct Value {
-    number: usize,
-    intact: UnsafeCell<bool>,
-    alive: StdArc<AtomicUsize>,
-}
-
-impl Value {
-    fn read(&self) -> usize {
-        // SAFETY: written by `drop` alone, with which loom reports a race before it does harm.
-        self.intact
-            .with(|intact| assert!(unsafe { *intact }, "read after it was dropped"));
-        self.number
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        self.intact.with_mut(|intact| {
-            // SAFETY: as in `read`.
-            assert!(unsafe { std::ptr::replace(intact, false) }, "dropped twice");
-        });
-        self.alive.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A cell with the value 1 in it, and the count of values that are alive.
@@ -283,12 +241,7 @@ impl Model {
     }
 
     fn publish_at(&self, number: usize, now: Tick) {
-        self.alive.fetch_add(1, Ordering::Relaxed);
-        let value = Value {
-            number,
-            intact: UnsafeCell::new(true),
-            alive: StdArc::clone(&self.alive),
-        };
+        let value = Value::new(number, &self.alive);
         let times = Times::new(now, Duration::ZERO, Duration::MAX);
         let node = NodeRef::new(value, times, number as u64);
         let replaced = self.cell.lock().swap(Some(node));

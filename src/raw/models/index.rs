@@ -134,10 +134,10 @@ use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
 
+use super::Value;
 use crate::raw::index::{Index, Shown};
 use crate::shim::model::{Barrier, Setting, refuse_barriers};
 use crate::time::Tick;
@@ -161,31 +161,12 @@ fn explore_one(barrier: Barrier, slots: usize, preemptions: usize, body: fn(&Mod
 }
 
 fn explore_in(setting: Setting, preemptions: usize, body: fn(&Model)) {
-    let Setting { barrier, slots, .. } = setting;
-    setting.apply();
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = 20_000;
-    builder.preemption_bound.get_or_insert(preemptions);
-    let explored = StdArc::new(AtomicUsize::new(0));
-    let count = StdArc::clone(&explored);
-    let begun = crate::time::Clock::now(&crate::time::SystemClock);
-    builder.check(move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        body(&Model::new());
-    });
-    let took = crate::time::Clock::now(&crate::time::SystemClock).saturating_since(begun);
-    println!(
-        "{}, {barrier:?}, {slots} slots: {} interleavings, {preemptions} preemptions, {took:.1?}",
-        std::thread::current().name().unwrap_or("?"),
-        explored.load(Ordering::Relaxed),
-    );
+    super::explore(setting, preemptions, move || body(&Model::new()));
 }
 
-/// What stands in an index.
+/// What stands in an index: its key.
 struct Entry {
-    key: u64,
-    intact: UnsafeCell<bool>,
-    alive: StdArc<AtomicUsize>,
+    key: Value,
     // Of a size that nothing else has. Then an entry gets the memory of another one if, and only if,
     // that one was freed last, in each run alike.
     _size_of_its_own: [u64; 91],
@@ -193,20 +174,7 @@ struct Entry {
 
 impl Entry {
     fn read(&self) -> u64 {
-        // SAFETY: written by `drop` alone, with which loom reports a race before it does harm.
-        self.intact
-            .with(|intact| assert!(unsafe { *intact }, "read after it was dropped"));
-        self.key
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.intact.with_mut(|intact| {
-            // SAFETY: as in `read`.
-            assert!(unsafe { std::ptr::replace(intact, false) }, "dropped twice");
-        });
-        self.alive.fetch_sub(1, Ordering::Relaxed);
+        self.key.read() as u64
     }
 }
 
@@ -249,16 +217,9 @@ impl Model {
         thread::spawn(move || body(&model))
     }
 
-    #[expect(
-        clippy::arc_with_non_send_sync,
-        reason = "loom tells of those who share its cell and should not"
-    )]
     fn entry(&self, key: u64) -> StdArc<Entry> {
-        self.alive.fetch_add(1, Ordering::Relaxed);
         StdArc::new(Entry {
-            key,
-            intact: UnsafeCell::new(true),
-            alive: StdArc::clone(&self.alive),
+            key: Value::new(key as usize, &self.alive),
             _size_of_its_own: [0; 91],
         })
     }

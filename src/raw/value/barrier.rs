@@ -22,8 +22,8 @@
 //! Values are fenced
 //!
 //! - where there is no membarrier(2), or the kernel has come to refuse it ([`are_fences`]);
-//! - while values of that pile [follow each other often](super::node::Node::follows_often): sixteen
-//!   in a row within a millisecond each, until one lives for ten.
+//! - while values of that pile [follow each other often](super::hurry::Hurry): sixteen in a row within a
+//!   millisecond each, until one lives for ten.
 //!
 //! The last value of such a row may live on for long. Its mark is taken off by a reader that [has read
 //! it](super::own::has_read_long) many times. It is plain from then on, though there are readers that
