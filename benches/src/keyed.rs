@@ -66,7 +66,7 @@ fn any() -> u64 {
 
 /// `10,000 ^ u` for a uniform `u`: as in Zipf's law with exponent 1, each ten times more keys share the
 /// same part of the calls.
-fn favourite() -> u64 {
+pub(crate) fn favourite() -> u64 {
     const STEPS: u64 = 4096;
     static POWERS: OnceLock<Vec<u32>> = OnceLock::new();
     let powers = POWERS.get_or_init(|| {

@@ -6,6 +6,7 @@
 mod adapters;
 mod crew;
 mod floors;
+mod full;
 mod growth;
 mod handmade;
 mod herd;
@@ -80,6 +81,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if options.wants(Group::Keyed) {
         keyed::run(&mut crew, options);
+        full::run(&mut crew, options);
     }
     if options.wants(Group::Writer) {
         writer::run(&mut crew, options, membarrier);

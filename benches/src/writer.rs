@@ -115,16 +115,21 @@ fn readers(crew: &mut Crew, options: &Options, membarrier: bool) {
     let measured = measure(crew, &rows(membarrier), threads, &effort);
 
     let title = "Writer: ns to replace the value, and its ratio to the first row";
+    table(title, "its hit meanwhile", &measured).print();
+}
+
+/// What the first thread takes, alone and beside a second one, and what that one takes meanwhile.
+pub(crate) fn table(title: &str, meanwhile: &str, measured: &[Measured]) -> Table {
     let head = [
         "",
         "nobody reads",
         "ratio",
         "one reads all the while",
         "ratio",
-        "its hit meanwhile",
+        meanwhile,
     ];
     let mut table = Table::new(title, head);
-    for Measured { name, at } in &measured {
+    for Measured { name, at } in measured {
         let mut cells = vec![name.clone()];
         for figures in at {
             cells.push(Spread::of(&figures.ns).to_string());
@@ -137,7 +142,7 @@ fn readers(crew: &mut Crew, options: &Options, membarrier: bool) {
         cells.resize(head.len(), String::new());
         table.add(cells);
     }
-    table.print();
+    table
 }
 
 const IDLERS: [usize; 5] = [0, 4, 16, 64, 256];
