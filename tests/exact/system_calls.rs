@@ -8,6 +8,15 @@
 //! fenced-for-ever | src/raw/value/hurry.rs | none_by_one_replacement_of_many
 //! - _ => Self::NONE,
 //! + _ => self,
+//! a-map-always-plain | src/raw/index/mod.rs | none_by_one_eviction_of_many
+//! - self.hurry.is_often()
+//! + false
+//! fences-of-a-map-however-long-it-is-read | src/raw/index/mod.rs | none_by_one_eviction_of_many
+//! - if own::has_found_long() {
+//! + if own::has_found_long() && false {
+//! fences-of-a-map-however-late | src/raw/index/mod.rs | none_by_one_eviction_of_many
+//! - (Form::Turning(_) | Form::Fenced, false) => self.become_plain(inner),
+//! + (Form::Turning(_) | Form::Fenced, false) => {}
 //! fenced-however-long-it-is-read | src/raw/value/cell.rs | none_by_one_replacement_of_many
 //! - self.unmark(current);
 //! + let _ = Self::unmark;
@@ -120,6 +129,45 @@ fn none_by_one_replacement_of_many() {
     assert!(asks_nothing());
     for _ in 0..1 << 16 {
         assert_eq!(pile.peek().as_deref(), Some(&7));
+    }
+    assert!(!asks_nothing());
+}
+
+/// The same of keys that were found and are pushed out of a map.
+#[test]
+fn none_by_one_eviction_of_many() {
+    // SAFETY: it only asks which commands there are.
+    if unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } < 0 {
+        println!("skipped: the kernel offers no membarrier(2)");
+        return;
+    }
+    let clock = Arc::new(ManualClock::new());
+    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let settings = Dogpile::builder(Duration::MAX).clock(shared).keyed();
+    let map = settings.max_entries(1).build();
+    let push_out = |key: u64| {
+        map.set(key, key);
+        assert_eq!(map.peek(&key).as_deref(), Some(&key));
+    };
+    let asks_nothing = || ends_under_strict_rules(|| push_out(0));
+    let row = || (1..20).for_each(push_out);
+    push_out(1);
+    assert!(!asks_nothing());
+    row();
+    assert!(asks_nothing());
+    // A short pause changes nothing.
+    clock.advance(Duration::from_millis(5));
+    push_out(1);
+    assert!(asks_nothing());
+    // The first after a long one is the last without.
+    clock.advance(Duration::from_millis(11));
+    push_out(2);
+    assert!(!asks_nothing());
+    row();
+    assert!(asks_nothing());
+    // A reader looks twice whether somebody pushes out keys still.
+    for _ in 0..2 << 16 {
+        assert_eq!(map.peek(&19).as_deref(), Some(&19));
     }
     assert!(!asks_nothing());
 }
