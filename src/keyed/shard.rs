@@ -1,5 +1,7 @@
 //! A part of a map, under one lock.
 
+use std::num::NonZeroU64;
+
 use hashbrown::HashTable;
 
 use crate::keyed::entry::Entry;
@@ -31,27 +33,48 @@ pub(super) struct Place<K, T> {
     hash: u64,
     entry: Arc<Entry<K, T>>,
     /// How many visit the entry.
-    callers: usize,
+    callers: u32,
     /// The value that is counted.
     value: Option<Weighed>,
     /// Whether it was put into the index, which then has a share in it.
     is_indexed: bool,
     /// The number by which the queue knows it while it is young.
-    young: Option<u64>,
+    young: Option<NonZeroU64>,
 }
 
 /// A value, by when it came, and its weight.
 #[derive(Clone, Copy)]
 pub(super) struct Weighed {
-    pub(super) installed_at: u64,
-    pub(super) weight: u32,
+    installed_at: u64,
+    weight: u32,
+    /// Whether it stands for no value.
+    is_paced: bool,
 }
 
 /// Stands for the number of a value, where only a back-off or an interval is remembered.
 const PACED: u64 = 0;
 
+// Each key has one, and one more for each place that is free.
+#[cfg(all(not(any(dogpile_loom, dogpile_shuttle)), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Place<u64, u64>>() == 48);
+
+impl Weighed {
+    pub(super) fn new(installed_at: u64, weight: u32) -> Self {
+        Self {
+            installed_at,
+            weight,
+            is_paced: installed_at == PACED,
+        }
+    }
+
+    /// What is no value and weighs nothing.
+    pub(super) fn nothing() -> Self {
+        Self::new(PACED, 0)
+    }
+}
+
 fn is_paced(value: Option<Weighed>) -> bool {
-    value.is_some_and(|value| value.installed_at == PACED)
+    value.is_some_and(|value| value.is_paced)
 }
 
 /// How a visit ended.
@@ -205,10 +228,9 @@ impl<K, T> Shard<K, T> {
         let after = match held.value.or(paced) {
             value if value == before.map(|value| value.installed_at) => before,
             None => None,
-            Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
-                installed_at,
-                weight: 1,
-            }),
+            Some(installed_at) if !are_weighed || installed_at == PACED => {
+                Some(Weighed::new(installed_at, 1))
+            }
             Some(installed_at) => match weighed? {
                 weighed if weighed.installed_at == installed_at => Some(weighed),
                 // Another has come meanwhile. Who brought it is still here, and will see to it.
@@ -222,7 +244,7 @@ impl<K, T> Shard<K, T> {
         if before.is_none() && after.is_some() {
             place.entry.asked.forget();
             place.young = match queue {
-                Some(queue) => queue.comes(entry.hash),
+                Some(queue) => queue.comes(entry.hash).and_then(NonZeroU64::new),
                 None => None,
             };
         }
@@ -257,7 +279,7 @@ impl<K, T> Shard<K, T> {
         } = self;
         let queue = queue.as_mut()?;
         let is_young = |table: &HashTable<Place<K, T>>, hash, born| {
-            let is_it = |place: &Place<K, T>| place.young == Some(born);
+            let is_it = |place: &Place<K, T>| place.young == NonZeroU64::new(born);
             table.find_bucket_index(hash, is_it)
         };
         queue.prune(*kept, |hash, born| is_young(table, hash, born).is_some());

@@ -287,10 +287,7 @@ impl<K, T> Shared<K, T> {
 
     /// Weighs the value of an entry. What weighs more than all room is taken away.
     fn weigh(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) -> Weighed {
-        let none = Weighed {
-            installed_at: 0,
-            weight: 0,
-        };
+        let none = Weighed::nothing();
         let Some(node) = entry.pile.load().map(|node| node.clone()) else {
             return none;
         };
@@ -299,10 +296,7 @@ impl<K, T> Shared<K, T> {
         };
         let installed_at = node.installed_at();
         match self.limits.weight_of(&entry.key, value) {
-            Some(weight) => Weighed {
-                installed_at,
-                weight,
-            },
+            Some(weight) => Weighed::new(installed_at, weight),
             None => {
                 let evicted = entry.pile.evict_value(installed_at);
                 drop(node);

@@ -2,6 +2,7 @@
 
 mod boot;
 mod clock;
+mod packed;
 mod times;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;
@@ -9,4 +10,5 @@ pub(crate) mod tokio;
 pub use self::boot::BootClock;
 pub use self::clock::{Clock, ManualClock, SystemClock, Tick};
 pub(crate) use self::clock::{SleepPlan, Time};
+pub(crate) use self::packed::PackedTimes;
 pub(crate) use self::times::{Limits, Times};
