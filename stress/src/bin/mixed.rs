@@ -4,8 +4,9 @@
 //! Creators that fail, panic and are superseded; waiters who give up; leases and guards that end on
 //! other threads; tasks that are dropped half way; creations in the background; `set`, `expire` and
 //! `invalidate` meanwhile. Every pile lives for some thousand calls and is dropped while handles of
-//! its values are out. Readers let others run while they hold a guard. Then readers and writers of
-//! memory that nothing but a write lock protects.
+//! its values are out. Readers let others run while they hold a guard. Then the same for keys of a map
+//! that has no room for all of them. Then readers and writers of memory that nothing but a write lock
+//! protects.
 //!
 //! ThreadSanitizer knows nothing of what the standard library's compiled part does, so this uses
 //! locks of parking_lot, joins every thread, and returns nothing from it.
@@ -42,6 +43,10 @@
 //! shared-without-being-counted | src/raw/value/node.rs | AddressSanitizer: heap-use-after-free
 //! - Self(Counted::clone(&self.0))
 //! + Self(unsafe { std::ptr::read(&self.0) })
+//!
+//! an-entry-dropped-while-it-is-read | src/raw/index/cold.rs | AddressSanitizer: heap-use-after-free
+//! - if is_shown(&shown, address) {
+//! + if is_shown(&shown, address) && false {
 //!
 //! never-dropped | src/raw/value/cell.rs | LeakSanitizer: detected memory leaks
 //! @ fn left
@@ -129,6 +134,7 @@ fn main() -> ExitCode {
         let handles = everything(rounds, &calls);
         handles.iter().for_each(|handle| handle.look());
         drop(handles);
+        many_keys(rounds);
         left = LIVE.load(Ordering::Relaxed);
         readers_and_writers(rounds);
     }
@@ -456,6 +462,66 @@ fn short_threads<'scope>(
             }
         }));
     }
+}
+
+/// A map for a while, with room for a few of its keys.
+fn many_keys(round: u64) {
+    const KEYS: u64 = 24;
+    let ttl = [Duration::MAX, Duration::from_micros(50)][round as usize % 2];
+    let map = Dogpile::builder(ttl).keyed().max_entries(8).build();
+    let sent = Mutex::new(Vec::new());
+    let make = |number| {
+        thread::yield_now();
+        Payload::new(number)
+    };
+    let read = |seed| {
+        let mut random = Random(round * 10 + seed + 1);
+        let mut held = Vec::new();
+        for number in 0..CALLS {
+            // Some keys are asked for more often than others.
+            let key = random.below(KEYS).min(random.below(KEYS));
+            let guard = match random.below(3) {
+                0 => Some(map.get_or_create(&key, || make(number))),
+                _ => map.peek(&key),
+            };
+            let Some(guard) = guard else { continue };
+            guard.look();
+            match random.below(8) {
+                0 => sent.lock().push(guard),
+                1..=5 => held.push(guard),
+                _ => drop(guard),
+            }
+            if held.len() > 12 {
+                held.drain(..6).for_each(|guard| guard.look());
+            }
+            let other = sent.lock().pop();
+            drop(other);
+        }
+    };
+    let change = |seed| {
+        let mut random = Random(round * 10 + seed + 1);
+        for number in 0..CALLS {
+            let key = random.below(KEYS);
+            match random.below(16) {
+                0..=3 => map.set(key, make(number)),
+                4 => map.invalidate(&key),
+                5 => map.expire(&key),
+                6 => map.purge(),
+                7 if number.is_multiple_of(16) => map.invalidate_all(),
+                _ => {}
+            }
+            thread::yield_now();
+        }
+    };
+    thread::scope(|threads| {
+        let workers = [
+            threads.spawn(|| read(0)),
+            threads.spawn(|| read(1)),
+            threads.spawn(|| read(2)),
+            threads.spawn(|| change(3)),
+        ];
+        workers.into_iter().for_each(join);
+    });
 }
 
 /// Memory that a write lock protects, and nothing else.
