@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::clock::nanos;
+use crate::time::times::older_from;
 use crate::time::{Limits, Tick, Times};
 
 /// [`Times`] as each value keeps them, but for when it was expired: every span as nanoseconds. What is
@@ -30,16 +32,21 @@ impl PackedTimes {
         } = times.limits;
         Self {
             created: times.created,
-            age_then: packed(times.age_then),
-            ttl: packed(times.ttl),
-            sooner: packed(times.sooner),
-            due: times.due.map_or(MOST, packed),
-            stale_while_revalidate: stale_while_revalidate.map_or(MOST, packed),
-            stale_if_error: stale_if_error.map_or(MOST, |limit| packed(limit).min(ALWAYS)),
+            age_then: nanos(times.age_then),
+            ttl: nanos(times.ttl),
+            sooner: nanos(times.sooner),
+            due: times.due.map_or(MOST, nanos),
+            stale_while_revalidate: stale_while_revalidate.map_or(MOST, nanos),
+            stale_if_error: stale_if_error.map_or(MOST, |limit| nanos(limit).min(ALWAYS)),
         }
     }
 
+    /// As [`Times::older_from`].
     #[inline]
+    pub(crate) fn older_from(&self, limit: Duration) -> Tick {
+        older_from(self.created, self.age_then, nanos(limit))
+    }
+
     pub(crate) fn times(&self, expired: Option<Tick>) -> Times {
         let limited = |nanos| (nanos != MOST).then(|| Duration::from_nanos(nanos));
         let stands_in = |nanos| match nanos {
@@ -59,10 +66,6 @@ impl PackedTimes {
             expired,
         }
     }
-}
-
-fn packed(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(MOST)
 }
 
 fn unpacked(nanos: u64) -> Duration {

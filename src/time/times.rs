@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::time::Tick;
+use crate::time::clock::nanos;
 
 /// The times of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,22 @@ pub(crate) struct Limits {
     pub(crate) stale_while_revalidate: Option<Duration>,
     /// Instead of a failure; `None` is never.
     pub(crate) stale_if_error: Option<Duration>,
+}
+
+/// The first instant at which what was `age_then` old when it was created is older than `limit`.
+#[inline]
+pub(in crate::time) fn older_from(created: Tick, age_then: u64, limit: u64) -> Tick {
+    if limit == u64::MAX {
+        return Tick::MAX; // Beyond the clock's range: it never ends.
+    }
+    match limit.checked_sub(age_then) {
+        Some(rest) if limit > 0 => {
+            let last = created.as_nanos().saturating_add(rest);
+            Tick::from_nanos(last.saturating_add(1))
+        }
+        // Always: also before it was created, should the clock step back.
+        _ => Tick::ZERO,
+    }
 }
 
 impl Limits {
@@ -116,17 +133,7 @@ impl Times {
     /// start.
     #[inline]
     pub(crate) fn older_from(&self, limit: Duration) -> Tick {
-        if limit >= Duration::from_nanos(u64::MAX) {
-            return Tick::MAX; // Beyond the clock's range: it never ends.
-        }
-        match limit.checked_sub(self.age_then) {
-            Some(rest) if !limit.is_zero() => self
-                .created
-                .saturating_add(rest)
-                .saturating_add(Duration::from_nanos(1)),
-            // Always: also before it was created, should the clock step back.
-            _ => Tick::ZERO,
-        }
+        older_from(self.created, nanos(self.age_then), nanos(limit))
     }
 
     /// The first instant at which the value is stale; the clock's origin if it was expired, so that a

@@ -162,7 +162,7 @@ impl<T> Node<T> {
     /// The first instant at which the value is older than `limit`.
     #[inline]
     pub(crate) fn older_from(&self, limit: Duration) -> Tick {
-        self.times.times(None).older_from(limit)
+        self.times.older_from(limit)
     }
 
     pub(crate) fn times(&self) -> Times {
