@@ -1,0 +1,99 @@
+//! Runs an edit with the tests that reach it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::program::{Outcome, Program, Test};
+use crate::table::Verdict;
+
+/// Who runs edits, and remembers which test noticed one where.
+pub(crate) struct Trial {
+    program: Program,
+    /// Those that reach the fewest places come first.
+    tests: Vec<Test>,
+    /// By function, those that noticed an edit of it, the last one first.
+    noticed: BTreeMap<String, Vec<usize>>,
+    /// How long an edit may take, if not as long as its tests do.
+    limit: Option<Duration>,
+}
+
+/// Of those that noticed an edit beside it, so many are tried first.
+const NEIGHBORS: usize = 3;
+
+/// A group is no larger: it is run to the end if a test ends with the time limit.
+const LARGEST: usize = 64;
+
+impl Trial {
+    pub(crate) fn new(program: Program, mut tests: Vec<Test>, limit: Option<Duration>) -> Self {
+        tests.sort_by_key(|test| test.reaches.len());
+        Self {
+            program,
+            tests,
+            noticed: BTreeMap::new(),
+            limit,
+        }
+    }
+
+    /// The place is known by its number, the edit by its own.
+    pub(crate) fn run(&mut self, function: &str, place: u32, edit: u32) -> Result<Verdict> {
+        let reaching = |&index: &usize| self.tests[index].reaches.contains(&place);
+        let first = self.noticed.get(function).into_iter().flatten().copied();
+        let mut order: Vec<usize> = first.filter(reaching).take(NEIGHBORS).collect();
+        let neighbors = order.len();
+        let rest = (0..self.tests.len())
+            .filter(reaching)
+            .filter(|index| !order[..neighbors].contains(index));
+        let rest: Vec<usize> = rest.collect();
+        order.extend(rest);
+        if order.is_empty() {
+            return Ok(Verdict::ReachedByNone);
+        }
+        let end = self.limit.map(|limit| Instant::now() + limit);
+        let mut size = 1;
+        while !order.is_empty() {
+            let group: Vec<usize> = order.drain(..size.min(order.len())).collect();
+            size = LARGEST.min(size * 2);
+            let names: Vec<&str> = group
+                .iter()
+                .map(|&index| &*self.tests[index].name)
+                .collect();
+            let usual: Duration = group.iter().map(|&index| self.tests[index].took).sum();
+            let limit = match end {
+                Some(end) => end.saturating_duration_since(Instant::now()),
+                None => limit_of(usual),
+            };
+            match self.program.run(edit, &names, limit)? {
+                Outcome::Passed => {}
+                Outcome::TimedOut if end.is_some() => return Ok(Verdict::OutOfTime),
+                Outcome::TimedOut => return Ok(Verdict::TimeLimit),
+                Outcome::Failed(name) => {
+                    let failed = group
+                        .iter()
+                        .copied()
+                        .find(|&index| self.tests[index].name == name);
+                    let failed = failed.ok_or("a test failed before it began")?;
+                    // Once more alone: it may have failed by chance, and the rest of the group has not run.
+                    let again = self.program.run(edit, &[&name], limit)?;
+                    if !matches!(again, Outcome::Passed) {
+                        let noticed = self.noticed.entry(function.to_owned()).or_default();
+                        noticed.retain(|&other| other != failed);
+                        noticed.insert(0, failed);
+                        return Ok(Verdict::NoticedBy(name));
+                    }
+                    let place = group
+                        .iter()
+                        .position(|&index| index == failed)
+                        .unwrap_or_default();
+                    order.splice(..0, group[place + 1..].iter().copied());
+                }
+            }
+        }
+        Ok(Verdict::Survived)
+    }
+}
+
+/// Five times as long as without an edit, and some seconds more.
+fn limit_of(usual: Duration) -> Duration {
+    5 * usual + Duration::from_secs(6)
+}
