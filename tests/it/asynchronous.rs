@@ -5,6 +5,14 @@
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if D::GATED {
 //!
+//! tasks-woken-under-the-lock-of-a-gate | src/raw/gate.rs | user_code_outside_locks::wakers_of_tasks_at_a_gate
+//! @ fn open_locked
+//! - drop(state);
+//!
+//! tasks-woken-under-the-lock-of-the-turns | src/keyed/turns.rs | user_code_outside_locks::wakers_of_tasks_that_wait_for_their_turn
+//! @ fn wake
+//! - drop(locked);
+//!
 //! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | wait_timeout::by_a_clock_after_another_task_has_left
 //! - self.free.clear();
 //! ```
@@ -20,7 +28,8 @@ use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
 use dogpile::{
-    Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome, Wait,
+    Accept, Attempt, Busy, Call, Created, Dogpile, Error, Lookup, Origin, Outcome,
+    SyncReaderDogpile, Wait,
 };
 
 use crate::support::Shows as _;
@@ -1025,6 +1034,53 @@ mod user_code_outside_locks {
             drop(lease.publish(1));
             assert_eq!(asked.load(Ordering::SeqCst), 6);
             drop((first, third));
+        });
+    }
+
+    /// A waker that acts when it is woken, and how often it was.
+    fn acting(act: impl Fn() + Send + Sync + 'static) -> (Arc<AtomicUsize>, Waker) {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&woken);
+        let wake = move || {
+            act();
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        let acts = Acts {
+            wake: Box::new(wake),
+            drop: Box::new(|| ()),
+        };
+        (woken, Waker::from(Arc::new(acts)))
+    }
+
+    #[test]
+    fn wakers_of_tasks_at_a_gate() {
+        within(|| {
+            let pile = Arc::new(SyncReaderDogpile::with_value(MINUTE, 1));
+            let again = Arc::clone(&pile);
+            let (woken, waker) = acting(move || drop(again.try_acquire_write_lock().unwrap()));
+            let write = pile.acquire_write_lock().unwrap();
+            let mut reader = pin!(pile.get_or_create_async(never));
+            assert!(poll_by(&waker, reader.as_mut()).is_pending());
+            drop(write);
+            assert_eq!(woken.load(Ordering::SeqCst), 1);
+            assert!(poll(reader).is_ready());
+        });
+    }
+
+    #[test]
+    fn wakers_of_tasks_that_wait_for_their_turn() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).keyed().creation_limit(1);
+            let map = Arc::new(map.build());
+            let again = Arc::clone(&map);
+            let (woken, waker) = acting(move || assert_eq!(*again.get_or_create(&3, || 3), 3));
+            let mut first = Box::pin(map.get_or_create_async(&1, never));
+            assert!(poll(first.as_mut()).is_pending());
+            let mut second = pin!(map.get_or_create_async(&2, || async { 2 }));
+            assert!(poll_by(&waker, second.as_mut()).is_pending());
+            drop(first);
+            assert_eq!(woken.load(Ordering::SeqCst), 1);
+            assert!(poll(second).is_ready());
         });
     }
 

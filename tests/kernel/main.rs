@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::env;
 use std::mem;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -23,7 +24,7 @@ use std::thread;
 use dogpile::{Attempt, Dogpile, Guard, Origin, SyncReaderDogpile, WriteLockError};
 use seccompiler::{SeccompAction, SeccompFilter};
 
-use crate::support::{Census, Counted, MINUTE, burst, bursts, within};
+use crate::support::{Census, Counted, MINUTE, OnDrop, burst, bursts, within};
 
 const CHILD: &str = "DOGPILE_TEST_CHILD";
 
@@ -197,6 +198,37 @@ mod the_barrier_forbidden_later {
                 assert_eq!(census.live(), 3);
                 assert!(bursts(|| pile.set(value(6))));
                 assert_eq!(census.live(), 1);
+            },
+        );
+    }
+
+    /// They are dropped under no lock.
+    #[test]
+    fn and_their_drops_use_the_pile() {
+        alone(
+            "the_barrier_forbidden_later::and_their_drops_use_the_pile",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
+                }
+                static PILE: Dogpile<OnDrop> = Dogpile::new(MINUTE);
+                let used = Arc::new(AtomicU32::new(0));
+                let value = || {
+                    let used = Arc::clone(&used);
+                    OnDrop::new(move || {
+                        PILE.expire();
+                        used.fetch_add(1, Ordering::SeqCst);
+                    })
+                };
+                PILE.set(value());
+                let filtered = || {
+                    forbid_membarrier();
+                    (1..6).for_each(|_| PILE.set(value()));
+                };
+                thread::scope(|threads| drop(threads.spawn(filtered)));
+                assert_eq!(used.load(Ordering::SeqCst), 3);
+                PILE.set(value());
+                assert_eq!(used.load(Ordering::SeqCst), 6);
             },
         );
     }

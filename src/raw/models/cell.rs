@@ -121,6 +121,12 @@
 //! held-though-it-was-replaced | src/raw/value/cell.rs | a_node_that_was_told_of
 //! - held.is(node).then_some(held)
 //! + Some(held)
+//! dropped-under-the-lock-of-who-reads-in-vain | src/raw/value/cell.rs | nothing_is_dropped_under_the_lock
+//! @ fn share
+//! - drop(locked);
+//! dropped-under-the-lock-of-the-next-writer | src/raw/value/cell.rs | nothing_is_dropped_under_the_lock
+//! @ Drop for Replaced<'_, T, S, C>
+//! - drop(locked);
 //! held-as-it-was-told | src/raw/value/cell.rs | a_node_that_was_told_of
 //! - (self.load_if(node)).unwrap_or_else(|| Protected::from(node.clone()))
 //! + Protected::from(unsafe { NodeRef::from_raw(node.address().cast::<Node<T>>().cast_mut()) })
@@ -232,16 +238,24 @@ impl Model {
     }
 
     fn publish(&self, number: usize) {
-        self.publish_at(number, Tick::ZERO);
+        self.publish_at(number, Tick::ZERO, None);
+    }
+
+    /// What locks the cell when it is dropped, and so has to be replaced before the model ends.
+    fn publish_what_locks(&self, number: usize) {
+        self.publish_at(number, Tick::ZERO, Some(Arc::clone(&self.cell)));
     }
 
     /// So much later than the others that these do not follow each other often.
     fn publish_late(&self, number: usize) {
-        self.publish_at(number, Tick::from_nanos(1_000_000_000));
+        self.publish_at(number, Tick::from_nanos(1_000_000_000), None);
     }
 
-    fn publish_at(&self, number: usize, now: Tick) {
-        let value = Value::new(number, &self.alive);
+    fn publish_at(&self, number: usize, now: Tick, locks: Option<Arc<Cell<Value, ()>>>) {
+        let mut value = Value::new(number, &self.alive);
+        if let Some(cell) = locks {
+            value = value.acting(move || drop(cell.lock()));
+        }
         let times = Times::new(now, Duration::ZERO, Duration::MAX);
         let node = NodeRef::new(value, times, number as u64);
         let replaced = self.cell.lock().swap(Some(node));
@@ -334,6 +348,19 @@ fn one_reader_reads_while_three_are_published() {
 #[test]
 fn two_readers_read_twice_while_two_are_published() {
     explore(2, 2, 1, |model| grid(model, 2, 2, 2));
+}
+
+/// A reader shows one in vain, or clears its slot while the next one is published. (A thread that locks what
+/// it has locked never ends.)
+#[test]
+fn nothing_is_dropped_under_the_lock() {
+    explore(1, 2, 2, |model| {
+        model.publish_what_locks(2);
+        let reader = model.spawn(|model| model.read(1));
+        model.publish_what_locks(3);
+        model.publish(4);
+        reader.join().unwrap();
+    });
 }
 
 /// No slots: every reader takes a share under the lock.

@@ -11,6 +11,7 @@ pub(crate) struct Value {
     number: usize,
     intact: UnsafeCell<bool>,
     alive: Arc<AtomicUsize>,
+    act: Option<Box<dyn Fn()>>,
 }
 
 // SAFETY: loom runs one thread at a time, and reports whoever reads it and does not come before the drop.
@@ -25,7 +26,14 @@ impl Value {
             number,
             intact: UnsafeCell::new(true),
             alive: Arc::clone(alive),
+            act: None,
         }
+    }
+
+    /// Does this when it is dropped.
+    pub(crate) fn acting(mut self, act: impl Fn() + 'static) -> Self {
+        self.act = Some(Box::new(act));
+        self
     }
 
     pub(crate) fn read(&self) -> usize {
@@ -43,5 +51,8 @@ impl Drop for Value {
             assert!(unsafe { std::ptr::replace(intact, false) }, "dropped twice");
         });
         self.alive.fetch_sub(1, Ordering::Relaxed);
+        if let Some(act) = &self.act {
+            act();
+        }
     }
 }
