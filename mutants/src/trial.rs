@@ -10,7 +10,7 @@ use crate::table::Verdict;
 /// Who runs edits, and remembers which test noticed one where.
 pub(crate) struct Trial {
     program: Program,
-    /// Those that reach the fewest places come first.
+    /// In the order in which they are tried.
     tests: Vec<Test>,
     /// By function, those that noticed an edit of it, the last one first.
     noticed: BTreeMap<String, Vec<usize>>,
@@ -26,7 +26,11 @@ const LARGEST: usize = 64;
 
 impl Trial {
     pub(crate) fn new(program: Program, mut tests: Vec<Test>, limit: Option<Duration>) -> Self {
-        tests.sort_by_key(|test| test.reaches.len());
+        match limit {
+            None => tests.sort_by_key(|test| test.reaches.len()),
+            // As many as there is time for.
+            Some(_) => tests.sort_by_key(|test| test.took),
+        }
         Self {
             program,
             tests,
