@@ -85,11 +85,7 @@ impl Trial {
                         noticed.insert(0, failed);
                         return Ok(Verdict::NoticedBy(name));
                     }
-                    let place = group
-                        .iter()
-                        .position(|&index| index == failed)
-                        .unwrap_or_default();
-                    order.splice(..0, group[place + 1..].iter().copied());
+                    order.splice(..0, group.into_iter().filter(|&other| other != failed));
                 }
             }
         }
