@@ -259,3 +259,89 @@ impl Writer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::visit::Visit;
+
+    use super::*;
+    use crate::cfg::Build;
+    use crate::finder::Finder;
+
+    fn source(text: &str) -> Source {
+        let file = PathBuf::from("src/raw/a.rs");
+        let mut finder = Finder::new(&file, text, Build::Tests, true);
+        finder.visit_file(&syn::parse_file(text).unwrap());
+        let places = finder.places;
+        let mut sources = [Source::new(file, text.to_owned(), places)];
+        crate::number(&mut sources, None);
+        let [source] = sources;
+        source
+    }
+
+    #[test]
+    fn an_edit_holds_the_original_of_what_is_inside() {
+        let written = source("fn f(a: bool, b: bool) -> bool { !a && b }").write();
+        let expected = "fn f(a: bool, b: bool) -> bool { \
+            match crate::mutants::at(1, 2) { 1 => return true, 2 => return false, _ => {} } \
+            (match crate::mutants::at(3, 3) { 3 => (!a) || (b), \
+            _ => (match crate::mutants::at(4, 4) { 4 => (a), _ => !a }) && b }) }";
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn an_edit_that_is_out_is_not_written() {
+        let text = "fn f() { if a() { b(); x = 1; } match c { 1 if d => {} 2 => {} _ => e += 1 } }";
+        let mut source = source(text);
+        let labels: Vec<String> = (source.places.iter())
+            .flat_map(|place| place.edits.iter().map(|edit| edit.label.clone()))
+            .collect();
+        let expected = [
+            "does nothing",
+            "`a()` becomes `true`",
+            "`a()` becomes `false`",
+            "without `b()`",
+            "without `x = 1`",
+            "without the arm `1`",
+            "`d` becomes `true`",
+            "`d` becomes `false`",
+            "without the arm `2`",
+            "`e += 1` becomes `-=`",
+            "`e += 1` becomes `*=`",
+        ];
+        assert_eq!(labels, expected);
+        assert!(syn::parse_file(&source.write()).is_ok());
+        let edits = source.places.iter_mut().flat_map(|place| &mut place.edits);
+        edits.for_each(|edit| edit.is_out = true);
+        let plain = source.write().replace(['(', ')'], "");
+        assert_eq!(plain, text.replace(['(', ')'], ""));
+    }
+
+    #[test]
+    fn what_the_compiler_means_is_found() {
+        let mut source = source("fn f() -> u32 { a(); b + 1 }\nfn g() { c(); }");
+        let written = source.write();
+        let mut label_of = |words: &str| {
+            let start = written.find(words).unwrap();
+            let meant = source.meant(&[start..start + words.len()], &[]);
+            meant
+                .into_iter()
+                .map(|edit| edit.label.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(label_of("(b) * (1)"), ["`b + 1` becomes `*`"]);
+        // What is missed behind a statement that was left out.
+        assert_eq!(label_of("b + 1"), ["without `a()`"]);
+    }
+
+    #[test]
+    fn what_is_not_built_is_left_alone() {
+        let text = "#[cfg(windows)] fn f() { a(); }\n#[test] fn g() { a(); }\nconst fn h() -> u8 { 1 + 1 }\n\
+            impl Debug for A { fn fmt(&self) -> bool { a() } }\nstatic S: u8 = 1 + 1;\n\
+            fn i() { #[cfg(dogpile_loom)] a(); const { 1 + 1 }; }";
+        let labels: Vec<String> = (source(text).places.into_iter())
+            .flat_map(|place| place.edits.into_iter().map(|edit| edit.label))
+            .collect();
+        assert_eq!(labels, ["does nothing"]);
+    }
+}
