@@ -169,7 +169,7 @@ fn run(options: Options) -> Result<()> {
     }
     let usual: Duration = tests.iter().map(|test| test.took).sum();
     println!("{} tests, which take {usual:.1?} one by one", tests.len());
-    let mut trial = Trial::new(program, tests, options.limit);
+    let mut trial = Trial::new(program, tests, options.limit, options.build == Build::Tests);
     let mut table = Table::new(&own.join(format!("{name}.txt")))?;
     let mut sums = Sums::default();
     for source in &sources {

@@ -16,6 +16,8 @@ pub(crate) struct Trial {
     noticed: BTreeMap<String, Vec<usize>>,
     /// How long an edit may take, if not as long as its tests do.
     limit: Option<Duration>,
+    /// Whether tests that take far longer with an edit notice it.
+    is_timed: bool,
 }
 
 /// Of those that noticed an edit beside it, so many are tried first.
@@ -25,7 +27,12 @@ const NEIGHBORS: usize = 3;
 const LARGEST: usize = 64;
 
 impl Trial {
-    pub(crate) fn new(program: Program, mut tests: Vec<Test>, limit: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        program: Program,
+        mut tests: Vec<Test>,
+        limit: Option<Duration>,
+        is_timed: bool,
+    ) -> Self {
         match limit {
             None => tests.sort_by_key(|test| test.reaches.len()),
             // As many as there is time for.
@@ -36,6 +43,7 @@ impl Trial {
             tests,
             noticed: BTreeMap::new(),
             limit,
+            is_timed,
         }
     }
 
@@ -63,14 +71,18 @@ impl Trial {
                 .map(|&index| &*self.tests[index].name)
                 .collect();
             let usual: Duration = group.iter().map(|&index| self.tests[index].took).sum();
-            let limit = match end {
-                Some(end) => end.saturating_duration_since(Instant::now()),
-                None => limit_of(usual),
+            let left = end.map_or(Duration::MAX, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
+            let far = match self.is_timed {
+                true => limit_of(usual),
+                false => Duration::MAX,
             };
+            let limit = far.min(left);
             match self.program.run(edit, &names, limit)? {
                 Outcome::Passed => {}
-                Outcome::TimedOut if end.is_some() => return Ok(Verdict::OutOfTime),
-                Outcome::TimedOut => return Ok(Verdict::TimeLimit),
+                Outcome::TimedOut if far <= left => return Ok(Verdict::TimeLimit),
+                Outcome::TimedOut => return Ok(Verdict::OutOfTime),
                 Outcome::Failed(name) => {
                     let failed = group
                         .iter()

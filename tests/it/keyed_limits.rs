@@ -187,6 +187,26 @@ mod creation_limit {
         });
     }
 
+    /// Who waits for the creation of its key, and not for its turn, is one of those who wait.
+    #[test]
+    fn counts_who_waits_for_a_creation() {
+        within(|| {
+            let map = Dogpile::builder(MINUTE).stats(true).keyed();
+            let map = map.creation_limit(1).build();
+            let created = map.get_or_create(&1, || {
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        let call = map.call(&1).wait(Duration::ZERO);
+                        assert!(call.get_or_create(|| 2).unwrap_err().is_timed_out());
+                    });
+                });
+                assert_eq!(map.stats().counters.unwrap().waits, 1);
+                1
+            });
+            assert_eq!(*created, 1);
+        });
+    }
+
     /// Callers of one key wait for one turn: one of them creates, for all.
     #[test]
     fn is_waited_for_by_key() {

@@ -335,6 +335,7 @@ mod creation_rate {
                     let other = threads.spawn(|| over(&map.get_or_try_create(&4, never)));
                     assert_eq!(other.join().unwrap(), Some(10 * SECOND));
                 });
+                assert_eq!(map.stats().over_rate, Some(1));
                 Ok::<_, Down>(3)
             });
             assert!(outer.is_ok());

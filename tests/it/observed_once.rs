@@ -370,7 +370,8 @@ fn a_spell_begins_while_the_value_is_stale() {
 #[test]
 fn waits_are_counted() {
     within(|| {
-        let pile = Dogpile::<u32>::builder(MINUTE).stats(true).build();
+        let builder = Dogpile::<u32>::builder(MINUTE).stats(true);
+        let pile = builder.stale_while_revalidate(MINUTE).build();
         let waits = || pile.stats().counters.unwrap().waits;
         thread::scope(|threads| {
             let next = threads.spawn(|| *pile.wait_for_value());
@@ -386,6 +387,18 @@ fn waits_are_counted() {
             assert_eq!((next.join().unwrap(), other.join().unwrap()), (7, 7));
         });
         assert_eq!((*pile.wait_for_value(), waits()), (7, 2));
+        // Who has a stale value to go on with waits only if it says so.
+        pile.expire();
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        let Attempt::Busy(busy) = pile.attempt() else {
+            panic!()
+        };
+        assert_eq!(waits(), 2);
+        assert!(matches!(busy.wait_for(Duration::ZERO), Outcome::TimedOut));
+        assert_eq!(waits(), 3);
+        drop(lease.publish(8));
     });
 }
 

@@ -444,7 +444,10 @@ mod nested_reader_goes_in {
 
     /// Runs `body` with a guard, while a writer waits for it.
     fn while_a_writer_waits(body: impl FnOnce(&Pile, ReadGuard<'_, u32>)) {
-        let pile = &pile();
+        while_one_waits_at(&pile(), body);
+    }
+
+    fn while_one_waits_at(pile: &Pile, body: impl FnOnce(&Pile, ReadGuard<'_, u32>)) {
         let guard = pile.peek().unwrap();
         thread::scope(|threads| {
             let writer = threads.spawn(|| drop(pile.acquire_write_lock().unwrap()));
@@ -469,6 +472,18 @@ mod nested_reader_goes_in {
                 assert_eq!(*looked.unwrap(), 3);
                 assert!(matches!(pile.attempt(), ReadAttempt::Hit(_)));
                 assert!(format!("{pile:?}").contains("Some(1)"));
+                drop(guard);
+            });
+        });
+    }
+
+    #[test]
+    fn where_a_writer_was_before() {
+        within(|| {
+            let pile = pile();
+            drop(pile.acquire_write_lock().unwrap());
+            while_one_waits_at(&pile, |pile, guard| {
+                assert_eq!(*pile.peek().unwrap(), 1);
                 drop(guard);
             });
         });
@@ -704,6 +719,30 @@ mod write_lock_in_creator {
                     assert_eq!(elsewhere(|| *pile.get_or_create(|| 1)), 1);
                 }
             }
+        });
+    }
+
+    /// The end of a creation opens what was left to that one alone.
+    #[test]
+    fn that_left_it_to_the_lease_before() {
+        within(|| {
+            let pile = Arc::new(pile());
+            pile.expire();
+            let created = pile.get_or_try_create_with(|creating| {
+                let write = pile.acquire_write_lock().unwrap();
+                write.until_published(&creating);
+                Ok::<_, Infallible>(Created::new(2))
+            });
+            assert_eq!(*created.unwrap(), 2);
+            pile.expire();
+            let ReadAttempt::Lease(lease) = pile.attempt_owned() else {
+                panic!("the lease is free");
+            };
+            let write = pile.acquire_write_lock().unwrap();
+            drop(lease.publish(3).unwrap());
+            assert!(is_closed(&pile));
+            drop(write);
+            assert_eq!(*pile.peek().unwrap(), 3);
         });
     }
 

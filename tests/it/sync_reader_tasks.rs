@@ -84,6 +84,62 @@ fn what_a_writer_has_replaced_is_no_answer() {
     assert_eq!(*answer, 2);
 }
 
+/// No writer was inside between what came and the poll of who waited for it: then it is the answer, though
+/// something newer has come.
+mod what_no_writer_has_replaced_is_an_answer {
+    use super::*;
+
+    /// Someone waits for what `brings`, at a pile where a writer was before.
+    fn is_told(brings: impl FnOnce(&Pile, &dyn Fn())) {
+        let pile = Pile::new(MINUTE);
+        elsewhere(|| drop(pile.acquire_write_lock().unwrap()));
+        let waiter = Mutex::new(Box::pin(pile.get_or_create_async(never)));
+        let waits = || assert!(poll(waiter.lock().unwrap().as_mut()).is_pending());
+        brings(&pile, &waits);
+        pile.set(2);
+        let Poll::Ready(answer) = poll(waiter.into_inner().unwrap()) else {
+            panic!("it goes on waiting");
+        };
+        assert_eq!(*answer, 1);
+    }
+
+    #[test]
+    fn of_a_creation() {
+        is_told(|pile, waits| {
+            let created = pile.get_or_create(|| {
+                waits();
+                1
+            });
+            assert_eq!(*created, 1);
+        });
+    }
+
+    #[test]
+    fn of_a_creation_to_which_the_lock_was_left() {
+        is_told(|pile, waits| {
+            let created = pile.get_or_try_create_with(|creating| {
+                waits();
+                let write = pile.acquire_write_lock().unwrap();
+                write.until_published(&creating);
+                Ok::<_, Infallible>(Created::new(1))
+            });
+            assert_eq!(*created.unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn of_a_set() {
+        is_told(|pile, waits| {
+            let created = pile.get_or_create(|| {
+                waits();
+                pile.set(1);
+                3
+            });
+            assert_eq!(created.origin(), Origin::Superseded);
+        });
+    }
+}
+
 /// A timer that goes off when told to.
 #[derive(Clone, Default)]
 struct Bell(Arc<(AtomicBool, Mutex<Vec<Waker>>)>);
@@ -482,6 +538,24 @@ mod write_lock_in_creator {
             }
         }
         on_runtimes(body);
+    }
+
+    /// It would wait for its own end.
+    #[test]
+    fn that_asks_for_the_value_is_refused() {
+        let pile = pile();
+        pile.expire();
+        let created = block_on(pile.get_or_try_create_with_async(|creating| {
+            let pile = &pile;
+            async move {
+                let write = pile.acquire_write_lock_async().await.unwrap();
+                write.until_published(&creating);
+                let again = pile.get_or_try_create_async(never::<Result<_, u8>>).await;
+                assert!(matches!(again, Err(Error::HoldsWriteLock)));
+                Ok::<_, u8>(Created::new(2))
+            }
+        }));
+        assert_eq!(*created.unwrap(), 2);
     }
 
     /// Others read the old value while it is prepared.
