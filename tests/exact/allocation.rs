@@ -10,6 +10,15 @@
 //! - self.stats || self.observed || self.paces()
 //! + std::hint::black_box(true)
 //!
+//! keeps-the-memory-of-each-pile | src/raw/value/cell.rs | nothing_is_left
+//! - if shown.binary_search(&node.address()).is_ok() {
+//! + if std::hint::black_box(true) {
+//!
+//! keeps-the-box-of-an-old-value | src/raw/value/cell.rs | nothing_is_left
+//! @ fn unread
+//! - if cold.is_empty() {
+//! + if std::hint::black_box(false) {
+//!
 //! gives-one-record-back | src/raw/value/own.rs
 //! - let mut next = Some(first);
 //! - while let Some(record) = next {
@@ -183,4 +192,28 @@ fn bounded_whatever_the_number_of_threads() {
     let after = live();
     println!("{before} bytes after a hundred threads, {after} after ten thousand more");
     assert!(after <= before);
+}
+
+/// Of an old value once its last guard has gone, and of a pile.
+#[test]
+fn nothing_is_left() {
+    if !is_alone("allocation::nothing_is_left") {
+        return;
+    }
+    let replaced_while_read = |pile: &Dogpile<u32>| {
+        let guard = pile.peek();
+        pile.set(1);
+        drop(guard);
+    };
+    // What the thread needs, for good.
+    replaced_while_read(&Dogpile::with_value(Duration::MAX, 0));
+    let without = live();
+    let pile = Dogpile::with_value(Duration::MAX, 0);
+    let before = live();
+    for _ in 0..10 {
+        replaced_while_read(&pile);
+        assert_eq!(live(), before);
+    }
+    drop(pile);
+    assert_eq!(live(), without);
 }
