@@ -80,7 +80,7 @@ fn name(path: &syn::Path) -> String {
         .map_or_else(String::new, ToString::to_string)
 }
 
-/// Where the text of `mod NAME;` may stand.
+/// Where the text of `mod NAME;` may stand: in this file, or in this folder.
 pub(crate) fn files_of(module: &ItemMod, file: &Path) -> Vec<PathBuf> {
     let beside = file.parent().unwrap_or(Path::new(""));
     let stem = file
@@ -110,10 +110,7 @@ pub(crate) fn files_of(module: &ItemMod, file: &Path) -> Vec<PathBuf> {
         Some(named) => vec![named],
         None => {
             let name = module.ident.to_string();
-            vec![
-                folder.join(format!("{name}.rs")),
-                folder.join(name).join("mod.rs"),
-            ]
+            vec![folder.join(format!("{name}.rs")), folder.join(name)]
         }
     }
 }

@@ -206,7 +206,9 @@ fn sources(copy: &Path, options: &Options) -> Result<Vec<Source>> {
         options.files.is_empty() || options.files.iter().any(|asked| file.starts_with(asked))
     };
     sources.retain(|source| {
-        is_asked_for(&source.file) && !unbuilt.contains(&source.file) && !source.places.is_empty()
+        is_asked_for(&source.file)
+            && !unbuilt.iter().any(|path| source.file.starts_with(path))
+            && !source.places.is_empty()
     });
     Ok(sources)
 }

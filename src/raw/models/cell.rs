@@ -146,6 +146,8 @@
 //! the-search-leaves-its-slot | src/raw/value/registry.rs | two_guards_on_one_old_value
 //! - self.slot += passed;
 //! + self.slot += passed + 1;
+//! the-next-record-looked-at-in-part | src/raw/value/registry.rs | a_search_that_stood_at_the_second_slot
+//! - self.slot = 0;
 //! the-transit-slot-not-looked-at | src/raw/value/registry.rs | two_are_published_while_one_is_in_transit
 //! - self.slots.iter().chain(self.transit())
 //! + self.slots.iter()
@@ -422,6 +424,23 @@ fn nested_guards_in_two_records() {
 #[test]
 fn nested_guards_one_of_them_in_transit() {
     explore_with(TRANSIT, 3, 3, nested);
+}
+
+/// It goes on at the first slot of the next record.
+#[test]
+fn a_search_that_stood_at_the_second_slot() {
+    explore(2, 1, 1, |model| {
+        let held = model.hold().unwrap();
+        let other = model.spawn(|model| {
+            let [first, second] = [(); 2].map(|()| model.hold().unwrap());
+            model.publish(2);
+            drop(first);
+            drop(second);
+        });
+        other.join().unwrap();
+        model.assert_alive(2);
+        assert_eq!(number(&held), 1);
+    });
 }
 
 /// A thread that holds three at once, in two slots of its two records and counted.
