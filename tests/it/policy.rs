@@ -1046,6 +1046,20 @@ mod ttl_jitter {
         ends.dedup();
         assert!(ends.len() > 90);
     }
+
+    #[test]
+    fn moves_each_value_that_is_set_by_its_own() {
+        let (_clock, builder) = manual::<u32>(100 * SECOND);
+        let pile = builder.ttl_jitter(20).build();
+        let set = |number| {
+            pile.set(number);
+            Guard::time_left(&pile.peek().unwrap())
+        };
+        let mut ends: Vec<Duration> = (0..100).map(set).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        assert!(ends.len() > 90);
+    }
 }
 
 mod per_value_limits {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dogpile::executor::{Executor, Job, Thread};
 use dogpile::{
     Accept, Acquired, Attempt, Created, Dogpile, Error, Guard, Lookup, Origin, Outcome, Previous,
-    Refused, SyncReaderDogpile,
+    Refused, Seen, SyncReaderDogpile,
 };
 use futures::executor::block_on;
 
@@ -277,6 +277,57 @@ mod what_i_saw {
             one.set(1);
             assert!(!other.is_creating());
             assert_eq!(*other.peek().unwrap(), 1);
+        }
+    }
+}
+
+/// Whatever brought what was seen, and what is there instead.
+#[test]
+#[cfg(debug_assertions)]
+fn a_value_of_another_pile_is_noticed_however_it_came() {
+    let pile = || Dogpile::builder(MINUTE).stale_if_error(MINUTE).build();
+    let given: [fn(&Dogpile<u8>) -> Seen; 4] = [
+        |pile| Guard::seen(&pile.get_or_create(|| 1)),
+        |pile| {
+            let made = pile.get_or_try_create_with(|_| Ok::<_, u8>(Created::new(1).keep(false)));
+            Guard::seen(&made.unwrap())
+        },
+        |pile| {
+            let mut lent = None;
+            drop(pile.get_or_try_create_with(|creating| {
+                assert!(creating.lend(1));
+                lent = pile.peek().map(|value| Guard::seen(&value));
+                Err::<Created<u8>, _>(1)
+            }));
+            lent.unwrap()
+        },
+        |pile| {
+            pile.set(1);
+            pile.expire();
+            let beside = pile.get_or_try_create(|| Err(1)).unwrap();
+            assert_eq!(Guard::origin(&beside), Origin::Fallback);
+            Guard::seen(&beside)
+        },
+    ];
+    let there: [fn(&Dogpile<u8>); 4] = [
+        |pile| pile.set(1),
+        |pile| pile.set_with(Created::new(1).keep(false)),
+        |pile| {
+            let made = pile.get_or_try_create_with(|_| Ok::<_, u8>(Created::new(1).keep(false)));
+            drop(made.unwrap());
+        },
+        |pile| {
+            let found = || Ok(Lookup::Aged(1, NANO));
+            drop(pile.acquire(|| Err(1), found).unwrap());
+        },
+    ];
+    for given in given {
+        for there in there {
+            let (one, other) = (pile(), pile());
+            let seen = given(&one);
+            there(&other);
+            let burst = std::panic::catch_unwind(|| other.expire_if(seen));
+            assert!(burst.is_err());
         }
     }
 }
