@@ -313,6 +313,7 @@ mod keep {
             pile.expire();
             Ok(Created::new(1).keep(false))
         });
+        assert_eq!(Guard::time_left(&mine), Duration::ZERO);
         clock.advance(SECOND);
         // The times that are kept are those of a value that is stale.
         let found = pile.acquire(|| Ok::<_, Down>(2), || Ok(dogpile::Lookup::Here(1)));
