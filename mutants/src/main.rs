@@ -127,8 +127,8 @@ fn options() -> Result<Options> {
 fn run(options: Options) -> Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
     let target = env::current_dir()?.join(target);
-    let own = Path::new("target/mutants");
-    let copy = env::current_dir()?.join(own).join("copy");
+    let own = env::current_dir()?.join("target/mutants");
+    let copy = own.join("copy");
     let open = options.open.as_deref().map(table::open).transpose()?;
     let name = match options.build {
         Build::Tests => &options.test,
@@ -155,10 +155,10 @@ fn run(options: Options) -> Result<()> {
         test: options.test.clone(),
         release: options.release,
     };
-    let program = Program {
-        path: build(&cargo, &mut sources)?,
-        folder: copy,
-    };
+    // Cargo gives it the name that it has in the repository, whose build may come in between.
+    let path = own.join(format!("{name}-program"));
+    fs::copy(build(&cargo, &mut sources)?, &path)?;
+    let program = Program { path, folder: copy };
 
     let mut tests = Vec::new();
     for test in program.names()? {
