@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
 use dogpile::{
-    Accept, Created, Error, Lookup, Origin, ReadGuard, SyncReaderDogpile, WriteLockError,
+    Accept, Created, Error, Lease, Lookup, Origin, ReadAttempt, ReadGuard, SyncReaderDogpile,
+    WriteLockError,
 };
 
 use crate::shelf::Shelf;
@@ -89,15 +90,18 @@ fn what_a_writer_has_replaced_is_no_answer() {
 mod what_no_writer_has_replaced_is_an_answer {
     use super::*;
 
-    /// Someone waits for what `brings`, at a pile where a writer was before.
-    fn is_told(brings: impl FnOnce(&Pile, &dyn Fn())) {
+    /// Someone waits for what is brought under a lease, at a pile where a writer was before.
+    fn is_told(brings: impl FnOnce(&Pile, Lease<'_, u32>)) {
         let pile = Pile::new(MINUTE);
         elsewhere(|| drop(pile.acquire_write_lock().unwrap()));
-        let waiter = Mutex::new(Box::pin(pile.get_or_create_async(never)));
-        let waits = || assert!(poll(waiter.lock().unwrap().as_mut()).is_pending());
-        brings(&pile, &waits);
+        let ReadAttempt::Lease(lease) = pile.attempt() else {
+            panic!("the lease is free");
+        };
+        let mut waiter = pin!(pile.get_or_create_async(never));
+        assert!(poll(waiter.as_mut()).is_pending());
+        brings(&pile, lease);
         pile.set(2);
-        let Poll::Ready(answer) = poll(waiter.into_inner().unwrap()) else {
+        let Poll::Ready(answer) = poll(waiter) else {
             panic!("it goes on waiting");
         };
         assert_eq!(*answer, 1);
@@ -105,37 +109,23 @@ mod what_no_writer_has_replaced_is_an_answer {
 
     #[test]
     fn of_a_creation() {
-        is_told(|pile, waits| {
-            let created = pile.get_or_create(|| {
-                waits();
-                1
-            });
-            assert_eq!(*created, 1);
-        });
+        is_told(|_, lease| drop(lease.publish(1).unwrap()));
     }
 
     #[test]
     fn of_a_creation_to_which_the_lock_was_left() {
-        is_told(|pile, waits| {
-            let created = pile.get_or_try_create_with(|creating| {
-                waits();
-                let write = pile.acquire_write_lock().unwrap();
-                write.until_published(&creating);
-                Ok::<_, Infallible>(Created::new(1))
-            });
-            assert_eq!(*created.unwrap(), 1);
+        is_told(|pile, lease| {
+            let write = pile.acquire_write_lock().unwrap();
+            write.until_published(&lease.creating());
+            drop(lease.publish(1).unwrap());
         });
     }
 
     #[test]
     fn of_a_set() {
-        is_told(|pile, waits| {
-            let created = pile.get_or_create(|| {
-                waits();
-                pile.set(1);
-                3
-            });
-            assert_eq!(created.origin(), Origin::Superseded);
+        is_told(|pile, lease| {
+            pile.set(1);
+            drop(lease);
         });
     }
 }
