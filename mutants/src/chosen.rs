@@ -20,11 +20,11 @@ struct Choice {
 pub(crate) fn at(first: u32, last: u32) -> u32 {
     let choice = CHOICE.get_or_init(choice);
     // Neither allocates nor locks: some tests count both.
-    if let Some(mut log) = choice.reached.as_ref() {
-        if !REACHED[first as usize].swap(true, Ordering::Relaxed) {
-            let written = log.write_all(&first.to_le_bytes());
-            written.expect("the list of the reached places can be written");
-        }
+    if let Some(mut log) = choice.reached.as_ref()
+        && !REACHED[first as usize].swap(true, Ordering::Relaxed)
+    {
+        let written = log.write_all(&first.to_le_bytes());
+        written.expect("the list of the reached places can be written");
     }
     match first <= choice.number && choice.number <= last {
         true => choice.number,

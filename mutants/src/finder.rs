@@ -185,14 +185,13 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         if !self.build.has(statement) {
             return;
         }
-        if let Stmt::Expr(expression, Some(_)) = statement {
-            if is_call(expression) || (self.assignments && is_assignment(expression)) {
-                let edit = Edit::new(
-                    "{}".to_owned(),
-                    format!("without {}", self.short(expression)),
-                );
-                self.note(statement.span().byte_range(), Kind::Statement, vec![edit]);
-            }
+        if let Stmt::Expr(expression, Some(_)) = statement
+            && (is_call(expression) || (self.assignments && is_assignment(expression)))
+        {
+            let label = format!("without {}", self.short(expression));
+            let edit = Edit::new("{}".to_owned(), label);
+            let range = statement.span().byte_range();
+            self.note(range, Kind::Statement, vec![edit]);
         }
         visit::visit_stmt(self, statement);
     }

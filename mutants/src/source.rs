@@ -323,7 +323,8 @@ mod tests {
         let written = source.write();
         let mut label_of = |words: &str| {
             let start = written.find(words).unwrap();
-            let meant = source.meant(&[start..start + words.len()], &[]);
+            let span = start..start + words.len();
+            let meant = source.meant(std::slice::from_ref(&span), &[]);
             meant
                 .into_iter()
                 .map(|edit| edit.label.clone())
