@@ -1,4 +1,13 @@
 //! Readers and writer: what a [`SyncReaderDogpile`] promises besides.
+//!
+//! ```breakages
+//! the-last-writer-seems-inside | src/raw/gate.rs | nested_reader_goes_in::where_a_writer_was_before
+//! @ fn open_locked
+//! - state.writer_inside = false;
+//!
+//! every-creation-opens-what-was-left-to-one | src/raw/gate.rs | write_lock_in_creator::that_left_it_to_the_lease_before
+//! - state.left_to = None;
+//! ```
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,6 +5,21 @@
 //! - let by = Maker::Meanwhile(*writers, Arc::clone(report));
 //! + let by = Maker::Another(*writers);
 //!
+//! writers-before-a-creation-are-forgotten | src/raw/gate.rs | what_no_writer_has_replaced_is_an_answer::of_a_creation
+//! @ fn writers_at_end_of
+//! - .then_some(state.writers)
+//! + .then_some(0)
+//!
+//! writers-before-a-set-are-forgotten | src/raw/gate.rs | what_no_writer_has_replaced_is_an_answer::of_a_set
+//! @ fn writers_if_outside
+//! - .then_some(state.writers)
+//! + .then_some(0)
+//!
+//! a-task-knows-no-gate-that-was-left-to-it | src/raw/gate.rs | write_lock_in_creator::that_asks_for_the_value_is_refused
+//! @ fn is_left_to_me
+//! - self.state.lock().is_closed_by(None)
+//! + false
+//!
 //! a-task-takes-what-a-writer-has-replaced | src/call/election/told.rs | what_a_writer_has_replaced_is_no_answer
 //! - if D::GATED || node.number() <= self.newer_than.number() {
 //! + if node.number() <= self.newer_than.number() {
