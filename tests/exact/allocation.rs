@@ -15,7 +15,7 @@
 //! + if std::hint::black_box(true) {
 //!
 //! keeps-the-box-of-an-old-value | src/raw/value/cell.rs | nothing_is_left
-//! @ fn unread
+//! @ fn take_out
 //! - if cold.is_empty() {
 //! + if std::hint::black_box(false) {
 //!
