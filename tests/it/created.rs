@@ -1,5 +1,10 @@
 //! Creators that know more of their value than its content: how old it is, how long it lives, that
 //! it is the old one still, that it is not to be kept.
+//!
+//! ```breakages
+//! what-is-not-kept-is-never-expired | src/raw/end.rs | keep::not_kept_and_expired_while_it_was_made
+//! - node.expire(ended.now);
+//! ```
 
 use std::thread;
 use std::time::Duration;

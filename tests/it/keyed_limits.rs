@@ -1,6 +1,10 @@
 //! Of the creators of a map, how many run at once, and what they may wait for.
 //!
 //! ```breakages
+//! who-waits-without-a-permit-is-not-counted | src/raw/keyed.rs | creation_limit::counts_who_waits_for_a_creation
+//! @ fn attempt_without_lease
+//! - Self::count_wait(&mut state, look.policy);
+//!
 //! a-place-for-each-key | src/keyed/turns.rs | woken_in_vain
 //! - let waits = limited.place.lock().upgrade();
 //! + let waits = None::<Arc<Place>>;

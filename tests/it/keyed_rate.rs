@@ -1,6 +1,10 @@
 //! Of the creations of a map, how many begin in a span.
 //!
 //! ```breakages
+//! who-is-told-before-the-turn-is-not-counted | src/raw/rate.rs | creation_rate::is_told_before_the_turn
+//! @ fn retry_in
+//! - state.refused += u64::from(retry_in.is_some());
+//!
 //! the-rate-limits-nothing | src/raw/lease.rs | creation_rate
 //! - (Decision::Elect, Some(rate)) => {
 //! + (Decision::BackOff(_), Some(rate)) => {

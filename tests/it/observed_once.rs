@@ -2,6 +2,10 @@
 //! adds up; who creates is known; nothing that an observer does harms the pile.
 //!
 //! ```breakages
+//! who-joins-those-who-wait-is-not-counted | src/raw/lease.rs | waits_are_counted
+//! @ fn join
+//! - Self::count_wait(&mut state, policy);
+//!
 //! ends-are-not-noted | src/raw/counts.rs
 //! - watch.note(told);
 //! + drop((watch, told));

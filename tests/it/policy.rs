@@ -1,6 +1,10 @@
 //! What a pile does while its source is slow, down, or driven by strangers.
 //!
 //! ```breakages
+//! values-that-are-set-share-one-point | src/raw/mod.rs | ttl_jitter::moves_each_value_that_is_set_by_its_own
+//! - self.cell.lock().last()
+//! + 0
+//!
 //! short-calls-press-on-with-a-stale-value | src/raw/lease.rs | min_interval
 //! - self.presses && !usable.is_usable()
 //! + self.presses

@@ -1,4 +1,13 @@
 //! The younger promises, each for every form of a call.
+//!
+//! ```breakages
+//! a-value-that-is-lent-is-of-no-pile | src/raw/change.rs | a_value_of_another_pile_is_noticed_however_it_came
+//! @ fn lend
+//! - node.belongs_to(pile);
+//!
+//! what-is-not-kept-is-of-no-pile | src/raw/end.rs | a_value_of_another_pile_is_noticed_however_it_came
+//! - node.belongs_to(pile);
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
