@@ -28,8 +28,8 @@
 //! - Self::clear_pace(&mut state);
 //!
 //! a-key-without-a-value-weighs-nothing | src/keyed/shard.rs | bounded::by_weight_also
-//! - Some(installed_at) if !are_weighed || installed_at == PACED => Some(Weighed {
-//! + Some(installed_at) if !are_weighed => Some(Weighed {
+//! - Some(installed_at) if !are_weighed || installed_at == PACED => {
+//! + Some(installed_at) if !are_weighed => {
 //!
 //! how-often-a-key-is-asked-for-does-not-count | src/raw/asked.rs | bounded::and_keeps_what_is_asked_for_more
 //! - const MOST: usize = 3;

@@ -2,8 +2,8 @@
 //!
 //! ```breakages
 //! exactly-its-ttl-is-too-old | src/time/times.rs | table
-//! - .saturating_add(Duration::from_nanos(1)),
-//! + .saturating_add(Duration::from_nanos(0)),
+//! - Tick::from_nanos(last.saturating_add(1))
+//! + Tick::from_nanos(last)
 //!
 //! expire-leaves-the-value | src/raw/value/node.rs | expire_keeps_serving
 //! - self.stale_from.store(0, Ordering::Relaxed);

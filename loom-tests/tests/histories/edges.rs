@@ -6,8 +6,8 @@
 //!
 //! ```breakages
 //! fresh-at-a-ttl-of-zero | src/time/times.rs
-//! - Some(rest) if !limit.is_zero() => self
-//! + Some(rest) if !limit.is_zero() || self.age_then.is_zero() => self
+//! - Some(rest) if limit > 0 => {
+//! + Some(rest) if limit > 0 || age_then == 0 => {
 //!
 //! expired-values-live-longer | src/time/times.rs
 //! @ pub(crate) fn usable_until
