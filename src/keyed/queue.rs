@@ -103,3 +103,90 @@ impl Queue {
 fn part(hash: u64) -> u32 {
     (hash >> 32) as u32 | 1
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// The hash of a key whose ghost has this place, among up to 64 of them.
+    fn hash(part: u64, place: u64) -> u64 {
+        (part << 32) | place
+    }
+
+    #[test]
+    fn the_oldest_leaves_when_more_are_young_than_is_due() {
+        let mut queue = Queue::new();
+        for key in 0..5 {
+            assert_eq!(queue.comes(key), Some(key + 1));
+        }
+        assert_eq!(queue.leaves(60), Some((0, 1)));
+        assert_eq!(queue.leaves(60), Some((1, 2)));
+        assert_eq!(queue.leaves(60), None);
+        assert_eq!(queue.leaves(0), Some((2, 3)));
+        assert_eq!(queue.leaves(0), Some((3, 4)));
+        assert_eq!(queue.leaves(0), None);
+    }
+
+    #[test]
+    fn what_is_spared_is_the_youngest_again() {
+        let mut queue = Queue::new();
+        for key in 0..3 {
+            queue.comes(key);
+        }
+        let spared = queue.oldest().unwrap();
+        queue.again(spared);
+        assert_eq!(queue.young(), 3);
+        let order = [queue.oldest(), queue.oldest(), queue.oldest()];
+        assert_eq!(order, [Some((1, 2)), Some((2, 3)), Some((0, 1))]);
+        assert_eq!((queue.oldest(), queue.young()), (None, 0));
+    }
+
+    #[test]
+    fn who_left_a_ghost_is_not_young_when_it_comes_back_once() {
+        let mut queue = Queue::new();
+        let (one, other) = (hash(5, 1), hash(5, 2));
+        queue.leave_ghost(one, 4);
+        queue.leave_ghost(other, 4);
+        assert_eq!(queue.comes(one), None);
+        assert!(queue.comes(one).is_some());
+        assert_eq!(queue.comes(other), None);
+    }
+
+    #[test]
+    fn a_ghost_is_that_of_its_own_hash() {
+        let mut queue = Queue::new();
+        queue.leave_ghost(hash(5, 1), 0);
+        // One with the same place, and those whose places are empty, whatever their hash.
+        assert!(queue.comes(hash(9, 1)).is_some());
+        for part in 0..4 {
+            assert!(queue.comes(hash(part, 3)).is_some());
+        }
+        assert_eq!(queue.comes(hash(5, 1)), None);
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_ghosts_as_there_are_keys() {
+        let mut queue = Queue::new();
+        queue.leave_ghost(hash(5, 1), 4);
+        for place in 0..32 {
+            queue.leave_ghost(hash(5, place), 25);
+        }
+        // They are kept while there is room enough.
+        queue.leave_ghost(hash(7, 0), 32);
+        assert!((1..32).all(|place| queue.comes(hash(5, place)).is_none()));
+        assert_eq!(queue.comes(hash(7, 0)), None);
+    }
+
+    #[test]
+    fn who_is_not_there_is_forgotten_when_they_are_many() {
+        let mut queue = Queue::new();
+        for key in 0..31 {
+            queue.comes(key);
+        }
+        queue.prune(10, |_, _| false);
+        assert_eq!(queue.young(), 31);
+        queue.comes(31);
+        queue.prune(10, |hash, born| hash == 7 && born == 8);
+        assert_eq!((queue.young(), queue.oldest()), (1, Some((7, 8))));
+    }
+}

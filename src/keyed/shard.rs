@@ -459,3 +459,6 @@ fn untaken(value: Option<Weighed>) -> Taken {
         weight: -weight,
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests;

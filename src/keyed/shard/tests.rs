@@ -1,0 +1,312 @@
+//! Who is given away, what is swept, and how much memory a table keeps: on maps of one shard.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use crate::keyed::{KeyedAttempt, KeyedDogpile, KeyedGuard};
+use crate::shim::Arc;
+use crate::{Accept, Backoff, Builder, Dogpile, Lease, ManualClock};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A key is its own hash: what happens is the same each time.
+#[derive(Default)]
+struct Same(u64);
+
+impl Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers")
+    }
+
+    fn write_u32(&mut self, key: u32) {
+        self.0 = key.into();
+    }
+}
+
+type Map = KeyedDogpile<u32, u32, BuildHasherDefault<Same>>;
+
+/// A map of one shard that holds so many keys.
+fn map(entries: usize) -> Map {
+    let map = Dogpile::builder(MINUTE).keyed().max_entries(entries);
+    map.hasher(BuildHasherDefault::default()).build()
+}
+
+/// A map of one shard whose values are their own weights.
+fn weighed(builder: Builder<u32>, weight: u64) -> Map {
+    let map = builder.keyed().max_entries(500);
+    let map = map.max_weight(weight, |_, weight: &u32| *weight);
+    map.hasher(BuildHasherDefault::default()).build()
+}
+
+/// A map whose values are gone after a minute.
+fn mortal(weight: u64) -> (Arc<ManualClock>, Map) {
+    let clock = Arc::new(ManualClock::new());
+    let builder = Dogpile::builder(MINUTE).stale_while_revalidate(Duration::ZERO);
+    let map = weighed(builder.clock(Arc::<ManualClock>::clone(&clock)), weight);
+    (clock, map)
+}
+
+/// The keys that are there.
+fn keys(map: &Map) -> Vec<u32> {
+    let mut keys: Vec<u32> = map.iter().map(|held| *KeyedGuard::key(&held)).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// For how many keys the table has room.
+fn room(map: &Map) -> usize {
+    assert_eq!(map.shared.shards().len(), 1);
+    map.shared.shards()[0].lock().table.capacity()
+}
+
+/// How many bytes the table takes.
+fn memory(map: &Map) -> usize {
+    map.shared.shards()[0].lock().table.allocation_size()
+}
+
+/// Asks for a key as often as counts.
+fn ask(map: &Map, key: u32) {
+    for _ in 0..3 {
+        assert!(map.peek(&key).is_some());
+    }
+}
+
+/// The lease of a key, whose holder is at the entry.
+fn lease(map: &Map, key: u32) -> Lease<'_, u32> {
+    match map.call(&key).accept(Accept::New).attempt() {
+        KeyedAttempt::Lease(lease) => lease,
+        _ => panic!("the lease of {key} is free"),
+    }
+}
+
+/// A map of four keys, none of which is young: each has come back.
+fn map_of_old() -> Map {
+    let map = map(4);
+    for key in [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2] {
+        map.set(key, key);
+    }
+    map.invalidate(&7);
+    map.set(3, 3);
+    assert_eq!(keys(&map), [0, 1, 2, 3]);
+    map
+}
+
+#[test]
+fn of_new_keys_the_one_goes_that_came_first() {
+    let map = map(4);
+    for key in 0..8 {
+        map.set(key, key);
+        assert_eq!(keys(&map), Vec::from_iter(key.saturating_sub(3)..=key));
+    }
+}
+
+#[test]
+fn a_key_that_comes_back_stays_while_there_are_new_ones() {
+    let map = map(4);
+    for key in 0..5 {
+        map.set(key, key);
+    }
+    map.set(0, 0);
+    for key in 10..30 {
+        map.set(key, key);
+    }
+    assert_eq!(keys(&map), [0, 27, 28, 29]);
+}
+
+/// A visit that brings nothing makes nobody new, and forgets not how often it was asked for.
+#[test]
+fn who_was_asked_for_stays_while_there_are_new_ones() {
+    let map = map(4);
+    for key in 0..4 {
+        map.set(key, key);
+    }
+    ask(&map, 0);
+    map.expire(&0);
+    for key in 10..30 {
+        map.set(key, key);
+    }
+    assert_eq!(keys(&map), [0, 27, 28, 29]);
+}
+
+/// However often all others were asked for, a new key finds a place.
+#[test]
+fn one_goes_also_if_all_were_asked_for() {
+    let map = map_of_old();
+    for key in 0..4 {
+        ask(&map, key);
+    }
+    map.set(8, 8);
+    let kept = keys(&map);
+    assert!(kept.len() == 4 && kept.contains(&8), "{kept:?}");
+}
+
+#[test]
+fn who_was_asked_for_more_often_is_spared_more_often() {
+    let map = map_of_old();
+    ask(&map, 2);
+    for key in [0, 1, 3] {
+        assert!(map.peek(&key).is_some());
+    }
+    // Of those who come back, nobody is young.
+    for key in [4, 5, 6] {
+        map.set(key, key);
+    }
+    assert!(map.has_value(&2));
+}
+
+/// Sixty keys that are leased, and three new ones: `act` goes on with a map in which there is room for
+/// nothing more.
+fn of_three_free(act: impl FnOnce(&Map, Vec<Lease<'_, u32>>)) {
+    let map = weighed(Dogpile::builder(MINUTE), 63);
+    for key in 0..63 {
+        map.set(key, 1);
+    }
+    let leases = (0..60).map(|key| lease(&map, key)).collect();
+    act(&map, leases);
+}
+
+#[test]
+fn of_new_keys_alone_the_one_goes_that_nobody_asked_for() {
+    of_three_free(|map, leases| {
+        ask(map, 60);
+        ask(map, 61);
+        map.set(0, 2);
+        assert_eq!(keys(map), Vec::from_iter(0..62));
+        // Then the one that was spared first.
+        map.set(0, 3);
+        assert_eq!(keys(map), (0..60).chain([61]).collect::<Vec<_>>());
+        assert_eq!(map.weight(), 63);
+        drop(leases);
+    });
+}
+
+#[test]
+fn nobody_goes_at_whom_somebody_is() {
+    of_three_free(|map, leases| {
+        let other = [lease(map, 60), lease(map, 61)];
+        ask(map, 62);
+        map.set(0, 2);
+        assert_eq!(keys(map), Vec::from_iter(0..62));
+        // There is nobody left to go.
+        map.set(0, 3);
+        assert_eq!((keys(map), map.weight()), (Vec::from_iter(0..62), 64));
+        drop((leases, other));
+        map.set(0, 2);
+        assert!(map.weight() <= 63);
+    });
+}
+
+/// The number of keys that only a back-off is remembered of is counted down again.
+#[test]
+fn a_key_with_a_value_is_paced_no_more() {
+    let builder = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
+    let map = weighed(builder, 63);
+    for _ in 0..3 {
+        assert!(map.get_or_try_create(&1, || Err::<u32, _>("down")).is_err());
+        assert_eq!((map.len(), map.weight()), (0, 1));
+        map.set(1, 5);
+        assert_eq!((map.len(), map.weight()), (1, 5));
+        map.invalidate(&1);
+    }
+}
+
+#[test]
+fn what_is_gone_is_swept_as_another_comes() {
+    let (clock, map) = mortal(200);
+    for key in 0..100 {
+        map.set(key, 1);
+    }
+    clock.advance(2 * MINUTE);
+    let held = lease(&map, 7);
+    for _ in 0..100 {
+        map.set(1000, 3);
+    }
+    // Not where somebody is.
+    assert_eq!((map.len(), map.weight()), (2, 4));
+    drop(held);
+    assert!(room(&map) <= 28, "{}", room(&map));
+    for _ in 0..100 {
+        map.set(1000, 3);
+    }
+    assert_eq!((map.len(), map.weight()), (1, 3));
+}
+
+#[test]
+fn a_table_that_is_empty_takes_no_memory() {
+    for keys in [1, 3, 100] {
+        let map = map(500);
+        for key in 0..keys {
+            map.set(key, key);
+        }
+        assert!(room(&map) >= keys as usize);
+        for key in 0..keys {
+            map.invalidate(&key);
+        }
+        assert_eq!(memory(&map), 0);
+    }
+}
+
+/// The memory is not given back and taken again with each key that goes and comes.
+#[test]
+fn a_table_keeps_its_memory_while_an_eighth_of_it_is_used() {
+    let map = map(500);
+    for key in 0..400 {
+        map.set(key, key);
+    }
+    let most = memory(&map);
+    for key in 60..400 {
+        map.invalidate(&key);
+    }
+    assert_eq!(memory(&map), most);
+    for key in 40..60 {
+        map.invalidate(&key);
+    }
+    assert!(memory(&map) < most / 3);
+    let few = self::map(500);
+    for key in 0..10 {
+        few.set(key, key);
+    }
+    let most = memory(&few);
+    for key in 1..10 {
+        few.invalidate(&key);
+    }
+    assert_eq!(memory(&few), most);
+}
+
+#[test]
+fn memory_is_given_back_however_keys_go() {
+    let ways: [fn(&ManualClock, &Map); 3] = [
+        // By themselves, as another comes.
+        |clock, map| {
+            clock.advance(2 * MINUTE);
+            for _ in 0..400 {
+                map.set(1000, 1);
+            }
+        },
+        // To make room.
+        |_, map| map.set(1000, 490),
+        |clock, map| {
+            clock.advance(2 * MINUTE);
+            for key in 0..40 {
+                map.set(key, 1);
+            }
+            map.purge();
+        },
+    ];
+    for way in ways {
+        let (clock, map) = mortal(500);
+        for key in 0..400 {
+            map.set(key, 1);
+        }
+        let most = room(&map);
+        way(&clock, &map);
+        let (keys, room) = (map.len(), room(&map));
+        assert!(keys <= 40 && room < most / 3, "{room} for {keys}");
+        // There is room for as many again.
+        assert!(room >= 2 * keys, "{room} for {keys}");
+    }
+}
