@@ -478,3 +478,6 @@ impl<K, T> Drop for Shared<K, T> {
         }
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests;

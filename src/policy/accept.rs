@@ -104,3 +104,35 @@ impl Accept {
         }
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What values of all degrees of freshness are good for, that are as new as was asked for or older.
+    #[test]
+    fn a_value_is_judged_by_its_freshness_and_its_number() {
+        let seen = Seen::new(7, 0);
+        let judge = |accept: Accept, number| {
+            [
+                Freshness::Fresh,
+                Freshness::Due,
+                Freshness::Stale,
+                Freshness::Fallback,
+                Freshness::Gone,
+            ]
+            .map(|freshness| accept.judge(7, number, freshness))
+        };
+        for number in [7, 8] {
+            let stale = [Use::Now, Use::Due, Use::IfLeased, Use::Fallback, Use::No];
+            assert_eq!(judge(Accept::Stale, number), stale);
+            let fresh = [Use::Now, Use::Due, Use::No, Use::No, Use::No];
+            assert_eq!(judge(Accept::Fresh, number), fresh);
+        }
+        for accept in [Accept::NewerThan(seen), Accept::New] {
+            assert_eq!(judge(accept, 7), [Use::No; 5]);
+            let newer = [Use::Now, Use::Due, Use::IfLeased, Use::No, Use::No];
+            assert_eq!(judge(accept, 8), newer);
+        }
+    }
+}

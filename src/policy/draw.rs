@@ -63,6 +63,23 @@ mod tests {
         assert_ne!(draw(1, 2), other);
     }
 
+    /// The first numbers of SplitMix64 from the seed 1234567, as its implementations publish them.
+    #[test]
+    fn bits_are_mixed_as_those_of_splitmix() {
+        let numbers = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        let mut state = 1_234_567_u64;
+        for number in numbers {
+            assert_eq!(mixed(state), number);
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
     #[test]
     fn draws_are_spread_evenly() {
         let mut tenths = [0; 10];

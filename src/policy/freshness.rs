@@ -258,6 +258,22 @@ mod tests {
         assert_eq!(decide(limit, ageless, Tick::MAX), Freshness::Gone);
     }
 
+    #[test]
+    fn what_a_call_asks_for_beyond_the_clocks_range_is_no_limit_or_never() {
+        let most = Duration::from_nanos(u64::MAX);
+        let nano = Duration::from_nanos(1);
+        let max_age = |limit| Asks::NOTHING.with_max_age(limit).max_age();
+        assert_eq!(max_age(most - nano), Some(most - nano));
+        for limit in [most, most + nano, Duration::MAX] {
+            assert_eq!(max_age(limit), None);
+        }
+        let min_fresh = |left| Asks::NOTHING.with_min_fresh(left).min_fresh();
+        assert_eq!(min_fresh(SECOND), Some(SECOND));
+        for left in [most - nano, most, most + nano, Duration::MAX] {
+            assert_eq!(min_fresh(left), Some(most - nano));
+        }
+    }
+
     /// What it is good for to a call that takes it for stale beyond `max_age`.
     fn aged(limit: Option<Duration>, max_age: Duration, now: Tick) -> Freshness {
         let limits = Limits {

@@ -283,3 +283,114 @@ impl Pace {
         Some(self.last_failure.as_ref()?.0.clone())
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::{Backoff, Purpose};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Tick {
+        Tick::ZERO.saturating_add(SECOND * seconds)
+    }
+
+    fn failure() -> Failure {
+        Failure::new(Arc::new("down"))
+    }
+
+    /// A creation that began at the tenth second and ended at the `end`th.
+    fn ends(pace: &mut Pace, policy: &Policy, end: End, superseded: bool, now: u32) {
+        pace.granted(at(10));
+        let draw = Draw::new(1, 1, Purpose::Backoff);
+        drop(pace.ended(policy, end, superseded, at(now), draw));
+    }
+
+    /// One that backs off for ten seconds.
+    fn backing_off() -> Policy {
+        Policy {
+            backoff: Some(Backoff::constant(10 * SECOND)),
+            ..Policy::new(SECOND)
+        }
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_an_end_without_an_interval() {
+        let policy = Policy::new(SECOND);
+        for end in [End::GivenUp, End::Published, End::Failed(failure())] {
+            let mut pace = Pace::default();
+            ends(&mut pace, &policy, end, false, 11);
+            assert!(!pace.is_pacing());
+        }
+    }
+
+    #[test]
+    fn a_superseded_publish_ends_no_back_off() {
+        let mut pace = Pace::default();
+        let policy = backing_off();
+        ends(&mut pace, &policy, End::Failed(failure()), false, 10);
+        ends(&mut pace, &policy, End::Published, true, 11);
+        assert_eq!(pace.retry_in(&policy, at(12), true), Some(8 * SECOND));
+        ends(&mut pace, &policy, End::Published, false, 12);
+        assert_eq!(pace.retry_in(&policy, at(12), true), None);
+    }
+
+    #[test]
+    fn a_refusal_shortens_no_back_off_and_moves_none() {
+        let policy = backing_off();
+        for (said, ends_at) in [(10, 20), (30, 40), (5, 24)] {
+            let mut pace = Pace::default();
+            pace.granted(at(10));
+            pace.retry_after(SECOND * said);
+            let draw = Draw::new(1, 1, Purpose::Backoff);
+            drop(pace.ended(&policy, End::Failed(failure()), false, at(10), draw));
+            let refused_at = if ends_at == 20 { 10 } else { 14 };
+            ends(
+                &mut pace,
+                &policy,
+                End::Refused(failure()),
+                false,
+                refused_at,
+            );
+            assert_eq!(pace.quiet(&policy).ends().1, at(ends_at));
+        }
+    }
+
+    /// Of two back-offs that end together the one stays that began first: a clock that steps back to
+    /// between their beginnings ends it not.
+    #[test]
+    fn a_refusal_that_ends_no_later_changes_nothing() {
+        let policy = backing_off();
+        let mut pace = Pace::default();
+        pace.granted(at(10));
+        pace.retry_after(15 * SECOND);
+        let draw = Draw::new(1, 1, Purpose::Backoff);
+        drop(pace.ended(&policy, End::Failed(failure()), false, at(10), draw));
+        ends(&mut pace, &policy, End::Refused(failure()), false, 15);
+        assert_eq!(pace.quiet(&policy).ends(), (at(10), at(25)));
+    }
+
+    #[test]
+    fn what_a_back_off_is_from_is_told_until_it_ends() {
+        let mut pace = Pace::default();
+        let policy = backing_off();
+        ends(&mut pace, &policy, End::Failed(failure()), false, 10);
+        assert!(pace.paused_by(at(19)).is_some());
+        assert!(pace.paused_by(at(20)).is_none());
+        // The last failure is still known.
+        assert!(pace.last_failure().is_some());
+    }
+
+    #[test]
+    fn a_creator_is_late_until_it_ends() {
+        let mut pace = Pace::default();
+        assert!(!pace.has_late());
+        assert!(pace.is_late(5));
+        assert!(pace.has_late() && pace.knows_as_late(5));
+        assert!(!pace.is_late(6));
+        assert!(pace.late_ends(5) && pace.has_late());
+        assert!(pace.late_ends(6) && !pace.has_late());
+    }
+}

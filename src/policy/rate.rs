@@ -145,6 +145,14 @@ mod tests {
         assert_eq!(bucket.take(at(11)), Ok(()));
     }
 
+    #[test]
+    fn a_clock_that_steps_back_by_no_more_than_all_is_late() {
+        let mut bucket = Bucket::new(1, SECOND);
+        assert_eq!(bucket.take(at(5)), Ok(()));
+        assert_eq!(bucket.retry_in(at(4)), Some(2 * SECOND));
+        assert_eq!(bucket.retry_in(at(3)), Some(SECOND));
+    }
+
     /// Of two who ask the clock one after the other, the second may be the first to take.
     #[test]
     fn whoever_comes_late_finds_it_as_empty() {

@@ -97,3 +97,17 @@ impl RefreshAhead {
         Some(point.saturating_sub(sooner).max(earliest))
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::policy::Purpose;
+
+    #[test]
+    fn what_never_ends_is_never_due() {
+        let draw = Draw::new(1, 1, Purpose::RefreshAhead);
+        let due = |nanos| RefreshAhead::percent(50).due(Duration::from_nanos(nanos), draw);
+        assert_eq!(due(u64::MAX), None);
+        assert_eq!(due(u64::MAX - 1), Some(Duration::from_nanos(u64::MAX / 2)));
+    }
+}

@@ -170,3 +170,64 @@ impl Times {
         })
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    /// The first span beyond the clock's range.
+    const ENDLESS: Duration = Duration::from_nanos(u64::MAX);
+
+    fn at(seconds: u32) -> Tick {
+        Tick::ZERO.saturating_add(SECOND * seconds)
+    }
+
+    #[test]
+    fn what_is_beyond_the_clocks_range_never_ends() {
+        for ttl in [ENDLESS, Duration::MAX] {
+            let value = Times {
+                sooner: SECOND,
+                ..Times::new(Tick::ZERO, SECOND, ttl)
+            };
+            assert_eq!(value.left(at(9)), Duration::MAX);
+            assert_eq!(value.stale_from(), Tick::MAX);
+            assert_eq!(value.older_from(ttl), Tick::MAX);
+            // With another age it does not end either, and is as old as was said.
+            let aged = value.with_age(at(9), 5 * SECOND);
+            assert_eq!((aged.ttl, aged.age(at(10))), (ttl, 6 * SECOND));
+            assert_eq!(aged.left(at(10)), Duration::MAX);
+        }
+    }
+
+    #[test]
+    fn what_is_within_it_does() {
+        let ttl = ENDLESS - Duration::from_nanos(1);
+        let value = Times::new(Tick::ZERO, SECOND, ttl);
+        assert_eq!(value.left(at(9)), ttl - 10 * SECOND);
+        assert!(value.stale_from() < Tick::MAX);
+        let sooner = Times {
+            sooner: SECOND,
+            ..value
+        };
+        assert_eq!(sooner.left(at(9)), ttl - 11 * SECOND);
+    }
+
+    #[test]
+    fn another_age_moves_no_end() {
+        let value = Times {
+            due: Some(6 * SECOND),
+            ..Times::new(at(10), SECOND, 8 * SECOND)
+        };
+        for age in [0, 3, 20] {
+            let aged = value.with_age(at(12), SECOND * age);
+            assert_eq!(aged.age(at(12)), SECOND * age);
+            assert_eq!(aged.stale_from(), value.stale_from());
+            assert_eq!(aged.due_from(), value.due_from());
+            // One that is stale is older than its time to live, by as much as it is stale.
+            let stale = value.with_age(at(20), SECOND * age);
+            assert_eq!(stale.age(at(20)), SECOND * age.max(3));
+            assert_eq!(stale.ttl, SECOND * (age.max(3) - 3));
+        }
+    }
+}

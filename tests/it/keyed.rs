@@ -46,7 +46,7 @@
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -510,28 +510,28 @@ mod bounded {
     fn and_keeps_what_is_asked_for_more_often() {
         within(|| {
             let hasher = BuildHasherDefault::<std::hash::DefaultHasher>::default();
-            let map = Dogpile::builder(MINUTE).keyed().max_entries(1000);
+            let map = Dogpile::builder(MINUTE).keyed().max_entries(100);
             let map = map.hasher(hasher).build();
             let mut sum = 0.0;
             let share = |place: u32| {
                 sum += f64::from(place).powf(-0.9);
                 sum
             };
-            let shares: Vec<f64> = (1..=20_000).map(share).collect();
+            let shares: Vec<f64> = (1..=2_000).map(share).collect();
             let (mut hits, mut state) = (0, 1_u64);
-            for _ in 0..200_000 {
+            for _ in 0..20_000 {
                 // The constants are Knuth's.
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
-                let share = (state >> 11) as f64 / (1_u64 << 53) as f64 * shares[19_999];
+                let share = (state >> 11) as f64 / (1_u64 << 53) as f64 * shares[1_999];
                 let key = shares.partition_point(|sum| *sum < share);
                 let mut is_there = true;
                 drop(map.get_or_create(&key, || is_there = false));
                 hits += u64::from(is_there);
             }
-            // As it is: 113,187. The margin is for another hasher.
-            assert!(hits >= 112_500, "{hits}");
+            // As it is: 10,127. The margin is for another hasher.
+            assert!(hits >= 10_060, "{hits}");
         });
     }
 
@@ -731,21 +731,21 @@ mod bounded {
     #[test]
     fn and_keeps_what_is_asked_for() {
         within(|| {
-            let map = map(1000);
+            let map = map(100);
             let mut misses = 0;
-            for round in 0..100_u32 {
-                for favourite in 0..500 {
+            for round in 0..40_u32 {
+                for favourite in 0..50 {
                     drop(map.get_or_create(&favourite, || {
                         misses += 1;
                         favourite
                     }));
                 }
-                for once in 0..1000 {
+                for once in 0..100 {
                     map.set(1_000_000 + round * 1000 + once, 0);
                 }
             }
-            // LRU would miss each of the 50,000 times.
-            assert!(misses < 5000, "{misses}");
+            // LRU would miss each of the 2,000 times.
+            assert!(misses < 200, "{misses}");
         });
     }
 
@@ -767,6 +767,136 @@ mod bounded {
                 .filter(|favourite| map.has_value(favourite))
                 .count();
             assert_eq!(kept, 100);
+        });
+    }
+
+    /// However often somebody is at it.
+    #[test]
+    fn by_what_a_value_weighed_once() {
+        within(|| {
+            let weighed = Arc::new(AtomicUsize::new(0));
+            let weigh = {
+                let weighed = Arc::clone(&weighed);
+                move |_: &u32, weight: &u32| {
+                    weighed.fetch_add(1, Ordering::SeqCst);
+                    *weight
+                }
+            };
+            let map = Dogpile::builder(MINUTE).keyed().max_weight(100, weigh);
+            let map = map.build();
+            for weight in 1..4 {
+                map.set(7, weight);
+                map.expire(&7);
+                assert_eq!((map.len(), map.weight()), (1, weight.into()));
+                assert_eq!(weighed.load(Ordering::SeqCst), weight as usize);
+            }
+        });
+    }
+
+    /// A value that was replaced while it was weighed does not count, nor is it forgotten what replaced it.
+    #[test]
+    fn by_what_replaced_a_value_that_was_weighed() {
+        within(|| {
+            type Map = KeyedDogpile<u32, u32>;
+            let map: Arc<OnceLock<Map>> = Arc::default();
+            let (begins, begun) = mpsc::channel();
+            let (ends, end) = mpsc::channel();
+            let end = Mutex::new(end);
+            let weigh = {
+                let map = Arc::clone(&map);
+                let begun = Mutex::new(begun);
+                move |_: &u32, weight: &u32| {
+                    if *weight == 1 {
+                        let map = Arc::clone(&map);
+                        thread::spawn(move || map.get().unwrap().set(7, 20));
+                        begun.lock().unwrap().recv().unwrap();
+                    } else {
+                        begins.send(()).unwrap();
+                        end.lock().unwrap().recv().unwrap();
+                    }
+                    *weight
+                }
+            };
+            let built = Dogpile::builder(MINUTE).keyed().max_weight(100, weigh);
+            let map = map.get_or_init(|| built.build());
+            map.set(7, 1);
+            assert_eq!(
+                (*map.peek(&7).unwrap(), map.weight(), map.len()),
+                (20, 0, 0)
+            );
+            ends.send(()).unwrap();
+            until(|| map.weight() == 20);
+            assert_eq!(map.len(), 1);
+        });
+    }
+
+    /// What weighs more than all room is told of, and a panic of its `Drop` is nobody's.
+    #[test]
+    fn and_tells_of_what_is_too_heavy() {
+        within(|| {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let tell = {
+                let told = Arc::clone(&told);
+                move |held: KeyedOwned<u32, u32>, why| told.lock().unwrap().push((*held, why))
+            };
+            let map = Dogpile::builder(MINUTE).keyed();
+            let map = map.max_weight(10, |_, weight: &u32| *weight);
+            let map = map.on_eviction(tell).build();
+            assert_eq!(*map.get_or_create(&1, || 11), 11);
+            assert_eq!(*told.lock().unwrap(), [(11, Eviction::NoRoom)]);
+
+            let map = Dogpile::builder(MINUTE).keyed();
+            let map = map.max_weight(10, |_, _: &OnDrop| 11).build();
+            map.set(1, OnDrop::new(|| burst()));
+            assert!(map.is_empty());
+        });
+    }
+
+    /// Where nothing is kept, that is so also where somebody else is.
+    #[test]
+    fn by_nothing_at_all() {
+        within(|| {
+            let map = map(0);
+            let KeyedAttempt::Lease(lease) = map.attempt(&1) else {
+                panic!("it is free");
+            };
+            map.set(1, 1);
+            assert!(!map.has_value(&1) && map.is_empty());
+            assert!(lease.publish(2).is_err());
+        });
+    }
+
+    /// Without a bound, nothing is weighed.
+    #[test]
+    fn by_nothing_where_there_is_no_bound() {
+        let map: KeyedDogpile<u32, u32> = KeyedDogpile::new(MINUTE);
+        map.set(1, 1);
+        assert_eq!((map.len(), map.weight()), (1, 0));
+    }
+
+    /// What was purged weighs nothing, and what was evicted is counted with the others.
+    #[test]
+    fn and_counts_what_is_there_no_more() {
+        within(|| {
+            for tells in [false, true] {
+                let (clock, builder) = manual(MINUTE);
+                let builder = builder.stale_while_revalidate(Duration::ZERO);
+                let map = builder.stats(true).keyed();
+                let map = map.max_weight(10, |_, weight: &u32| *weight);
+                let map = match tells {
+                    true => map.on_eviction(|_, _| ()).build(),
+                    false => map.build(),
+                };
+                for key in 0..100 {
+                    assert_eq!(*map.get_or_create(&key, || 5), 5);
+                }
+                assert_eq!(map.stats().counters.unwrap().published, 100);
+                clock.advance(2 * MINUTE);
+                assert_eq!((map.len(), map.weight()), (2, 10));
+                map.purge();
+                assert_eq!((map.len(), map.weight()), (0, 0));
+                assert_eq!(map.stats().counters.unwrap().published, 100);
+            }
         });
     }
 
