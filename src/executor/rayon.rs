@@ -69,3 +69,35 @@ impl Executor for Rayon {
         take(job).map(|job| contain(|| job.run())).is_some()
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::shim::Arc;
+    use crate::{Dogpile, Error};
+
+    /// As rayon would be if it dropped what is in its queue.
+    struct Dropped;
+
+    impl Executor for Dropped {
+        fn spawn(&self, job: Job) -> Result<(), Refused> {
+            let id = job.id();
+            let turn = Turn(id);
+            QUEUED.lock().insert(id, job);
+            drop(turn);
+            assert!(take(id).is_none());
+            // What has no queue runs nothing from it.
+            assert!(!self.run_queued(id));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_job_goes_with_its_place_in_the_queue() {
+        let pile = Arc::new(Dogpile::new(Duration::MAX));
+        let answer = pile.background(&Dropped).get_or_create(|| 7);
+        assert!(matches!(answer, Err(Error::Refused(_))));
+    }
+}

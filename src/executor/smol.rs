@@ -32,3 +32,17 @@ impl Timer for Smol {
         }))
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn it_sleeps_until_then() {
+        let mut sleep = Smol.sleep(Duration::from_secs(3600)).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(sleep.as_mut().poll(&mut context).is_pending());
+    }
+}

@@ -249,4 +249,76 @@ mod tests {
         let payload = answer.unwrap_err().into_panic();
         assert_eq!(payload.downcast_ref(), Some(&1));
     }
+
+    fn multi_thread() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).build().unwrap()
+    }
+
+    fn current_thread() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    }
+
+    /// What a call that blocks does here, by name.
+    fn here(executor: &impl Executor) -> &'static str {
+        match executor.blocking_here() {
+            Blocking::Wait => "waits",
+            Blocking::WaitIn(_) => "waits in place",
+            Blocking::Refuse(_) => "is refused",
+            Blocking::RunHere => "runs it",
+        }
+    }
+
+    #[test]
+    fn a_call_that_blocks_waits_where_the_runtime_gets_on_without_it() {
+        assert_eq!(here(&Tokio), "waits");
+        let runtime = multi_thread();
+        let handle = runtime.handle().clone();
+        // Nobody's worker, though in the context of the runtime.
+        assert_eq!(runtime.block_on(async { here(&Tokio) }), "waits");
+        let of_blocking = runtime.block_on(runtime.spawn_blocking(move || here(&handle)));
+        assert_eq!(of_blocking.unwrap(), "waits");
+        let in_place = async { tokio::task::block_in_place(|| here(&Tokio)) };
+        let in_place = runtime.block_on(runtime.spawn(in_place));
+        assert_eq!(in_place.unwrap(), "waits");
+    }
+
+    #[test]
+    fn a_call_that_blocks_waits_in_place_on_a_worker_of_this_runtime() {
+        let (runtime, other) = (multi_thread(), multi_thread());
+        let (own, other) = (runtime.handle().clone(), other.handle().clone());
+        let all = async move { [here(&Tokio), here(&own), here(&TokioBlocking), here(&other)] };
+        let all = runtime.block_on(runtime.spawn(all)).unwrap();
+        let in_place = "waits in place";
+        assert_eq!(all, [in_place, in_place, in_place, "waits"]);
+    }
+
+    #[test]
+    fn a_call_that_blocks_is_refused_by_the_thread_that_drives_the_runtime() {
+        let (runtime, other) = (current_thread(), multi_thread());
+        let all = runtime.block_on(async {
+            let own = Handle::current();
+            [
+                here(&Tokio),
+                here(&own),
+                here(&TokioBlocking),
+                here(other.handle()),
+            ]
+        });
+        assert_eq!(all, ["is refused", "is refused", "waits", "waits"]);
+    }
+
+    /// That is no worker of the runtime that it has entered.
+    #[test]
+    fn who_has_entered_another_runtime_waits_all_the_same() {
+        let (runtime, other) = (current_thread(), multi_thread());
+        let mut waits = 0;
+        runtime.block_on(async {
+            let _in = other.enter();
+            in_place(&mut || waits += 1);
+        });
+        assert_eq!(waits, 1);
+    }
 }

@@ -77,3 +77,16 @@ pub(crate) fn next_pile() -> u64 {
     *last += 1;
     *last
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::process_seed;
+
+    #[test]
+    fn the_seed_of_a_process_is_drawn_once() {
+        let seed = process_seed();
+        assert_eq!(process_seed(), seed);
+        // By chance, once in more processes than there will ever be.
+        assert!(seed > 1_000);
+    }
+}

@@ -198,3 +198,68 @@ macro_rules! const_unless_loom {
     ($($function:tt)*) => { $($function)* };
 }
 pub(crate) use const_unless_loom;
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_cores_as_the_system_says() {
+        let parallelism = std::thread::available_parallelism();
+        assert_eq!(parallelism.unwrap().get(), cores());
+    }
+
+    #[test]
+    fn what_is_locked_for_good_is_given_up() {
+        let mutex = Mutex::new(7);
+        let locked = lock_soon(&mutex).unwrap();
+        assert_eq!(*locked, 7);
+        assert!(lock_soon(&mutex).is_none());
+        drop(locked);
+        assert!(lock_soon(&mutex).is_some());
+    }
+
+    /// A future that another thread wakes is polled once more, and not before.
+    #[cfg(feature = "async")]
+    #[test]
+    fn a_future_is_polled_when_it_was_woken() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::mpsc::channel;
+        use std::task::{Poll, Waker};
+        use std::time::Duration;
+
+        const ROUNDS: usize = 300;
+        let (done, is_done) = channel();
+        std::thread::spawn(move || {
+            let woken = crate::shim::Arc::new(AtomicUsize::new(0));
+            let (sleeps, sleeper) = channel::<Waker>();
+            let wakes = crate::shim::Arc::clone(&woken);
+            std::thread::spawn(move || {
+                for (round, waker) in sleeper.into_iter().enumerate() {
+                    // In part before the other sleeps, in part after that.
+                    for _ in 0..round {
+                        std::thread::yield_now();
+                    }
+                    wakes.fetch_add(1, Ordering::SeqCst);
+                    match round % 2 {
+                        0 => waker.wake(),
+                        _ => waker.wake_by_ref(),
+                    }
+                }
+            });
+            let mut polls = 0;
+            block_on(std::future::poll_fn(|context| {
+                polls += 1;
+                assert_eq!(woken.load(Ordering::SeqCst), polls - 1);
+                if polls > ROUNDS {
+                    return Poll::Ready(());
+                }
+                sleeps.send(context.waker().clone()).unwrap();
+                Poll::Pending
+            }));
+            done.send(polls).unwrap();
+        });
+        let polls = is_done.recv_timeout(Duration::from_secs(180));
+        assert_eq!(polls, Ok(ROUNDS + 1));
+    }
+}

@@ -319,6 +319,13 @@ mod tests {
         }
     }
 
+    /// Of two threads that are the first to add, both find none.
+    #[test]
+    fn it_has_one_number() {
+        let tally = Tally::on();
+        assert_eq!(tally.number(), tally.number());
+    }
+
     #[test]
     fn one_that_is_off_counts_nothing() {
         let tally = Tally::off();
@@ -336,6 +343,19 @@ mod tests {
             other.add();
             other.add();
             assert_eq!((tally.sum(), other.sum()), (Some(1), Some(2)));
+        }
+    }
+
+    #[test]
+    fn each_of_many_counts_for_itself() {
+        let tallies: Vec<Tally> = (0..1000).map(|_| Tally::on()).collect();
+        for (nth, tally) in tallies.iter().enumerate() {
+            for _ in 0..nth % 5 {
+                tally.add();
+            }
+        }
+        for (nth, tally) in tallies.iter().enumerate() {
+            assert_eq!(tally.sum(), Some(nth as u64 % 5));
         }
     }
 

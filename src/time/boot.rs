@@ -390,6 +390,27 @@ mod of_a_kernel {
             }
         }
 
+        /// The tick of the kernel may fall between the two readings that tell the distance.
+        #[test]
+        fn a_tick_meanwhile_is_not_taken_for_another_distance() {
+            for readings in 2..6 {
+                let machine = machine();
+                let boot = Boot::new(&machine);
+                machine
+                    .then
+                    .set(Some((readings, |machine| machine.runs(TICK))));
+                boot.coarse();
+                let asked = machine.asked.get();
+                boot.coarse();
+                assert_eq!(machine.asked.get(), asked, "{readings}");
+            }
+        }
+
+        #[test]
+        fn the_lag_of_the_boot_clock_is_no_less_than_a_late_tick() {
+            assert!(crate::time::boot::system::lag() >= lag::LEAST);
+        }
+
         #[test]
         fn the_lag_is_what_was_found() {
             let machine = machine();
