@@ -108,3 +108,46 @@ impl<K, T> Watched<'_, K, T> {
         Cycle::new(names())
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// The creations of so many piles.
+    fn creations<const N: usize>(piles: &[u8; N]) -> [Creation; N] {
+        let of = |pile| Creation {
+            pile: Identity::of(pile),
+            fence: 1,
+        };
+        piles.each_ref().map(of)
+    }
+
+    fn wait(inside: &[Creation], waits_for: Creation) -> Nested {
+        Nested {
+            inside: inside.to_vec(),
+            waits_for,
+            event: Arc::new(Event::new()),
+        }
+    }
+
+    #[test]
+    fn who_would_wait_for_itself_is_told_by_which_creation() {
+        let [a, b, c, d] = creations(&[0; 4]);
+        let waits = Waits::new();
+        let held = [
+            waits.enter(wait(&[a], b)).ok().unwrap(),
+            // Two ways lead to the same one.
+            waits.enter(wait(&[b], c)).ok().unwrap(),
+            waits.enter(wait(&[b], d)).ok().unwrap(),
+            waits.enter(wait(&[d], c)).ok().unwrap(),
+        ];
+        let told = waits.enter(wait(&[d, c], a)).err().unwrap();
+        assert!(told == c || told == d);
+        assert!(waits.enter(wait(&[a], a)).err() == Some(a));
+        assert_eq!(waits.0.lock().len(), held.len());
+        drop(held);
+        // Nobody waits any more, and nothing is kept of it.
+        assert!(waits.0.lock().is_empty());
+        drop(waits.enter(wait(&[c], a)).ok().unwrap());
+    }
+}

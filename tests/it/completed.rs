@@ -94,3 +94,14 @@ fn by_its_own_times() {
     map.set_with(1, created);
     assert_eq!(map.peek(&1).map(|value| *value), None);
 }
+
+/// What was completed may be given another time to live yet.
+#[test]
+fn unless_it_is_told_otherwise() {
+    let (clock, settings) = manual(MINUTE);
+    let map = settings.build_keyed::<u32>();
+    let (_, created) = map.complete(1, Created::new(7));
+    clock.advance(2 * MINUTE);
+    map.set_with(1, created.ttl(HOUR));
+    assert!(map.is_fresh(&1));
+}

@@ -21,7 +21,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use dogpile::{Accept, Attempt, Backoff, Dogpile, Lookup, Origin, SyncReaderDogpile};
+use dogpile::{Accept, Attempt, Backoff, Created, Dogpile, Lookup, Origin, SyncReaderDogpile};
 
 use crate::support::{HOUR, MINUTE, SECOND, Shows, manual, until, within};
 
@@ -114,6 +114,55 @@ macro_rules! what_is_counted_is_what_was_answered {
 
 what_is_counted_is_what_was_answered!(what_is_counted_is_what_was_answered, build);
 what_is_counted_is_what_was_answered!(what_is_counted_of_readers_too, build_sync_reader);
+
+/// What is looked up and renewed is no hit; what is looked up and served is one, by tasks too.
+#[test]
+fn what_is_looked_up_counts_where_it_is_served() {
+    within(|| {
+        let (clock, builder) = manual(MINUTE);
+        let backoff = Backoff::constant(HOUR);
+        let pile = builder.backoff(backoff).count_hits().build();
+        pile.set(1);
+        let hits = || pile.stats().hits.unwrap();
+        let here = || Ok::<_, &str>(Lookup::Here(1));
+        assert_eq!(
+            pile.acquire(|| Ok(2), here).unwrap().origin(),
+            Origin::Fresh
+        );
+        assert_eq!(hits(), 1);
+        clock.advance(2 * MINUTE);
+        let renewed = pile.acquire(|| Ok(2), here).unwrap();
+        assert_eq!((renewed.origin(), hits()), (Origin::CreatedHere, 1));
+        clock.advance(2 * MINUTE);
+        let _ = pile.acquire(|| Err("down"), here);
+        let before = hits();
+        for more in 1..4 {
+            let served = pile.acquire(|| Ok(2), here).unwrap();
+            assert_eq!((served.origin(), hits()), (Origin::Stale, before + more));
+        }
+        #[cfg(feature = "async")]
+        for more in 4..7 {
+            let served = pile.acquire_async(async || Ok(2), async || here());
+            let served = crate::tasks::block_on(served).unwrap();
+            assert_eq!((served.origin(), hits()), (Origin::Stale, before + more));
+        }
+    });
+}
+
+/// Nor is it one where there is nothing, or nothing but the times of what is kept elsewhere.
+#[test]
+fn what_is_not_there_is_no_hit() {
+    let (clock, builder) = manual(MINUTE);
+    let pile = builder.count_hits().build();
+    let create = || Ok::<_, &str>(Created::new(1).keep(false));
+    for _ in 0..3 {
+        let made = pile.get_or_try_create_with(|_| create()).unwrap();
+        assert_eq!(made.origin(), Origin::CreatedHere);
+        assert!(pile.peek().is_none() && pile.call().hit().is_none());
+        assert_eq!(pile.stats().hits, Some(0));
+        clock.advance(2 * MINUTE);
+    }
+}
 
 /// Many threads, each in memory of its own, some of which end.
 #[test]

@@ -36,7 +36,8 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Acquired, Attempt, Created, Dogpile, Error, Lease, Lookup, ManualClock, Origin, Tick,
+    Accept, Acquired, Attempt, Backoff, Created, Dogpile, Error, Lease, Lookup, ManualClock,
+    Origin, RefreshAhead, Tick,
 };
 
 use crate::support::Shows as _;
@@ -1471,6 +1472,38 @@ mod wishes {
 }
 
 /// Many callers with a stale value of their own while one creates.
+/// A value that is to be renewed ahead is renewed by one caller, and served while none may create.
+#[test]
+fn refresh_ahead_of_what_is_looked_up() {
+    let (clock, builder) = manual::<u32>(MINUTE);
+    let builder = builder.refresh_ahead(RefreshAhead::percent(50));
+    let pile = builder.backoff(Backoff::constant(HOUR)).build();
+    pile.set(1);
+    clock.advance(40 * SECOND);
+    assert_eq!(
+        show(pile.acquire(|| Ok(2), || here(1))),
+        (2, Origin::CreatedHere)
+    );
+    clock.advance(40 * SECOND);
+    let beside = pile.acquire(|| Err(Down(7)), || here(2));
+    assert_eq!(show(beside), (2, Origin::Fresh));
+    assert_eq!(find(&pile, here(2)), (2, Origin::Fresh));
+    // A caller that asks for more is told to come back.
+    let seen = pile.peek().unwrap().seen();
+    for accept in [Accept::NewerThan(seen), Accept::New] {
+        let call = pile.call().accept(accept);
+        let answer = call.acquire(never, || here(2));
+        assert!(answer.unwrap_err().is_backing_off());
+    }
+    clock.advance(40 * SECOND);
+    assert_eq!(find(&pile, here(2)), (2, Origin::Stale));
+    for accept in [Accept::Fresh, Accept::NewerThan(seen)] {
+        let call = pile.call().accept(accept);
+        let answer = call.acquire(never, || here(2));
+        assert!(answer.unwrap_err().is_backing_off());
+    }
+}
+
 #[test]
 fn stale_never_blocks() {
     within(|| {

@@ -459,6 +459,21 @@ mod no_trace {
     }
 }
 
+/// A limit that nobody keeps is an error at once, whatever is there.
+#[cfg(feature = "async")]
+#[test]
+fn without_a_timer_a_task_may_not_wait_with_a_limit() {
+    let map: KeyedDogpile<u32, u32> = KeyedDogpile::new(MINUTE);
+    map.set(1, 1);
+    let call = || map.call(&1).accept(Accept::New).wait(MINUTE);
+    let made = call().get_or_try_create_async(async || Ok::<_, u8>(2));
+    let made = crate::tasks::block_on(made);
+    assert!(matches!(made, Err(Error::NoTimer)));
+    let next = map.call(&1).wait(MINUTE).wait_for_value_async();
+    let next = crate::tasks::block_on(next);
+    assert!(matches!(next, Err(Error::NoTimer)));
+}
+
 mod bounded {
     use super::*;
 

@@ -10,14 +10,16 @@
 //! + let waits = None::<Arc<Place>>;
 //! ```
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
+use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
 use dogpile::{Accept, Dogpile, Error, KeyedDogpile, Origin};
 
-use crate::support::{MINUTE, Shows as _, burst, bursts, until, within};
+use crate::support::{LIMIT, MINUTE, Shows as _, burst, bursts, until, within};
 
 type Map = Arc<KeyedDogpile<u32, u32>>;
 
@@ -208,6 +210,112 @@ mod creation_limit {
                 1
             });
             assert_eq!(*created, 1);
+        });
+    }
+
+    /// Of calls for several keys, too: what such a creator calls needs no permit of its own.
+    #[test]
+    fn is_good_for_what_a_creator_of_several_keys_calls() {
+        within(|| {
+            let map = limited(1);
+            let answers = map.get_or_create_multi(&[1, 2], |wanted| {
+                let call = map.call(&9).wait(Duration::ZERO);
+                let nested = *call.get_or_try_create(|| Ok::<_, u8>(9)).unwrap();
+                let one = |key: &&u32| (**key, nested);
+                wanted.iter().map(one).collect::<Vec<_>>()
+            });
+            assert!(answers.iter().all(|answer| **answer.as_ref().unwrap() == 9));
+        });
+    }
+
+    /// A call that has created one of its keys, and waits for another, keeps no permit meanwhile.
+    #[test]
+    fn is_not_kept_by_who_waits_for_another_key() {
+        within(|| {
+            let map = limited(2);
+            let (begins, begun) = mpsc::channel();
+            let (ends, end) = mpsc::channel();
+            thread::scope(|threads| {
+                let map = &map;
+                threads.spawn(move || {
+                    map.get_or_create(&2, || {
+                        begins.send(()).unwrap();
+                        end.recv().unwrap();
+                        2
+                    })
+                });
+                begun.recv().unwrap();
+                let both = threads.spawn(move || {
+                    map.get_or_create_multi(&[1, 2], |wanted| {
+                        let one = |key: &&u32| (**key, **key);
+                        wanted.iter().map(one).collect::<Vec<_>>()
+                    });
+                });
+                until(|| map.has_value(&1) && map.waiters(&2) == 1);
+                let other = map.call(&3).wait(LIMIT / 2);
+                assert_eq!(*other.get_or_try_create(|| Ok::<_, u8>(3)).unwrap(), 3);
+                assert!(!map.has_value(&2));
+                ends.send(()).unwrap();
+                both.join().unwrap();
+            });
+        });
+    }
+
+    /// Who does not wait leaves no place behind, at which a permit would stay.
+    #[cfg(feature = "async")]
+    #[test]
+    fn is_not_waited_for_by_a_renewal() {
+        within(|| {
+            let map = limited(1);
+            thread::scope(|threads| {
+                let map = &map;
+                let (waits, waiting) = mpsc::channel();
+                map.get_or_create(&1, || {
+                    threads.spawn(move || {
+                        let executor = dogpile::executor::Thread;
+                        let call = map.background(&2, &executor);
+                        let renewed = call.renew(|| -> Result<u32, u8> { panic!("no permit") });
+                        assert!(matches!(renewed, Ok(false)));
+                        let mut call = pin!(map.get_or_create_async(&3, async || 3));
+                        let (alarm, waker) = crate::tasks::Alarm::new();
+                        assert!(crate::tasks::poll_by(&waker, call.as_mut()).is_pending());
+                        waits.send(()).unwrap();
+                        until(|| alarm.rings() > 0);
+                        assert_eq!(*crate::tasks::block_on(call), 3);
+                    });
+                    waiting.recv().unwrap();
+                    1
+                });
+            });
+        });
+    }
+
+    /// Who is woken for its turn may call the map: it is woken under no lock.
+    #[cfg(feature = "async")]
+    #[test]
+    fn wakes_under_no_lock() {
+        struct Calling(Map);
+        impl Wake for Calling {
+            fn wake(self: Arc<Self>) {
+                assert_eq!(*self.0.get_or_create(&9, || 9), 9);
+            }
+        }
+        within(|| {
+            let map = limited(1);
+            let waker = Arc::new(Calling(Arc::clone(&map))).into();
+            let mut call = pin!(map.get_or_create_async(&2, async || 2));
+            map.get_or_create(&1, || {
+                thread::scope(|threads| {
+                    let call = call.as_mut();
+                    let waker = &waker;
+                    threads.spawn(move || {
+                        assert!(crate::tasks::poll_by(waker, call).is_pending());
+                    });
+                });
+                1
+            });
+            assert!(map.has_value(&9));
+            assert_eq!(*crate::tasks::block_on(call), 2);
         });
     }
 

@@ -394,3 +394,77 @@ mod multi_never_deadlocks {
         });
     }
 }
+
+/// A creator of several keys is inside the creation of each: in its polls, and where it is dropped.
+#[cfg(feature = "async")]
+mod reentrancy_is_an_error {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use super::*;
+    use crate::support::OnDrop;
+    use crate::tasks::{block_on, poll};
+
+    /// What a nested call for a key is told that must not wait.
+    fn nested(map: &Squares, key: u32) -> Error<u8> {
+        let call = map.call(&key).wait(Duration::ZERO);
+        call.get_or_try_create(|| Ok(0)).unwrap_err()
+    }
+
+    #[test]
+    fn of_a_creator_that_is_polled() {
+        let map = squares();
+        let answers = map.get_or_create_multi_async(&[1, 2], |wanted: Vec<&u32>| {
+            // What makes the future is inside as well.
+            assert!(nested(&map, 1).is_reentrant());
+            let made = make(&wanted);
+            let map = &map;
+            async move {
+                assert!(nested(map, 1).is_reentrant());
+                assert!(nested(map, 2).is_reentrant());
+                made
+            }
+        });
+        assert_eq!(values(block_on(answers)), [Some(1), Some(4)]);
+    }
+
+    #[test]
+    fn of_a_creator_that_is_dropped() {
+        let map = squares();
+        let told = Arc::new(Mutex::new(None));
+        {
+            let mut act = {
+                let (map, told) = (Arc::clone(&map), Arc::clone(&told));
+                Some(OnDrop::new(move || {
+                    *told.lock().unwrap() = Some(nested(&map, 2));
+                }))
+            };
+            let answers = map.get_or_create_multi_async(&[1, 2], |_: Vec<&u32>| {
+                let act = act.take();
+                async move {
+                    let _act = act;
+                    pending::<Vec<(u32, u32)>>().await
+                }
+            });
+            assert!(poll(pin!(answers)).is_pending());
+        }
+        let told = told.lock().unwrap().take();
+        assert!(told.unwrap().is_reentrant());
+        assert!(!map.is_creating(&1) && !map.is_creating(&2));
+    }
+
+    #[test]
+    fn of_a_creator_in_the_background() {
+        let map = squares();
+        let answers = map
+            .background_multi(&[1, 2], &dogpile::executor::Thread)
+            .get_or_create({
+                let map = Arc::clone(&map);
+                move |wanted: Vec<u32>| {
+                    assert!(wanted.iter().all(|&key| nested(&map, key).is_reentrant()));
+                    wanted.into_iter().map(|key| (key, key))
+                }
+            });
+        assert!(answers.iter().all(Result::is_ok));
+    }
+}

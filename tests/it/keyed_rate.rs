@@ -102,6 +102,16 @@ fn create(map: &Map, key: u32) -> Answer<'_> {
 mod creation_rate {
     use super::*;
 
+    /// No creation has failed, so there is nothing that the error comes from.
+    #[test]
+    fn is_no_failure() {
+        let (_clock, map) = map();
+        use_up(&map);
+        let error = map.call(&1).get_or_create(|| 1).unwrap_err();
+        assert!(error.is_over_rate());
+        assert!(std::error::Error::source(&error).is_none());
+    }
+
     /// Strangers who vary the key.
     #[test]
     fn of_all_keys_together() {

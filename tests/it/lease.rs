@@ -738,3 +738,31 @@ mod busy {
         });
     }
 }
+
+/// A creator of several piles is inside the creation of each.
+#[test]
+fn reentrancy_is_an_error_in_a_creator_of_several_piles() {
+    within(|| {
+        let piles = [Dogpile::new(MINUTE), Dogpile::new(MINUTE)];
+        let leases = piles.each_ref().map(|pile: &Dogpile<u32>| {
+            let Attempt::Lease(lease) = pile.attempt() else {
+                panic!("it is free");
+            };
+            lease
+        });
+        let nested = |pile: &Dogpile<u32>| {
+            let call = pile.call().wait(Duration::ZERO);
+            call.get_or_try_create(|| Ok::<_, Down>(1)).unwrap_err()
+        };
+        let both = [&leases[0], &leases[1]];
+        let made = Lease::run_all(&both, || {
+            assert!(piles.iter().all(|pile| nested(pile).is_reentrant()));
+            7
+        });
+        // Not any more.
+        assert!(piles.iter().all(|pile| nested(pile).is_timed_out()));
+        for lease in leases {
+            assert_eq!(*lease.publish(made).unwrap(), 7);
+        }
+    });
+}

@@ -662,6 +662,36 @@ impl Drop for Depth {
     }
 }
 
+/// Of a lease that is held by hand, and of each key of several.
+#[test]
+fn a_scope_is_around_what_is_created_by_hand() {
+    within(|| {
+        let observer = Arc::new(Scoping::default());
+        let begun = || observer.begun.load(Ordering::SeqCst);
+        let builder = || Dogpile::<u32>::builder(MINUTE).observer(observer.clone());
+        let pile = builder().build();
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!("it is free");
+        };
+        assert_eq!(begun(), 1);
+        drop(lease.publish(1));
+        assert_eq!(begun(), 101);
+        let map = builder().build_keyed::<u32>();
+        let KeyedAttempt::Lease(lease) = map.attempt(&1) else {
+            panic!("it is free");
+        };
+        assert_eq!(begun(), 102);
+        drop(lease.publish(1));
+        drop(map.get_or_create_multi(&[1, 2, 3], |wanted| {
+            assert_eq!((wanted.len(), begun()), (2, 204));
+            assert_eq!(DEPTH.get(), 2);
+            let one = |key: &&u32| (**key, **key);
+            wanted.iter().map(one).collect::<Vec<_>>()
+        }));
+        assert_eq!(begun(), 404);
+    });
+}
+
 #[test]
 fn a_scope_is_around_the_creator() {
     within(|| {

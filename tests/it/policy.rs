@@ -1020,6 +1020,35 @@ mod refresh_ahead {
 mod ttl_jitter {
     use super::*;
 
+    /// What is drawn for a value follows from the number of its creation, whatever else happened, and for
+    /// one that was set from what happened before.
+    #[test]
+    fn each_value_has_a_draw_of_its_own() {
+        let left = |act: fn(&Dogpile<u32>)| {
+            let (_, builder) = manual::<u32>(100 * SECOND);
+            let pile = builder.ttl_jitter(50).seed(7).build();
+            act(&pile);
+            Guard::time_left(&pile.peek().unwrap())
+        };
+        let create = |pile: &Dogpile<u32>| drop(pile.refresh(|| Ok::<_, u8>(1)).unwrap());
+        let superseded = {
+            let (_, builder) = manual::<u32>(100 * SECOND);
+            let pile = builder.ttl_jitter(50).seed(7).build();
+            let create = || {
+                pile.set(5);
+                Ok::<_, u8>(1)
+            };
+            let made = pile.refresh(create).unwrap();
+            assert_eq!(*made, 1);
+            Guard::time_left(&made)
+        };
+        assert_eq!(superseded, left(create));
+        let first = left(|pile| pile.set(1));
+        let second = left(|pile| (0..2).for_each(|value| pile.set(value)));
+        let third = left(|pile| (0..3).for_each(|value| pile.set(value)));
+        assert!(first != second && second != third && first != third);
+    }
+
     /// Only the start of stale moves, and only to earlier.
     #[test]
     fn limits_count_from_the_said_time_to_live() {

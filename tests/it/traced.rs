@@ -197,6 +197,7 @@ fn a_failure_is_in_its_span() {
             assert!(answer.is_err());
             let (_, creation) = notes.of("creation").pop().unwrap();
             assert_eq!(creation.fields["end"], "\"failed\"");
+            assert_eq!(creation.fields["waiters"], "0");
             assert!(creation.fields["failure"].contains("no route"));
             assert!(creation.fields["call"].contains("traced.rs"));
             assert_eq!((creation.parent, creation.follows.len()), (None, 0));
