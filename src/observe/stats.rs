@@ -177,3 +177,28 @@ impl Counters {
         .into_iter()
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_is_added_to_its_like() {
+        let counters = |factor: u64| Counters {
+            begun: 3 * factor,
+            published: 5 * factor,
+            failed: 7 * factor,
+            panicked: 9 * factor,
+            given_up: 11 * factor,
+            refused: 13 * factor,
+            superseded: 15 * factor,
+            taken_over: 17 * factor,
+            waits: 19 * factor,
+            timed_out: 21 * factor,
+            stale_spells: 23 * factor,
+        };
+        let mut all = counters(100);
+        all.add(&counters(10));
+        assert_eq!(all, counters(110));
+    }
+}

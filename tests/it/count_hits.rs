@@ -16,6 +16,9 @@
 //! a-number-is-used-again-with-its-count | src/shim/tally.rs | each_pile
 //! - self.before[number as usize] = before;
 //! + let _ = before;
+//!
+//! a-look-up-in-vain-stays-counted | src/call/acquire.rs | what_is_looked_up_counts
+//! - self.site.settings.time.no_hit();
 //! ```
 
 use std::sync::Arc;

@@ -28,6 +28,10 @@
 //! what-was-removed-is-served-on | src/raw/change.rs | age_from_store::an_invalidate_meanwhile_is_not_forgotten
 //! @ fn empty
 //! - Self::loses_its_place(state);
+//!
+//! what-is-looked-up-and-due-is-renewed-by-nobody | src/call/acquire.rs | refresh_ahead_of_what_is_looked_up
+//! - Freshness::Due if is_quiet => Origin::Fresh,
+//! + Freshness::Due => Origin::Fresh,
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -42,6 +42,12 @@
 //! a-key-that-backs-off-is-a-value | src/keyed/shard.rs | it_tells_how_many_values_it_holds
 //! - self.kept - self.paced
 //! + self.kept + self.paced
+//!
+//! what-is-too-heavy-goes-untold | src/keyed/shared.rs | bounded::and_tells_of_what_is_too_heavy
+//! - self.limits.evicted(entry, evicted, Eviction::NoRoom);
+//!
+//! a-value-is-weighed-each-time | src/keyed/shard.rs | bounded::by_what_a_value_weighed_once
+//! - value if value == before.map(|value| value.installed_at) => before,
 //! ```
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -465,10 +471,12 @@ mod no_trace {
 fn without_a_timer_a_task_may_not_wait_with_a_limit() {
     let map: KeyedDogpile<u32, u32> = KeyedDogpile::new(MINUTE);
     map.set(1, 1);
-    let call = || map.call(&1).accept(Accept::New).wait(MINUTE);
-    let made = call().get_or_try_create_async(async || Ok::<_, u8>(2));
-    let made = crate::tasks::block_on(made);
-    assert!(matches!(made, Err(Error::NoTimer)));
+    for accept in [Accept::Stale, Accept::New] {
+        let call = map.call(&1).accept(accept).wait(MINUTE);
+        let made = call.get_or_try_create_async(async || Ok::<_, u8>(2));
+        let made = crate::tasks::block_on(made);
+        assert!(matches!(made, Err(Error::NoTimer)));
+    }
     let next = map.call(&1).wait(MINUTE).wait_for_value_async();
     let next = crate::tasks::block_on(next);
     assert!(matches!(next, Err(Error::NoTimer)));

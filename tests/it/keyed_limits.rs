@@ -8,6 +8,19 @@
 //! a-place-for-each-key | src/keyed/turns.rs | woken_in_vain
 //! - let waits = limited.place.lock().upgrade();
 //! + let waits = None::<Arc<Place>>;
+//!
+//! a-renewal-that-does-not-wait-has-a-place | src/keyed/turns.rs | is_not_waited_for_by_a_renewal
+//! - limited.turns.leave(&turn);
+//! + let _ = turn;
+//!
+//! who-waits-for-a-key-keeps-its-permit | src/keyed/turns.rs | is_not_kept_by_who_waits_for_another_key
+//! @ pub(super) fn end
+//! - .and_then(|limited| limited.permit.lock().take());
+//! + .and_then(|_| None::<Permit>);
+//!
+//! a-creator-of-several-keys-is-in-no-turn | src/keyed/turns.rs | is_good_for_what_a_creator_of_several_keys_calls
+//! - self.0.as_ref().map(|limited| limited.turns.creation())
+//! + None
 //! ```
 
 use std::pin::pin;
@@ -270,7 +283,7 @@ mod creation_limit {
             thread::scope(|threads| {
                 let map = &map;
                 let (waits, waiting) = mpsc::channel();
-                map.get_or_create(&1, || {
+                drop(map.get_or_create(&1, || {
                     threads.spawn(move || {
                         let executor = dogpile::executor::Thread;
                         let call = map.background(&2, &executor);
@@ -285,7 +298,7 @@ mod creation_limit {
                     });
                     waiting.recv().unwrap();
                     1
-                });
+                }));
             });
         });
     }
@@ -304,7 +317,7 @@ mod creation_limit {
             let map = limited(1);
             let waker = Arc::new(Calling(Arc::clone(&map))).into();
             let mut call = pin!(map.get_or_create_async(&2, async || 2));
-            map.get_or_create(&1, || {
+            drop(map.get_or_create(&1, || {
                 thread::scope(|threads| {
                     let call = call.as_mut();
                     let waker = &waker;
@@ -313,7 +326,7 @@ mod creation_limit {
                     });
                 });
                 1
-            });
+            }));
             assert!(map.has_value(&9));
             assert_eq!(*crate::tasks::block_on(call), 2);
         });

@@ -1,4 +1,9 @@
 //! Calls for several keys at once.
+//!
+//! ```breakages
+//! a-creator-of-several-keys-is-inside-none | src/reentrancy.rs | reentrancy_is_an_error
+//! - inside.push(Inside::enter_poll(*creation, watch.as_deref()));
+//! ```
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

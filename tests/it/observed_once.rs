@@ -86,6 +86,9 @@
 //! a-sum-without-the-refused | src/observe/stats.rs | a_map_adds_up_every_counter
 //! - *refused += others.refused;
 //! + *refused *= others.refused;
+//!
+//! of-several-keys-none-begins | src/keyed/multi.rs | a_scope_is_around_what_is_created_by_hand
+//! - lease.tell_begin();
 //! ```
 
 use std::cell::Cell;

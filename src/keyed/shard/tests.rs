@@ -224,6 +224,8 @@ fn what_is_gone_is_swept_as_another_comes() {
     let held = lease(&map, 7);
     for _ in 0..100 {
         map.set(1000, 3);
+        // What is not needed any more is given back at once.
+        assert!(room(&map) <= 16 || room(&map) <= 8 * map.len());
     }
     // Not where somebody is.
     assert_eq!((map.len(), map.weight()), (2, 4));
@@ -233,6 +235,22 @@ fn what_is_gone_is_swept_as_another_comes() {
         map.set(1000, 3);
     }
     assert_eq!((map.len(), map.weight()), (1, 3));
+}
+
+#[test]
+fn who_came_and_went_is_forgotten_when_another_goes() {
+    let map = map(4);
+    map.set(0, 0);
+    for key in 1..100 {
+        map.set(key, key);
+        map.invalidate(&key);
+    }
+    for key in 100..104 {
+        map.set(key, key);
+    }
+    assert_eq!(keys(&map), [100, 101, 102, 103]);
+    let shard = map.shared.shards()[0].lock();
+    assert!(shard.queue.as_ref().unwrap().young() < 50);
 }
 
 #[test]
