@@ -72,32 +72,24 @@ impl Executor for Rayon {
 
 #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::shim::Arc;
-    use crate::{Dogpile, Error};
 
-    /// As rayon would be if it dropped what is in its queue.
-    struct Dropped;
+    /// It has no queue.
+    struct Full;
 
-    impl Executor for Dropped {
-        fn spawn(&self, job: Job) -> Result<(), Refused> {
-            let id = job.id();
-            let turn = Turn(id);
-            QUEUED.lock().insert(id, job);
-            drop(turn);
-            assert!(take(id).is_none());
-            // What has no queue runs nothing from it.
-            assert!(!self.run_queued(id));
-            Ok(())
+    impl Executor for Full {
+        fn spawn(&self, _job: Job) -> Result<(), Refused> {
+            Err(Refused::new("it is full"))
         }
     }
 
     #[test]
     fn a_job_goes_with_its_place_in_the_queue() {
-        let pile = Arc::new(Dogpile::new(Duration::MAX));
-        let answer = pile.background(&Dropped).get_or_create(|| 7);
-        assert!(matches!(answer, Err(Error::Refused(_))));
+        let id = JobId::new(usize::MAX, 7);
+        QUEUED.lock().insert(id, Job::new(id, async {}));
+        // It is in no other queue.
+        assert!(!Full.run_queued(id));
+        drop(Turn(id));
+        assert!(!Rayon.run_queued(id));
     }
 }

@@ -286,10 +286,9 @@ impl Pace {
 
 #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::policy::{Backoff, Purpose};
+    use crate::shim::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
 

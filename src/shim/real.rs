@@ -223,7 +223,6 @@ mod tests {
     #[cfg(feature = "async")]
     #[test]
     fn a_future_is_polled_when_it_was_woken() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
         use std::sync::mpsc::channel;
         use std::task::{Poll, Waker};
         use std::time::Duration;
@@ -231,7 +230,7 @@ mod tests {
         const ROUNDS: usize = 300;
         let (done, is_done) = channel();
         std::thread::spawn(move || {
-            let woken = crate::shim::Arc::new(AtomicUsize::new(0));
+            let woken = crate::shim::Arc::new(Mutex::new(0));
             let (sleeps, sleeper) = channel::<Waker>();
             let wakes = crate::shim::Arc::clone(&woken);
             std::thread::spawn(move || {
@@ -240,7 +239,7 @@ mod tests {
                     for _ in 0..round {
                         std::thread::yield_now();
                     }
-                    wakes.fetch_add(1, Ordering::SeqCst);
+                    *wakes.lock() += 1;
                     match round % 2 {
                         0 => waker.wake(),
                         _ => waker.wake_by_ref(),
@@ -250,7 +249,7 @@ mod tests {
             let mut polls = 0;
             block_on(std::future::poll_fn(|context| {
                 polls += 1;
-                assert_eq!(woken.load(Ordering::SeqCst), polls - 1);
+                assert_eq!(*woken.lock(), polls - 1);
                 if polls > ROUNDS {
                     return Poll::Ready(());
                 }

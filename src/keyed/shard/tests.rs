@@ -3,9 +3,12 @@
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
+use crate::answer::Lease;
 use crate::keyed::{KeyedAttempt, KeyedDogpile, KeyedGuard};
+use crate::pile::{Builder, Dogpile};
+use crate::policy::{Accept, Backoff};
 use crate::shim::Arc;
-use crate::{Accept, Backoff, Builder, Dogpile, Lease, ManualClock};
+use crate::time::ManualClock;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

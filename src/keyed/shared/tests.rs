@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::{Builder, Dogpile, KeyedDogpile};
+use crate::keyed::KeyedDogpile;
+use crate::pile::{Builder, Dogpile};
 
 fn builder() -> Builder<()> {
     Dogpile::builder(std::time::Duration::MAX)
