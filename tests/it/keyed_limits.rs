@@ -9,16 +9,16 @@
 //! - let waits = limited.place.lock().upgrade();
 //! + let waits = None::<Arc<Place>>;
 //!
-//! a-renewal-that-does-not-wait-has-a-place | src/keyed/turns.rs | is_not_waited_for_by_a_renewal
+//! a-renewal-that-does-not-wait-has-a-place | src/keyed/turns.rs | creation_limit::is_not_waited_for_by_a_renewal
 //! - limited.turns.leave(&turn);
 //! + let _ = turn;
 //!
-//! who-waits-for-a-key-keeps-its-permit | src/keyed/turns.rs | is_not_kept_by_who_waits_for_another_key
+//! who-waits-for-a-key-keeps-its-permit | src/keyed/turns.rs | creation_limit::is_not_kept_by_who_waits_for_another_key
 //! @ pub(super) fn end
 //! - .and_then(|limited| limited.permit.lock().take());
 //! + .and_then(|_| None::<Permit>);
 //!
-//! a-creator-of-several-keys-is-in-no-turn | src/keyed/turns.rs | is_good_for_what_a_creator_of_several_keys_calls
+//! a-creator-of-several-keys-is-in-no-turn | src/keyed/turns.rs | creation_limit::is_good_for_what_a_creator_of_several_keys_calls
 //! - self.0.as_ref().map(|limited| limited.turns.creation())
 //! + None
 //! ```
