@@ -66,10 +66,17 @@ impl Queue {
         self.young.len()
     }
 
+    /// For how many young ones there is memory.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.young.capacity()
+    }
+
     /// Forgets those who are not there any more, when they have become many.
     pub(super) fn prune(&mut self, keys: usize, is_there: impl Fn(u64, u64) -> bool) {
         if self.young.len() > keys + keys / 2 + 16 {
             self.young.retain(|&(hash, born)| is_there(hash, born));
+            self.young.shrink_to(2 * self.young.len());
         }
     }
 

@@ -218,7 +218,9 @@ impl<K, T> Shard<K, T> {
         index: &Index<Entry<K, T>>,
     ) -> Option<Left<K, T>> {
         let held = entry.pile.held();
-        let Self { table, queue, .. } = self;
+        let Self {
+            table, kept, queue, ..
+        } = self;
         let Some(place) = Self::place(table, entry) else {
             unreachable!("an entry stays while it is visited");
         };
@@ -243,10 +245,10 @@ impl<K, T> Shard<K, T> {
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
             place.entry.asked.forget();
-            place.young = match queue {
-                Some(queue) => queue.comes(entry.hash).and_then(NonZeroU64::new),
-                None => None,
-            };
+            if let Some(queue) = queue {
+                place.young = queue.comes(entry.hash).and_then(NonZeroU64::new);
+                queue.prune(*kept, |hash, born| young(table, hash, born).is_some());
+            }
         }
         let mut change = Taken::default();
         change.add(taken(after));
@@ -278,13 +280,8 @@ impl<K, T> Shard<K, T> {
             table, kept, queue, ..
         } = self;
         let queue = queue.as_mut()?;
-        let is_young = |table: &HashTable<Place<K, T>>, hash, born| {
-            let is_it = |place: &Place<K, T>| place.young == NonZeroU64::new(born);
-            table.find_bucket_index(hash, is_it)
-        };
-        queue.prune(*kept, |hash, born| is_young(table, hash, born).is_some());
         while let Some((hash, born)) = queue.leaves(*kept) {
-            let Some(index) = is_young(table, hash, born) else {
+            let Some(index) = young(table, hash, born) else {
                 continue;
             };
             let place = table.get_bucket_mut(index)?;
@@ -309,7 +306,7 @@ impl<K, T> Shard<K, T> {
         // There are but young ones.
         for _ in 0..2 * queue.young() {
             let (hash, born) = queue.oldest()?;
-            let Some(index) = is_young(table, hash, born) else {
+            let Some(index) = young(table, hash, born) else {
                 continue;
             };
             let place = table.get_bucket_mut(index)?;
@@ -443,6 +440,12 @@ impl<K, T> Place<K, T> {
             index.remove(self.hash, &self.entry);
         }
     }
+}
+
+/// Where the key stands that is known by this number while it is young.
+fn young<K, T>(table: &HashTable<Place<K, T>>, hash: u64, born: u64) -> Option<usize> {
+    let is_it = |place: &Place<K, T>| place.young == NonZeroU64::new(born);
+    table.find_bucket_index(hash, is_it)
 }
 
 fn taken(value: Option<Weighed>) -> Taken {

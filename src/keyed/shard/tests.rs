@@ -256,6 +256,25 @@ fn who_came_and_went_is_forgotten_when_another_goes() {
     assert!(shard.queue.as_ref().unwrap().young() < 50);
 }
 
+/// While there is room for all, so that nobody is chosen.
+#[test]
+fn who_came_and_went_is_forgotten_when_another_comes() {
+    let map = map(400);
+    for key in 0..200 {
+        map.set(key, key);
+    }
+    (1..200).for_each(|key| map.invalidate(&key));
+    for key in 200..1000 {
+        map.set(key, key);
+        map.invalidate(&key);
+    }
+    assert_eq!(keys(&map), [0]);
+    let shard = map.shared.shards()[0].lock();
+    let queue = shard.queue.as_ref().unwrap();
+    assert!(queue.young() < 50, "{} young", queue.young());
+    assert!(queue.room() < 50, "room for {}", queue.room());
+}
+
 #[test]
 fn a_table_that_is_empty_takes_no_memory() {
     for keys in [1, 3, 100] {
