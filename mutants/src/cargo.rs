@@ -14,10 +14,13 @@ pub(crate) struct Cargo {
     pub(crate) copy: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) build: Build,
-    /// A file in `tests/`; the models are tests of the crate itself.
+    /// A file in `tests/`, or [`UNIT`]; the models are tests of the crate itself.
     pub(crate) test: String,
     pub(crate) release: bool,
 }
+
+/// For the tests beside the code.
+const UNIT: &str = "lib";
 
 /// What the compiler says of the copy.
 pub(crate) enum Built {
@@ -48,9 +51,11 @@ impl Cargo {
         ]);
         match self.build {
             Build::Tests => {
-                cargo
-                    .arg(&self.target)
-                    .args(["--all-features", "--test", &self.test]);
+                cargo.arg(&self.target).arg("--all-features");
+                match &*self.test {
+                    UNIT => cargo.arg("--lib"),
+                    test => cargo.args(["--test", test]),
+                };
             }
             Build::Models => {
                 let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
@@ -93,8 +98,8 @@ impl Cargo {
 
     fn name(&self) -> &str {
         match self.build {
-            Build::Tests => &self.test,
-            Build::Models => "dogpile",
+            Build::Tests if self.test != UNIT => &self.test,
+            Build::Tests | Build::Models => "dogpile",
         }
     }
 }

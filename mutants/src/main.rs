@@ -12,7 +12,8 @@
 //!    seconds more, notices it by the time limit.
 //!
 //! - `FILE` is a file or a folder in `src/`; without one, all are edited.
-//! - `--test NAME` runs the tests of `tests/NAME` instead of `tests/it`, and `--release` builds for release.
+//! - `--test NAME` runs the tests of `tests/NAME` instead of `tests/it`, or with `lib` those beside the code, and
+//!   `--release` builds for release.
 //! - `--models` edits `src/raw` alone, and runs the models beside it under loom.
 //! - `--open TABLE` runs only what nobody noticed by an earlier table of the same sources.
 //! - `--limit SECONDS` is how long an edit may take. What has passed all tests by then is out of time. It is a
