@@ -574,7 +574,7 @@ impl fmt::Debug for Panicked {
 ///     waiter.unwrap().join().unwrap()
 /// });
 /// let Err(Error::Failed(failure)) = answer else { panic!() };
-/// assert_eq!(failure.to_string(), "creating the value failed elsewhere: no route");
+/// assert_eq!(failure.to_string(), "creating the value failed: no route");
 /// assert_eq!(failure.downcast_ref::<&str>(), Some(&"no route"));
 /// ```
 #[derive(Clone)]
@@ -711,7 +711,7 @@ impl std::error::Error for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("creating the value failed elsewhere")?;
+        f.write_str("creating the value failed")?;
         match self.text() {
             Some(text) => write!(f, ": {text}"),
             None => write!(f, ", with an error of type {}", self.type_name()),

@@ -246,10 +246,7 @@ mod errors {
             ];
             for failure in texts {
                 assert_eq!(failure.text().as_deref(), Some("no route"));
-                assert_eq!(
-                    failure.to_string(),
-                    "creating the value failed elsewhere: no route"
-                );
+                assert_eq!(failure.to_string(), "creating the value failed: no route");
             }
             let none = failure(7_u8);
             assert_eq!((none.text(), none.type_name()), (None, "u8"));

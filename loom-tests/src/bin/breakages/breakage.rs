@@ -45,10 +45,11 @@ pub(crate) enum Home {
 
 impl Home {
     /// Each with its folder. A folder within another comes first.
-    const FOLDERS: [(Home, &'static str); 13] = [
+    const FOLDERS: [(Home, &'static str); 14] = [
         (Home::Many, "loom-tests/tests/models/many"),
         (Home::Promises, "loom-tests/tests/models"),
         (Home::Parts, "src/raw"),
+        (Home::Parts, "src/keyed/models"),
         (Home::Tests, "tests/it"),
         (Home::Histories, "loom-tests/tests/histories"),
         (Home::Exact, "tests/exact"),
