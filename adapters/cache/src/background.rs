@@ -61,10 +61,15 @@ impl<K, T, C, S> CacheDogpile<K, T, C, S> {
     /// let lengths = Arc::new(CacheDogpile::new(table, settings));
     /// lengths.set("seven".to_owned(), 7);
     /// lengths.expire("seven");
+    /// # let (read, is_read) = std::sync::mpsc::channel::<()>();
     /// let stale = lengths
     ///     .background(&Thread)
-    ///     .get_or_try_create("seven", || Ok::<_, std::io::Error>(5))?;
+    ///     .get_or_try_create("seven", move || {
+    ///         # let _ = is_read.recv();
+    ///         Ok::<_, std::io::Error>(5)
+    ///     })?;
     /// assert_eq!(*stale, 7); // A thread renews it now.
+    /// # drop(read);
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
     pub fn background<'a>(

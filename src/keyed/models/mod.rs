@@ -4,14 +4,6 @@
 //! their interleavings; under shuttle they have one. Here loom goes through what a hit can meet.
 //!
 //! ```breakages
-//! an-invalidated-entry-stays-found | src/keyed/shard.rs | a_hit_and_an_invalidate
-//! @ fn leave(&self
-//! - if self.is_indexed {
-//! + if false {
-//!
-//! an-entry-given-away-while-it-is-read | src/keyed/shared.rs | a_hit_and_an_eviction
-//! - contain(|| drop(entry.pile.remove()));
-//!
 //! a-value-freed-under-its-guard | src/raw/value/cell.rs | a_hit_and_a_set
 //! - } else if search.finds(node.address()) {
 //! + } else if search.finds(node.address()) && false {
