@@ -7,10 +7,6 @@
 //! a-value-freed-under-its-guard | src/raw/value/cell.rs | a_hit_and_a_set
 //! - } else if search.finds(node.address()) {
 //! + } else if search.finds(node.address()) && false {
-//!
-//! fences-before-a-barrier-has-reached-hits | src/raw/index/mod.rs | a_hit_while_many_are_evicted
-//! - let form = Form::Turning(inner.turns);
-//! + let form = Form::Fenced;
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};

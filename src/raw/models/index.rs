@@ -122,9 +122,6 @@
 //! the-mark-found-relaxed | src/raw/index/mod.rs | let_go_of_while_the_fences_end
 //! - if is_fenced(self.table.load(Ordering::Acquire)) {
 //! + if is_fenced(self.table.load(Ordering::Relaxed)) {
-//! the-mark-taken-off-relaxed | src/raw/index/mod.rs | let_go_of_while_the_fences_end
-//! - self.table.store(form.mark(table), Ordering::Release);
-//! + self.table.store(form.mark(table), Ordering::Relaxed);
 //! fences-that-never-end | src/raw/index/mod.rs | a_reader_ends_the_fences
 //! - if inner.form != Form::Plain && !std::mem::take(&mut inner.pace.is_busy) {
 //! + if inner.form != Form::Plain && !inner.pace.is_busy {
@@ -234,6 +231,8 @@ impl Model {
         let locked = self.lock.lock().unwrap();
         self.index.insert(hash, &entry);
         drop(locked);
+        // It may exchange the table, which is to turn no index to fences.
+        self.wait();
         self.settle();
         Named(hash, StdArc::into_raw(entry))
     }
@@ -509,6 +508,7 @@ impl Model {
 fn read_while_the_index_turns_to_fences() {
     explore_in(TURNING, 2, |model| {
         let [one, two, three] = [0, 1, 2].map(|hash| model.put(hash));
+        assert!(!model.index.is_fenced());
         let reader = model.spawn(|model| model.read(2));
         model.take(one);
         model.take(two);
@@ -608,17 +608,21 @@ fn a_reader_ends_the_fences() {
 fn the_index_turns_to_fences_once_more() {
     explore_in(TURNING, 2, |model| {
         let mut named: Vec<Named> = (0..6).map(|hash| model.put(hash)).collect();
+        let last = named.remove(5);
         let mut next = || named.remove(0);
         model.take(next());
-        let second = next();
-        let slow = model.spawn(move |model| model.take(second));
-        model.take(next());
-        model.wait();
-        model.take(next());
+        let slow = next();
+        let [one, two, three] = [(); 3].map(|()| next());
         let reader = model.spawn(|model| model.read(5));
-        model.take(next());
-        model.take(next());
-        slow.join().unwrap();
+        let other = model.spawn(move |model| {
+            model.take(one);
+            model.wait();
+            model.take(two);
+            model.take(three);
+        });
+        model.take(slow);
+        model.take(last);
+        other.join().unwrap();
         reader.join().unwrap();
         model.end(0);
     });
