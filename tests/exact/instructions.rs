@@ -32,6 +32,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::hits::Kind;
+use crate::system_calls::offers_membarrier;
 
 /// Three more for each hit than were measured with Rust 1.95.
 const LIMITS: [(Kind, u64); 26] = [
@@ -116,8 +117,7 @@ fn none_of_them_locked() {
         println!("skipped: other processors have other instructions");
         return;
     }
-    // SAFETY: it only asks which commands there are.
-    if unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } < 0 {
+    if !offers_membarrier() {
         println!("skipped: the kernel offers no membarrier(2), and without it there has to be one");
         return;
     }

@@ -41,6 +41,12 @@ use crate::hits::Kind;
 
 const HITS: u32 = 100_000;
 
+/// Whether the kernel offers membarrier(2).
+pub(crate) fn offers_membarrier() -> bool {
+    // SAFETY: it only asks which commands there are.
+    unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) >= 0 }
+}
+
 /// Runs `body` in a child process that may do nothing but write and end: any other system call
 /// kills it. Says whether it got to the end. Whatever `body` needs must be warmed up.
 ///
@@ -104,8 +110,7 @@ fn none_by_a_hit() {
 /// after a pause is not, nor one that has been read for long.
 #[test]
 fn none_by_one_replacement_of_many() {
-    // SAFETY: it only asks which commands there are.
-    if unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } < 0 {
+    if !offers_membarrier() {
         println!("skipped: the kernel offers no membarrier(2)");
         return;
     }
@@ -136,8 +141,7 @@ fn none_by_one_replacement_of_many() {
 /// The same of keys that were found and are pushed out of a map.
 #[test]
 fn none_by_one_eviction_of_many() {
-    // SAFETY: it only asks which commands there are.
-    if unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } < 0 {
+    if !offers_membarrier() {
         println!("skipped: the kernel offers no membarrier(2)");
         return;
     }

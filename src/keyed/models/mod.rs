@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loom::sync::Arc;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 use crate::keyed::KeyedDogpile;
 use crate::pile::Dogpile;
@@ -58,6 +58,11 @@ impl World {
         self.map.peek(&key).map(|guard| guard.read())
     }
 
+    fn reader(world: &Arc<Self>, key: u32) -> JoinHandle<Option<usize>> {
+        let world = Arc::clone(world);
+        thread::spawn(move || world.read(key))
+    }
+
     #[track_caller]
     fn assert_alive(&self, count: usize) {
         assert_eq!(self.alive.load(Ordering::Relaxed), count, "values alive");
@@ -82,10 +87,7 @@ fn a_hit_and_an_invalidate() {
     explore(None, 2, || {
         let world = World::new(9);
         world.put(1, 10);
-        let reader = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.read(1))
-        };
+        let reader = World::reader(&world, 1);
         world.map.invalidate(&1);
         assert_eq!(world.read(1), None, "never older");
         assert!(matches!(reader.join().unwrap(), None | Some(10)));
@@ -98,10 +100,7 @@ fn a_hit_and_a_set() {
     explore(None, 2, || {
         let world = World::new(9);
         world.put(1, 10);
-        let reader = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.read(1))
-        };
+        let reader = World::reader(&world, 1);
         world.map.set(1, world.value(11));
         assert_eq!(world.read(1), Some(11), "never older");
         assert!(matches!(reader.join().unwrap(), Some(10 | 11)));
@@ -115,10 +114,7 @@ fn a_hit_and_an_eviction() {
     explore(None, 2, || {
         let world = World::new(1);
         world.put(1, 10);
-        let reader = {
-            let world = Arc::clone(&world);
-            thread::spawn(move || world.read(1))
-        };
+        let reader = World::reader(&world, 1);
         world.map.set(2, world.value(20));
         world.map.set(3, world.value(30));
         assert!(matches!(reader.join().unwrap(), None | Some(10)));

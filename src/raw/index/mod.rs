@@ -117,7 +117,7 @@ struct Inner<E> {
     /// How often the index had turned to fences before.
     turns: u64,
     pace: Pace,
-    // In a box, since few indexes need it for long.
+    // In a box, since an index from which nothing was taken needs none.
     cold: Option<Box<Cold<E>>>,
 }
 
