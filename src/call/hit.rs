@@ -4,7 +4,7 @@ use crate::answer::{Caller, Door, Guard, Lease, Origin, Settings};
 use crate::call::election::{Asking, Found, NewerThan};
 use crate::call::{Call, NotYet};
 use crate::observe::Elected;
-use crate::policy::{Accept, Freshness, Horizon, Marks, Use};
+use crate::policy::{Accept, Asks, Freshness, Horizon, Marks, Use};
 use crate::raw::{self, Look, Node, NodeRef, ValueRef};
 use crate::time::{Tick, Times};
 
@@ -93,7 +93,7 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
         }
         let time = &self.site.settings.time;
         // Counted until it is said to be none.
-        let (earliest, latest) = time.bounds_of_hit();
+        let now = time.bounds_of_hit();
         let Some(node) = self.site.pile.load() else {
             time.no_hit();
             return None;
@@ -103,38 +103,25 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             time.no_hit();
             return None;
         };
-        let origin = if latest < due_from {
-            // A fresh value is not asked more than that.
-            Origin::Fresh
-        } else {
-            let (is_quiet, stale_from) = (node.node().is_quiet(latest), node.node().stale_from());
-            let is_quiet = is_quiet && self.asks.max_age().is_none();
-            if is_quiet && latest < stale_from {
-                Origin::Fresh
-            } else if is_quiet && self.accept == Accept::Stale && earliest >= stale_from {
-                Origin::Stale
-            } else {
-                drop(node);
-                time.no_hit();
-                return None;
-            }
+        let Some(origin) = origin_between(self.accept, self.asks, now, due_from, node.node())
+        else {
+            drop(node);
+            time.no_hit();
+            return None;
         };
-        Some(Guard::of(node, origin, earliest))
+        Some(Guard::of(node, origin, now.0))
     }
 
-    /// Whether a value that is fresh is an answer, whichever it is.
+    /// See [`is_plain`].
     #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.accept, Accept::Stale | Accept::Fresh) && self.asks.min_fresh().is_none()
+        is_plain(self.accept, self.asks)
     }
 
     /// The first instant at which the value is to be renewed, to this call.
     #[inline(always)]
     pub(crate) fn due_from(&self, node: &Node<T>) -> Tick {
-        match self.asks.max_age() {
-            Some(limit) => node.older_from(limit).min(node.due_from()),
-            None => node.due_from(),
-        }
+        due_from(self.asks, node)
     }
 
     /// As [`hit_inside`](Call::hit_inside), for values that are not plainly fresh and calls that are
@@ -294,6 +281,60 @@ impl<'a, T, D, W> Call<'a, T, D, W> {
             }),
         }
     }
+}
+
+/// Whether a value that is fresh is an answer, whichever it is.
+#[inline(always)]
+fn is_plain(accept: Accept, asks: Asks) -> bool {
+    matches!(accept, Accept::Stale | Accept::Fresh) && asks.min_fresh().is_none()
+}
+
+/// The first instant at which the value is to be renewed, to a call that asks for that.
+#[inline(always)]
+fn due_from<T>(asks: Asks, node: &Node<T>) -> Tick {
+    match asks.max_age() {
+        Some(limit) => node.older_from(limit).min(node.due_from()),
+        None => node.due_from(),
+    }
+}
+
+/// How a plain call is answered with this value, which is due from then on, at a time between these two.
+/// `None` is no refusal.
+#[inline(always)]
+fn origin_between<T>(
+    accept: Accept,
+    asks: Asks,
+    (earliest, latest): (Tick, Tick),
+    due_from: Tick,
+    node: &Node<T>,
+) -> Option<Origin> {
+    if latest < due_from {
+        // A fresh value is not asked more than that.
+        return Some(Origin::Fresh);
+    }
+    let (is_quiet, stale_from) = (node.is_quiet(latest), node.stale_from());
+    let is_quiet = is_quiet && asks.max_age().is_none();
+    if is_quiet && latest < stale_from {
+        Some(Origin::Fresh)
+    } else if is_quiet && accept == Accept::Stale && earliest >= stale_from {
+        Some(Origin::Stale)
+    } else {
+        None
+    }
+}
+
+/// How a hit is answered with this value at a time between these two. `None` is no refusal.
+#[inline(always)]
+pub(crate) fn origin_of_hit<T>(
+    accept: Accept,
+    asks: Asks,
+    now: (Tick, Tick),
+    node: &Node<T>,
+) -> Option<Origin> {
+    if !is_plain(accept, asks) {
+        return None;
+    }
+    origin_between(accept, asks, now, due_from(asks, node), node)
 }
 
 /// How a value is answered with that is good for this.

@@ -5,7 +5,7 @@ mod options;
 
 mod forms;
 
-mod hit;
+pub(crate) mod hit;
 
 mod acquire;
 

@@ -10,6 +10,7 @@ use std::future::{Future, Pending, pending, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use crate::answer::{Caller, Created, Creating, Door, Guard, Lease, Lookup};
 use crate::call::election::{Election, Failures, Kept, Report, Role, Source, Step, Stop};
@@ -497,18 +498,32 @@ impl<T, D> Call<'_, T, D, Here<'_>> {
     /// would have to wait.
     #[inline]
     pub(crate) fn require_timer<E>(&self) -> Result<(), Error<E>> {
-        match self.wait {
-            Some(limit) if !limit.is_zero() => match self.can_be_woken() {
-                true => Ok(()),
-                false => Err(Error::NoTimer),
-            },
-            _ => Ok(()),
-        }
+        require_timer(self.wait, self.mode, &self.site.settings.time)
     }
 
     /// Whether anything wakes a task at a time.
     fn can_be_woken(&self) -> bool {
-        let kept = self.mode.timer.is_some_and(Timer::is_here);
-        kept || self.site.settings.time.wakes()
+        can_be_woken(self.mode, &self.site.settings.time)
     }
+}
+
+/// See [`Call::require_timer`].
+// By value: a reference would keep the call in memory on the way of a hit.
+#[inline]
+pub(crate) fn require_timer<E>(
+    wait: Option<Duration>,
+    mode: Here<'_>,
+    time: &Time,
+) -> Result<(), Error<E>> {
+    match wait {
+        Some(limit) if !limit.is_zero() => match can_be_woken(mode, time) {
+            true => Ok(()),
+            false => Err(Error::NoTimer),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn can_be_woken(mode: Here<'_>, time: &Time) -> bool {
+    mode.timer.is_some_and(Timer::is_here) || time.wakes()
 }

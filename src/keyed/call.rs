@@ -7,8 +7,9 @@ use std::hash::{BuildHasher, Hash};
 use std::panic::Location;
 use std::time::Duration;
 
-use crate::answer::{Caller, Created, Creating, Guard, Open, Site};
+use crate::answer::{Caller, Created, Creating, Guard, Open, Origin, Site};
 use crate::call::election::{Election, Failures, Role};
+use crate::call::hit::origin_of_hit;
 use crate::call::thread::{here, no_look_up};
 use crate::call::{Call, Here};
 use crate::error::Error;
@@ -16,6 +17,8 @@ use crate::keyed::cycles::Watched;
 use crate::keyed::entry::Visit;
 use crate::keyed::{KeyedDogpile, KeyedGuard};
 use crate::policy::{Accept, Asks};
+use crate::raw::Node;
+use crate::time::Tick;
 
 /// A call of a map for one key, with options of its own; see
 /// [`KeyedDogpile::call`](crate::KeyedDogpile::call).
@@ -68,6 +71,12 @@ impl Asked {
             wait,
             ..Self::DEFAULT
         }
+    }
+
+    /// As [`origin_of_hit`].
+    #[inline(always)]
+    pub(super) fn origin_of_hit<T>(&self, now: (Tick, Tick), node: &Node<T>) -> Option<Origin> {
+        origin_of_hit(self.accept, self.asks, now, node)
     }
 
     /// The call of a pile with these options.
@@ -123,6 +132,14 @@ where
     S: BuildHasher,
     Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
 {
+    /// The answer of a call that neither creates nor waits.
+    // Inlined for good: a guard that comes out of a function is written to memory and read again in other
+    // pieces, which takes as long as half of a hit.
+    #[inline(always)]
+    pub(super) fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
+        self.map.shared.hit(hash, self.key, self.asked)
+    }
+
     /// A visit at the entry of the key.
     pub(super) fn enter(&self, hash: u64) -> Visit<K, T> {
         let own = || self.key.to_owned();
@@ -137,14 +154,9 @@ where
     Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
 {
     /// The answer of a call that neither creates nor waits: as [`Call::hit`].
+    #[inline]
     pub fn hit(self) -> Option<KeyedGuard<'a, K, T>> {
         self.hit_at(self.map.hash(self.key))
-    }
-
-    pub(super) fn hit_at(&self, hash: u64) -> Option<KeyedGuard<'a, K, T>> {
-        let entry = self.map.shared.find(hash, self.key)?;
-        let (map, asked) = (self.map, self.asked);
-        KeyedGuard::look(entry, |entry| asked.of(map.shared.site(entry)).hit())
     }
 
     /// The value, or else the one that `create` makes: as
@@ -224,6 +236,7 @@ where
         self.accept(Accept::New).get_or_try_create(create)
     }
 
+    #[inline]
     #[track_caller]
     pub(super) fn answer<E: Send + Sync + 'static>(
         self,
@@ -231,9 +244,21 @@ where
         create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
     ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let hash = self.map.hash(self.key);
-        if let Some(guard) = self.hit_at(hash) {
-            return Ok(guard);
+        match self.hit_at(hash) {
+            Some(guard) => Ok(guard),
+            None => self.answer_slowly(hash, failures, create),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    pub(super) fn answer_slowly<E: Send + Sync + 'static>(
+        self,
+        hash: u64,
+        failures: Failures,
+        create: impl FnOnce(Creating<'_, T>) -> Result<Created<T>, E>,
+    ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let visit = self.enter(hash);
         let turn = self.map.shared.turn();
         let mut call = (self.asked.of(visit.site())).by(Watched(&*self.map.shared));

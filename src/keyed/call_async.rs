@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hash};
 
 use crate::answer::{Anchor, Caller, Created, Creating, Guard, Lease};
 use crate::call::election::{Election, Failures, Role};
-use crate::call::task::answer;
+use crate::call::task::{answer, require_timer};
 use crate::call::{Background, Call, Here, KeptPile, OnExecutor};
 use crate::error::Error;
 use crate::executor::{Executor, Timer};
@@ -143,17 +143,9 @@ where
     {
         async move {
             let hash = self.map.hash(self.key);
-            if let Some(entry) = self.map.shared.find(hash, self.key) {
-                let (map, asked, mode) = (self.map, self.asked, self.mode);
-                let call = asked.of(map.shared.site(&entry)).by(mode);
-                call.require_timer()?;
-                let hit = KeyedGuard::look(entry, |entry| {
-                    let call = asked.of(map.shared.site(entry)).by(mode);
-                    call.hit_by(Caller::Task)
-                });
-                if let Some(guard) = hit {
-                    return Ok(guard);
-                }
+            self.require_timer()?;
+            if let Some(guard) = self.hit_at(hash) {
+                return Ok(guard);
             }
             let visit = Arc::new(self.enter(hash));
             // The creator may keep what it is given for longer than this block: that holds the visit.
@@ -170,6 +162,13 @@ where
             let guard: Guard<'_, T> = answer(call, election, lead, |answer| answer).await?;
             Ok(KeyedGuard::new(guard, visit.entry()))
         }
+    }
+
+    /// As [`Call::require_timer`].
+    #[inline]
+    pub(super) fn require_timer<E>(&self) -> Result<(), Error<E>> {
+        let time = &self.map.shared.settings().time;
+        require_timer(self.asked.wait, self.mode, time)
     }
 
     pub(super) fn for_tasks<'s>(
@@ -343,15 +342,8 @@ where
         create: impl FnOnce(Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
     ) -> Result<KeyedGuard<'a, K, T>, Error<E>> {
         let hash = self.map.hash(self.key);
-        if let Some(entry) = self.map.shared.find(hash, self.key) {
-            let (map, asked) = (self.map, self.asked);
-            let hit = KeyedGuard::look(entry, |entry| {
-                let call = asked.of(map.shared.site(entry));
-                call.hit_by(Caller::Thread)
-            });
-            if let Some(guard) = hit {
-                return Ok(guard);
-            }
+        if let Some(guard) = self.hit_at(hash) {
+            return Ok(guard);
         }
         let visit = Arc::new(self.enter(hash));
         let turn = self.map.shared.turn();

@@ -115,13 +115,19 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
     /// assert_eq!(*squares.get_or_create(&7, || 49), 49);
     /// ```
     #[track_caller]
+    #[inline]
     pub fn get_or_create<Q>(&self, key: &Q, create: impl FnOnce() -> T) -> KeyedGuard<'_, K, T>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
+        let call = self.call(key);
+        let hash = self.hash(key);
+        if let Some(guard) = call.hit_at(hash) {
+            return guard;
+        }
         let create = |_: Creating<'_, T>| Ok::<_, Infallible>(create().into());
-        match self.call(key).answer(Failures::Pressed, create) {
+        match call.answer_slowly(hash, Failures::Pressed, create) {
             Ok(guard) => guard,
             Err(error) => cannot_answer("KeyedDogpile", "", &error),
         }
@@ -230,7 +236,19 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        self.peek_at(self.find(key)?)
+        let hash = self.hash(key);
+        let hit = self.shared.hit_at_once(hash, key, Asked::DEFAULT);
+        hit.or_else(|| self.peek_slowly(hash, key))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn peek_slowly<Q>(&self, hash: u64, key: &Q) -> Option<KeyedGuard<'_, K, T>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.peek_at(self.shared.find(hash, key)?)
     }
 
     fn peek_at<'a>(&'a self, entry: Shown<'a, Entry<K, T>>) -> Option<KeyedGuard<'a, K, T>> {

@@ -19,13 +19,14 @@ use crate::shim::Mutex;
 ///
 /// Guards hold it for the key's sake. So an entry that was taken out of its map has no value: else a
 /// guard of an older value would keep it alive.
+#[repr(C)]
 pub(crate) struct Entry<K, T> {
     /// That of the key, spread: see [`Shared::spread`].
     pub(super) hash: u64,
     pub(super) key: K,
-    pub(super) pile: Pile<T>,
     /// How often somebody has asked for it since its value came, less once for each time that it was spared.
     pub(super) asked: Asked,
+    pub(super) pile: Pile<T>,
 }
 
 /// As a pile: a panic leaves it as it was, and its key is never changed.

@@ -48,8 +48,21 @@ impl<'a, K, T> KeyedGuard<'a, K, T> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn of(
+        node: ValueRef<Within<'a, T, Entry<K, T>>>,
+        origin: Origin,
+        answered: Tick,
+    ) -> Self {
+        Self {
+            node,
+            origin,
+            answered,
+        }
+    }
+
     /// What a look at an entry finds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look(
         entry: Shown<'a, Entry<K, T>>,
         look: impl for<'e> FnOnce(&'e Shown<'a, Entry<K, T>>) -> Option<Guard<'e, T>>,

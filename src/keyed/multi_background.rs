@@ -240,7 +240,7 @@ where
         let time = &self.map.shared.settings().time;
         let mut deadline = asked.wait.map(|limit| time.now().saturating_add(limit));
         let mut keys = self.keys();
-        let open = keys.take_hits(|key| self.hit(key, Caller::Thread));
+        let open = keys.take_hits(|key| self.hit(key));
         let visits = self.visits(&open);
         let mut all = self.several(&visits, Caller::Thread, failures);
         loop {
@@ -299,7 +299,7 @@ where
             if !can_be_woken && asked.wait.is_some_and(|limit| !limit.is_zero()) {
                 return keys.all(|| Err(Error::NoTimer));
             }
-            let open = keys.take_hits(|key| self.hit(key, Caller::Task));
+            let open = keys.take_hits(|key| self.hit(key));
             let visits = self.visits(&open);
             let mut all = self.several(&visits, Caller::Task, failures);
             loop {
@@ -330,13 +330,8 @@ where
         Keys::of(self.keys.iter().copied())
     }
 
-    fn hit(&self, key: &Q, caller: Caller) -> Option<KeyedGuard<'a, K, T>> {
-        let entry = self.map.shared.find(self.map.hash(key), key)?;
-        let (map, asked) = (self.map, self.asked);
-        KeyedGuard::look(entry, |entry| {
-            let call = asked.of(map.shared.site(entry));
-            call.hit_by(caller)
-        })
+    fn hit(&self, key: &Q) -> Option<KeyedGuard<'a, K, T>> {
+        self.map.shared.hit(self.map.hash(key), key, self.asked)
     }
 
     fn visits(&self, keys: &[&Q]) -> Vec<Arc<Visit<K, T>>> {

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 
 #[cfg(feature = "async")]
-use crate::answer::Caller;
 #[cfg(feature = "async")]
 use crate::call::Here;
 use crate::error::Error;
@@ -137,19 +136,9 @@ where
     ) -> impl Future<Output = Result<KeyedGuard<'a, K, T>, Error<Infallible>>> {
         async move {
             let hash = self.map.hash(self.key);
-            let found = match seen {
-                None => self.map.shared.find(hash, self.key),
-                Some(_) => None,
-            };
-            if let Some(entry) = found {
-                let (map, asked, mode) = (self.map, self.asked, self.mode);
-                let call = asked.of(map.shared.site(&entry)).by(mode);
-                call.require_timer()?;
-                let hit = KeyedGuard::look(entry, |entry| {
-                    let call = asked.of(map.shared.site(entry)).by(mode);
-                    call.hit_by(Caller::Task)
-                });
-                if let Some(guard) = hit {
+            self.require_timer()?;
+            if seen.is_none() {
+                if let Some(guard) = self.hit_at(hash) {
                     return Ok(guard);
                 }
             }

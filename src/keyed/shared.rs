@@ -3,6 +3,8 @@
 use std::borrow::Borrow;
 
 use crate::answer::{Settings, Site};
+use crate::keyed::KeyedGuard;
+use crate::keyed::call::Asked;
 use crate::keyed::cycles::Waits;
 use crate::keyed::entry::{Entry, Visit};
 #[cfg(feature = "async")]
@@ -13,7 +15,7 @@ use crate::keyed::shard::{Given, Weighed};
 use crate::keyed::turns::{Turn, Turns};
 use crate::observe::{Counters, KeyedStats, Stats};
 use crate::policy::{Asks, Freshness, Horizon};
-use crate::raw::Shown;
+use crate::raw::{Shown, Within};
 use crate::reentrancy::Identity;
 use crate::shim::{Arc, Mutex, contain, cores};
 use crate::time::Tick;
@@ -155,7 +157,70 @@ impl<K, T> Shared<K, T> {
             return Some(first);
         }
         let all = shard.lock().all(hash);
-        all.into_iter().find(|entry| is_it(entry))
+        let mut rest = all.into_iter().filter(|entry| !Arc::ptr_eq(entry, &first));
+        rest.find(|entry| is_it(entry))
+    }
+
+    /// The answer of a call that neither creates nor waits: as [`Call::hit`](crate::Call::hit).
+    #[inline(always)]
+    pub(super) fn hit<Q: Eq + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        asked: Asked,
+    ) -> Option<KeyedGuard<'_, K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        match self.hit_at_once(hash, key, asked) {
+            Some(guard) => Some(guard),
+            None => self.hit_under_lock(hash, key, asked),
+        }
+    }
+
+    /// The same, of a key that was found before.
+    // Inlined for good, as are the calls in it, and in this order: the guard is made when nothing can panic
+    // any more. Else it is moved about in memory.
+    #[inline(always)]
+    pub(super) fn hit_at_once<Q: Eq + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        asked: Asked,
+    ) -> Option<KeyedGuard<'_, K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        let time = &self.settings.time;
+        let now = time.bounds_of_hit();
+        let hit = Within::hit(
+            self.shard(hash).index(),
+            hash,
+            |entry| entry.key.borrow() == key,
+            |entry| &entry.pile,
+            |node| asked.origin_of_hit(now, node),
+        );
+        let Some((node, origin)) = hit else {
+            time.no_hit();
+            return None;
+        };
+        node.held().entry().asked.add();
+        Some(KeyedGuard::of(node, origin, now.0))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hit_under_lock<Q: Eq + ?Sized>(
+        &self,
+        hash: u64,
+        key: &Q,
+        asked: Asked,
+    ) -> Option<KeyedGuard<'_, K, T>>
+    where
+        K: Borrow<Q>,
+    {
+        let entry = self.find(hash, key)?;
+        KeyedGuard::look(entry, |entry| asked.of(self.site(entry)).hit())
     }
 
     /// A visit at the entry of a key, if it has one.

@@ -47,6 +47,14 @@ impl PackedTimes {
         older_from(self.created, self.age_then, nanos(limit))
     }
 
+    /// As [`Times::usable_until`] for the value's own time to live.
+    pub(crate) fn usable_until(&self) -> Tick {
+        match self.stale_while_revalidate {
+            MOST => Tick::MAX,
+            limit => older_from(self.created, self.age_then, self.ttl.saturating_add(limit)),
+        }
+    }
+
     pub(crate) fn times(&self, expired: Option<Tick>) -> Times {
         let limited = |nanos| (nanos != MOST).then(|| Duration::from_nanos(nanos));
         let stands_in = |nanos| match nanos {
@@ -112,7 +120,10 @@ mod tests {
             RANGE - 2 * NANO,
         ] {
             for limit in [None, Some(Duration::ZERO), Some(span)] {
-                assert_eq!(through(times(span, limit)), times(span, limit));
+                let before = times(span, limit);
+                assert_eq!(through(before), before);
+                let packed = PackedTimes::new(&before);
+                assert_eq!(packed.usable_until(), before.usable_until(before.ttl));
             }
         }
     }
@@ -122,6 +133,9 @@ mod tests {
     fn beyond_the_range_of_the_clock_they_never_end() {
         for span in [RANGE - NANO, RANGE, RANGE + NANO, Duration::MAX] {
             let (before, after) = (times(NANO, Some(span)), through(times(NANO, Some(span))));
+            let endless = Times::new(Tick::from_nanos(7), NANO, span);
+            let packed = PackedTimes::new(&endless);
+            assert_eq!(packed.usable_until(), endless.usable_until(span));
             for ttl in [Duration::ZERO, NANO] {
                 assert_eq!(after.usable_until(ttl), before.usable_until(ttl));
                 assert_eq!(after.stands_in_until(ttl), before.stands_in_until(ttl));

@@ -1,6 +1,7 @@
 //! The kinds of hits, and a pile for each.
 
 use std::future::{pending, ready};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use dogpile::observe::{Event, Observer};
 use dogpile::{
-    Accept, Attempt, Backoff, Created, Dogpile, Guard, Lease, Lookup, RefreshAhead,
-    SyncReaderDogpile,
+    Accept, Attempt, Backoff, Created, Dogpile, Guard, KeyedAttempt, KeyedDogpile, Lease, Lookup,
+    RefreshAhead, SyncReaderDogpile,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -61,11 +62,19 @@ pub(crate) enum Kind {
     /// By a task that is a reader.
     ReadTask,
     ReadTaskTry,
+    /// Of a map, by a key whose hash costs nothing.
+    Map,
+    MapTry,
+    MapPeek,
+    /// Stale, while somebody is creating another.
+    MapStale,
+    MapTask,
+    MapTaskTry,
 }
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 25] = [
+    pub(crate) const ALL: [Kind; 31] = [
         Kind::GetOrCreate,
         Kind::Tallied,
         Kind::GetOrTryCreate,
@@ -91,11 +100,21 @@ impl Kind {
         Kind::ReadAmongMany,
         Kind::ReadTask,
         Kind::ReadTaskTry,
+        Kind::Map,
+        Kind::MapTry,
+        Kind::MapPeek,
+        Kind::MapStale,
+        Kind::MapTask,
+        Kind::MapTaskTry,
     ];
 
     /// Whether it is one of a plain pile.
     pub(crate) fn is_plain(self) -> bool {
-        !matches!(
+        !self.is_of_a_map() && !self.is_of_a_reader()
+    }
+
+    fn is_of_a_reader(self) -> bool {
+        matches!(
             self,
             Kind::Read
                 | Kind::ReadTry
@@ -104,6 +123,18 @@ impl Kind {
                 | Kind::ReadAmongMany
                 | Kind::ReadTask
                 | Kind::ReadTaskTry
+        )
+    }
+
+    fn is_of_a_map(self) -> bool {
+        matches!(
+            self,
+            Kind::Map
+                | Kind::MapTry
+                | Kind::MapPeek
+                | Kind::MapStale
+                | Kind::MapTask
+                | Kind::MapTaskTry
         )
     }
 
@@ -122,7 +153,20 @@ impl Kind {
 
     /// That many of them, after one to warm up. What is done with it is up to `around`.
     pub(crate) fn run(self, hits: u32, around: impl FnOnce(&dyn Fn())) {
-        if !self.is_plain() {
+        if self.is_of_a_map() {
+            let settings = Dogpile::builder(Duration::MAX).keyed();
+            let map = settings.hasher(BuildHasherDefault::default()).build();
+            map.set(KEY, 7_u32);
+            if self == Kind::MapStale {
+                map.expire(&KEY);
+            }
+            let lease = (self == Kind::MapStale).then(|| map.attempt(&KEY));
+            assert!(matches!(lease, None | Some(KeyedAttempt::Lease(_))));
+            // Once to be put where it is found without a lock, and once to be found there.
+            self.finds(&map, 2);
+            return around(&|| self.finds(&map, hits));
+        }
+        if self.is_of_a_reader() {
             let pile = SyncReaderDogpile::with_value(Duration::MAX, 7_u32);
             let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
             self.reads(&pile, 1);
@@ -262,8 +306,60 @@ impl Kind {
                 let guard = at_once(hit).ok();
                 assert_eq!(guard.map(|guard| black_box(&*guard).number()), Some(7));
             }),
-            _ => unreachable!("it is one of a plain pile"),
+            _ => unreachable!("it is not one of a reader"),
         }
+    }
+
+    #[inline(never)]
+    fn finds(self, map: &Map, hits: u32) {
+        match self {
+            Kind::Map => repeat(hits, || {
+                let guard = black_box(map).get_or_create(&black_box(KEY), || unreachable!());
+                black_box(*guard);
+            }),
+            Kind::MapTry | Kind::MapStale => repeat(hits, || {
+                let found = map.get_or_try_create(&black_box(KEY), || Err(NotToBeCreated));
+                assert_eq!(found.ok().map(|guard| *black_box(&*guard)), Some(7));
+            }),
+            Kind::MapPeek => repeat(hits, || {
+                let found = map.peek(&black_box(KEY));
+                assert_eq!(found.map(|guard| *black_box(&*guard)), Some(7));
+            }),
+            Kind::MapTask => repeat(hits, || {
+                let guard = at_once(black_box(map).get_or_create_async(&black_box(KEY), pending));
+                black_box(*guard);
+            }),
+            Kind::MapTaskTry => repeat(hits, || {
+                let create = pending::<Result<u32, NotToBeCreated>>;
+                let found = at_once(map.get_or_try_create_async(&black_box(KEY), create));
+                assert_eq!(found.ok().map(|guard| *black_box(&*guard)), Some(7));
+            }),
+            _ => unreachable!("it is not one of a map"),
+        }
+    }
+}
+
+type Map = KeyedDogpile<u64, u32, BuildHasherDefault<Same>>;
+
+const KEY: u64 = 0x0123_4567_89ab_cdef;
+
+/// The hash of a number is that number: what hashing takes is not ours.
+#[derive(Default)]
+struct Same(u64);
+
+impl Hasher for Same {
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("keys are numbers")
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -175,6 +175,18 @@ impl<E> Index<E> {
     /// The entry that was put in with this hash, if it is found without a lock.
     #[inline]
     pub(crate) fn find(&self, hash: u64) -> Option<Shown<'_, E>> {
+        let (entry, slot) = self.find_in_slot(hash)?;
+        // SAFETY: as `find_in_slot` says.
+        Some(unsafe { Shown::in_slot(entry, slot, self) })
+    }
+
+    /// As [`find`](Index::find): a slot shows the entry, and nobody clears it yet.
+    ///
+    /// The index owned a share in the entry when the slot showed it and the light half was passed. Who
+    /// takes that share away passes the heavy half, finds the slot, and keeps the share until the slot
+    /// is cleared.
+    #[inline(always)]
+    fn find_in_slot(&self, hash: u64) -> Option<(*mut E, &'static Slot)> {
         // ORDERING: relaxed: only compared with what is there below.
         let table = self.table.load(Ordering::Relaxed);
         if without_mark(table).is_null() {
@@ -187,10 +199,7 @@ impl<E> Index<E> {
             self.count_fenced();
         }
         match found {
-            // SAFETY: the index owned a share in the entry when the slot showed it and the light half was
-            // passed. Who takes that share away passes the heavy half, finds the slot, and keeps the share
-            // until the slot is cleared.
-            Some((entry, true)) => Some(unsafe { Shown::in_slot(entry, slot, self) }),
+            Some((entry, true)) => Some((entry, slot)),
             Some((entry, false)) => {
                 // A search may have stopped at the slot.
                 self.left(slot, entry.cast_const().cast());
@@ -202,7 +211,7 @@ impl<E> Index<E> {
 
     /// The address that stands where the hash says, shown in the slot, and whether it does so still. The
     /// transit slot is left as it is.
-    #[inline]
+    #[inline(always)]
     fn find_in(
         &self,
         transit: &Slot,

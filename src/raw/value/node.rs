@@ -33,8 +33,6 @@ pub(crate) struct Node<T> {
     // LOOM: not seen by it, which would multiply the interleavings. Who reads it has read `due_from` and
     // `quiet_for`, and gets a value that is due or stale, but served, in any case.
     stale_from: Hint,
-    /// The first instant at which the value is not served any more.
-    usable_until: Tick,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
     /// From this instant on, for so long, the lease cannot be had while this is the current value: who
@@ -149,7 +147,7 @@ impl<T> Node<T> {
 
     /// The first instant at which the value is not served any more.
     pub(crate) fn usable_until(&self) -> Tick {
-        self.usable_until
+        self.times.usable_until()
     }
 
     /// The first instant at which the value is stale, or a little sooner if it was expired.
@@ -220,7 +218,7 @@ impl<T> Node<T> {
     /// Says when the lease cannot be had. Under the pile's lock.
     pub(in crate::raw) fn set_quiet(&self, span: Span) {
         let (from, until) = span.ends();
-        let until = until.min(self.usable_until);
+        let until = until.min(self.usable_until());
         let (from, until) = (from.as_nanos(), until.as_nanos());
         // ORDERING: relaxed: as in `is_quiet`.
         self.quiet_from.store(from, Ordering::Relaxed);
@@ -297,7 +295,6 @@ impl<T> NodeRef<T> {
             installed_at: AtomicU64::new(0),
             times: PackedTimes::new(&times),
             stale_from: Hint::new(times.stale_from().as_nanos()),
-            usable_until: times.usable_until(times.ttl),
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
             quiet_from: Hint::new(0),
             quiet_for: AtomicU64::new(0),
