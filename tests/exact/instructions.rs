@@ -6,7 +6,7 @@
 //! ```breakages
 //! asks-the-clock-twice | src/call/hit.rs | no_more
 //! @ pub(crate) fn hit_inside
-//!   let (earliest, latest) = time.bounds_of_hit();
+//!   let now = time.bounds_of_hit();
 //! + std::hint::black_box(time.bounds());
 //!
 //! counts-what-is-not-to-be-counted | src/time/clock.rs | no_more
@@ -17,6 +17,16 @@
 //! one-record-for-a-thread | src/raw/value/own.rs | no_more
 //! - if self.records.get() >= most {
 //! + if self.records.get() >= 1 {
+//!
+//! looks-for-a-key-under-the-lock | src/keyed/shared.rs | none_of_them_locked
+//! @ fn hit_at_once
+//! - let Some((node, origin)) = hit else {
+//! + let Some((node, origin)) = hit.filter(|_| false) else {
+//!
+//! a-guard-of-a-map-through-memory | src/keyed/shared.rs | no_more
+//! @ fn hit_at_once
+//!   node.held().entry().asked.add();
+//! + let node = std::hint::black_box(node);
 //!
 //! locks-at-a-hit | src/raw/value/cell.rs | none_of_them_locked
 //!   slot.show(current.cast());
