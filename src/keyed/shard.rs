@@ -9,6 +9,7 @@ use crate::keyed::queue::Queue;
 use crate::keyed::room::Taken;
 use crate::raw::{Asked, Index, Pile};
 use crate::shim::Arc;
+use crate::time::{Second, Tick};
 
 /// A table of entries.
 ///
@@ -47,8 +48,8 @@ pub(super) struct Place<K, T> {
 pub(super) struct Weighed {
     installed_at: u64,
     weight: u32,
-    /// Whether it stands for no value.
-    is_paced: bool,
+    /// It is not gone before that. So who looks for what is gone need not look at most entries.
+    gone_from: Second,
 }
 
 /// Stands for the number of a value, where only a back-off or an interval is remembered.
@@ -59,22 +60,22 @@ const PACED: u64 = 0;
 const _: () = assert!(size_of::<Place<u64, u64>>() == 48);
 
 impl Weighed {
-    pub(super) fn new(installed_at: u64, weight: u32) -> Self {
+    pub(super) fn new(installed_at: u64, weight: u32, gone_from: Second) -> Self {
         Self {
             installed_at,
             weight,
-            is_paced: installed_at == PACED,
+            gone_from,
         }
     }
 
     /// What is no value and weighs nothing.
     pub(super) fn nothing() -> Self {
-        Self::new(PACED, 0)
+        Self::new(PACED, 0, Second::FIRST)
     }
 }
 
 fn is_paced(value: Option<Weighed>) -> bool {
-    value.is_some_and(|value| value.is_paced)
+    value.is_some_and(|value| value.installed_at == PACED)
 }
 
 /// How a visit ended.
@@ -231,7 +232,7 @@ impl<K, T> Shard<K, T> {
             value if value == before.map(|value| value.installed_at) => before,
             None => None,
             Some(installed_at) if !are_weighed || installed_at == PACED => {
-                Some(Weighed::new(installed_at, 1))
+                Some(Weighed::new(installed_at, 1, held.gone_from))
             }
             Some(installed_at) => match weighed? {
                 weighed if weighed.installed_at == installed_at => Some(weighed),
@@ -295,7 +296,7 @@ impl<K, T> Shard<K, T> {
         let buckets = table.num_buckets();
         // Once more than it may spare all.
         for _ in 0..(Asked::MOST + 1) * buckets {
-            queue.hand = (queue.hand + 1) % buckets;
+            queue.hand = after(queue.hand, buckets);
             let Some(place) = table.get_bucket_mut(queue.hand) else {
                 continue;
             };
@@ -323,14 +324,16 @@ impl<K, T> Shard<K, T> {
     pub(super) fn sweep(
         &mut self,
         index: &Index<Entry<K, T>>,
+        now: Tick,
         gone: impl Fn(&Entry<K, T>) -> bool,
     ) -> (Vec<Given<K, T>>, Taken) {
         const PLACES: usize = 7;
+        let now = Second::of(now);
         let (mut given, mut change) = (Vec::new(), Taken::default());
         for _ in 0..PLACES.min(self.table.num_buckets()) {
-            self.broom = (self.broom + 1) % self.table.num_buckets();
+            self.broom = after(self.broom, self.table.num_buckets());
             let place = self.table.get_bucket(self.broom);
-            if place.is_some_and(|place| place.is_free() && gone(&place.entry)) {
+            if place.is_some_and(|place| place.may_be_gone(now) && gone(&place.entry)) {
                 if let Some((one, by)) = self.give(self.broom, index) {
                     given.push(one);
                     change.add(by);
@@ -434,12 +437,22 @@ impl<K, T> Place<K, T> {
         self.value.is_some() && self.callers == 0
     }
 
+    /// Whether nobody is at the entry, and the value there may be gone.
+    fn may_be_gone(&self, now: Second) -> bool {
+        self.callers == 0 && self.value.is_some_and(|value| value.gone_from <= now)
+    }
+
     /// It is in the table no more: nor in the index, which is to be settled.
     fn leave(&self, index: &Index<Entry<K, T>>) {
         if self.is_indexed {
             index.remove(self.hash, &self.entry);
         }
     }
+}
+
+/// The next one of so many places in a ring.
+fn after(at: usize, places: usize) -> usize {
+    if at + 1 < places { at + 1 } else { 0 }
 }
 
 /// Where the key stands that is known by this number while it is young.

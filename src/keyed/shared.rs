@@ -18,7 +18,7 @@ use crate::policy::{Asks, Freshness, Horizon};
 use crate::raw::{Shown, Within};
 use crate::reentrancy::Identity;
 use crate::shim::{Arc, Mutex, contain, cores};
-use crate::time::Tick;
+use crate::time::{Second, Tick};
 
 /// Those whose keys have the same hash.
 type Others<K, T> = Vec<Arc<Entry<K, T>>>;
@@ -361,7 +361,7 @@ impl<K, T> Shared<K, T> {
         };
         let installed_at = node.installed_at();
         match self.limits.weight_of(&entry.key, value) {
-            Some(weight) => Weighed::new(installed_at, weight),
+            Some(weight) => Weighed::new(installed_at, weight, Second::of(node.gone_from())),
             None => {
                 let evicted = entry.pile.evict_value(installed_at);
                 drop(node);
@@ -392,7 +392,7 @@ impl<K, T> Shared<K, T> {
         let now = self.settings.time.now();
         let gone = |entry: &Entry<K, T>| self.gone(entry, now);
         let shard = self.shard(hash);
-        let (given, change) = shard.lock().sweep(shard.index(), gone);
+        let (given, change) = shard.lock().sweep(shard.index(), now, gone);
         if !given.is_empty() {
             self.changed(change);
             self.evict_all(given, Eviction::Gone);

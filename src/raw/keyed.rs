@@ -3,6 +3,7 @@
 use crate::policy::{Availability, Marks, Pace, Use};
 use crate::raw::value::{Cell, NodeRef};
 use crate::raw::{Found, Look, Pile, State};
+use crate::time::Second;
 
 /// What whoever keeps many piles has to know of one.
 pub(crate) struct Held {
@@ -10,6 +11,8 @@ pub(crate) struct Held {
     pub(crate) last: u64,
     /// When the value that is held became the current one. None if no value is held.
     pub(crate) value: Option<u64>,
+    /// The second in which that value is gone; the first one if no value is held.
+    pub(crate) gone_from: Second,
     /// Whether somebody holds the lease.
     pub(crate) is_leased: bool,
     /// Whether a back-off or an interval is remembered, over or not.
@@ -30,9 +33,11 @@ impl<T> Pile<T> {
     pub(crate) fn held(&self) -> Held {
         let state = self.cell.lock();
         let value = state.current().filter(|node| node.value().is_some());
+        let gone_from = (value.as_ref()).map(|node| Second::of(node.gone_from()));
         Held {
             last: state.last(),
             value: value.map(|node| node.installed_at()),
+            gone_from: gone_from.unwrap_or(Second::FIRST),
             is_leased: state.is_leased(),
             is_paced: Self::pace(&state).is_some_and(Pace::is_pacing),
         }

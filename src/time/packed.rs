@@ -55,6 +55,17 @@ impl PackedTimes {
         }
     }
 
+    /// The first instant at which the value is neither served nor stands in for a failure, to a call
+    /// that asks for nothing.
+    pub(crate) fn gone_from(&self) -> Tick {
+        let stands_in_until = match self.stale_if_error {
+            MOST => Tick::ZERO,
+            ALWAYS => Tick::MAX,
+            limit => older_from(self.created, self.age_then, self.ttl.saturating_add(limit)),
+        };
+        self.usable_until().max(stands_in_until)
+    }
+
     pub(crate) fn times(&self, expired: Option<Tick>) -> Times {
         let limited = |nanos| (nanos != MOST).then(|| Duration::from_nanos(nanos));
         let stands_in = |nanos| match nanos {
@@ -124,8 +135,14 @@ mod tests {
                 assert_eq!(through(before), before);
                 let packed = PackedTimes::new(&before);
                 assert_eq!(packed.usable_until(), before.usable_until(before.ttl));
+                assert_eq!(packed.gone_from(), gone_from(&before));
             }
         }
+    }
+
+    fn gone_from(times: &Times) -> Tick {
+        let usable_until = times.usable_until(times.ttl);
+        usable_until.max(times.stands_in_until(times.ttl))
     }
 
     /// Each says the same of every instant, if not in the same words.
@@ -136,6 +153,9 @@ mod tests {
             let endless = Times::new(Tick::from_nanos(7), NANO, span);
             let packed = PackedTimes::new(&endless);
             assert_eq!(packed.usable_until(), endless.usable_until(span));
+            let limited = times(NANO, Some(span));
+            let packed = PackedTimes::new(&limited);
+            assert_eq!(packed.gone_from(), gone_from(&limited));
             for ttl in [Duration::ZERO, NANO] {
                 assert_eq!(after.usable_until(ttl), before.usable_until(ttl));
                 assert_eq!(after.stands_in_until(ttl), before.stands_in_until(ttl));

@@ -150,6 +150,11 @@ impl<T> Node<T> {
         self.times.usable_until()
     }
 
+    /// The first instant at which the value is of use to nobody who asks for nothing.
+    pub(crate) fn gone_from(&self) -> Tick {
+        self.times.gone_from()
+    }
+
     /// The first instant at which the value is stale, or a little sooner if it was expired.
     #[inline]
     pub(crate) fn stale_from(&self) -> Tick {
