@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::spread::{count, Spread};
 use crate::table::Table;
 use crate::value::{leak, TTL};
-use crate::{handmade, machine};
+use crate::{handmade, machine, writer};
 
 /// Which keys are asked for.
 #[derive(Clone, Copy)]
@@ -201,14 +201,96 @@ fn rows(traffic: Traffic) -> Vec<Row> {
     ]
 }
 
-fn hits(crew: &mut Crew, options: &Options, traffic: Traffic) {
-    let effort = Effort {
+/// So many guards does a thread hold that asks for one more.
+const HELD: u64 = 1_000;
+
+/// Each thread holds guards of many keys meanwhile.
+fn rows_among_many(traffic: Traffic) -> Vec<Row> {
+    let Traffic { keys, next, .. } = traffic;
+    vec![
+        handmade::yardstick(),
+        Row::prepared(OURS, {
+            let map = leak(unbounded(keys));
+            move |laps| {
+                let held = (0..HELD).map(|key| map.get_or_create(&key, || key));
+                let held: Vec<_> = held.collect();
+                laps.repeat(&|| {
+                    let key = next();
+                    black_box(*map.get_or_create(&key, || key));
+                });
+                drop(held);
+            }
+        }),
+        Row::new(CHOICE, move || {
+            black_box(next());
+        }),
+        Row::prepared("papaya get, by a pin that is held", {
+            let map = leak(papaya(keys));
+            move |laps| {
+                let pinned = map.pin();
+                laps.repeat(&|| {
+                    black_box(*pinned.get(&next()).expect("inserted"));
+                });
+            }
+        }),
+    ]
+}
+
+/// The first thread asks, another one sets values of the same keys.
+fn rows_beside_a_writer(traffic: Traffic) -> Vec<Row> {
+    let Traffic { keys, next, .. } = traffic;
+    let map = leak(unbounded(keys));
+    let papaya = leak(papaya(keys));
+    vec![
+        Row::new(OURS, move || {
+            let key = next();
+            black_box(*map.get_or_create(&key, || key));
+        })
+        .beside(move || {
+            let key = next();
+            map.set(key, key);
+        }),
+        Row::new("papaya get", move || {
+            black_box(*papaya.pin().get(&next()).expect("inserted"));
+        })
+        .beside(move || {
+            let key = next();
+            black_box(papaya.pin().insert(key, key));
+        }),
+    ]
+}
+
+fn beside_a_writer(crew: &mut Crew, options: &Options, traffic: Traffic) {
+    let measured = measure(
+        crew,
+        &rows_beside_a_writer(traffic),
+        machine::up_to_two(),
+        &effort(options),
+    );
+    let title = format!(
+        "Keyed: a hit, ns, while another thread sets values, and its ratio to the first row, {} keys, {}",
+        count(traffic.keys as usize),
+        traffic.name
+    );
+    let heads = [
+        "nobody sets",
+        "one sets all the while",
+        "a value set meanwhile",
+    ];
+    writer::table_under(&title, heads, &measured).print();
+}
+
+fn effort(options: &Options) -> Effort {
+    Effort {
         rounds: options.rounds(50),
         batch: Duration::from_millis(2),
-    };
-    let measured = measure(crew, &rows(traffic), machine::up_to_two(), &effort);
+    }
+}
+
+fn hits(crew: &mut Crew, options: &Options, traffic: Traffic, how: &str, rows: &[Row]) {
+    let measured = measure(crew, rows, machine::up_to_two(), &effort(options));
     let title = format!(
-        "Keyed: a hit, ns a call of each thread, {} keys, {}",
+        "Keyed: a hit{how}, ns a call of each thread, {} keys, {}",
         count(traffic.keys as usize),
         traffic.name
     );
@@ -274,6 +356,9 @@ pub(crate) fn memory() {
 
 pub(crate) fn run(crew: &mut Crew, options: &Options) {
     for traffic in TRAFFIC {
-        hits(crew, options, traffic);
+        hits(crew, options, traffic, "", &rows(traffic));
+        let held = format!(", {} guards held", count(HELD as usize));
+        hits(crew, options, traffic, &held, &rows_among_many(traffic));
+        beside_a_writer(crew, options, traffic);
     }
 }

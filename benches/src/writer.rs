@@ -118,16 +118,16 @@ fn readers(crew: &mut Crew, options: &Options, membarrier: bool) {
     table(title, "its hit meanwhile", &measured).print();
 }
 
-/// What the first thread takes, alone and beside a second one, and what that one takes meanwhile.
+/// What a writer takes, alone and beside a reader, and what that one takes meanwhile.
 pub(crate) fn table(title: &str, meanwhile: &str, measured: &[Measured]) -> Table {
-    let head = [
-        "",
-        "nobody reads",
-        "ratio",
-        "one reads all the while",
-        "ratio",
-        meanwhile,
-    ];
+    let heads = ["nobody reads", "one reads all the while", meanwhile];
+    table_under(title, heads, measured)
+}
+
+/// What the first thread takes, alone and beside a second one, and what that one takes meanwhile.
+pub(crate) fn table_under(title: &str, heads: [&str; 3], measured: &[Measured]) -> Table {
+    let [alone, beside, meanwhile] = heads;
+    let head = ["", alone, "ratio", beside, "ratio", meanwhile];
     let mut table = Table::new(title, head);
     for Measured { name, at } in measured {
         let mut cells = vec![name.clone()];
