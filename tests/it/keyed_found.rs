@@ -22,7 +22,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Dogpile, KeyedDogpile, KeyedGuard, KeyedOwned};
+use dogpile::executor::Thread;
+use dogpile::{Dogpile, KeyedAttempt, KeyedDogpile, KeyedGuard, KeyedOwned};
+
+use crate::tasks::block_on;
 
 /// A key and a value that say whether they are alive.
 #[derive(Clone)]
@@ -83,25 +86,73 @@ fn map() -> Map {
     KeyedDogpile::new(Duration::from_secs(60))
 }
 
+/// A call that finds the value of a key.
+type Form = for<'a> fn(&'a Map, &Counted) -> KeyedGuard<'a, Counted, Counted>;
+
+fn never<R>() -> R {
+    unreachable!("it is there")
+}
+
+/// All forms of a call of a map that may find a key without a lock.
+const FORMS: [(&str, Form); 12] = [
+    ("peek", |map, key| map.peek(key).unwrap()),
+    ("a hit", |map, key| map.call(key).hit().unwrap()),
+    ("a thread", |map, key| map.get_or_create(key, never)),
+    ("a thread that may fail", |map, key| {
+        map.get_or_try_create(key, never::<Result<_, ()>>).unwrap()
+    }),
+    ("an attempt", |map, key| match map.attempt(key) {
+        KeyedAttempt::Hit(held) => held,
+        _ => never(),
+    }),
+    ("a wait", |map, key| map.wait_for_value(key)),
+    ("a task", |map, key| {
+        block_on(map.get_or_create_async(key, async || never()))
+    }),
+    ("a wait of a task", |map, key| {
+        block_on(map.wait_for_value_async(key))
+    }),
+    ("in the background", |map, key| {
+        map.background(key, &Thread).get_or_create(never).unwrap()
+    }),
+    ("several keys", |map, key| {
+        let mut all = map.get_or_create_multi([key], |_| never::<[(Counted, Counted); 0]>());
+        all.pop().unwrap().unwrap()
+    }),
+    ("several keys of a task", |map, key| {
+        let create = async |_: Vec<&Counted>| never::<[(Counted, Counted); 0]>();
+        let mut all = block_on(map.get_or_create_multi_async([key], create));
+        all.pop().unwrap().unwrap()
+    }),
+    ("several keys in the background", |map, key| {
+        let create = |_: Vec<Counted>| never::<[(Counted, Counted); 0]>();
+        let mut all = map.background_multi([key], &Thread).get_or_create(create);
+        all.pop().unwrap().unwrap()
+    }),
+];
+
 mod dropped_once_and_soon {
     use super::*;
 
     #[test]
     fn no_key_longer_than_its_guards() {
         let (counts, map) = (Counts::new(), map());
-        for remove in [
-            |map: &Map, key: &Counted| drop(map.remove(key)),
-            |map: &Map, key: &Counted| map.invalidate(key),
-            |map: &Map, _: &Counted| map.invalidate_all(),
-        ] {
-            counts.set(&map, 1, 10);
-            let held = counts.find(&map, 1);
-            remove(&map, &counts.key(1));
-            assert!(map.peek(&counts.key(1)).is_none());
-            assert_eq!(counts.alive(), (1, 1));
-            assert_eq!((KeyedGuard::key(&held).0, held.0), (1, 10));
-            drop(held);
-            assert_eq!(counts.alive(), (0, 0));
+        for (form, find) in FORMS {
+            for remove in [
+                |map: &Map, key: &Counted| drop(map.remove(key)),
+                |map: &Map, key: &Counted| map.invalidate(key),
+                |map: &Map, _: &Counted| map.invalidate_all(),
+            ] {
+                counts.set(&map, 1, 10);
+                drop(counts.find(&map, 1));
+                let held = find(&map, &counts.key(1));
+                remove(&map, &counts.key(1));
+                assert!(map.peek(&counts.key(1)).is_none());
+                assert_eq!(counts.alive(), (1, 1), "{form}");
+                assert_eq!((KeyedGuard::key(&held).0, held.0), (1, 10));
+                drop(held);
+                assert_eq!(counts.alive(), (0, 0), "{form}");
+            }
         }
     }
 
@@ -159,17 +210,21 @@ mod dropped_once_and_soon {
             .keyed()
             .max_entries(10)
             .build();
-        counts.set(&map, 0, 0);
-        let held = counts.find(&map, 0);
-        for key in 1..200 {
-            counts.set(&map, key, key);
-            drop(counts.find(&map, key));
+        for (form, find) in FORMS {
+            counts.set(&map, 0, 0);
+            drop(counts.find(&map, 0));
+            let held = find(&map, &counts.key(0));
+            for key in 1..200 {
+                counts.set(&map, key, key);
+                drop(find(&map, &counts.key(key)));
+                drop(find(&map, &counts.key(key)));
+            }
+            assert_eq!(held.0, 0);
+            drop(held);
+            assert_eq!(counts.alive(), (map.len(), map.len()), "{form}");
+            map.invalidate_all();
+            assert_eq!(counts.alive(), (0, 0), "{form}");
         }
-        assert_eq!(held.0, 0);
-        drop(held);
-        assert_eq!(counts.alive(), (map.len(), map.len()));
-        map.invalidate_all();
-        assert_eq!(counts.alive(), (0, 0));
     }
 
     #[test]
