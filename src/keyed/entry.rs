@@ -19,6 +19,7 @@ use crate::shim::Mutex;
 ///
 /// Guards hold it for the key's sake. So an entry that was taken out of its map has no value: else a
 /// guard of an older value would keep it alive.
+// In this order in memory: a hit looks at what comes first, up to where its value is.
 #[repr(C)]
 pub(crate) struct Entry<K, T> {
     /// That of the key, spread: see [`Shared::spread`].

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 
 #[cfg(feature = "async")]
-#[cfg(feature = "async")]
 use crate::call::Here;
 use crate::error::Error;
 use crate::keyed::call::KeyedCall;

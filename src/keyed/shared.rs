@@ -174,7 +174,7 @@ impl<K, T> Shared<K, T> {
     {
         match self.hit_at_once(hash, key, asked) {
             Some(guard) => Some(guard),
-            None => self.hit_under_lock(hash, key, asked),
+            None => self.hit_slowly(hash, key, asked),
         }
     }
 
@@ -208,9 +208,10 @@ impl<K, T> Shared<K, T> {
         Some(KeyedGuard::of(node, origin, now.0))
     }
 
+    /// The same, of a key that was not found before, or a value that is not plainly fresh.
     #[cold]
     #[inline(never)]
-    fn hit_under_lock<Q: Eq + ?Sized>(
+    fn hit_slowly<Q: Eq + ?Sized>(
         &self,
         hash: u64,
         key: &Q,

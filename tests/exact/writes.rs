@@ -11,13 +11,18 @@
 //! + static HITS: crate::shim::atomic::AtomicUsize = crate::shim::atomic::AtomicUsize::new(0);
 //! + use crate::shim::atomic::Ordering::Relaxed;
 //! + HITS.store(HITS.load(Relaxed) + 1, Relaxed);
+//!
+//! counts-all-that-ask-for-a-key | src/raw/asked.rs | none_by_a_hit_of_a_map
+//! - if times < Self::MOST as u64 {
+//! + if times < u64::MAX {
 //! ```
 
 use std::fs;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use dogpile::Guard;
+use dogpile::{Guard, KeyedAttempt, KeyedDogpile, KeyedGuard};
 
 use crate::allocation::{PAGE, last_pages};
 use crate::hits::{Kind, Number};
@@ -26,6 +31,7 @@ const HITS: u32 = 1000;
 
 /// On pages of its own, so that these can be made read-only.
 #[repr(align(4096))] // PAGE
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Paged<T>(T);
 
 impl From<u32> for Paged<u32> {
@@ -124,4 +130,35 @@ fn none_by_a_hit() {
         });
         assert!(!ends_without_writing_to(&places, || pile.0.set(Paged(8))));
     }
+}
+
+/// Once a value was asked for a few times, a hit of a map writes neither to the entry nor to the value.
+#[test]
+fn none_by_a_hit_of_a_map() {
+    let map = KeyedDogpile::<Paged<u64>, Paged<u32>>::new(Duration::MAX);
+    let key = Paged(7);
+    let KeyedAttempt::Lease(lease) = map.attempt(&key) else {
+        unreachable!("nobody creates");
+    };
+    let entry = last_pages();
+    drop(lease.publish(Paged(7)));
+    let value = last_pages();
+    assert_ne!(entry, value);
+    // The first ones are counted, there.
+    let ask = || drop(map.peek(&key).unwrap());
+    ask();
+    assert!(!ends_without_writing_to(std::slice::from_ref(&entry), ask));
+    (0..3).for_each(|_| ask());
+    let mut places = vec![entry, value];
+    places.extend(globals());
+    assert!(ends_without_writing_to(&places, || {
+        for _ in 0..HITS {
+            ask();
+            drop(map.get_or_create(&key, || unreachable!("it is there")));
+        }
+    }));
+    assert!(!ends_without_writing_to(&places[1..2], || drop(
+        KeyedGuard::to_owned(&map.peek(&key).unwrap())
+    )));
+    assert!(!ends_without_writing_to(&places[..1], || map.set(key.clone(), Paged(8))));
 }
