@@ -7,6 +7,14 @@
 //! a-value-freed-under-its-guard | src/raw/value/cell.rs | a_hit_and_a_set
 //! - } else if search.finds(node.address()) {
 //! + } else if search.finds(node.address()) && false {
+//!
+//! an-entry-let-go-while-its-value-is-read | src/raw/index/within.rs | a_hit_and_an_invalidate
+//! - mem::forget(shown);
+//! + drop(shown);
+//!
+//! an-evicted-entry-let-go-while-its-value-is-read | src/raw/index/within.rs | a_hit_and_an_eviction
+//! - mem::forget(shown);
+//! + drop(shown);
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
