@@ -138,3 +138,128 @@ impl<T> Pile<T> {
         true
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::observe::Watcher;
+    use crate::policy::Policy;
+    use crate::raw::end::{Ended, Ready};
+    use crate::raw::wait::Writers;
+    use crate::time::{Tick, Times};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(second: u64) -> Tick {
+        Tick::ZERO.saturating_add(SECOND * u32::try_from(second).unwrap())
+    }
+
+    fn grant(pile: &Pile<u32>, policy: &Policy, now: Tick) -> Option<u64> {
+        let look = Look {
+            policy,
+            now,
+            seed: 0,
+            has_waited: false,
+            presses: false,
+            own: None,
+            elected: None,
+            watcher: &Watcher::Nobody,
+            rate: None,
+        };
+        match pile.attempt(&look, |_, _| Use::No) {
+            Found::Lease(fence, _) => Some(fence),
+            _ => None,
+        }
+    }
+
+    /// A value made at this time. When it became the current one, by number.
+    fn create(pile: &Pile<u32>, policy: &Policy, now: Tick) -> u64 {
+        let fence = grant(pile, policy, now).unwrap();
+        let node = NodeRef::new(7, Times::new(now, Duration::ZERO, SECOND), fence);
+        let ended = Ended {
+            fence,
+            policy,
+            now,
+            seed: 0,
+            watch: None,
+        };
+        let ready = Ready {
+            kept: node.clone(),
+            node,
+            hold: None,
+        };
+        assert!(pile.publish(&ended, ready, Writers(Some(0))));
+        pile.held().value.unwrap()
+    }
+
+    fn with_interval() -> (Pile<u32>, Policy, u64) {
+        let mut policy = Policy::new(SECOND);
+        policy.min_interval = Some(SECOND * 10);
+        let pile = Pile::new();
+        let installed_at = create(&pile, &policy, at(5));
+        (pile, policy, installed_at)
+    }
+
+    #[test]
+    fn the_interval_goes_with_the_value() {
+        let (pile, policy, installed_at) = with_interval();
+        assert_eq!(pile.retry_in(&policy, at(6)), Some(SECOND * 9));
+        assert!(pile.evict_with_pace(installed_at).is_some());
+        assert_eq!(pile.retry_in(&policy, at(6)), None);
+    }
+
+    #[test]
+    fn but_not_with_another_one_that_came() {
+        let (pile, policy, installed_at) = with_interval();
+        let newer = create(&pile, &policy, at(15));
+        assert!(pile.evict_with_pace(installed_at).is_none());
+        assert_eq!(pile.held().value, Some(newer));
+        assert_eq!(pile.retry_in(&policy, at(16)), Some(SECOND * 9));
+    }
+
+    #[test]
+    fn nor_while_somebody_creates() {
+        let (pile, policy, installed_at) = with_interval();
+        assert!(grant(&pile, &policy, at(15)).is_some());
+        assert!(pile.evict_with_pace(installed_at).is_some());
+        assert_eq!(pile.held().value, None);
+        // As a clock that was set back shows.
+        assert_eq!(pile.retry_in(&policy, at(6)), Some(SECOND * 9));
+    }
+
+    #[test]
+    fn nor_while_a_creator_is_late() {
+        let mut policy = Policy::new(SECOND);
+        policy.max_create_time = Some(SECOND);
+        let pile = Pile::new();
+        assert!(grant(&pile, &policy, at(0)).is_some());
+        assert!(grant(&pile, &policy, at(2)).is_some(), "taken over");
+        assert!(grant(&pile, &policy, at(4)).is_none(), "one is late");
+        assert_eq!(pile.retry_in(&policy, at(4)), Some(SECOND));
+        assert!(pile.evict_with_pace(0).is_none());
+        assert_eq!(pile.retry_in(&policy, at(4)), Some(SECOND));
+    }
+
+    #[test]
+    fn a_lease_is_superseded_if_the_value_is_still_that_one() {
+        let (pile, policy, installed_at) = with_interval();
+        let fence = grant(&pile, &policy, at(15)).unwrap();
+        for other in [None, Some(installed_at + 1)] {
+            assert!(!pile.supersede(other));
+            assert!(!pile.is_superseded(fence));
+        }
+        assert!(pile.supersede(Some(installed_at)));
+        assert!(pile.is_superseded(fence));
+        assert_eq!(pile.held().value, Some(installed_at));
+    }
+
+    /// Nothing is removed from a pile in which nobody creates.
+    #[test]
+    fn without_a_lease_nothing_is_superseded() {
+        let pile = Pile::<u32>::new();
+        assert!(pile.supersede(None));
+        assert!(!pile.is_emptied());
+    }
+}

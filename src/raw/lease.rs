@@ -294,3 +294,100 @@ pub(super) struct Taken<T> {
 pub(super) fn took_too_long() -> Failure {
     Failure::new(Arc::new("the creation took longer than max_create_time"))
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::observe::Watcher;
+    use crate::raw::wait::Writers;
+    use crate::time::Times;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(second: u64) -> Tick {
+        Tick::from_nanos(second * 1_000_000_000)
+    }
+
+    fn look(policy: &Policy, now: Tick) -> Look<'_> {
+        Look {
+            policy,
+            now,
+            seed: 0,
+            has_waited: false,
+            presses: false,
+            own: None,
+            elected: None,
+            watcher: &Watcher::Nobody,
+            rate: None,
+        }
+    }
+
+    fn set(pile: &Pile<u32>, policy: &Policy) {
+        let node = NodeRef::new(7, Times::new(at(0), Duration::ZERO, SECOND), 0);
+        assert!(pile.set(policy, &node, node.clone(), None, Writers(Some(0))));
+    }
+
+    fn take(pile: &Pile<u32>, look: &Look<'_>) -> u64 {
+        match pile.attempt(look, |_, _| Use::No) {
+            Found::Lease(fence, _) => fence,
+            _ => panic!("no lease"),
+        }
+    }
+
+    fn overdue() -> Policy {
+        let mut policy = Policy::new(SECOND);
+        policy.max_create_time = Some(SECOND);
+        policy
+    }
+
+    /// Whoever finds what will do has no need to take the lease from a creator that is overdue.
+    #[test]
+    fn a_fresh_value_takes_no_lease_from_anybody() {
+        let (pile, policy) = (Pile::new(), overdue());
+        let fence = take(&pile, &look(&policy, at(0)));
+        set(&pile, &policy);
+        let found = pile.attempt(&look(&policy, at(2)), |_, _| Use::Now);
+        assert!(matches!(found, Found::Value(_, Use::Now)));
+        assert!(pile.change_lease(fence, |_| ()), "taken over");
+    }
+
+    /// No back-off comes with it.
+    #[test]
+    fn a_fresh_value_is_one_while_no_creation_may_begin() {
+        let (pile, mut policy) = (Pile::new(), Policy::new(SECOND));
+        policy.min_interval = Some(SECOND);
+        set(&pile, &policy);
+        let mut state = pile.cell.lock();
+        Pile::change_pace(&mut state, |pace| pace.hold(at(0), SECOND));
+        drop(state);
+        let found = |usable| pile.attempt(&look(&policy, at(0)), |_, _| usable);
+        assert!(matches!(
+            found(Use::Due),
+            Found::NotYet(Some(_), SECOND, None)
+        ));
+        assert!(matches!(found(Use::Now), Found::Value(_, Use::Now)));
+    }
+
+    /// Whose lease was taken over waits for the one who has it now, if somebody has.
+    #[test]
+    fn whose_lease_was_taken_over_waits_for_the_next() {
+        let (pile, policy) = (Pile::new(), overdue());
+        let own = take(&pile, &look(&policy, at(0)));
+        let mine = || {
+            let look = Look {
+                own: Some(own),
+                ..look(&policy, at(2))
+            };
+            pile.attempt(&look, |_, _| Use::No)
+        };
+        assert!(matches!(mine(), Found::Busy(group) if group.fence() == own));
+        let next = take(&pile, &look(&policy, at(2)));
+        assert!(matches!(mine(), Found::Busy(group) if group.fence() == next));
+        let waiters = pile.cell.lock().end(next);
+        tell(waiters, false, Ending::ElectAnew);
+        assert!(matches!(
+            mine(),
+            Found::NotYet(None, Duration::ZERO, Some(_))
+        ));
+    }
+}

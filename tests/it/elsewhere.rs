@@ -34,6 +34,8 @@
 //! + Freshness::Due => Origin::Fresh,
 //! ```
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -46,7 +48,8 @@ use dogpile::{
 
 use crate::support::Shows as _;
 use crate::support::{
-    Census, HOUR, MINUTE, NANO, Runs, SECOND, burst, bursts, manual, until, within,
+    Census, HOUR, HookedClock, MINUTE, NANO, READINGS, Runs, SECOND, burst, bursts, hooked, manual,
+    until, within,
 };
 
 #[derive(Debug, PartialEq)]
@@ -843,6 +846,32 @@ mod age_from_store {
             },
         );
         assert_eq!(show(answer), (2, Origin::CreatedHere));
+    }
+
+    /// Nor is one that comes in any moment of the call.
+    #[test]
+    fn nor_is_one_behind_the_look_up() {
+        for at in 0..READINGS {
+            let clock = Arc::new(HookedClock::default());
+            let builder = Dogpile::builder(MINUTE).clock(clock.clone());
+            let pile = Arc::new(builder.build());
+            create(&pile, 1);
+            clock.advance(10 * SECOND);
+            let (other, expired) = (Arc::clone(&pile), Rc::new(Cell::new(false)));
+            let hook = {
+                let expired = Rc::clone(&expired);
+                move |reading| {
+                    if reading == at {
+                        other.expire();
+                        expired.set(true);
+                    }
+                }
+            };
+            let answer = hooked(hook, || show(pile.acquire(|| Ok(2), || aged(1, SECOND))));
+            if expired.get() && answer.0 == 1 {
+                assert!(!pile.is_fresh(), "at reading {at}");
+            }
+        }
     }
 
     /// What was looked up goes for nothing when the pile was emptied meanwhile, also while another creates

@@ -123,6 +123,20 @@ mod store_down {
         });
     }
 
+    /// Also where the store has told of a younger one since.
+    #[test]
+    fn the_kept_value_expires_like_any_other() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let acquire = |value, lookup| *pile.acquire(|| Ok::<_, u8>(value), || lookup).unwrap();
+        assert_eq!(acquire(1, down()), 1);
+        clock.advance(NANO * 10);
+        assert_eq!(acquire(3, Ok(Lookup::Aged(2, NANO))), 2);
+        assert_eq!(acquire(3, down()), 1);
+        pile.expire();
+        assert_eq!(acquire(3, down()), 3);
+    }
+
     /// What is kept is judged as anything: by age, by what the call asks, by what was removed.
     #[test]
     fn the_kept_value_is_judged_like_any_other() {
@@ -295,7 +309,7 @@ mod what_i_saw {
 #[cfg(debug_assertions)]
 fn a_value_of_another_pile_is_noticed_however_it_came() {
     let pile = || Dogpile::builder(MINUTE).stale_if_error(MINUTE).build();
-    let given: [fn(&Dogpile<u8>) -> Seen; 4] = [
+    let given: [fn(&Dogpile<u8>) -> Seen; 5] = [
         |pile| Guard::seen(&pile.get_or_create(|| 1)),
         |pile| {
             let made = pile.get_or_try_create_with(|_| Ok::<_, u8>(Created::new(1).keep(false)));
@@ -316,6 +330,17 @@ fn a_value_of_another_pile_is_noticed_however_it_came() {
             let beside = pile.get_or_try_create(|| Err(1)).unwrap();
             assert!(Guard::failure(&beside).is_some());
             Guard::seen(&beside)
+        },
+        // Told of one that was set, and is not kept.
+        |pile| {
+            let lease = pile.attempt();
+            thread::scope(|threads| {
+                let waiter = threads.spawn(|| Guard::seen(&pile.get_or_create(|| unreachable!())));
+                until(|| pile.waiters() == 1);
+                pile.set_with(Created::new(1).keep(false));
+                drop(lease);
+                waiter.join().unwrap()
+            })
         },
     ];
     let there: [fn(&Dogpile<u8>); 4] = [

@@ -13,6 +13,7 @@
 mod support;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::env;
 use std::mem;
 use std::process::Command;
@@ -22,7 +23,9 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
 use dogpile::{Attempt, Dogpile, Guard, Origin, SyncReaderDogpile, WriteLockError};
-use seccompiler::{SeccompAction, SeccompFilter};
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 
 use crate::support::{Census, Counted, MINUTE, OnDrop, burst, bursts, within};
 
@@ -48,8 +51,20 @@ fn alone(test: &str, body: impl FnOnce() + Send + 'static) {
 
 /// From here on the kernel refuses membarrier(2) to this thread, and to those that it starts.
 fn forbid_membarrier() {
+    forbid(Vec::new());
+}
+
+/// The same, but to ask whether there is one, and to register for it, is allowed.
+fn forbid_the_barrier_alone() {
+    let kind = SeccompCmpArgLen::Dword;
+    let command = PRIVATE_EXPEDITED.try_into().unwrap();
+    let is_it = SeccompCondition::new(0, kind, SeccompCmpOp::Eq, command).unwrap();
+    forbid(vec![SeccompRule::new(vec![is_it]).unwrap()]);
+}
+
+fn forbid(rules: Vec<SeccompRule>) {
     let filter = SeccompFilter::new(
-        [(libc::SYS_membarrier, Vec::new())].into(),
+        BTreeMap::from([(libc::SYS_membarrier, rules)]),
         SeccompAction::Allow,
         SeccompAction::Errno(libc::EPERM.cast_unsigned()),
         env::consts::ARCH.try_into().unwrap(),
@@ -59,8 +74,9 @@ fn forbid_membarrier() {
     assert!(!may_pass_the_barrier());
 }
 
+const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+
 fn may_pass_the_barrier() -> bool {
-    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
     [REGISTER_PRIVATE_EXPEDITED, PRIVATE_EXPEDITED]
         .iter()
@@ -132,6 +148,30 @@ mod the_barrier_forbidden_later {
                 assert_eq!(census.live(), 2);
                 drop(pile);
                 assert_eq!(census.live(), 0);
+            },
+        );
+    }
+
+    /// To register once more is not to pass it.
+    #[test]
+    fn though_registering_is_allowed() {
+        alone(
+            "the_barrier_forbidden_later::though_registering_is_allowed",
+            || {
+                if !piles_go_by_the_barrier() {
+                    return;
+                }
+                let census = Census::default();
+                let pile = Dogpile::with_value(MINUTE, census.value(0));
+                thread::scope(|threads| {
+                    threads.spawn(|| {
+                        forbid_the_barrier_alone();
+                        (1..=10).for_each(|number| pile.set(census.value(number)));
+                    });
+                });
+                assert_eq!(census.live(), 3);
+                pile.set(census.value(11));
+                assert_eq!(census.live(), 1);
             },
         );
     }
@@ -303,6 +343,20 @@ fn the_barrier_forbidden_from_the_start() {
             over.store(true, Ordering::SeqCst);
         });
         assert_eq!(census.live(), 1);
+    });
+}
+
+/// What the kernel offers is tried before it is relied on.
+#[test]
+fn the_barrier_forbidden_from_the_start_and_offered() {
+    alone("the_barrier_forbidden_from_the_start_and_offered", || {
+        forbid_the_barrier_alone();
+        let census = Census::default();
+        let pile = Dogpile::new(MINUTE);
+        for number in 0..10 {
+            pile.set(census.value(number));
+            assert_eq!(census.live(), 1);
+        }
     });
 }
 

@@ -5,6 +5,7 @@ mod explore;
 mod gate;
 mod index;
 mod value;
+mod waiters;
 
 pub(crate) use self::explore::explore;
 pub(crate) use self::value::Value;

@@ -149,6 +149,96 @@ mod imp {
         // Seen too late it makes a plain value more, which is kept until there is a barrier.
         form() != MEMBARRIER
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::thread;
+
+        use super::*;
+        use crate::shim::atomic::AtomicU32;
+
+        /// On a line of its own.
+        #[derive(Default)]
+        #[repr(align(128))]
+        struct Word(AtomicU32);
+
+        impl Word {
+            fn tell(&self, round: u32) {
+                // ORDERING: relaxed: whatever keeps the order is under test.
+                self.0.store(round, Ordering::Relaxed);
+            }
+
+            fn told(&self) -> u32 {
+                // ORDERING: relaxed: as above.
+                self.0.load(Ordering::Relaxed)
+            }
+        }
+
+        /// One thread stores a word, passes a half, and loads another; a second thread the other way round,
+        /// with its own half. Never do both miss what the other has stored.
+        #[track_caller]
+        fn assert_ordered(one: impl Fn() + Send, other: impl Fn() + Send) {
+            const ROUNDS: u32 = 30_000;
+            fn run(mine: &[Word; 2], theirs: &[Word; 2], half: impl Fn()) -> Vec<bool> {
+                let round = |round| {
+                    // Both at once.
+                    mine[0].tell(round);
+                    for look in 1.. {
+                        if theirs[0].told() >= round {
+                            break;
+                        }
+                        // It may have no core of its own.
+                        if look % 1_000 == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                    mine[1].tell(round);
+                    half();
+                    theirs[1].told() < round
+                };
+                (1..=ROUNDS).map(round).collect()
+            }
+            let words = [(); 2].map(|()| <[Word; 2]>::default());
+            let [ones, others] = &words;
+            let missed = thread::scope(|threads| {
+                let other = threads.spawn(move || run(others, ones, other));
+                let one = run(ones, others, one);
+                (one, other.join().unwrap())
+            });
+            let both = missed.0.iter().zip(&missed.1);
+            assert_eq!(both.filter(|(one, other)| **one && **other).count(), 0);
+        }
+
+        #[test]
+        fn for_what_is_plain() {
+            // Nothing is, where there is no membarrier(2).
+            if !are_fences() {
+                assert_ordered(light, || assert!(heavy(false)));
+            }
+        }
+
+        #[test]
+        fn for_what_is_fenced() {
+            assert_ordered(fence, || assert!(heavy(true)));
+        }
+
+        /// What does not say whether it is plain or fenced, in both forms.
+        #[test]
+        fn for_what_goes_by_the_form() {
+            // As a gate, whose writers pass the barrier in either form.
+            assert_ordered(light_by_form, || assert!(heavy(false)));
+            let form = form();
+            if form == MEMBARRIER {
+                // From here on the kernel has refused, as far as is known. It has not in fact, so whatever
+                // other tests do meanwhile is right in either form.
+                // ORDERING: relaxed: as in `form`.
+                FORM.store(REFUSED, Ordering::Relaxed);
+            }
+            assert_ordered(light_by_form, fence);
+            // ORDERING: relaxed: as in `form`.
+            FORM.store(form, Ordering::Relaxed);
+        }
+    }
 }
 
 // (shuttle's fences do nothing: its threads see every store at once.)

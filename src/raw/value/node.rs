@@ -446,3 +446,33 @@ impl<T> Deref for NodeRef<T> {
         &self.0
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    fn times(created: Tick) -> Times {
+        Times::new(created, Duration::ZERO, Duration::from_secs(1))
+    }
+
+    /// Also at the end of the range, which stands for "not expired".
+    #[test]
+    fn what_is_expired_says_so_at_any_time() {
+        for now in [Tick::ZERO, Tick::MAX] {
+            let node = NodeRef::new(7, times(Tick::ZERO), 1);
+            assert!(node.times().expired.is_none());
+            node.expire(now);
+            let expired = node.times().expired.unwrap();
+            assert!(now.saturating_since(expired) <= Duration::from_nanos(1));
+        }
+    }
+
+    /// With the times of what is kept elsewhere, the value expires that the pile made itself.
+    #[test]
+    fn what_was_overtaken_expires_too() {
+        let made = NodeRef::new(7, times(Tick::ZERO), 1);
+        let node = made.overtaken(times(Tick::from_nanos(1)));
+        node.expire(Tick::from_nanos(2));
+        assert_eq!(made.times().expired, Some(Tick::from_nanos(2)));
+    }
+}

@@ -299,3 +299,143 @@ impl Place {
         }
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// What a thread knows of its records, and how many of them are looked at.
+    struct Ring {
+        further: Further,
+        first: &'static Record,
+        looked_at: Cell<usize>,
+    }
+
+    impl Ring {
+        fn new() -> Self {
+            Self {
+                further: Further::new(),
+                first: take_or_add(&spare()),
+                looked_at: Cell::new(0),
+            }
+        }
+
+        /// The record of a free slot, if there is one, and at how many records it was looked for.
+        fn find(&self, most: usize) -> (Option<&'static Record>, usize) {
+            let found = Cell::new(None);
+            let free = |record: &'static Record| {
+                self.looked_at.set(self.looked_at.get() + 1);
+                let slot = record.slots.iter().find(|slot| slot.is_free())?;
+                found.set(Some(record));
+                Some(slot)
+            };
+            let slot = (self.further).find(self.first, &self.further.values, most, free);
+            assert_eq!(slot.is_some(), found.get().is_some());
+            (found.get(), self.looked_at.take())
+        }
+
+        fn records(&self) -> Vec<&'static Record> {
+            std::iter::successors(Some(self.first), |record| record.linked()).collect()
+        }
+    }
+
+    impl Drop for Ring {
+        fn drop(&mut self) {
+            for record in self.records() {
+                record.slots.iter().for_each(Slot::clear);
+                spare().give_back(record);
+            }
+        }
+    }
+
+    /// Takes all slots of a record that are free.
+    fn fill(record: &Record) {
+        let anywhere = ptr::without_provenance(8);
+        record.slots.iter().for_each(|slot| slot.show(anywhere));
+    }
+
+    /// With none free, one look at all records is paid for by as many at two. (The last is at the new one.)
+    #[test]
+    fn few_looks_are_at_all_records() {
+        let ring = Ring::new();
+        fill(ring.first);
+        let mut looks = Vec::new();
+        for taken in 2..=16 {
+            let (found, looked_at) = ring.find(usize::MAX);
+            fill(found.unwrap());
+            looks.push(looked_at);
+            assert_eq!(ring.further.records.get(), taken);
+        }
+        assert_eq!(looks, [2, 3, 4, 3, 3, 3, 8, 3, 3, 3, 3, 3, 3, 3, 16]);
+        assert_eq!(ring.records().len(), 16);
+    }
+
+    /// A slot is looked for where the last one was found, and then in all records, before another is taken.
+    #[test]
+    fn no_record_is_taken_while_there_is_a_slot() {
+        let ring = Ring::new();
+        fill(ring.first);
+        let second = ring.find(usize::MAX).0.unwrap();
+        assert_eq!(ring.find(usize::MAX).1, 1, "not looked for in the new one");
+        fill(second);
+        let third = ring.find(usize::MAX).0.unwrap();
+        fill(third);
+        ring.first.slots[3].clear();
+        let (found, looked_at) = ring.find(usize::MAX);
+        assert!(ptr::eq(found.unwrap(), ring.first));
+        assert_eq!(looked_at, 2);
+        assert_eq!(ring.find(usize::MAX).1, 1, "not looked for where it was");
+        fill(ring.first);
+        second.slots[0].clear();
+        assert!(ptr::eq(ring.find(usize::MAX).0.unwrap(), second));
+        assert_eq!(ring.records().len(), 3);
+        // The next one comes between two others, and neither is lost.
+        fill(second);
+        let fourth = ring.find(usize::MAX).0.unwrap();
+        let records = ring.records();
+        assert_eq!(records.len(), 4);
+        for record in [ring.first, second, third, fourth] {
+            assert!(records.iter().any(|&other| ptr::eq(other, record)));
+        }
+    }
+
+    /// A thread that has as many as it may have looks at one of them each time, and at each in turn.
+    #[test]
+    fn no_more_records_are_taken_than_a_thread_may_have() {
+        let ring = Ring::new();
+        fill(ring.first);
+        fill(ring.find(2).0.unwrap());
+        for _ in 0..3 {
+            assert!(matches!(ring.find(2), (None, 1)));
+        }
+        assert_eq!(ring.records().len(), 2);
+        ring.first.slots[0].clear();
+        let found = [ring.find(2).0, ring.find(2).0];
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        assert!(!found.is_empty() && found.iter().all(|&found| ptr::eq(found, ring.first)));
+    }
+
+    /// A thread that ends leaves its records to others.
+    #[test]
+    fn records_are_given_back() {
+        static OWN: Spare = Spare::new();
+        let (one, two) = (take_or_add(&&OWN), take_or_add(&&OWN));
+        one.link_to(Some(two));
+        drop(Leaving(Cell::new(Some((one, &OWN)))));
+        let taken = [take_or_add(&&OWN), take_or_add(&&OWN)];
+        assert!(ptr::eq(taken[0], two) && ptr::eq(taken[1], one));
+    }
+
+    /// So does whoever has one record, of which all others know.
+    #[test]
+    fn a_thread_is_to_give_its_record_back() {
+        let thread = std::thread::spawn(|| {
+            let transit = transit_slot().unwrap();
+            let first = first_record().unwrap();
+            assert!(ptr::eq(transit, first.transit().unwrap()));
+            let (leaves, _) = LEAVING.with(|leaving| leaving.0.get()).unwrap();
+            assert!(ptr::eq(leaves, first));
+        });
+        thread.join().unwrap();
+    }
+}

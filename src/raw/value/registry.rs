@@ -205,7 +205,7 @@ impl Record {
 
 impl Spare {
     crate::shim::const_unless_loom! {
-        const fn new() -> Self {
+        pub(super) const fn new() -> Self {
             Self {
                 given_back: AtomicPtr::new(ptr::null_mut()),
                 stock: Mutex::new(Stock {
@@ -287,4 +287,77 @@ fn pop(first: &mut Option<&'static Record>) -> Option<&'static Record> {
 fn push(first: &mut Option<&'static Record>, record: &'static Record) {
     record.link_to(*first);
     *first = Some(record);
+}
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Takes all slots of a record that are free.
+    fn fill(record: &Record) {
+        let anywhere = ptr::without_provenance(8);
+        record.slots.iter().for_each(|slot| slot.show(anywhere));
+    }
+
+    fn is(one: Option<&'static Record>, other: &Record) -> bool {
+        one.is_some_and(|one| ptr::eq(one, other))
+    }
+
+    /// What is given back is had by one thread each.
+    #[test]
+    fn what_is_given_back_is_taken_once() {
+        static SPARE: Spare = Spare::new();
+        assert!(SPARE.take().is_none());
+        let (one, two) = (add(), add());
+        SPARE.give_back(one);
+        SPARE.give_back(two);
+        assert!(is(SPARE.take(), two));
+        assert!(is(SPARE.take(), one));
+        assert!(SPARE.take().is_none());
+    }
+
+    /// Three of no use are looked at once in three times, and taken when they are of use again.
+    #[test]
+    fn what_is_of_no_use_is_put_aside_and_looked_at_again() {
+        static SPARE: Spare = Spare::new();
+        let records = [add(), add(), add()];
+        for record in records {
+            fill(record);
+            SPARE.give_back(record);
+        }
+        for _ in 0..3 {
+            assert!(SPARE.take().is_none());
+        }
+        // All are looked at.
+        assert!(SPARE.take().is_none());
+        records[1].slots[0].clear();
+        for _ in 0..2 {
+            assert!(SPARE.take().is_none(), "looked at too soon");
+        }
+        assert!(is(SPARE.take(), records[1]));
+        // Neither of the others was lost.
+        for record in [records[0], records[2]] {
+            record.slots[0].clear();
+        }
+        let mut taken = Vec::new();
+        for _ in 0..6 {
+            taken.extend(SPARE.take().map(ptr::from_ref));
+        }
+        taken.sort_unstable();
+        let mut others = [records[0], records[2]].map(ptr::from_ref);
+        others.sort_unstable();
+        assert_eq!(taken, others);
+    }
+
+    /// While a slot shows a gate, whoever took the record over would be inside.
+    #[test]
+    fn what_shows_a_gate_is_of_no_use() {
+        static SPARE: Spare = Spare::new();
+        let record = add();
+        record.gate_slots[0].show(ptr::without_provenance(8));
+        SPARE.give_back(record);
+        assert!(SPARE.take().is_none());
+        record.gate_slots[0].clear();
+        assert!(is(SPARE.take(), record));
+    }
 }

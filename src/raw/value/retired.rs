@@ -58,3 +58,30 @@ impl<X> Retired<X> {
         self.unread(ptr::null::<()>().with_addr(address))
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::raw::value::own;
+
+    /// One that a slot shows for long keeps none of the others.
+    #[test]
+    fn each_comes_in_turn() {
+        let places = [0_u64; 3];
+        let addresses = places.each_ref().map(|place| ptr::from_ref(place).cast());
+        let shown = own::free_slot().unwrap();
+        shown.show(addresses[0]);
+        let mut retired = Retired::new();
+        for (number, &address) in addresses.iter().enumerate() {
+            retired.insert(address, number, Search::begin());
+        }
+        assert_eq!(retired.unread_in_turn(), None);
+        assert_eq!(retired.unread_in_turn(), Some(1));
+        assert_eq!(retired.unread_in_turn(), Some(2));
+        assert_eq!(retired.unread_in_turn(), None);
+        shown.clear();
+        assert_eq!(retired.unread_in_turn(), Some(0));
+        assert_eq!(retired.unread_in_turn(), None);
+        assert!(retired.is_empty());
+    }
+}

@@ -334,3 +334,131 @@ mod parker {
         }
     }
 }
+
+#[cfg(all(test, feature = "async", not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{RawWaker, RawWakerVTable};
+
+    use super::*;
+
+    const DEADLINE: Tick = Tick::from_nanos(1);
+
+    type Act = Box<dyn FnOnce() + Send>;
+
+    /// A clock that does something when it is asked for the time for the first time.
+    struct Acting {
+        act: StdMutex<Option<Act>>,
+        now: Tick,
+        takes: bool,
+        forgotten: AtomicUsize,
+    }
+
+    impl Acting {
+        fn new(now: Tick, act: impl FnOnce() + Send + 'static) -> Arc<Self> {
+            Arc::new(Self {
+                act: StdMutex::new(Some(Box::new(act))),
+                now,
+                takes: false,
+                forgotten: AtomicUsize::new(0),
+            })
+        }
+    }
+
+    impl Clock for Acting {
+        fn now(&self) -> Tick {
+            let act = self.act.lock().unwrap().take();
+            act.into_iter().for_each(|act| act());
+            self.now
+        }
+
+        fn on_advance(&self, _sleeper: &Waker) -> bool {
+            self.takes
+        }
+
+        fn forget(&self, _sleeper: &Waker) {
+            // ORDERING: relaxed: a count, on one thread.
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn time(clock: &Arc<Acting>) -> Time {
+        let mut time = Time::system();
+        time.inject(Arc::clone(clock) as Arc<dyn Clock>);
+        time
+    }
+
+    /// It is set when the time is over already, before the sleeper leaves.
+    #[test]
+    fn what_is_set_at_the_very_deadline_is_set() {
+        let set = |event: &Arc<Event>| {
+            let event = Arc::clone(event);
+            Acting::new(DEADLINE, move || event.set())
+        };
+        let event = Arc::new(Event::new());
+        assert!(event.wait(&time(&set(&event)), Some(DEADLINE)));
+        let event = Arc::new(Event::new());
+        let time = time(&set(&event));
+        let polled = event.poll(&mut None, &time, Some(DEADLINE), Waker::noop());
+        assert!(matches!(polled, Polled::Set(())));
+    }
+
+    /// A clock that has taken no waker is not told to forget one.
+    #[test]
+    fn what_a_clock_has_not_taken_it_need_not_forget() {
+        for takes in [false, true] {
+            let clock = Acting {
+                act: StdMutex::new(None),
+                now: Tick::ZERO,
+                takes,
+                forgotten: AtomicUsize::new(0),
+            };
+            let clock = Arc::new(clock);
+            let event = Arc::new(Event::new());
+            let polled = event.poll(&mut None, &time(&clock), Some(DEADLINE), Waker::noop());
+            assert!(matches!(polled, Polled::Asleep(_)));
+            drop(event);
+            // ORDERING: relaxed: as in `forget`.
+            let forgotten = clock.forgotten.load(Ordering::Relaxed);
+            assert_eq!(forgotten, usize::from(takes));
+        }
+    }
+
+    /// A waker that is not needed after all, since the event was set meanwhile, is dropped under no lock.
+    #[test]
+    fn a_waker_is_dropped_outside_the_lock() {
+        /// The event, and how many wakers were dropped outside its lock.
+        struct Watched {
+            event: Arc<Event>,
+            dropped: AtomicUsize,
+        }
+        fn clone(watched: *const ()) -> RawWaker {
+            RawWaker::new(watched, &TABLE)
+        }
+        fn drop_it(watched: *const ()) {
+            // SAFETY: the test makes the one waker, and drops it and its clones before what it shows.
+            let watched = unsafe { &*watched.cast::<Watched>() };
+            assert!(watched.event.wakers.try_lock().is_some(), "under the lock");
+            // ORDERING: relaxed: a count, on one thread.
+            watched.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop_it);
+        let event = Arc::new(Event::new());
+        let watched = Watched {
+            event: Arc::clone(&event),
+            dropped: AtomicUsize::new(0),
+        };
+        // SAFETY: the functions of the table do what they have to, as long as `watched` is there.
+        let waker = unsafe { Waker::from_raw(clone(std::ptr::from_ref(&watched).cast())) };
+        let clock = {
+            let event = Arc::clone(&event);
+            Acting::new(Tick::ZERO, move || event.set())
+        };
+        let polled = event.poll(&mut None, &time(&clock), Some(DEADLINE), &waker);
+        assert!(matches!(polled, Polled::Set(())));
+        // ORDERING: relaxed: as above.
+        assert_eq!(watched.dropped.load(Ordering::Relaxed), 1);
+        drop(waker);
+    }
+}
