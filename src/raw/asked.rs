@@ -45,3 +45,29 @@ impl Asked {
         times == 0
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::Asked;
+
+    #[test]
+    fn it_counts_up_to_three() {
+        let asked = Asked::new();
+        for times in 0..6 {
+            (0..times).for_each(|_| asked.add());
+            for _ in 0..times.min(Asked::MOST) {
+                assert!(!asked.spare());
+            }
+            assert!(asked.spare());
+        }
+    }
+
+    #[test]
+    fn it_forgets() {
+        let asked = Asked::new();
+        assert!(asked.forget());
+        (0..2).for_each(|_| asked.add());
+        assert!(!asked.forget());
+        assert!(asked.forget() && asked.spare());
+    }
+}

@@ -159,3 +159,143 @@ impl<E> Cold<E> {
         out
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::classes::class;
+    use super::*;
+    use crate::raw::value::{Slot, own};
+
+    thread_local! {
+        static DROPPED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    struct Entry(#[allow(dead_code)] u64);
+
+    impl Drop for Entry {
+        fn drop(&mut self) {
+            DROPPED.set(DROPPED.get() + 1);
+        }
+    }
+
+    fn show(address: *const ()) -> &'static Slot {
+        let slot = own::free_slot().unwrap();
+        slot.show(address);
+        slot
+    }
+
+    /// Some that wait, and their addresses.
+    fn cold<const N: usize>() -> (Cold<Entry>, [*const (); N]) {
+        let mut cold = Cold::new();
+        assert!(cold.is_empty() && cold.classes() == 0);
+        let entries = std::array::from_fn(|number| Arc::new(Entry(number as u64)));
+        let addresses = entries.each_ref().map(address_of);
+        cold.waiting.entries.extend(entries);
+        (cold, addresses)
+    }
+
+    #[test]
+    fn what_is_read_is_kept_and_announced_until_it_is_not() {
+        let (mut cold, [read, other]) = cold();
+        assert!(!cold.is_empty());
+        assert_eq!(cold.classes(), 0, "not announced yet");
+        let out = cold.announce();
+        assert_eq!((out.entries.len(), cold.is_empty()), (2, false));
+        assert_eq!(cold.classes() & class(read), class(read));
+        assert_eq!(cold.classes() & class(other), class(other));
+        let slot = show(read);
+        drop(cold.retire(out));
+        assert_eq!((DROPPED.take(), cold.is_empty()), (1, false));
+        assert_eq!(cold.classes(), class(read));
+        assert!(cold.unread(read).is_none() && cold.unread(other).is_none());
+        assert!(cold.unread_in_turn().is_none());
+        slot.clear();
+        drop(cold.unread(read).unwrap());
+        assert_eq!(
+            (DROPPED.take(), cold.classes(), cold.is_empty()),
+            (1, 0, true)
+        );
+    }
+
+    #[test]
+    fn one_is_looked_at_in_turn() {
+        let (mut cold, [read]) = cold();
+        let out = cold.announce();
+        let slot = show(read);
+        assert!(cold.retire(out).is_empty());
+        slot.clear();
+        drop(cold.unread_in_turn().unwrap());
+        assert_eq!(
+            (DROPPED.take(), cold.classes(), cold.is_empty()),
+            (1, 0, true)
+        );
+    }
+
+    #[test]
+    fn what_no_barrier_was_passed_for_waits_again() {
+        let (mut cold, [address]) = cold();
+        cold.waiting.tables.push(Box::new(Table::for_many(1)));
+        let out = cold.announce();
+        assert!(cold.waiting.is_empty() && cold.classes() == class(address));
+        cold.wait_again(out);
+        assert_eq!(cold.classes(), 0);
+        let waiting = &cold.waiting;
+        assert_eq!((waiting.entries.len(), waiting.tables.len()), (1, 1));
+        DROPPED.take();
+    }
+
+    #[test]
+    fn nothing_is_empty_that_has_either() {
+        let (mut cold, [_]) = cold();
+        let mut out = cold.announce();
+        assert!(!out.is_empty());
+        out.tables.push(Box::new(Table::for_many(1)));
+        out.entries.clear();
+        assert!(!out.is_empty());
+        assert_eq!(cold.retire(out).tables.len(), 1);
+        assert!(Out::<Entry>::new().is_empty());
+        assert!(Out::<Entry>::of(None).is_empty());
+        assert!(cold.retire(Out::new()).is_empty());
+        DROPPED.take();
+    }
+
+    #[test]
+    fn tables_are_kept_while_they_are_read() {
+        let mut cold = Cold::<Entry>::new();
+        let tables = [(); 4].map(|()| Box::new(Table::for_many(1)));
+        let addresses = tables.each_ref().map(|table| address_of_table(table));
+        cold.waiting.tables.extend(tables);
+        assert!(!cold.is_empty());
+        let out = cold.announce();
+        let slots = [0, 1, 2].map(|at| show(addresses[at]));
+        assert_eq!(cold.retire(out).tables.len(), 1);
+        assert_eq!((cold.unread_tables().len(), cold.is_empty()), (0, false));
+        slots[1].clear();
+        let freed = cold.unread_tables();
+        assert_eq!(freed.len(), 1);
+        assert_eq!(address_of_table(&freed[0]), addresses[1]);
+        assert_eq!(cold.tables.len(), 2);
+        slots[0].clear();
+        slots[2].clear();
+        assert_eq!((cold.unread_tables().len(), cold.is_empty()), (2, true));
+    }
+
+    #[test]
+    fn all_is_given_up_at_the_end() {
+        let (mut cold, [read]) = cold();
+        let table = Box::new(Table::for_many(1));
+        let slots = [show(read), show(address_of_table(&table))];
+        cold.waiting.tables.push(table);
+        let out = cold.announce();
+        assert!(cold.retire(out).is_empty());
+        cold.waiting.entries.push(Arc::new(Entry(1)));
+        cold.waiting.tables.push(Box::new(Table::for_many(1)));
+        let all = cold.into_all();
+        assert_eq!((all.entries.len(), all.tables.len()), (2, 2));
+        slots.into_iter().for_each(Slot::clear);
+        drop(all);
+        DROPPED.take();
+    }
+}

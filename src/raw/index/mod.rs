@@ -83,6 +83,8 @@ mod classes;
 mod cold;
 mod shown;
 mod table;
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests;
 mod within;
 
 use std::ptr;

@@ -173,3 +173,90 @@ impl<E> Drop for Table<E> {
         (self.intact).with_mut(|intact| unsafe { *intact = false });
     }
 }
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+
+    fn address(number: usize) -> *mut u8 {
+        ptr::without_provenance_mut(number)
+    }
+
+    /// The address that is found by a hash, where it stands.
+    fn found(table: &Table<u8>, hash: u64) -> Option<*mut u8> {
+        let (place, address) = table.look(hash)?;
+        assert!(place.holds(address));
+        assert!(!place.holds(self::address(1_000)));
+        Some(address)
+    }
+
+    #[test]
+    fn it_is_half_empty_at_first() {
+        for (entries, places) in [(1, 8), (4, 8), (5, 16), (8, 16), (9, 32)] {
+            assert_eq!(Table::<u8>::for_many(entries).places.len(), places);
+        }
+    }
+
+    #[test]
+    fn it_is_full_at_three_quarters() {
+        for (entries, least) in [(1, 6), (8, 12), (16, 24)] {
+            let table = Table::<u8>::for_many(entries);
+            assert!(!table.is_full(least - 1) && table.is_full(least));
+        }
+    }
+
+    #[test]
+    fn it_is_wide_below_an_eighth() {
+        assert!(!Table::<u8>::for_many(1).is_wide(0), "none is smaller");
+        for (entries, least) in [(8, 2), (32, 8)] {
+            let table = Table::<u8>::for_many(entries);
+            assert!(table.is_wide(least - 1) && !table.is_wide(least));
+        }
+    }
+
+    /// Whatever came in which order, and whichever goes first: all others are found. Five that want three
+    /// places in a row, the last one and the first one of the table among them.
+    #[test]
+    fn all_are_found_but_those_taken_out() {
+        let hashes: [u64; 5] = [6, 8 + 6, 8 + 7, 7, 16];
+        for first in 0..5 {
+            for step in 1..5 {
+                for goes in 0..5 {
+                    let table = Table::for_many(1);
+                    let order = (0..5).map(|at| (first + at * step) % 5);
+                    for at in order {
+                        table.put(hashes[at], address(at + 1));
+                    }
+                    // In the order in which they stand, from one of them on.
+                    let mut left = hashes.to_vec();
+                    for at in (0..5).map(|at| (goes + at) % 5) {
+                        for (at, hash) in hashes.iter().enumerate() {
+                            let is_left = left.contains(hash);
+                            assert_eq!(found(&table, *hash), is_left.then(|| address(at + 1)));
+                        }
+                        let hash = hashes[at];
+                        assert!(!table.take(hash, address(at + 11)));
+                        assert!(table.take(hash, address(at + 1)));
+                        assert!(!table.take(hash, address(at + 1)));
+                        left.retain(|&other| other != hash);
+                        let mut all: Vec<u64> = table.iter().map(|(hash, _)| hash).collect();
+                        all.sort_unstable();
+                        left.sort_unstable();
+                        assert_eq!(all, left);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where two have the same hash, the first one is found.
+    #[test]
+    fn of_two_with_one_hash_one_is_found() {
+        let table = Table::for_many(1);
+        table.put(3, address(1));
+        table.put(3, address(2));
+        assert_eq!(found(&table, 3), Some(address(1)));
+        assert!(table.take(3, address(1)));
+        assert_eq!(found(&table, 3), Some(address(2)));
+    }
+}

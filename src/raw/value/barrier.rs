@@ -221,23 +221,6 @@ mod imp {
         fn for_what_is_fenced() {
             assert_ordered(fence, || assert!(heavy(true)));
         }
-
-        /// What does not say whether it is plain or fenced, in both forms.
-        #[test]
-        fn for_what_goes_by_the_form() {
-            // As a gate, whose writers pass the barrier in either form.
-            assert_ordered(light_by_form, || assert!(heavy(false)));
-            let form = form();
-            if form == MEMBARRIER {
-                // From here on the kernel has refused, as far as is known. It has not in fact, so whatever
-                // other tests do meanwhile is right in either form.
-                // ORDERING: relaxed: as in `form`.
-                FORM.store(REFUSED, Ordering::Relaxed);
-            }
-            assert_ordered(light_by_form, fence);
-            // ORDERING: relaxed: as in `form`.
-            FORM.store(form, Ordering::Relaxed);
-        }
     }
 }
 

@@ -1,0 +1,334 @@
+//! The index on one thread: what is found, what is kept for how long, and how wide the table is.
+
+use std::cell::Cell;
+use std::mem;
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+use super::*;
+
+thread_local! {
+    static ALIVE: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Entry {
+    key: u64,
+    bursts: bool,
+}
+
+impl Entry {
+    fn new(key: u64) -> Arc<Self> {
+        ALIVE.set(ALIVE.get() + 1);
+        Arc::new(Self { key, bursts: false })
+    }
+
+    fn bursting(key: u64) -> Arc<Self> {
+        ALIVE.set(ALIVE.get() + 1);
+        Arc::new(Self { key, bursts: true })
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        ALIVE.set(ALIVE.get() - 1);
+        if self.bursts {
+            resume_unwind(Box::new("burst"));
+        }
+    }
+}
+
+/// An index, and the time by which it is settled.
+struct Settled {
+    index: Index<Entry>,
+    now: Cell<Tick>,
+}
+
+impl Settled {
+    fn new() -> Self {
+        Self {
+            index: Index::new(),
+            now: Cell::new(Tick::ZERO),
+        }
+    }
+
+    fn wait(&self, span: Duration) {
+        self.now.set(self.now.get().saturating_add(span));
+    }
+
+    /// Rarely, unless it is said otherwise.
+    fn settle(&self) {
+        self.wait(Duration::from_secs(1));
+        self.index.settle(|| self.now.get());
+    }
+
+    /// Puts in an entry that the index alone keeps. What names it.
+    fn put(&self, key: u64) -> *const Entry {
+        let entry = Entry::new(key);
+        assert!(self.index.insert(key, &entry));
+        Arc::as_ptr(&entry)
+    }
+
+    fn take(&self, key: u64) {
+        let entry = Shown::share(&self.index.find(key).unwrap());
+        self.index.remove(key, &entry);
+    }
+
+    fn finds(&self, key: u64) -> bool {
+        let found = self.index.find(key);
+        assert!(found.as_ref().is_none_or(|entry| entry.key == key));
+        found.is_some()
+    }
+
+    /// The address of the table, with its mark.
+    fn table(&self) -> *mut Table<Entry> {
+        under_lock(&self.index.table)
+    }
+
+    fn kept(&self) -> u64 {
+        // ORDERING: relaxed: on one thread.
+        self.index.kept.load(Ordering::Relaxed)
+    }
+
+    fn keeps_something(&self) -> bool {
+        self.index.is_to_be_settled()
+    }
+}
+
+#[test]
+fn what_is_put_in_is_found_until_it_is_taken_out() {
+    let index = Settled::new();
+    assert!(!index.finds(1));
+    let entry = Entry::new(1);
+    assert!(index.index.insert(1, &entry));
+    assert_eq!(Arc::strong_count(&entry), 2);
+    assert!(index.finds(1) && !index.finds(2));
+    assert_eq!(Arc::strong_count(&entry), 2, "a reader counts nothing");
+    assert!(!index.keeps_something());
+    index.index.remove(2, &Entry::new(2));
+    assert!(index.finds(1), "another was taken out");
+    index.index.remove(1, &entry);
+    assert!(!index.finds(1));
+    assert_eq!(Arc::strong_count(&entry), 2, "it waits");
+    assert!(index.keeps_something());
+    index.settle();
+    assert_eq!(Arc::strong_count(&entry), 1);
+    assert_eq!((index.kept(), index.keeps_something()), (0, false));
+    // It is not there any more.
+    index.index.remove(1, &entry);
+    assert_eq!(Arc::strong_count(&entry), 1);
+    // The last one took its table along.
+    assert!(without_mark(index.table()).is_null());
+    assert!(index.index.insert(1, &entry) && index.finds(1));
+}
+
+/// The table is exchanged when it is too small, and when it is much too large, and rarely.
+#[test]
+fn the_table_fits() {
+    let index = Settled::new();
+    let mut tables = Vec::new();
+    let mut check = |index: &Settled, len: usize| {
+        tables.push(index.table());
+        let inner = index.index.inner.lock();
+        assert_eq!(inner.len, len);
+        let table = index.index.table(&inner);
+        assert!(table.is_none_or(|table| !table.is_full(len) && !table.is_wide(len)));
+        assert_eq!(table.map_or(0, |table| table.iter().count()), len);
+    };
+    for key in 0..200 {
+        index.put(key);
+        check(&index, key as usize + 1);
+        assert!((0..=key).all(|key| index.finds(key)));
+    }
+    for key in 0..200 {
+        index.take(key);
+        check(&index, 199 - key as usize);
+        assert!(!index.finds(key) && (key + 1..200).all(|key| index.finds(key)));
+    }
+    tables.dedup();
+    assert!(tables.len() < 20, "{} tables", tables.len());
+    assert_eq!(ALIVE.get(), 200);
+    index.settle();
+    assert_eq!((ALIVE.get(), index.keeps_something()), (0, false));
+}
+
+/// Its classes are announced meanwhile, so that its reader knows.
+#[test]
+fn what_is_read_is_kept_until_its_reader_lets_go_of_it() {
+    let index = Settled::new();
+    index.put(1);
+    let other = Entry::new(2);
+    assert!(index.index.insert(2, &other));
+    let (held, again) = (index.index.find(1).unwrap(), index.index.find(1).unwrap());
+    index.take(1);
+    assert_eq!(index.kept(), 0, "nobody has looked for it yet");
+    index.settle();
+    assert_eq!(index.kept(), class(ptr::from_ref::<Entry>(&held).cast()));
+    assert!(index.keeps_something());
+    index.settle();
+    drop(index.index.find(2));
+    drop(again);
+    assert_eq!((held.key, ALIVE.get()), (1, 2));
+    drop(held);
+    assert_eq!((ALIVE.get(), index.kept()), (1, 0));
+    assert!(!index.keeps_something());
+}
+
+/// Where it was shown once more when its reader let go of it: by a reader of another index, to which that
+/// address was of no use.
+#[test]
+fn what_is_shown_in_vain_is_freed_by_whoever_settles() {
+    let index = Settled::new();
+    index.put(1);
+    let held = index.index.find(1).unwrap();
+    let other = own::free_slot().unwrap();
+    other.show(ptr::from_ref::<Entry>(&held).cast());
+    index.take(1);
+    index.settle();
+    drop(held);
+    other.clear();
+    assert_eq!(ALIVE.get(), 1);
+    index.settle();
+    assert_eq!((ALIVE.get(), index.kept()), (0, 0));
+}
+
+/// A table that a slot shows is kept until somebody settles.
+#[test]
+fn a_table_is_kept_while_somebody_looks_into_it() {
+    let index = Settled::new();
+    index.put(1);
+    let slot = own::free_slot().unwrap();
+    slot.show(without_mark(index.table()).cast_const().cast());
+    index.take(1);
+    index.settle();
+    assert!(index.keeps_something());
+    index.settle();
+    assert!(index.keeps_something());
+    slot.clear();
+    index.settle();
+    assert!(!index.keeps_something());
+}
+
+/// Nobody in who settles is told that a value of a user's burst, and the others are freed.
+#[test]
+fn one_that_bursts_keeps_no_other() {
+    let index = Settled::new();
+    for key in 0..10 {
+        assert!(index.index.insert(key, &Entry::bursting(key)));
+    }
+    (0..5).for_each(|key| index.take(key));
+    index.settle();
+    assert_eq!(ALIVE.get(), 5);
+    index.take(5);
+    let held = index.index.find(6).unwrap();
+    index.take(6);
+    index.settle();
+    assert_eq!(ALIVE.get(), 4);
+    drop(held);
+    assert_eq!(ALIVE.get(), 3);
+    drop(index);
+    assert_eq!(ALIVE.get(), 0);
+}
+
+/// All that is there, waits or is kept for somebody goes with the index.
+#[test]
+fn nothing_outlives_the_index() {
+    let index = Settled::new();
+    for key in 0..20 {
+        index.put(key);
+    }
+    mem::forget(index.index.find(0));
+    index.take(0);
+    index.settle();
+    (1..10).for_each(|key| index.take(key));
+    assert_eq!(ALIVE.get(), 20);
+    drop(index);
+    assert_eq!(ALIVE.get(), 0);
+}
+
+/// Nothing else is made where a forgotten guard shows something for ever: it would look as if it were read.
+#[test]
+fn what_is_shown_for_ever_keeps_its_address() {
+    for is_taken in [false, true] {
+        let index = Settled::new();
+        let address = index.put(1);
+        mem::forget(index.index.find(1));
+        if is_taken {
+            index.take(1);
+            index.settle();
+        }
+        drop(index);
+        assert_eq!(ALIVE.get(), 0);
+        let others: Vec<_> = (0..1_000).map(|_| Entry::new(1)).collect();
+        assert!(others.iter().all(|other| Arc::as_ptr(other) != address));
+    }
+}
+
+/// Sixteen times in a row within a millisecond each. The barrier is passed once more before fences will do.
+#[test]
+fn what_is_settled_often_is_read_with_fences() {
+    if barrier::are_fences() {
+        return;
+    }
+    let index = Settled::new();
+    let settle = || {
+        index.put(1);
+        index.take(1);
+        index.index.settle(|| index.now.get());
+    };
+    let form = || index.index.inner.lock().form;
+    index.put(2);
+    for turn in 1..3 {
+        index.wait(Duration::from_secs(1));
+        for _ in 0..16 {
+            settle();
+            assert!(form() == Form::Plain && !is_fenced(index.table()));
+            index.wait(Duration::from_nanos(999_999));
+        }
+        settle();
+        assert!(form() == Form::Turning(turn) && is_fenced(index.table()));
+        assert!(index.finds(2));
+        settle();
+        assert!(form() == Form::Fenced && is_fenced(index.table()));
+        assert!(index.finds(2));
+        // What comes meanwhile is marked as well.
+        for key in 10..20 {
+            index.put(key);
+        }
+        assert!(is_fenced(index.table()) && index.finds(10));
+        (10..20).for_each(|key| index.take(key));
+        settle();
+        assert!(form() == Form::Fenced);
+        index.wait(Duration::from_nanos(10_000_001));
+        settle();
+        assert!(form() == Form::Plain && !is_fenced(index.table()));
+        assert!(index.finds(2));
+    }
+}
+
+/// A reader that has paid for many fences ends them, if nobody settles any more.
+#[test]
+fn readers_end_the_fences() {
+    if barrier::are_fences() {
+        return;
+    }
+    // A thread of its own counts from zero.
+    let body = || {
+        let index = Settled::new();
+        index.put(2);
+        while !is_fenced(index.table()) {
+            index.put(1);
+            index.take(1);
+            index.index.settle(|| index.now.get());
+        }
+        let find = |times: u32| (0..times).for_each(|_| assert!(index.finds(2)));
+        find(1 << 16);
+        assert!(is_fenced(index.table()), "somebody has settled meanwhile");
+        find((1 << 16) - 1);
+        assert!(is_fenced(index.table()), "too soon");
+        find(1);
+        assert!(!is_fenced(index.table()));
+        find(1 << 16);
+        assert!(!is_fenced(index.table()));
+    };
+    std::thread::spawn(body).join().unwrap();
+}
