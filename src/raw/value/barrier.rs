@@ -150,12 +150,13 @@ mod imp {
         form() != MEMBARRIER
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "async"))]
     mod tests {
-        use std::thread;
+        use rustix::thread::sched_yield;
 
         use super::*;
         use crate::shim::atomic::AtomicU32;
+        use crate::shim::{Arc, Mutex, spawn_thread};
 
         /// On a line of its own.
         #[derive(Default)]
@@ -174,39 +175,48 @@ mod imp {
             }
         }
 
-        /// One thread stores a word, passes a half, and loads another; a second thread the other way round,
-        /// with its own half. Never do both miss what the other has stored.
-        #[track_caller]
-        fn assert_ordered(one: impl Fn() + Send, other: impl Fn() + Send) {
-            const ROUNDS: u32 = 30_000;
-            fn run(mine: &[Word; 2], theirs: &[Word; 2], half: impl Fn()) -> Vec<bool> {
-                let round = |round| {
-                    // Both at once.
-                    mine[0].tell(round);
-                    for look in 1.. {
-                        if theirs[0].told() >= round {
-                            break;
-                        }
-                        // It may have no core of its own.
-                        if look % 1_000 == 0 {
-                            thread::yield_now();
-                        }
+        /// One of two threads: says in which rounds it missed what the other had stored.
+        fn run(mine: &[Word; 2], others: &[Word; 2], half: impl Fn()) -> Vec<bool> {
+            let round = |round| {
+                // Both at once.
+                mine[0].tell(round);
+                for look in 1.. {
+                    if others[0].told() >= round {
+                        break;
                     }
-                    mine[1].tell(round);
-                    half();
-                    theirs[1].told() < round
-                };
-                (1..=ROUNDS).map(round).collect()
-            }
-            let words = [(); 2].map(|()| <[Word; 2]>::default());
-            let [ones, others] = &words;
-            let missed = thread::scope(|threads| {
-                let other = threads.spawn(move || run(others, ones, other));
-                let one = run(ones, others, one);
-                (one, other.join().unwrap())
-            });
-            let both = missed.0.iter().zip(&missed.1);
-            assert_eq!(both.filter(|(one, other)| **one && **other).count(), 0);
+                    // It may have no core of its own.
+                    if look % 200 == 0 {
+                        sched_yield();
+                    }
+                }
+                mine[1].tell(round);
+                half();
+                others[1].told() < round
+            };
+            (1..=30_000).map(round).collect()
+        }
+
+        /// One thread stores a word, passes its half and loads another word; another thread does so the
+        /// other way round. Never do both miss what the other has stored.
+        #[track_caller]
+        fn assert_ordered(one: impl Fn(), other: impl Fn() + Send + 'static) {
+            let words = Arc::new(<[[Word; 2]; 2]>::default());
+            let missed = Arc::new(Mutex::new(None));
+            let (theirs, told) = (Arc::clone(&words), Arc::clone(&missed));
+            let body = move || *told.lock() = Some(run(&theirs[1], &theirs[0], other));
+            spawn_thread(body).unwrap();
+            let ours = run(&words[0], &words[1], one);
+            let theirs = loop {
+                if let Some(theirs) = missed.lock().take() {
+                    break theirs;
+                }
+                sched_yield();
+            };
+            let both = ours
+                .iter()
+                .zip(&theirs)
+                .filter(|(one, other)| **one && **other);
+            assert_eq!(both.count(), 0);
         }
 
         #[test]

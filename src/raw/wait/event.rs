@@ -337,11 +337,10 @@ mod parker {
 
 #[cfg(all(test, feature = "async", not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests {
-    use std::sync::Mutex as StdMutex;
-    use std::sync::atomic::AtomicUsize;
     use std::task::{RawWaker, RawWakerVTable};
 
     use super::*;
+    use crate::shim::atomic::AtomicUsize;
 
     const DEADLINE: Tick = Tick::from_nanos(1);
 
@@ -349,7 +348,7 @@ mod tests {
 
     /// A clock that does something when it is asked for the time for the first time.
     struct Acting {
-        act: StdMutex<Option<Act>>,
+        act: Mutex<Option<Act>>,
         now: Tick,
         takes: bool,
         forgotten: AtomicUsize,
@@ -358,7 +357,7 @@ mod tests {
     impl Acting {
         fn new(now: Tick, act: impl FnOnce() + Send + 'static) -> Arc<Self> {
             Arc::new(Self {
-                act: StdMutex::new(Some(Box::new(act))),
+                act: Mutex::new(Some(Box::new(act))),
                 now,
                 takes: false,
                 forgotten: AtomicUsize::new(0),
@@ -368,7 +367,7 @@ mod tests {
 
     impl Clock for Acting {
         fn now(&self) -> Tick {
-            let act = self.act.lock().unwrap().take();
+            let act = self.act.lock().take();
             act.into_iter().for_each(|act| act());
             self.now
         }
@@ -409,7 +408,7 @@ mod tests {
     fn what_a_clock_has_not_taken_it_need_not_forget() {
         for takes in [false, true] {
             let clock = Acting {
-                act: StdMutex::new(None),
+                act: Mutex::new(None),
                 now: Tick::ZERO,
                 takes,
                 forgotten: AtomicUsize::new(0),
