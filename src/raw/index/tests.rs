@@ -305,6 +305,24 @@ fn what_is_settled_often_is_read_with_fences() {
     }
 }
 
+/// To look once more at what is read still is not to settle something.
+#[test]
+fn what_is_read_for_long_turns_no_index_to_fences() {
+    let index = Settled::new();
+    index.put(1);
+    let held = index.index.find(1);
+    index.take(1);
+    let is_fenced_before = is_fenced(index.table());
+    for _ in 0..40 {
+        index.index.settle(|| index.now.get());
+    }
+    assert_eq!(is_fenced(index.table()), is_fenced_before);
+    drop(held);
+    index
+        .index
+        .settle(|| unreachable!("there is nothing to settle"));
+}
+
 /// A reader that has paid for many fences ends them, if nobody settles any more.
 #[test]
 fn readers_end_the_fences() {
@@ -313,11 +331,12 @@ fn readers_end_the_fences() {
     }
     let index = Settled::new();
     index.put(2);
-    while !is_fenced(index.table()) {
+    for _ in 0..17 {
         index.put(1);
         index.take(1);
         index.index.settle(|| index.now.get());
     }
+    assert!(is_fenced(index.table()));
     // From here on this thread counts from zero.
     while !own::has_found_long() {}
     let find = |times: u32| (0..times).for_each(|_| assert!(index.finds(2)));

@@ -175,13 +175,19 @@ mod imp {
             }
         }
 
-        /// One of two threads: says in which rounds it missed what the other had stored.
-        fn run(mine: &[Word; 2], others: &[Word; 2], half: impl Fn()) -> Vec<bool> {
-            let round = |round| {
-                // Both at once.
-                mine[0].tell(round);
+        /// A word of each of two threads.
+        type Pair = [Word; 2];
+
+        /// One of the threads: says where it missed what the other had stored.
+        fn run(own: usize, rounds: u32, pairs: &[Pair], half: impl Fn()) -> Vec<bool> {
+            let other = 1 - own;
+            let (start, pairs) = pairs.split_first().unwrap();
+            let mut missed = Vec::new();
+            for round in 1..=rounds {
+                // Both at once, or nearly so, and from there on side by side.
+                start[own].tell(round);
                 for look in 1.. {
-                    if others[0].told() >= round {
+                    if start[other].told() >= round {
                         break;
                     }
                     // It may have no core of its own.
@@ -189,47 +195,47 @@ mod imp {
                         sched_yield();
                     }
                 }
-                mine[1].tell(round);
-                half();
-                others[1].told() < round
-            };
-            (1..=30_000).map(round).collect()
+                for pair in pairs {
+                    pair[own].tell(round);
+                    half();
+                    missed.push(pair[other].told() < round);
+                }
+            }
+            missed
         }
 
         /// One thread stores a word, passes its half and loads another word; another thread does so the
         /// other way round. Never do both miss what the other has stored.
         #[track_caller]
-        fn assert_ordered(one: impl Fn(), other: impl Fn() + Send + 'static) {
-            let words = Arc::new(<[[Word; 2]; 2]>::default());
+        fn assert_ordered(rounds: u32, one: impl Fn(), other: impl Fn() + Send + 'static) {
+            let pairs: Arc<[Pair]> = (0..100).map(|_| Pair::default()).collect();
             let missed = Arc::new(Mutex::new(None));
-            let (theirs, told) = (Arc::clone(&words), Arc::clone(&missed));
-            let body = move || *told.lock() = Some(run(&theirs[1], &theirs[0], other));
+            let (theirs, told) = (Arc::clone(&pairs), Arc::clone(&missed));
+            let body = move || *told.lock() = Some(run(1, rounds, &theirs, other));
             spawn_thread(body).unwrap();
-            let ours = run(&words[0], &words[1], one);
+            let ours = run(0, rounds, &pairs, one);
             let theirs = loop {
                 if let Some(theirs) = missed.lock().take() {
                     break theirs;
                 }
                 sched_yield();
             };
-            let both = ours
-                .iter()
-                .zip(&theirs)
-                .filter(|(one, other)| **one && **other);
-            assert_eq!(both.count(), 0);
+            let both = ours.iter().zip(&theirs);
+            let both = both.filter(|(one, other)| **one && **other).count();
+            assert_eq!(both, 0);
         }
 
         #[test]
         fn for_what_is_plain() {
             // Nothing is, where there is no membarrier(2).
             if !are_fences() {
-                assert_ordered(light, || assert!(heavy(false)));
+                assert_ordered(2_000, light, || assert!(heavy(false)));
             }
         }
 
         #[test]
         fn for_what_is_fenced() {
-            assert_ordered(fence, || assert!(heavy(true)));
+            assert_ordered(10_000, fence, || assert!(heavy(true)));
         }
     }
 }
