@@ -424,7 +424,8 @@ mod tests {
         }
     }
 
-    /// A waker that is not needed after all, since the event was set meanwhile, is dropped under no lock.
+    /// The waker of a task that is polled with another one, and one that is not needed after all, since the
+    /// event was set meanwhile.
     #[test]
     fn a_waker_is_dropped_outside_the_lock() {
         /// The event, and how many wakers were dropped outside its lock.
@@ -432,32 +433,52 @@ mod tests {
             event: Arc<Event>,
             dropped: AtomicUsize,
         }
+        impl Watched {
+            fn new(event: &Arc<Event>) -> Self {
+                Self {
+                    event: Arc::clone(event),
+                    dropped: AtomicUsize::new(0),
+                }
+            }
+
+            /// To be dropped before this.
+            fn waker(&self) -> Waker {
+                // SAFETY: the functions of the table do what they have to, as long as this is there.
+                unsafe { Waker::from_raw(clone(std::ptr::from_ref(self).cast())) }
+            }
+
+            fn dropped(&self) -> usize {
+                // ORDERING: relaxed: a count, on one thread.
+                self.dropped.load(Ordering::Relaxed)
+            }
+        }
         fn clone(watched: *const ()) -> RawWaker {
             RawWaker::new(watched, &TABLE)
         }
         fn drop_it(watched: *const ()) {
-            // SAFETY: the test makes the one waker, and drops it and its clones before what it shows.
+            // SAFETY: `waker` asks that it be there.
             let watched = unsafe { &*watched.cast::<Watched>() };
             assert!(watched.event.wakers.try_lock().is_some(), "under the lock");
-            // ORDERING: relaxed: a count, on one thread.
+            // ORDERING: relaxed: as in `dropped`.
             watched.dropped.fetch_add(1, Ordering::Relaxed);
         }
         static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop_it);
         let event = Arc::new(Event::new());
-        let watched = Watched {
-            event: Arc::clone(&event),
-            dropped: AtomicUsize::new(0),
-        };
-        // SAFETY: the functions of the table do what they have to, as long as `watched` is there.
-        let waker = unsafe { Waker::from_raw(clone(std::ptr::from_ref(&watched).cast())) };
+        let watched = [(); 3].map(|()| Watched::new(&event));
+        let wakers = watched.each_ref().map(Watched::waker);
+        let mut key = None;
+        for waker in &wakers[..2] {
+            let polled = event.poll(&mut key, &Time::system(), None, waker);
+            assert!(matches!(polled, Polled::Asleep(None)));
+        }
+        assert_eq!(watched.each_ref().map(Watched::dropped), [1, 0, 0]);
         let clock = {
             let event = Arc::clone(&event);
             Acting::new(Tick::ZERO, move || event.set())
         };
-        let polled = event.poll(&mut None, &time(&clock), Some(DEADLINE), &waker);
+        let polled = event.poll(&mut key, &time(&clock), Some(DEADLINE), &wakers[2]);
         assert!(matches!(polled, Polled::Set(())));
-        // ORDERING: relaxed: as above.
-        assert_eq!(watched.dropped.load(Ordering::Relaxed), 1);
-        drop(waker);
+        assert_eq!(watched.each_ref().map(Watched::dropped), [1, 0, 1]);
+        drop(wakers);
     }
 }
