@@ -276,6 +276,31 @@ mod a_wait_ends {
     }
 }
 
+/// Who waited for two creations that brought nothing came before the third one, and before what supersedes
+/// that.
+#[test]
+fn no_starvation() {
+    let pile = Dogpile::new(MINUTE);
+    let lease = || match pile.attempt() {
+        Attempt::Lease(lease) => lease,
+        other => panic!("{other:?}"),
+    };
+    let mut waiter = pin!(pile.get_or_create_async(never));
+    let mut creation = lease();
+    for _ in 0..2 {
+        assert!(poll(waiter.as_mut()).is_pending());
+        drop(creation);
+        creation = lease();
+    }
+    pile.invalidate();
+    assert!(poll(waiter.as_mut()).is_pending());
+    drop(creation.publish(1));
+    let Poll::Ready(answer) = poll(waiter) else {
+        panic!("it goes on waiting");
+    };
+    assert_eq!((*answer, answer.origin()), (1, Origin::Superseded));
+}
+
 mod stale_never_blocks {
     use super::*;
 
@@ -741,6 +766,59 @@ mod reentrancy_is_an_error {
 
 mod wait_timeout {
     use super::*;
+
+    /// Taking over comes first, if both come at once.
+    #[test]
+    fn at_the_very_moment_of_a_take_over() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.max_create_time(SECOND).build();
+        let Attempt::Lease(late) = pile.attempt() else {
+            panic!("it is free");
+        };
+        let call = pile.call().wait(SECOND);
+        let mut call = pin!(call.get_or_create_async(async || 2));
+        assert!(poll(call.as_mut()).is_pending());
+        clock.advance(SECOND);
+        let Poll::Ready(answer) = poll(call) else {
+            panic!("it goes on waiting");
+        };
+        assert_eq!(*answer.unwrap(), 2);
+        drop(late);
+    }
+
+    /// Where a lease may be taken over, and nothing wakes a task for that, one without a limit waits for its
+    /// end.
+    #[test]
+    fn without_one_no_timer_is_needed_for_a_take_over() {
+        let pile = Dogpile::builder(MINUTE).max_create_time(MINUTE).build();
+        let Attempt::Lease(creation) = pile.attempt() else {
+            panic!("it is free");
+        };
+        let mut call = pin!(pile.get_or_create_async(never));
+        assert!(poll(call.as_mut()).is_pending());
+        drop(creation.publish(1).unwrap());
+        assert!(poll(call).is_ready());
+    }
+
+    #[test]
+    fn does_not_count_the_look_up() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        let Attempt::Lease(creation) = pile.attempt() else {
+            panic!("it is free");
+        };
+        let look = async || {
+            clock.advance(MINUTE);
+            Ok::<_, u8>(Lookup::NeedRegeneration)
+        };
+        let call = pile.call().wait(SECOND);
+        let mut call = pin!(call.acquire_async(never::<Result<u32, u8>>, look));
+        assert!(poll(call.as_mut()).is_pending());
+        clock.advance(SECOND - NANO);
+        assert!(poll(call.as_mut()).is_pending());
+        drop(creation.publish(1).unwrap());
+        assert!(poll(call).is_ready());
+    }
 
     /// By a clock that is moved by hand the task is woken.
     #[test]

@@ -221,6 +221,36 @@ fn what_is_refused_late_backs_off_from_nothing() {
 }
 
 /// The caller who finds the value stale has the creation started, takes the stale value and leaves.
+/// An executor that does not want a job may say so, or drop it. It is told as the executor says it.
+#[test]
+fn a_refusal_is_told_as_it_was_said() {
+    fn refused(error: Error<()>) -> String {
+        match error {
+            Error::Refused(refused) => refused.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let said = |shelf: &Shelf| {
+        let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+        let call = pile.background(shelf);
+        let answer = block_on(call.get_or_try_create_async(async || Ok(1)));
+        let text = refused(answer.unwrap_err());
+        let renewed = pile.background(shelf).renew(|| Ok(1));
+        assert_eq!(refused(renewed.unwrap_err()), text);
+        text
+    };
+    let [full, drops] = [(true, false), (false, true)].map(|(full, drops)| {
+        let shelf = Shelf {
+            full,
+            drops,
+            ..Shelf::default()
+        };
+        said(&shelf)
+    });
+    assert!(full.contains("the shelf is full"), "{full}");
+    assert!(drops.contains("dropped"), "{drops}");
+}
+
 #[test]
 fn a_stale_value_is_taken_and_its_caller_leaves() {
     let (_, builder) = manual(MINUTE);

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use dogpile::{
     Accept, Acquired, Attempt, Backoff, Created, Dogpile, Error, Lease, Lookup, ManualClock,
-    Origin, RefreshAhead, Tick,
+    Origin, ReadAttempt, RefreshAhead, Tick,
 };
 
 use crate::support::Shows as _;
@@ -774,6 +774,17 @@ mod age_from_store {
         assert_eq!(find(&pile, aged(0, SECOND * 50)), (0, Origin::Fresh));
         clock.advance(SECOND * 30);
         assert_eq!(find(&pile, here(1)), (1, Origin::Fresh));
+        assert_eq!(*pile.peek().unwrap(), 1);
+    }
+
+    /// One that is just as old says nothing, and the pile's own stays.
+    #[test]
+    fn one_of_the_same_age_changes_nothing() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build();
+        create(&pile, 1);
+        clock.advance(SECOND);
+        assert_eq!(find(&pile, aged(1, SECOND)), (1, Origin::Fresh));
         assert_eq!(*pile.peek().unwrap(), 1);
     }
 
@@ -1923,6 +1934,18 @@ mod broken_once {
         assert_eq!(show(answer), (1, Origin::Stale));
     }
 
+    /// The same, of a pile that has kept its own: that one was there before.
+    #[test]
+    fn stale_and_made_young_by_the_store_meanwhile_though_one_is_kept() {
+        let (clock, pile) = stale_pile();
+        let answer = pile.acquire(never, || {
+            assert_eq!(find(&pile, aged(2, SECOND)), (2, Origin::Fresh));
+            here(9)
+        });
+        assert_eq!(show(answer), (9, Origin::Stale));
+        drop(clock);
+    }
+
     #[test]
     fn an_expire_before_the_first_creation() {
         let (clock, builder) = manual(MINUTE);
@@ -1946,5 +1969,82 @@ mod broken_once {
         pile.expire();
         let told = pile.acquire(|| Ok(2), || here(1));
         assert_eq!(show(told), (2, Origin::CreatedHere));
+    }
+}
+
+/// What was looked up stands in for a failure, unless something has come in between.
+mod stale_if_error {
+    use super::*;
+
+    fn builder() -> dogpile::Builder<u32> {
+        let (_clock, builder) = manual(MINUTE);
+        builder.stale_while_revalidate(SECOND).stale_if_error(HOUR)
+    }
+
+    /// Too old to be served while another creates.
+    fn old() -> Looked {
+        aged(7, MINUTE + 2 * SECOND)
+    }
+
+    #[test]
+    fn for_who_creates() {
+        let pile = builder().build();
+        let answer = pile.acquire(|| Err(Down(1)), old);
+        assert_eq!(show(answer), (7, Origin::Fallback));
+    }
+
+    #[test]
+    fn but_not_once_the_pile_was_emptied() {
+        let pile = builder().build();
+        let fail = || {
+            pile.invalidate();
+            Err(Down(1))
+        };
+        let answer = pile.acquire(fail, old);
+        assert_eq!(answer.unwrap_err().created(), Some(&Down(1)));
+    }
+
+    #[test]
+    fn for_who_waits_for_another() {
+        within(|| {
+            let pile = builder().build();
+            let renewal = lease(&pile);
+            thread::scope(|threads| {
+                let late = threads.spawn(|| show(pile.acquire(never, old)));
+                until(|| pile.waiters() == 1);
+                drop(renewal.fail(Down(1)));
+                assert_eq!(late.join().unwrap(), (7, Origin::Fallback));
+            });
+        });
+    }
+
+    /// A writer may replace what it was looked up in.
+    #[test]
+    fn but_not_for_who_left_the_gate_meanwhile() {
+        within(|| {
+            let pile = builder().build_sync_reader();
+            let ReadAttempt::Lease(renewal) = pile.attempt() else {
+                panic!("the lease is free");
+            };
+            thread::scope(|threads| {
+                let late = threads.spawn(|| pile.acquire(never, old).is_err());
+                until(|| pile.waiters() == 1);
+                drop(renewal.fail(Down(1)));
+                assert!(late.join().unwrap());
+            });
+        });
+    }
+
+    /// A caller that holds a guard may create while it has something to go on with.
+    #[test]
+    fn a_reader_with_something_stale_may_create() {
+        let pile = builder().build_sync_reader();
+        pile.set(1);
+        let guard = pile.peek().unwrap();
+        let stale = || aged(7, MINUTE + SECOND);
+        pile.expire();
+        let answer = pile.acquire(|| Ok(2), stale).unwrap();
+        assert_eq!((*answer, answer.origin()), (2, Origin::CreatedHere));
+        drop(guard);
     }
 }

@@ -159,6 +159,7 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::executor::{Executor, Job, Rayon, Sleep, Smol, Thread, Timer, Tokio, TokioBlocking};
+use dogpile::observe::{Begun, Event, Observer, Scope};
 use dogpile::{
     Attempt, Backoff, Clock, Created, Creating, Dogpile, Guard, KeepFresh, ManualClock,
     RefreshAhead, Refused, Tick,
@@ -593,6 +594,19 @@ mod rules {
         let seen = Guard::seen(&pile.peek().unwrap());
         assert!(pile.expire_if(seen));
         assert_eq!(hand.go(), 0);
+    }
+
+    /// What is due as soon as it is made is renewed after a rest.
+    #[test]
+    fn it_rests_where_nothing_is_ever_fresh() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = Arc::new(builder.build());
+        let never_fresh = |run, _: &_| Makes(Created::new(run).ttl(Duration::ZERO));
+        let (mut hand, _keeps) = Hand::start(&pile, never_fresh);
+        for _ in 0..3 {
+            assert_eq!(hand.run(), 0);
+            clock.advance(HOUR);
+        }
     }
 
     /// Creations begin so far apart, whatever asks for them.
@@ -1128,6 +1142,58 @@ mod runs {
                 until(|| runs.load(Ordering::SeqCst) >= 3);
             }
         });
+    }
+
+    /// On a thread of its own it sleeps as any thread does: the clock knows of it.
+    #[test]
+    fn on_a_thread_that_sleeps() {
+        #[derive(Default)]
+        struct Asked(ManualClock, AtomicU32);
+        impl Clock for Asked {
+            fn now(&self) -> Tick {
+                self.0.now()
+            }
+
+            fn on_advance(&self, sleeper: &Waker) -> bool {
+                // Not the question whether it wakes at all.
+                let is_somebody = !sleeper.will_wake(Waker::noop());
+                self.1.fetch_add(u32::from(is_somebody), Ordering::SeqCst);
+                self.0.on_advance(sleeper)
+            }
+        }
+        within(|| {
+            let clock = Arc::new(Asked::default());
+            let pile = Arc::new(Dogpile::builder(MINUTE).clock(clock.clone()).build());
+            pile.set(1);
+            let create = || Err::<u32, _>(Down(1));
+            let keeps = pile.keep_fresh(Thread).start(create).unwrap();
+            until(|| clock.1.load(Ordering::SeqCst) > 0);
+            drop(keeps);
+        });
+    }
+
+    /// An observer is told of each creation as it begins.
+    #[test]
+    fn under_observation() {
+        #[derive(Default)]
+        struct Begins(AtomicU32);
+        impl Observer for Begins {
+            fn event(&self, _event: &Event) {}
+
+            fn begin(&self, _begun: &Begun) -> Option<Box<dyn Scope>> {
+                self.0.fetch_add(1, Ordering::SeqCst);
+                None
+            }
+        }
+        let begins = Arc::new(Begins::default());
+        let (_clock, builder) = manual(MINUTE);
+        let pile = Arc::new(builder.observer(begins.clone()).build());
+        let (mut hand, _keeps) = Hand::start(&pile, |run, _| makes(run));
+        for begun in 1..4 {
+            assert_eq!(hand.run(), 0);
+            assert_eq!(begins.0.load(Ordering::SeqCst), begun);
+            pile.invalidate();
+        }
     }
 
     #[test]

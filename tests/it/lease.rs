@@ -1,14 +1,22 @@
 //! The election for those who embed it: `attempt`, the lease, and the news that another has it.
 
+#[cfg(feature = "async")]
+use std::future::IntoFuture;
 use std::mem;
+#[cfg(feature = "async")]
+use std::pin::pin;
 use std::sync::{Arc, mpsc};
+#[cfg(feature = "async")]
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use dogpile::{Accept, Attempt, Busy, Created, Dogpile, Error, Lease, Origin, Outcome};
+use dogpile::{Accept, Attempt, Backoff, Busy, Created, Dogpile, Error, Lease, Origin, Outcome};
 
 use crate::support::Shows as _;
 use crate::support::{Census, HOUR, MINUTE, NANO, SECOND, manual, until, within};
+#[cfg(feature = "async")]
+use crate::tasks::poll;
 
 #[derive(Debug, PartialEq)]
 struct Down(u32);
@@ -87,6 +95,23 @@ mod attempt {
         clock.advance(NANO);
         assert!(busy(pile.attempt()).into_stale().is_err());
         drop(renewal);
+    }
+
+    /// With nothing here that could stand in.
+    #[test]
+    fn of_a_value_that_is_kept_elsewhere() {
+        let (_clock, builder) = manual(MINUTE);
+        let pile = builder
+            .stale_while_revalidate(SECOND)
+            .stale_if_error(HOUR)
+            .backoff(Backoff::constant(MINUTE))
+            .build();
+        pile.set_with(Created::new(1).age(MINUTE + 2 * SECOND).keep(false));
+        drop(lease(&pile).fail(Down(1)));
+        let Attempt::NotYet(not_yet) = pile.attempt() else {
+            panic!("it backs off");
+        };
+        assert!(not_yet.value.is_none() && not_yet.failure.is_some());
     }
 
     #[test]
@@ -659,6 +684,36 @@ mod busy {
                 assert_eq!(waiter.join().unwrap(), (2, Origin::CreatedByAnother));
             });
         });
+    }
+
+    /// So may a task: it is not answered with that value then.
+    #[cfg(feature = "async")]
+    #[test]
+    fn with_a_stale_value_a_task_may_wait_too() {
+        let pile = stale_pile();
+        let renewal = lease(&pile);
+        let mut waiter = pin!(busy(pile.attempt()).into_future());
+        assert!(poll(waiter.as_mut()).is_pending());
+        drop(renewal.publish(2));
+        let Poll::Ready(outcome) = poll(waiter) else {
+            panic!("it goes on waiting");
+        };
+        assert_eq!(value(outcome), (2, Origin::CreatedByAnother));
+    }
+
+    /// Who only waits takes the lease from nobody.
+    #[cfg(feature = "async")]
+    #[test]
+    fn a_task_waits_for_a_creation_that_is_overdue() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.max_create_time(SECOND).build();
+        let creation = lease(&pile);
+        let mut waiter = pin!(busy(pile.attempt()).into_future());
+        assert!(poll(waiter.as_mut()).is_pending());
+        clock.advance(HOUR);
+        assert!(poll(waiter.as_mut()).is_pending());
+        drop(creation.publish(1));
+        assert!(poll(waiter).is_ready());
     }
 
     #[test]

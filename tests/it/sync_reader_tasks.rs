@@ -36,8 +36,8 @@ use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
 use dogpile::{
-    Accept, Created, Error, Lease, Lookup, Origin, ReadAttempt, ReadGuard, SyncReaderDogpile,
-    WriteLockError,
+    Accept, Created, Creating, Error, Lease, Lookup, Origin, ReadAttempt, ReadGuard,
+    SyncReaderDogpile, WriteLockError,
 };
 
 use crate::shelf::Shelf;
@@ -53,6 +53,13 @@ fn pile() -> Pile {
 
 async fn never<T>() -> T {
     pending().await
+}
+
+fn lease(pile: &Pile) -> Lease<'_, u32> {
+    let ReadAttempt::Lease(lease) = pile.attempt() else {
+        panic!("the lease is free");
+    };
+    lease
 }
 
 /// Runs `body` on a thread that holds no guard.
@@ -100,6 +107,116 @@ fn what_a_writer_has_replaced_is_no_answer() {
     assert_eq!(*answer, 2);
 }
 
+/// The same, where nothing is left: who waited is elected.
+#[test]
+fn what_a_writer_has_removed_is_no_answer() {
+    let pile = Pile::new(MINUTE);
+    let lease = lease(&pile);
+    let mut waiter = pin!(pile.get_or_create_async(never));
+    assert!(poll(waiter.as_mut()).is_pending());
+    drop(lease.publish(1).unwrap());
+    elsewhere(|| {
+        let write = pile.acquire_write_lock();
+        pile.invalidate();
+        drop(write);
+    });
+    assert!(poll(waiter.as_mut()).is_pending() && pile.is_creating());
+}
+
+/// Nor is an older one that comes when it has been told of what was set and removed again.
+#[test]
+fn what_was_set_and_removed_is_followed_by_nothing_older() {
+    let pile = Pile::new(MINUTE);
+    let lease = lease(&pile);
+    let mut waiter = pin!(pile.get_or_create_async(never));
+    assert!(poll(waiter.as_mut()).is_pending());
+    elsewhere(|| {
+        pile.set(2);
+        let write = pile.acquire_write_lock();
+        pile.invalidate();
+        drop(write);
+    });
+    assert!(poll(waiter.as_mut()).is_pending());
+    drop(lease.publish(1));
+    assert!(poll(waiter.as_mut()).is_pending() && pile.is_creating());
+}
+
+/// Who has looked a value up looks no second time, and takes what it was told of.
+#[test]
+fn what_a_writer_has_removed_is_an_answer_to_who_looked_it_up() {
+    let pile = Pile::new(MINUTE);
+    let lease = lease(&pile);
+    let mut looks = 0;
+    let missing = async || {
+        looks += 1;
+        Ok::<_, u8>(Lookup::NeedRegeneration)
+    };
+    let mut waiter = pin!(pile.acquire_async(never::<Result<u32, u8>>, missing));
+    assert!(poll(waiter.as_mut()).is_pending());
+    drop(lease.publish(1).unwrap());
+    elsewhere(|| {
+        let write = pile.acquire_write_lock();
+        pile.invalidate();
+        drop(write);
+    });
+    let Poll::Ready(answer) = poll(waiter.as_mut()) else {
+        panic!("it goes on waiting");
+    };
+    let answer = answer.unwrap();
+    assert_eq!((*answer, answer.origin()), (1, Origin::Superseded));
+}
+
+/// Whoever is told of a failure goes in for what stands in for it, if there may be something.
+#[test]
+fn stale_if_error_behind_a_writer() {
+    let (clock, builder) = manual(MINUTE);
+    let builder = builder.stale_while_revalidate(SECOND).stale_if_error(HOUR);
+    let pile = builder.build_sync_reader();
+    pile.set(1);
+    clock.advance(MINUTE + 2 * SECOND);
+    let early = lease(&pile);
+    let call = |accept| pile.call().accept(accept);
+    let mut waiter = pin!(call(Accept::Stale).get_or_try_create_async(never::<Result<u32, u8>>));
+    // Nothing stands in for what is to be new.
+    let missing = async || Ok(Lookup::NeedRegeneration);
+    let strict = call(Accept::New);
+    let mut strict = pin!(strict.acquire_async(never::<Result<u32, u8>>, missing));
+    assert!(poll(waiter.as_mut()).is_pending() && poll(strict.as_mut()).is_pending());
+    drop(early);
+    let lease = lease(&pile);
+    assert!(poll(waiter.as_mut()).is_pending() && poll(strict.as_mut()).is_pending());
+    let write = pile.acquire_write_lock().unwrap();
+    drop(lease.fail(7_u8));
+    assert!(poll(waiter.as_mut()).is_pending());
+    let Poll::Ready(answer) = poll(strict.as_mut()) else {
+        panic!("it waits for a writer");
+    };
+    assert!(answer.is_err());
+    drop(write);
+    let Poll::Ready(answer) = poll(waiter.as_mut()) else {
+        panic!("it goes on waiting");
+    };
+    let answer = answer.unwrap();
+    assert_eq!((*answer, answer.origin()), (1, Origin::Fallback));
+}
+
+/// A call from inside a creator waits for a writer, as any other: it will be answered with what is usable.
+#[test]
+fn a_creator_that_asks_for_the_value_waits_for_a_writer() {
+    let pile = pile();
+    let created = pile.refresh_async(async || {
+        let write = pile.acquire_write_lock().unwrap();
+        let mut nested = pin!(pile.get_or_create_async(never));
+        assert!(poll(nested.as_mut()).is_pending());
+        drop(write);
+        let Poll::Ready(answer) = poll(nested.as_mut()) else {
+            panic!("it goes on waiting");
+        };
+        Ok::<_, u8>(*answer + 1)
+    });
+    assert_eq!(*block_on(created).unwrap(), 2);
+}
+
 /// No writer was inside between what came and the poll of who waited for it: then it is the answer, though
 /// something newer has come.
 mod what_no_writer_has_replaced_is_an_answer {
@@ -109,9 +226,7 @@ mod what_no_writer_has_replaced_is_an_answer {
     fn is_told(brings: impl FnOnce(&Pile, Lease<'_, u32>)) {
         let pile = Pile::new(MINUTE);
         elsewhere(|| drop(pile.acquire_write_lock().unwrap()));
-        let ReadAttempt::Lease(lease) = pile.attempt() else {
-            panic!("the lease is free");
-        };
+        let lease = lease(&pile);
         let mut waiter = pin!(pile.get_or_create_async(never));
         assert!(poll(waiter.as_mut()).is_pending());
         brings(&pile, lease);
@@ -609,6 +724,8 @@ fn who_started_a_job_is_not_elected_again() {
         });
         if runs {
             assert!(poll(call.as_mut()).is_pending());
+            // It waits outside.
+            elsewhere(|| drop(pile.try_acquire_write_lock().unwrap()));
             shelf.take().run();
         } else {
             drop(shelf.take());
@@ -626,6 +743,30 @@ fn who_started_a_job_is_not_elected_again() {
         }
         assert!(shelf.is_empty() && !pile.is_creating());
     }
+}
+
+/// Nor does it keep a writer out, when it waits on for a creation that has lent a value.
+#[test]
+fn who_started_a_job_that_lends_waits_outside() {
+    let pile = Arc::new(SyncReaderDogpile::new(MINUTE));
+    let shelf = Shelf::default();
+    let call = pile.background(&shelf).accept(Accept::Fresh);
+    let create = |creating: Creating<'static, u32>| async move {
+        assert!(creating.lend(1));
+        steps(1).await;
+        Ok::<_, u8>(Created::new(2))
+    };
+    let mut call = Box::pin(call.get_or_try_create_with_async(create));
+    assert!(poll(call.as_mut()).is_pending());
+    let mut job = Box::pin(shelf.take());
+    assert!(poll(job.as_mut()).is_pending());
+    assert!(poll(call.as_mut()).is_pending());
+    elsewhere(|| drop(pile.try_acquire_write_lock().unwrap()));
+    assert!(poll(job.as_mut()).is_ready());
+    let Poll::Ready(answer) = poll(call.as_mut()) else {
+        panic!("it goes on waiting");
+    };
+    assert_eq!(*answer.unwrap(), 2);
 }
 
 mod cancel_is_safe {

@@ -92,6 +92,11 @@
 //! + let passed = !is_new || barrier::heavy(form == Form::Fenced) || true;
 //! an-index-is-not-given-up | src/raw/index/mod.rs | the_barrier_is_refused_for_a_while
 //! - self.give_up(&mut inner);
+//! an-index-that-was-given-up-is-used-again | src/raw/index/mod.rs | an_entry_is_dropped_while_the_barrier_is_refused
+//! - inner.is_given_up = true;
+//! what-an-index-had-is-dropped-at-once | src/raw/index/mod.rs | an_entry_is_dropped_while_the_barrier_is_refused
+//! - inner.cold().waiting.entries.extend(shares);
+//! + drop(shares);
 //! an-address-put-in-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
 //! - self.address.store(address, Ordering::Release);
 //! + self.address.store(address, Ordering::Relaxed);
@@ -478,6 +483,26 @@ fn the_barrier_is_refused_for_a_while() {
         refuse_barriers(false);
         reader.join().unwrap();
         model.take(two);
+        model.end(0);
+    });
+}
+
+/// What a reader holds is kept for it, though nobody else keeps it any more. Nothing is put in that would be
+/// kept in the same way.
+#[test]
+fn an_entry_is_dropped_while_the_barrier_is_refused() {
+    explore_one(Barrier::Words, 1, 2, |model| {
+        let (one, two) = (model.put(0), model.put(1));
+        let reader = model.spawn(|model| model.read(1));
+        refuse_barriers(true);
+        model.take(one);
+        let three = model.entry(2);
+        assert!(!model.index.insert(2, &three), "not given up");
+        drop(three);
+        model.take(two);
+        refuse_barriers(false);
+        reader.join().unwrap();
+        model.settle();
         model.end(0);
     });
 }
