@@ -1,6 +1,7 @@
 //! Creations in the background: what becomes of them, of their callers, and of the executors.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
@@ -220,13 +221,43 @@ fn what_is_refused_late_backs_off_from_nothing() {
     assert!(again.unwrap_err().is_backing_off());
 }
 
-/// The caller who finds the value stale has the creation started, takes the stale value and leaves.
+/// A call on a thread that may have to run the job looks for it, and hears of the end all the same.
+#[test]
+fn what_is_in_no_queue_is_waited_for() {
+    struct Pool;
+    impl Executor for Pool {
+        fn spawn(&self, job: Job) -> Result<(), Refused> {
+            thread::spawn(|| job.run());
+            Ok(())
+        }
+
+        fn blocking_here(&self) -> Blocking {
+            Blocking::RunHere
+        }
+    }
+    within(|| {
+        let pile = Arc::new(Dogpile::new(MINUTE));
+        let Attempt::Lease(creation) = pile.attempt() else {
+            panic!("it is free");
+        };
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| {
+                let call = pile.background(&Pool);
+                *call.get_or_create(|| unreachable!()).unwrap()
+            });
+            until(|| pile.waiters() == 1);
+            drop(creation.publish(1).unwrap());
+            assert_eq!(waiter.join().unwrap(), 1);
+        });
+    });
+}
+
 /// An executor that does not want a job may say so, or drop it. It is told as the executor says it.
 #[test]
 fn a_refusal_is_told_as_it_was_said() {
     fn refused(error: Error<()>) -> String {
         match error {
-            Error::Refused(refused) => refused.to_string(),
+            Error::Refused(refused) => refused.source().unwrap().to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -251,6 +282,7 @@ fn a_refusal_is_told_as_it_was_said() {
     assert!(drops.contains("dropped"), "{drops}");
 }
 
+/// The caller who finds the value stale has the creation started, takes the stale value and leaves.
 #[test]
 fn a_stale_value_is_taken_and_its_caller_leaves() {
     let (_, builder) = manual(MINUTE);

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use dogpile::{
-    Accept, Clock, Created, Error, Lookup, ManualClock, Origin, ReadAttempt, ReadGuard,
+    Accept, Clock, Created, Error, Lookup, ManualClock, Origin, Outcome, ReadAttempt, ReadGuard,
     SyncReaderDogpile, Tick, WriteLockError,
 };
 
@@ -1149,6 +1149,21 @@ mod write_lock_self_deadlock_is_an_error {
                 Ok::<_, u8>(Created::new(2))
             });
             assert_eq!(*created.unwrap(), 2);
+        });
+    }
+
+    /// There is nothing to wait for then, whoever creates meanwhile.
+    #[test]
+    fn in_an_attempt() {
+        within(|| {
+            let pile = SyncReaderDogpile::<u32>::new(MINUTE);
+            let creation = pile.attempt();
+            let write = pile.acquire_write_lock().unwrap();
+            let ReadAttempt::Busy(busy) = pile.attempt() else {
+                panic!("it is closed");
+            };
+            assert!(matches!(busy.wait_for(Duration::ZERO), Outcome::Reentrant));
+            drop((write, creation));
         });
     }
 

@@ -36,13 +36,14 @@ use std::time::Duration;
 
 use dogpile::executor::{Sleep, Timer};
 use dogpile::{
-    Accept, Created, Creating, Error, Lease, Lookup, Origin, ReadAttempt, ReadGuard,
-    SyncReaderDogpile, WriteLockError,
+    Accept, Backoff, Created, Creating, Dogpile, Error, Lease, Lookup, Origin, ReadAttempt,
+    ReadGuard, SyncReaderDogpile, WriteLockError,
 };
 
 use crate::shelf::Shelf;
 use crate::support::Shows as _;
-use crate::support::{HOUR, MINUTE, NANO, Runs, SECOND, manual, until, within};
+use crate::support::{HOUR, HookedClock, MINUTE, NANO, READINGS, Runs, SECOND};
+use crate::support::{hooked, manual, until, within};
 use crate::tasks::{Alarm, Boxed, Spawn, block_on, on_runtimes, poll, poll_by, steps, until_task};
 
 type Pile = SyncReaderDogpile<u32>;
@@ -198,6 +199,49 @@ fn stale_if_error_behind_a_writer() {
     };
     let answer = answer.unwrap();
     assert_eq!((*answer, answer.origin()), (1, Origin::Fallback));
+}
+
+/// Who is inside gets what stands in, though a writer comes to wait in any moment of the call.
+#[test]
+fn stale_if_error_before_a_writer() {
+    for at in 0..READINGS {
+        within(move || {
+            let clock = Arc::new(HookedClock::default());
+            clock.advance(HOUR);
+            let builder = Dogpile::builder(MINUTE).clock(clock.clone());
+            let builder = builder.stale_while_revalidate(SECOND).stale_if_error(HOUR);
+            let pile = builder
+                .backoff(Backoff::constant(MINUTE))
+                .build_sync_reader();
+            let pile: Arc<Pile> = Arc::new(pile);
+            pile.set_with(Created::new(1).age(MINUTE + 2 * SECOND));
+            drop(lease(&pile).fail(7_u8));
+            let (come, gone) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let hook = {
+                let (pile, come, gone) = (pile.clone(), come.clone(), gone.clone());
+                move |reading| {
+                    if reading != at {
+                        return;
+                    }
+                    come.fetch_add(1, Ordering::SeqCst);
+                    let (writes, left) = (pile.clone(), gone.clone());
+                    thread::spawn(move || {
+                        drop(writes.acquire_write_lock());
+                        left.fetch_add(1, Ordering::SeqCst);
+                    });
+                    until(|| gone.load(Ordering::SeqCst) == 1 || is_closed(&pile));
+                }
+            };
+            let mut call = pin!(pile.get_or_try_create_async(never::<Result<u32, u8>>));
+            let answer = match hooked(hook, || poll(call.as_mut())) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => block_on(call),
+            };
+            assert_eq!(answer.as_ref().unwrap().origin(), Origin::Fallback);
+            drop(answer);
+            until(|| gone.load(Ordering::SeqCst) == come.load(Ordering::SeqCst));
+        });
+    }
 }
 
 /// A call from inside a creator waits for a writer, as any other: it will be answered with what is usable.
@@ -576,6 +620,22 @@ mod pending_writer_goes_first {
 
 mod write_lock_in_creator {
     use super::*;
+
+    /// The lock is left to a creation that is over, since another caller has taken its lease.
+    #[test]
+    fn whose_lease_was_taken_over() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.max_create_time(SECOND).build_sync_reader();
+        pile.set(1);
+        pile.expire();
+        let late = lease(&pile);
+        clock.advance(SECOND);
+        let next = lease(&pile);
+        let write = pile.acquire_write_lock().unwrap();
+        write.until_published(&late.creating());
+        assert!(!is_closed(&pile));
+        drop((late, next));
+    }
 
     /// A pile whose values are the versions of a file.
     struct Site {
