@@ -702,18 +702,19 @@ mod busy {
     }
 
     /// Who only waits takes the lease from nobody.
-    #[cfg(feature = "async")]
     #[test]
-    fn a_task_waits_for_a_creation_that_is_overdue() {
+    fn waits_for_a_creation_that_is_overdue() {
         let (clock, builder) = manual(MINUTE);
         let pile = builder.max_create_time(SECOND).build();
         let creation = lease(&pile);
-        let mut waiter = pin!(busy(pile.attempt()).into_future());
-        assert!(poll(waiter.as_mut()).is_pending());
+        let (early, impatient) = (busy(pile.attempt()), busy(pile.attempt()));
         clock.advance(HOUR);
-        assert!(poll(waiter.as_mut()).is_pending());
+        assert!(matches!(
+            impatient.wait_for(Duration::ZERO),
+            Outcome::TimedOut
+        ));
         drop(creation.publish(1));
-        assert!(poll(waiter).is_ready());
+        assert_eq!(value(early.wait()), (1, Origin::CreatedByAnother));
     }
 
     #[test]

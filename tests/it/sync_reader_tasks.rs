@@ -34,10 +34,10 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use dogpile::executor::{Sleep, Timer};
+use dogpile::executor::{Executor, Job, Sleep, Timer};
 use dogpile::{
     Accept, Backoff, Created, Creating, Dogpile, Error, Lease, Lookup, Origin, ReadAttempt,
-    ReadGuard, SyncReaderDogpile, WriteLockError,
+    ReadGuard, Refused, SyncReaderDogpile, WriteLockError,
 };
 
 use crate::shelf::Shelf;
@@ -620,6 +620,51 @@ mod pending_writer_goes_first {
 
 mod write_lock_in_creator {
     use super::*;
+
+    /// Whoever has a creation started is outside by then, also if its lease was taken over in any moment of
+    /// the call, and nobody else creates.
+    #[test]
+    fn as_the_creation_is_started() {
+        struct Inline;
+        impl Executor for Inline {
+            fn spawn(&self, job: Job) -> Result<(), Refused> {
+                job.run();
+                Ok(())
+            }
+        }
+        for at in 0..READINGS {
+            let clock = Arc::new(HookedClock::default());
+            let builder = Dogpile::builder(MINUTE).clock(clock.clone());
+            let pile = Arc::new(builder.max_create_time(SECOND).build_sync_reader());
+            let late = lease(&pile);
+            clock.advance(SECOND);
+            let hook = {
+                let pile = pile.clone();
+                move |reading| {
+                    if reading == at {
+                        clock.advance(SECOND);
+                        drop(pile.attempt());
+                    }
+                }
+            };
+            let locks = Arc::new(Mutex::new(Vec::new()));
+            let create = {
+                let (pile, locks) = (pile.clone(), locks.clone());
+                move || {
+                    let lock = pile.try_acquire_write_lock().map(drop);
+                    locks.lock().unwrap().push(lock);
+                    Ok::<_, u8>(1)
+                }
+            };
+            drop(hooked(hook, || {
+                pile.background(&Inline).get_or_try_create(create)
+            }));
+            for lock in locks.lock().unwrap().drain(..) {
+                assert!(lock.is_ok(), "at reading {at}: {lock:?}");
+            }
+            drop(late);
+        }
+    }
 
     /// The lock is left to a creation that is over, since another caller has taken its lease.
     #[test]
