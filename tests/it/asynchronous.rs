@@ -800,26 +800,6 @@ mod wait_timeout {
         assert!(poll(call).is_ready());
     }
 
-    #[test]
-    fn does_not_count_the_look_up() {
-        let (clock, builder) = manual(MINUTE);
-        let pile = builder.build();
-        let Attempt::Lease(creation) = pile.attempt() else {
-            panic!("it is free");
-        };
-        let look = async || {
-            clock.advance(MINUTE);
-            Ok::<_, u8>(Lookup::NeedRegeneration)
-        };
-        let call = pile.call().wait(SECOND);
-        let mut call = pin!(call.acquire_async(never::<Result<u32, u8>>, look));
-        assert!(poll(call.as_mut()).is_pending());
-        clock.advance(SECOND - NANO);
-        assert!(poll(call.as_mut()).is_pending());
-        drop(creation.publish(1).unwrap());
-        assert!(poll(call).is_ready());
-    }
-
     /// By a clock that is moved by hand the task is woken.
     #[test]
     fn by_a_clock_that_is_moved() {

@@ -599,13 +599,16 @@ mod rules {
     /// What is due as soon as it is made is renewed after a rest.
     #[test]
     fn it_rests_where_nothing_is_ever_fresh() {
-        let (clock, builder) = manual(MINUTE);
-        let pile = Arc::new(builder.build());
-        let never_fresh = |run, _: &_| Makes(Created::new(run).ttl(Duration::ZERO));
-        let (mut hand, _keeps) = Hand::start(&pile, never_fresh);
-        for _ in 0..3 {
-            assert_eq!(hand.run(), 0);
-            clock.advance(HOUR);
+        // One has no time to live, the other was past its own by a nanosecond.
+        for (ttl, age) in [(Duration::ZERO, Duration::ZERO), (SECOND, SECOND + NANO)] {
+            let (clock, builder) = manual(MINUTE);
+            let pile = Arc::new(builder.build());
+            let never_fresh = move |run, _: &_| Makes(Created::new(run).ttl(ttl).age(age));
+            let (mut hand, _keeps) = Hand::start(&pile, never_fresh);
+            for _ in 0..3 {
+                assert_eq!(hand.run(), 0);
+                clock.advance(HOUR);
+            }
         }
     }
 
@@ -1155,8 +1158,8 @@ mod runs {
             }
 
             fn on_advance(&self, sleeper: &Waker) -> bool {
-                // Not the question whether it wakes at all.
-                let is_somebody = !sleeper.will_wake(Waker::noop());
+                // Not the question whether it wakes at all, which is asked for nobody.
+                let is_somebody = !sleeper.data().is_null();
                 self.1.fetch_add(u32::from(is_somebody), Ordering::SeqCst);
                 self.0.on_advance(sleeper)
             }

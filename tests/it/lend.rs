@@ -34,21 +34,58 @@
 //! - if next.outcome().is_none() && self.enter(call).is_ok() {
 //! + if false {
 //!
+//! a-loan-is-no-wait | src/call/election/told.rs | no_starvation
+//! - _ => true,
+//! - };
+//! + Ending::Lent(_) => false,
+//! + _ => true,
+//! + };
+//!
 //! gone-a-moment-later | src/raw/change.rs | not_before_the_very_end_of_what_is_held
 //! - now >= times.usable_until(times.ttl)
 //! + now > times.usable_until(times.ttl)
 //! ```
 
+#[cfg(feature = "async")]
+use std::future::pending;
+#[cfg(feature = "async")]
+use std::pin::pin;
 use std::sync::{Arc, Barrier};
+#[cfg(feature = "async")]
+use std::task::Poll;
 use std::thread;
 
 use dogpile::{Accept, Attempt, Created, Creating, Dogpile, Error, Guard, Origin};
 
 use crate::forms::{Down, each_form};
 use crate::support::{HOUR, MINUTE, NANO, manual, until, within};
+#[cfg(feature = "async")]
+use crate::tasks::poll;
 
 fn lends(creating: &Creating<'_, u32>, value: u32) -> bool {
     creating.lend(Created::new(value).age(HOUR))
+}
+
+/// Who was told of it came before what supersedes the lease later, and is given what that brings.
+#[cfg(feature = "async")]
+#[test]
+fn no_starvation() {
+    let pile = Dogpile::new(MINUTE);
+    let Attempt::Lease(lease) = pile.attempt() else {
+        panic!("it is free");
+    };
+    let call = pile.call().accept(Accept::Fresh);
+    let mut waiter = pin!(call.get_or_create_async(pending::<u32>));
+    assert!(poll(waiter.as_mut()).is_pending());
+    assert!(lends(&lease.creating(), 1));
+    pile.invalidate();
+    assert!(poll(waiter.as_mut()).is_pending());
+    drop(lease.publish(2));
+    let Poll::Ready(answer) = poll(waiter) else {
+        panic!("it goes on waiting");
+    };
+    let answer = answer.unwrap();
+    assert_eq!((*answer, Guard::origin(&answer)), (2, Origin::Superseded));
 }
 
 /// In each form: those who wait, the caller of a background creation among them, go on with it, and the

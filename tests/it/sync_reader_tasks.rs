@@ -1163,6 +1163,28 @@ mod wait_timeout {
         drop(lease);
     }
 
+    /// It began to count in front of the gate, where nothing was looked up yet.
+    #[test]
+    fn does_not_count_the_look_up() {
+        let (clock, builder) = manual(MINUTE);
+        let pile = builder.build_sync_reader();
+        let creation = lease(&pile);
+        let look = async || {
+            clock.advance(MINUTE);
+            Ok::<_, u8>(Lookup::NeedRegeneration)
+        };
+        let write = pile.acquire_write_lock().unwrap();
+        let call = pile.call().wait(SECOND);
+        let mut call = pin!(call.acquire_async(never::<Result<u32, u8>>, look));
+        assert!(poll(call.as_mut()).is_pending());
+        drop(write);
+        assert!(poll(call.as_mut()).is_pending());
+        clock.advance(SECOND - NANO);
+        assert!(poll(call.as_mut()).is_pending());
+        drop(creation.publish(1).unwrap());
+        assert!(poll(call).is_ready());
+    }
+
     #[test]
     fn does_not_count_its_own_creator() {
         let (clock, builder) = manual(HOUR);

@@ -104,7 +104,8 @@ pub(crate) struct Election<'a, T, P, S, F> {
     caller: Caller,
     role: Role,
     failures: Failures,
-    /// Whether it has waited for a lease until its end: each lease that it finds began later.
+    /// Whether it has waited for a lease until its end, or until a loan: it came before each lease that it
+    /// finds, or before whatever supersedes that.
     has_waited: bool,
     /// Whether the caller held a pass before it came in.
     holds_pass: bool,

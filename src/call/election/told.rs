@@ -71,10 +71,10 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         let newer_than = self.newer_than.number();
         let began_in_time = fence > newer_than;
         let takes_failures = own.is_some() || self.failures == Failures::Taken;
-        // If another value was `set` or lent, the lease is held yet.
+        // If another value was `set`, the lease is held yet. So it is after a loan, but nothing had superseded
+        // it until then.
         self.has_waited |= match ending {
             Ending::Value(node, _) => node.number() == fence,
-            Ending::Lent(_) => false,
             _ => true,
         };
         // To tell the value's age with, which need not be exact: all who wait ask at once.
