@@ -208,7 +208,7 @@ fn a_table_is_kept_while_somebody_looks_into_it() {
     assert!(!index.keeps_something());
 }
 
-/// Nobody in who settles is told that a value of a user's burst, and the others are freed.
+/// The panic of an entry that is dropped goes to nobody, and keeps no other entry.
 #[test]
 fn one_that_bursts_keeps_no_other() {
     let index = Settled::new();
@@ -245,7 +245,8 @@ fn nothing_outlives_the_index() {
     assert_eq!(ALIVE.get(), 0);
 }
 
-/// Nothing else is made where a forgotten guard shows something for ever: it would look as if it were read.
+/// A guard that was forgotten shows an address for ever: what came to that address would look as if it were
+/// read.
 #[test]
 fn what_is_shown_for_ever_keeps_its_address() {
     for is_taken in [false, true] {
