@@ -599,11 +599,12 @@ mod rules {
     /// What is due as soon as it is made is renewed after a rest.
     #[test]
     fn it_rests_where_nothing_is_ever_fresh() {
-        // One has no time to live, the other was past its own by a nanosecond.
-        for (ttl, age) in [(Duration::ZERO, Duration::ZERO), (SECOND, SECOND + NANO)] {
+        // At the origin of the clock, too.
+        for begin in [Duration::ZERO, HOUR] {
             let (clock, builder) = manual(MINUTE);
+            clock.set(Tick::ZERO.saturating_add(begin));
             let pile = Arc::new(builder.build());
-            let never_fresh = move |run, _: &_| Makes(Created::new(run).ttl(ttl).age(age));
+            let never_fresh = |run, _: &_| Makes(Created::new(run).ttl(Duration::ZERO));
             let (mut hand, _keeps) = Hand::start(&pile, never_fresh);
             for _ in 0..3 {
                 assert_eq!(hand.run(), 0);
