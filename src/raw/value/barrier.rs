@@ -235,7 +235,7 @@ mod imp {
 
         #[test]
         fn for_what_is_fenced() {
-            assert_ordered(10_000, fence, || assert!(heavy(true)));
+            assert_ordered(20_000, fence, || assert!(heavy(true)));
         }
     }
 }
