@@ -346,32 +346,6 @@ fn the_barrier_forbidden_from_the_start() {
     });
 }
 
-/// A reader passes a fence as well then, so a writer never finds one inside.
-#[test]
-fn write_lock_excludes_readers_without_the_barrier() {
-    alone("write_lock_excludes_readers_without_the_barrier", || {
-        forbid_membarrier();
-        let pile = SyncReaderDogpile::with_value(MINUTE, 1);
-        let (is_written, over) = (AtomicBool::new(false), AtomicBool::new(false));
-        thread::scope(|threads| {
-            threads.spawn(|| {
-                while !over.load(Ordering::SeqCst) {
-                    let guard = pile.peek();
-                    let looks = (0..10).map(|_| is_written.load(Ordering::SeqCst));
-                    assert!(guard.is_none() || !looks.into_iter().any(|written| written));
-                }
-            });
-            for _ in 0..20_000 {
-                let write = pile.acquire_write_lock().unwrap();
-                is_written.store(true, Ordering::SeqCst);
-                is_written.store(false, Ordering::SeqCst);
-                drop(write);
-            }
-            over.store(true, Ordering::SeqCst);
-        });
-    });
-}
-
 /// What the kernel offers is tried before it is relied on.
 #[test]
 fn the_barrier_forbidden_from_the_start_and_offered() {

@@ -152,6 +152,9 @@ mod imp {
 
     #[cfg(all(test, feature = "async"))]
     mod tests {
+        use std::env;
+        use std::process::Command;
+
         use rustix::thread::sched_yield;
 
         use super::*;
@@ -236,6 +239,24 @@ mod imp {
         #[test]
         fn for_what_is_fenced() {
             assert_ordered(20_000, fence, || assert!(heavy(true)));
+        }
+
+        /// Where there is no barrier, a fence is passed for what does not say whether it is plain or fenced. In a
+        /// process of its own, since the form is that of all that run there.
+        #[test]
+        fn for_what_goes_by_the_form() {
+            const ALONE: &str = "DOGPILE_TEST_ALONE";
+            if env::var_os(ALONE).is_some() {
+                // ORDERING: relaxed: as in `form`.
+                FORM.store(FENCES, Ordering::Relaxed);
+                return assert_ordered(20_000, light_by_form, || assert!(heavy(false)));
+            }
+            let name = concat!(module_path!(), "::for_what_goes_by_the_form");
+            let (_, name) = name.split_once("::").unwrap();
+            let mut child = Command::new(env::current_exe().unwrap());
+            let output = child.args(["--exact", name]).env(ALONE, "1").output();
+            let said = String::from_utf8(output.unwrap().stdout).unwrap();
+            assert!(said.contains("1 passed"), "{said}");
         }
     }
 }
