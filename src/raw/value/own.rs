@@ -3,7 +3,8 @@
 //! A thread begins with one [record](super::registry). When all its slots are taken, it takes a further
 //! record and links it behind the one where it looked last. So its records are a ring, and it looks
 //! for a slot where it found the last one, and goes round from there. (What a thread holds comes and
-//! goes mostly in the order of a queue, or of a stack. Both find the next slot at once.)
+//! goes mostly in the order of a queue, or of a stack. Both find the next slot at once.) It remembers
+//! that slot itself as well: a hit among many others held finds it free, as the first of all does.
 //!
 //! *No look costs much.* A thread looks through all of its records before it takes another one. If
 //! none of them has a slot, it looks at two records only for as many times as it has records. So one
@@ -25,9 +26,8 @@ use crate::raw::value::slot::Slot;
 use crate::shim::Lasting;
 
 crate::shim::thread_local_const! {
-    /// The first record of this thread, once it has one. It has no destructor, so that finding it
-    /// takes one load.
-    static MINE: Cell<Option<&'static Record>> = Cell::new(None);
+    /// It has no destructor, so that finding what it holds takes one load.
+    static MINE: Mine = Mine::new();
 }
 
 crate::shim::thread_local_const! {
@@ -38,6 +38,13 @@ crate::shim::thread_local_const! {
 crate::shim::thread_local_const! {
     /// Gives the records back when the thread ends.
     static LEAVING: Leaving = Leaving(Cell::new(None));
+}
+
+/// What a thread looks at first, once it has a record.
+struct Mine {
+    first: Cell<Option<&'static Record>>,
+    /// The slot for a value that it found last.
+    slot: Cell<Option<&'static Slot>>,
 }
 
 /// What a thread knows of its records.
@@ -67,7 +74,7 @@ impl Drop for Leaving {
     fn drop(&mut self) {
         // Thread-locals that are dropped after this one find no record. They are other threads' by
         // then, and of two threads that used one slot neither would be safe.
-        let _ = MINE.try_with(Cell::take);
+        let _ = MINE.try_with(Mine::forget);
         let Some((first, spare)) = self.0.take() else {
             return;
         };
@@ -83,10 +90,9 @@ impl Drop for Leaving {
 /// is past the destructors of its thread-locals.
 #[inline]
 pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
-    let mine = first_record();
-    match mine.and_then(|mine| mine.slots.first()) {
-        Some(first) if first.is_free() => Some(first),
-        _ => further_slot(mine),
+    match MINE.try_with(|mine| mine.slot.get()) {
+        Ok(Some(last)) if last.is_free() => Some(last),
+        _ => next_slot(),
     }
 }
 
@@ -96,17 +102,31 @@ pub(in crate::raw) fn second_free_slot() -> Option<&'static Slot> {
     let mine = first_record();
     match mine.and_then(|mine| mine.slots.get(1)) {
         Some(second) if second.is_free() => Some(second),
-        _ => further_slot(mine),
+        _ => slot_beside(),
     }
 }
 
-// One call for all that is not the first slot, so that what is inlined into a hit stays small.
+// One call for all that is not at hand, so that what is inlined into a hit stays small.
 #[cold]
 #[inline(never)]
-fn further_slot(mine: Option<&'static Record>) -> Option<&'static Slot> {
-    let mine = mine.or_else(enter)?;
+fn next_slot() -> Option<&'static Slot> {
+    let found = further_slot()?;
+    MINE.try_with(|mine| mine.slot.set(Some(found))).ok()?;
+    Some(found)
+}
+
+// What comes next is the other slot of the two, so that one is remembered.
+#[cold]
+#[inline(never)]
+fn slot_beside() -> Option<&'static Slot> {
+    further_slot()
+}
+
+#[inline(always)]
+fn further_slot() -> Option<&'static Slot> {
+    let first = first_record().or_else(enter)?;
     let free = |record: &'static Record| record.slots.iter().find(|slot| slot.is_free());
-    let found = FURTHER.try_with(|further| further.find(mine, &further.values, most(), free));
+    let found = FURTHER.try_with(|further| further.find(first, &further.values, most(), free));
     found.ok().flatten()
 }
 
@@ -173,7 +193,7 @@ pub(in crate::raw) fn own_gate_slots(number: *const ()) -> usize {
 /// The first record of this thread, if it has one.
 #[inline]
 fn first_record() -> Option<&'static Record> {
-    MINE.try_with(Cell::get).ok()?
+    MINE.try_with(|mine| mine.first.get()).ok()?
 }
 
 /// Takes a record. `None` if the thread is past the destructors of its thread-locals.
@@ -188,7 +208,7 @@ fn enter() -> Option<&'static Record> {
         record
     });
     let record = record.ok()?;
-    MINE.try_with(|mine| mine.set(Some(record))).ok()?;
+    MINE.try_with(|mine| mine.first.set(Some(record))).ok()?;
     Some(record)
 }
 
@@ -229,6 +249,20 @@ fn most() -> usize {
 #[cfg(dogpile_loom)]
 fn most_of_gates() -> usize {
     most()
+}
+
+impl Mine {
+    const fn new() -> Self {
+        Self {
+            first: Cell::new(None),
+            slot: Cell::new(None),
+        }
+    }
+
+    fn forget(&self) {
+        self.first.set(None);
+        self.slot.set(None);
+    }
 }
 
 impl Further {
