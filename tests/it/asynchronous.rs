@@ -13,6 +13,14 @@
 //! @ fn wake
 //! - drop(locked);
 //!
+//! nobody-helps-to-wake | src/raw/wait/event.rs | broadcast::who_is_woken_wakes_others
+//! - self.wants_help.store(true, Ordering::Relaxed);
+//!   while self.wake_some() {}
+//!
+//! helps-where-another-helps | src/raw/wait/event.rs | broadcast::who_is_woken_wakes_others
+//! - if self.wants_help.swap(false, Ordering::Relaxed) && self.wake_some() {
+//! + if self.wake_some() {
+//!
 //! places-that-are-gone-are-used-again | src/raw/wait/wakers.rs | wait_timeout::by_a_clock_after_another_task_has_left
 //! - self.free.clear();
 //! ```
@@ -236,6 +244,60 @@ mod first_call_waits {
         drop(lease.publish(1));
         assert_eq!((first.rings(), last.rings()), (0, 1));
         assert!(poll(waiter).is_ready());
+    }
+}
+
+mod broadcast {
+    use super::*;
+
+    /// A task that its waker polls at once, and how many of these polls may be within each other.
+    struct AtOnce {
+        task: Mutex<Option<Boxed<()>>>,
+        nested: Arc<(AtomicUsize, AtomicUsize)>,
+    }
+
+    impl AtOnce {
+        fn poll(self: &Arc<Self>) -> Poll<()> {
+            let mut task = self.task.lock().unwrap().take().expect("woken once");
+            let polled = poll_by(&Waker::from(Arc::clone(self)), task.as_mut());
+            if polled.is_pending() {
+                *self.task.lock().unwrap() = Some(task);
+            }
+            polled
+        }
+    }
+
+    impl Wake for AtOnce {
+        fn wake(self: Arc<Self>) {
+            let (now, most) = &*self.nested;
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            assert!(self.poll().is_ready());
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// One at a time: wakers that poll their tasks at once do not nest any deeper, however many there are.
+    #[test]
+    fn who_is_woken_wakes_others() {
+        let pile = Arc::new(Dogpile::<u32>::new(MINUTE));
+        let Attempt::Lease(lease) = pile.attempt() else {
+            panic!()
+        };
+        let (nested, served) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..500 {
+            let (pile, served) = (Arc::clone(&pile), Arc::clone(&served));
+            let task = Arc::new(AtOnce {
+                task: Mutex::new(Some(Box::pin(async move {
+                    assert_eq!(*pile.get_or_create_async(never).await, 1);
+                    served.fetch_add(1, Ordering::SeqCst);
+                }))),
+                nested: Arc::clone(&nested),
+            });
+            assert!(task.poll().is_pending());
+        }
+        drop(lease.publish(1));
+        assert_eq!(served.load(Ordering::SeqCst), 500);
+        assert_eq!(nested.1.load(Ordering::SeqCst), 2);
     }
 }
 

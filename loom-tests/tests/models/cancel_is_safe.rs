@@ -25,9 +25,9 @@
 //! + self.wakers = vec![Some(waker)];
 //! + 0
 //!
-//! wakes-the-first-task-only | src/raw/wait/event.rs
-//! - for waker in wakers {
-//! + if let Some(waker) = wakers.into_iter().next() {
+//! wakes-the-first-tasks-only | src/raw/wait/event.rs
+//! - while self.wake_some() {}
+//! + self.wake_some();
 //!
 //! background-dies-with-its-caller | src/call/background.rs
 //! - self.executor.spawn(job).map_err(Error::Refused)?;

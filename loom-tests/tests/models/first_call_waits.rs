@@ -29,12 +29,12 @@
 //! + drop(waker);
 //!
 //! wakes-tasks-only | src/raw/wait/event.rs
+//! @ fn set
 //! - self.parker.wake_all(&self.word);
-//!   #[cfg(feature = "async")]
 //!
-//! wakes-one-task | src/raw/wait/event.rs
-//! - for waker in wakers {
-//! + if let Some(waker) = wakers.into_iter().next() {
+//! wakes-some-tasks | src/raw/wait/event.rs
+//! - while self.wake_some() {}
+//! + self.wake_some();
 //! ```
 
 use crate::kind::{Attempt, Pile, model};

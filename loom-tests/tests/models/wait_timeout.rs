@@ -15,9 +15,9 @@
 //! - self.word.fetch_add(NUDGE, Ordering::Release);
 //!
 //! nudge-for-threads-only | src/raw/wait/event.rs
-//!   self.word.fetch_add(NUDGE, Ordering::Release);
-//! - self.wake_all();
-//! + self.parker.wake_all(&self.word);
+//! @ fn nudge
+//! - wake(wakers);
+//! + drop(wakers);
 //!
 //! last-look-relaxed | src/raw/wait/event.rs
 //! - self.word.load(Ordering::Acquire) & SET != 0

@@ -130,6 +130,7 @@ impl<'a, T, P, S: Source<'a, T, P>> Election<'a, T, P, S, S::Found> {
         let Some(Ending::Value(node, _)) = waiters.outcome() else {
             return None;
         };
+        waiters.done().help();
         if D::GATED || node.number() <= self.newer_than.number() {
             return None;
         }

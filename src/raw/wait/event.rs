@@ -5,12 +5,12 @@ use std::time::Duration;
 
 #[cfg(feature = "async")]
 use crate::raw::wait::wakers::{WakerKey, Wakers};
-#[cfg(feature = "async")]
-use crate::shim::contain;
 use crate::shim::{
     Arc, ArcWeak, Mutex,
     atomic::{AtomicU32, Ordering},
 };
+#[cfg(feature = "async")]
+use crate::shim::{atomic::AtomicBool, contain};
 use crate::time::{Clock, SleepPlan, Tick, Time};
 
 /// Something that happens once, and that many can wait for.
@@ -26,6 +26,9 @@ pub(crate) struct Event {
     parker: parker::Parker,
     #[cfg(feature = "async")]
     wakers: Mutex<Wakers>,
+    /// Whether it is set, and tasks are to be woken still, and none that was woken lends a hand.
+    #[cfg(feature = "async")]
+    wants_help: AtomicBool,
     /// How a clock that is moved by hand wakes the sleepers. In a box, since most events have none.
     nudger: Mutex<Option<Box<Nudger>>>,
 }
@@ -84,6 +87,8 @@ impl Event {
             parker: parker::Parker::new(),
             #[cfg(feature = "async")]
             wakers: Mutex::new(Wakers::new()),
+            #[cfg(feature = "async")]
+            wants_help: AtomicBool::new(false),
             nudger: Mutex::new(None),
         }
     }
@@ -96,13 +101,53 @@ impl Event {
         self.word.load(Ordering::Acquire) & SET != 0
     }
 
-    /// Sets the event and wakes all sleepers together.
+    /// Sets the event and wakes all sleepers together. Some of the tasks may be woken by others of them, just
+    /// after it returns.
     pub(crate) fn set(&self) {
         // ORDERING: pairs with the acquire in `is_set` and `wait`: publishes what was written
         // before.
         let before = self.word.fetch_or(SET, Ordering::Release);
         debug_assert_eq!(before & SET, 0, "an event is set once");
-        self.wake_all();
+        self.parker.wake_all(&self.word);
+        #[cfg(feature = "async")]
+        {
+            // ORDERING: relaxed: a hint. Nobody is owed anything by those who help.
+            self.wants_help.store(true, Ordering::Relaxed);
+            while self.wake_some() {}
+        }
+    }
+
+    /// Wakes some of the tasks, once it is set. Says whether more may be left. Nobody comes any more, so
+    /// whoever goes on until none is left has seen to all.
+    #[cfg(feature = "async")]
+    fn wake_some(&self) -> bool {
+        let some = self.wakers.lock().take_some();
+        let may_be_more = some.last().is_some_and(Option::is_some);
+        wake(some.into_iter().flatten());
+        may_be_more
+    }
+
+    /// Wakes some of the others, for a task that was woken before they are: so its worker has them at hand. Else
+    /// that worker has nothing to do, sleeps, and is woken by the kernel for the next one, again and again,
+    /// which takes longer than all else.
+    #[cfg(feature = "async")]
+    #[inline]
+    pub(crate) fn help(&self) {
+        // ORDERING: relaxed: a hint.
+        if self.wants_help.load(Ordering::Relaxed) {
+            self.help_once();
+        }
+    }
+
+    #[cfg(feature = "async")]
+    #[cold]
+    #[inline(never)]
+    fn help_once(&self) {
+        // One at a time: where a waker polls its task at once, that one does not help in its turn.
+        // ORDERING: relaxed: a hint, both.
+        if self.wants_help.swap(false, Ordering::Relaxed) && self.wake_some() {
+            self.wants_help.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Sleeps until the event is set, or until `deadline`. Says whether it is set, which it can be at
@@ -192,7 +237,12 @@ impl Event {
     fn nudge(&self) {
         // ORDERING: pairs with the acquire in `look`: publishes the new time.
         self.word.fetch_add(NUDGE, Ordering::Release);
-        self.wake_all();
+        self.parker.wake_all(&self.word);
+        #[cfg(feature = "async")]
+        {
+            let wakers = self.wakers.lock().take();
+            wake(wakers);
+        }
     }
 
     /// Has the task woken at the next change of the word. `false` if the word has changed already.
@@ -205,8 +255,8 @@ impl Event {
         // Cloned and dropped outside the lock: a waker is user code.
         let waker = waker.clone();
         let mut wakers = self.wakers.lock();
-        // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_all` passes
-        // through after the word has changed. Whoever acts on the word loads it again.
+        // ORDERING: relaxed: only to decide about sleeping, under the lock that `wake_some` and
+        // `nudge` pass through after the word has changed. Whoever acts on the word loads it again.
         if self.word.load(Ordering::Relaxed) == seen {
             let old = wakers.put(key, waker);
             drop(wakers);
@@ -218,17 +268,13 @@ impl Event {
             false
         }
     }
+}
 
-    /// Wakes everybody, together. The word has changed.
-    fn wake_all(&self) {
-        self.parker.wake_all(&self.word);
-        #[cfg(feature = "async")]
-        {
-            let wakers = self.wakers.lock().take();
-            for waker in wakers {
-                contain(|| waker.wake());
-            }
-        }
+/// Not to be called under a lock: a waker is user code.
+#[cfg(feature = "async")]
+fn wake(wakers: impl Iterator<Item = Waker>) {
+    for waker in wakers {
+        contain(|| waker.wake());
     }
 }
 

@@ -1,12 +1,22 @@
 //! The wakers of the tasks that sleep on an event.
 
+use std::array;
+use std::iter::Flatten;
 use std::num::NonZeroU64;
 use std::task::Waker;
+use std::vec::IntoIter;
 
 /// Finds the waker of one task. No other task has the same key until the waker is removed. After all
 /// tasks were woken the key finds nothing, and is never used again.
 #[derive(Clone, Copy)]
 pub(in crate::raw) struct WakerKey(NonZeroU64);
+
+/// How many are woken between two looks at the list.
+#[cfg(not(any(dogpile_loom, dogpile_shuttle)))]
+const SOME: usize = 32;
+// So that models get beyond it.
+#[cfg(any(dogpile_loom, dogpile_shuttle))]
+const SOME: usize = 1;
 
 /// The wakers of the tasks that sleep. Allocates when the first one comes.
 pub(in crate::raw) struct Wakers {
@@ -15,14 +25,17 @@ pub(in crate::raw) struct Wakers {
     wakers: Vec<Option<Waker>>,
     /// The indices without a waker.
     free: Vec<usize>,
+    /// Taken out, once nobody comes any more, and not called yet.
+    leaving: Flatten<IntoIter<Option<Waker>>>,
 }
 
 impl Wakers {
-    pub(in crate::raw) const fn new() -> Self {
+    pub(in crate::raw) fn new() -> Self {
         Self {
             first: 1,
             wakers: Vec::new(),
             free: Vec::new(),
+            leaving: Vec::new().into_iter().flatten(),
         }
     }
 
@@ -71,9 +84,18 @@ impl Wakers {
     }
 
     /// Takes all wakers out. They must be called where no lock is held.
-    pub(in crate::raw) fn take(&mut self) -> impl Iterator<Item = Waker> + use<> {
+    pub(in crate::raw) fn take(&mut self) -> Flatten<IntoIter<Option<Waker>>> {
         self.first += self.wakers.len() as u64;
         self.free.clear();
         std::mem::take(&mut self.wakers).into_iter().flatten()
+    }
+
+    /// Takes some wakers out, in order, once nobody comes any more. The last place is empty if these were all.
+    /// They must be called where no lock is held.
+    pub(in crate::raw) fn take_some(&mut self) -> [Option<Waker>; SOME] {
+        if !self.wakers.is_empty() {
+            self.leaving = self.take();
+        }
+        array::from_fn(|_| self.leaving.next())
     }
 }
