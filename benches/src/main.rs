@@ -147,6 +147,7 @@ fn introduce(membarrier: bool) {
         "dashmap",
         "cached",
         "fibre_cache",
+        "amalgam-cache",
         "foyer-memory",
         "futures",
         "tokio",

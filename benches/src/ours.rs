@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use dogpile::executor::Thread;
 use dogpile::{Attempt, Dogpile, Guard, Lookup, Origin, SyncReaderDogpile};
 
 use crate::laps::Row;
@@ -110,6 +112,25 @@ pub(crate) fn hits() -> Vec<Row> {
         move || async {
             let call = pile.get_or_try_create_async(|| async { Ok::<_, Infallible>(creator()) });
             look(&call.await.expect("a hit"))
+        }
+    }));
+    rows.push(Row::new("Dogpile background", {
+        let pile = leak(Arc::new(Dogpile::with_value(TTL, Value::new(7))));
+        move || {
+            let call = pile.background(&Thread);
+            look(&call.get_or_create(creator).expect("a hit"));
+        }
+    }));
+    rows.push(Row::new("... with an Arc for its creator", {
+        let pile = leak(Arc::new(Dogpile::with_value(TTL, Value::new(7))));
+        let given = leak(Arc::new(7));
+        move || {
+            let call = pile.background(&Thread).with(given);
+            look(
+                &call
+                    .get_or_create(|given| Value::new(*given))
+                    .expect("a hit"),
+            );
         }
     }));
     rows.push(Row::new("SyncReaderDogpile get_or_create", {

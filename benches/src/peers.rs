@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use amalgam::{BlockingCache, Cache as Amalgam, EntryOptions};
 use fibre_cache::CacheBuilder as FibreBuilder;
 use foyer_memory::CacheBuilder as FoyerBuilder;
 use tokio::sync::OnceCell;
@@ -68,6 +69,17 @@ pub(crate) fn hits() -> Vec<Row> {
             cache.insert(KEY, Value::new(7), 1);
             move || {
                 black_box(cache.get(&KEY, Value::first).expect("inserted"));
+            }
+        }),
+        Row::new("amalgam-cache try_get, blocking, duration", {
+            let builder = Amalgam::builder().default_options(EntryOptions::new(TTL));
+            let cache = BlockingCache::from_builder(builder).expect("these settings go together");
+            let cache = leak(cache);
+            let put = cache.set("7", shared()).execute();
+            put.expect("nothing can fail");
+            move || {
+                let got = cache.try_get("7").execute().expect("nothing can fail");
+                black_box(got.expect("inserted").first());
             }
         }),
         Row::new("foyer-memory get (has no ttl)", {

@@ -567,6 +567,8 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
 
     // What creates is made by `make`, of a call that is elected.
 
+    // Inlined, as a hit is: else the call goes through memory.
+    #[inline(always)]
     pub(crate) fn get_or_start<E: Send + Sync + 'static, F, C>(
         self,
         failures: Failures,
@@ -582,7 +584,9 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
         }
     }
 
-    /// The election of a call that takes its values from this source.
+    /// The election of a call that takes its values from this source, where it was no hit.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn start_from<S, E: Send + Sync + 'static, F, C>(
         self,
         source: S,

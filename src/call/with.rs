@@ -50,6 +50,7 @@ impl<'a, 'e, T: Send + Sync + 'static, D: Door> Call<'a, T, D, OnExecutor<'a, 'e
     /// assert_eq!(*text, "https://example.org/motd");
     /// # Ok::<_, dogpile::Error<std::io::Error>>(())
     /// ```
+    #[inline(always)]
     pub fn with<C: Clone + Send + 'static>(
         self,
         given: &C,
@@ -71,6 +72,7 @@ where
     /// # Errors
     ///
     /// As [`Background::get_or_create`](crate::Background::get_or_create).
+    #[inline(always)]
     pub fn get_or_create(
         self,
         create: impl FnOnce(C) -> T + Send + 'static,
@@ -87,6 +89,7 @@ where
     /// # Errors
     ///
     /// As [`Background::get_or_try_create`](crate::Background::get_or_try_create).
+    #[inline(always)]
     pub fn get_or_try_create<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(C) -> Result<T, E> + Send + 'static,
@@ -99,6 +102,7 @@ where
     /// # Errors
     ///
     /// As [`Background::get_or_try_create`](crate::Background::get_or_try_create).
+    #[inline(always)]
     pub fn get_or_try_create_with<E: Send + Sync + 'static>(
         self,
         create: impl FnOnce(C, Creating<'static, T>) -> Result<Created<T>, E> + Send + 'static,
@@ -250,6 +254,7 @@ where
     }
 
     /// The call as it was before something was given.
+    #[inline(always)]
     fn plain(self) -> Call<'a, T, D, OnExecutor<'a, 'e, T>> {
         let mode = self.mode.mode;
         self.by(mode)
