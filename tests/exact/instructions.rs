@@ -14,6 +14,10 @@
 //! - Source::System => SystemClock.bounds(),
 //! + Source::System => self.counted_bounds(),
 //!
+//! looks-at-the-first-slot-first | src/raw/value/own.rs | no_more
+//! - match MINE.try_with(|mine| mine.slot.get()) {
+//! + match MINE.try_with(|mine| mine.first.get().and_then(|first| first.slots.first())) {
+//!
 //! one-record-for-a-thread | src/raw/value/own.rs | no_more
 //! - if self.records.get() >= most {
 //! + if self.records.get() >= 1 {
@@ -55,12 +59,12 @@ const LIMITS: [(Kind, u64); 32] = [
     (Kind::StalePeek, 90 + 3),
     (Kind::Observed, 97 + 3),
     (Kind::ObservedStale, 107 + 3),
-    (Kind::Fresh, 96 + 3),
+    (Kind::Fresh, 95 + 3),
     (Kind::MaxAge, 106 + 3),
     (Kind::Acquire, 147 + 3),
-    (Kind::Nested, 1048 + 8 * 3),
-    (Kind::AmongMany, 107 + 3),
-    (Kind::Counted, 162 + 3),
+    (Kind::Nested, 1080 + 8 * 3),
+    (Kind::AmongMany, 71 + 3),
+    (Kind::Counted, 171 + 3),
     (Kind::Task, 78 + 3),
     (Kind::TaskTry, 113 + 3),
     (Kind::TaskCall, 132 + 3),
@@ -69,7 +73,7 @@ const LIMITS: [(Kind, u64); 32] = [
     (Kind::ReadTry, 171 + 3),
     (Kind::ReadPeek, 152 + 3),
     (Kind::ReadAcquire, 251 + 3),
-    (Kind::ReadAmongMany, 212 + 3),
+    (Kind::ReadAmongMany, 177 + 3),
     (Kind::ReadTask, 150 + 3),
     (Kind::ReadTaskTry, 172 + 3),
     (Kind::Map, 253 + 3),
@@ -112,9 +116,10 @@ fn no_more_than_measured() {
         }
     }
     assert!(too_many.is_empty(), "more than their limit: {too_many:?}");
-    // To be seen from outside costs a hit nothing, nor does it while nobody may create. Two hundredths are
-    // for what may be in other places by chance.
+    // A hit costs nothing more among many guards, where it is seen from outside, nor while nobody may create.
+    // Two hundredths are for what may be in other places by chance.
     let pairs = [
+        ("AmongMany", "GetOrCreate"),
         ("Observed", "GetOrTryCreate"),
         ("ObservedStale", "Stale"),
         ("BackOff", "Stale"),
