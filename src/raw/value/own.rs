@@ -88,7 +88,7 @@ impl Drop for Leaving {
 
 /// A slot that this thread may use. `None` if it has as many as it may have, all of them taken, or
 /// is past the destructors of its thread-locals.
-#[inline]
+#[inline(always)]
 pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
     match MINE.try_with(|mine| mine.slot.get()) {
         Ok(Some(last)) if last.is_free() => Some(last),
@@ -97,7 +97,7 @@ pub(in crate::raw) fn free_slot() -> Option<&'static Slot> {
 }
 
 /// As [`free_slot`], for a thread that is about to take another one as well, which is the first as a rule.
-#[inline]
+#[inline(always)]
 pub(in crate::raw) fn second_free_slot() -> Option<&'static Slot> {
     let mine = first_record();
     match mine.and_then(|mine| mine.slots.get(1)) {
