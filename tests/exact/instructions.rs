@@ -22,10 +22,9 @@
 //! - if self.records.get() >= most {
 //! + if self.records.get() >= 1 {
 //!
-//! looks-for-a-key-under-the-lock | src/keyed/shared.rs | none_of_them_locked
-//! @ fn hit_at_once
-//! - let Some((node, origin)) = hit else {
-//! + let Some((node, origin)) = hit.filter(|_| false) else {
+//! a-key-is-found-under-the-lock-for-ever | src/keyed/shard.rs | none_of_them_locked
+//! - if !place.is_indexed {
+//! + if !place.is_indexed && hash == 0 {
 //!
 //! a-guard-of-a-map-through-memory | src/keyed/shared.rs | no_more
 //! @ fn hit_at_once
