@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod line;
+pub mod process;
 mod section;
 
 use std::collections::BTreeMap;
@@ -292,21 +293,12 @@ impl Running {
 
     /// Stops a member: it is still there, and does nothing.
     pub fn stop(&mut self, number: usize) {
-        self.signal(number, "-STOP");
+        process::stop(self.id(number));
     }
 
     /// Lets a stopped member go on.
     pub fn go_on(&mut self, number: usize) {
-        self.signal(number, "-CONT");
-    }
-
-    fn signal(&self, number: usize, signal: &str) {
-        let id = self.id(number).to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(
-            sent.expect("kill(1) is there").success(),
-            "kill {signal} {id}"
-        );
+        process::go_on(self.id(number));
     }
 
     /// Waits for all members and collects what they said since they were last asked.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile_memcached::meta::{Decoder, Reply, request};
-use herd::Scratch;
+use herd::{Scratch, process};
 
 /// Where a server listens.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -105,17 +105,11 @@ impl Server {
 
     /// It is still there, and does nothing, until [`go_on`](Server::go_on).
     pub(crate) fn stop(&self) {
-        self.signal("-STOP");
+        process::stop(self.child.id());
     }
 
     pub(crate) fn go_on(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.expect("kill(1) is there").success());
+        process::go_on(self.child.id());
     }
 
     /// Sends one command as a foreign client, and returns what comes back.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile_postgres::{PostgresStore, Settings};
-use herd::{Line, Scratch};
+use herd::{Line, Scratch, process};
 use store_bench::SECOND;
 
 /// A server in a directory of its own, ended when it is dropped.
@@ -267,11 +267,11 @@ impl Server {
 
     /// Stops it: it is still there, and does nothing.
     pub(crate) fn stop(&self) {
-        self.all().into_iter().for_each(|id| signal(id, "-STOP"));
+        self.all().into_iter().for_each(process::stop);
     }
 
     pub(crate) fn go_on(&self) {
-        self.all().into_iter().for_each(|id| signal(id, "-CONT"));
+        self.all().into_iter().for_each(process::go_on);
     }
 
     /// The server and the processes that it started.

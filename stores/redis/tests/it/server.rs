@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dogpile_redis::{RedisStore, Settings};
-use herd::Scratch;
+use herd::{Scratch, process};
 use redis::{Client, FromRedisValue, IntoConnectionInfo};
 
 /// A server in a directory of its own, ended when it is dropped.
@@ -213,20 +213,15 @@ impl Server {
 
     /// Stops it: it is still there, and does nothing.
     pub(crate) fn stop(&self) {
-        self.signal("-STOP");
+        process::stop(self.id());
     }
 
     pub(crate) fn go_on(&self) {
-        self.signal("-CONT");
+        process::go_on(self.id());
     }
 
-    fn signal(&self, signal: &str) {
-        let id = self.child.as_ref().expect("it runs").id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(
-            sent.expect("kill(1) is there").success(),
-            "kill {signal} {id}"
-        );
+    fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 }
 
