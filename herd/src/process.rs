@@ -28,7 +28,8 @@ pub fn go_on(id: u32) {
     signal(id, "-CONT");
 }
 
-fn signal(id: u32, signal: &str) {
+/// Sends a signal, as `"-QUIT"`. A process that has ended is left alone.
+pub fn signal(id: u32, signal: &str) {
     let mut kill = Command::new("kill");
     let sent = kill
         .args([signal, &id.to_string()])

@@ -136,7 +136,7 @@ impl<K, T> Shared<K, T> {
         }
     }
 
-    /// The same, under the lock. The key of `other` is another one.
+    /// The same, under the lock. The key of `other`, if there is one, is another one.
     #[cold]
     #[inline(never)]
     fn find_locked<Q: Eq + ?Sized>(
@@ -208,7 +208,8 @@ impl<K, T> Shared<K, T> {
         Some(KeyedGuard::of(node, origin, now.0))
     }
 
-    /// The same, of a key that was not found before, or a value that is not plainly fresh.
+    /// The same, of a key that was not found before, or a value that is not plainly fresh. Under the lock at
+    /// once: the index was just asked.
     #[cold]
     #[inline(never)]
     fn hit_slowly<Q: Eq + ?Sized>(
@@ -220,7 +221,7 @@ impl<K, T> Shared<K, T> {
     where
         K: Borrow<Q>,
     {
-        let entry = self.find(hash, key)?;
+        let entry = Shown::from(self.find_locked(hash, key, None)?);
         KeyedGuard::look(entry, |entry| asked.of(self.site(entry)).hit())
     }
 

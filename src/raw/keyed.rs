@@ -144,7 +144,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observe::Watcher;
     use crate::policy::Policy;
     use crate::raw::end::{Ended, Ready};
     use crate::raw::wait::Writers;
@@ -157,18 +156,7 @@ mod tests {
     }
 
     fn grant(pile: &Pile<u32>, policy: &Policy, now: Tick) -> Option<u64> {
-        let look = Look {
-            policy,
-            now,
-            seed: 0,
-            has_waited: false,
-            presses: false,
-            own: None,
-            elected: None,
-            watcher: &Watcher::Nobody,
-            rate: None,
-        };
-        match pile.attempt(&look, |_, _| Use::No) {
+        match pile.attempt(&Look::plain(policy, now), |_, _| Use::No) {
             Found::Lease(fence, _) => Some(fence),
             _ => None,
         }

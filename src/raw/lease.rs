@@ -296,19 +296,9 @@ pub(super) fn took_too_long() -> Failure {
 }
 
 #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
-mod tests {
-    use super::*;
-    use crate::observe::Watcher;
-    use crate::raw::wait::Writers;
-    use crate::time::Times;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn at(second: u64) -> Tick {
-        Tick::from_nanos(second * 1_000_000_000)
-    }
-
-    fn look(policy: &Policy, now: Tick) -> Look<'_> {
+impl<'a> Look<'a> {
+    /// That of a call that asks for nothing, in a pile that nobody observes.
+    pub(super) fn plain(policy: &'a Policy, now: Tick) -> Self {
         Look {
             policy,
             now,
@@ -317,9 +307,22 @@ mod tests {
             presses: false,
             own: None,
             elected: None,
-            watcher: &Watcher::Nobody,
+            watcher: &crate::observe::Watcher::Nobody,
             rate: None,
         }
+    }
+}
+
+#[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+mod tests {
+    use super::*;
+    use crate::raw::wait::Writers;
+    use crate::time::Times;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(second: u64) -> Tick {
+        Tick::from_nanos(second * 1_000_000_000)
     }
 
     fn set(pile: &Pile<u32>, policy: &Policy) {
@@ -344,9 +347,9 @@ mod tests {
     #[test]
     fn a_fresh_value_takes_no_lease_from_anybody() {
         let (pile, policy) = (Pile::new(), overdue());
-        let fence = take(&pile, &look(&policy, at(0)));
+        let fence = take(&pile, &Look::plain(&policy, at(0)));
         set(&pile, &policy);
-        let found = pile.attempt(&look(&policy, at(2)), |_, _| Use::Now);
+        let found = pile.attempt(&Look::plain(&policy, at(2)), |_, _| Use::Now);
         assert!(matches!(found, Found::Value(_, Use::Now)));
         assert!(pile.change_lease(fence, |_| ()), "taken over");
     }
@@ -360,7 +363,7 @@ mod tests {
         let mut state = pile.cell.lock();
         Pile::change_pace(&mut state, |pace| pace.hold(at(0), SECOND));
         drop(state);
-        let found = |usable| pile.attempt(&look(&policy, at(0)), |_, _| usable);
+        let found = |usable| pile.attempt(&Look::plain(&policy, at(0)), |_, _| usable);
         assert!(matches!(
             found(Use::Due),
             Found::NotYet(Some(_), SECOND, None)
@@ -372,16 +375,16 @@ mod tests {
     #[test]
     fn whose_lease_was_taken_over_waits_for_the_next() {
         let (pile, policy) = (Pile::new(), overdue());
-        let own = take(&pile, &look(&policy, at(0)));
+        let own = take(&pile, &Look::plain(&policy, at(0)));
         let mine = || {
             let look = Look {
                 own: Some(own),
-                ..look(&policy, at(2))
+                ..Look::plain(&policy, at(2))
             };
             pile.attempt(&look, |_, _| Use::No)
         };
         assert!(matches!(mine(), Found::Busy(group) if group.fence() == own));
-        let next = take(&pile, &look(&policy, at(2)));
+        let next = take(&pile, &Look::plain(&policy, at(2)));
         assert!(matches!(mine(), Found::Busy(group) if group.fence() == next));
         let waiters = pile.cell.lock().end(next);
         tell(waiters, false, Ending::ElectAnew);

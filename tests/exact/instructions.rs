@@ -76,9 +76,9 @@ const LIMITS: [(Kind, u64); 32] = [
     (Kind::ReadTask, 150 + 3),
     (Kind::ReadTaskTry, 172 + 3),
     (Kind::Map, 253 + 3),
-    (Kind::MapTry, 333 + 3),
-    (Kind::MapPeek, 249 + 3),
-    (Kind::MapStale, 348 + 3),
+    (Kind::MapTry, 336 + 3),
+    (Kind::MapPeek, 250 + 3),
+    (Kind::MapStale, 350 + 3),
     (Kind::MapTask, 314 + 3),
     (Kind::MapTaskTry, 323 + 3),
 ];

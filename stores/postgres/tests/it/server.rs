@@ -255,7 +255,7 @@ impl Server {
     /// Ends it at once, as a crash does: what is not in its log is lost.
     pub(crate) fn crash(&mut self) {
         if let Some(mut child) = self.child.take() {
-            signal(child.id(), "-QUIT");
+            process::signal(child.id(), "-QUIT");
             child.wait().expect("it is dead");
         }
     }
@@ -284,16 +284,6 @@ impl Server {
             .map(|id| id.parse().expect("a number"));
         std::iter::once(id).chain(children).collect()
     }
-}
-
-/// One that has ended meanwhile is left alone.
-fn signal(id: u32, signal: &str) {
-    let mut kill = Command::new("kill");
-    let sent = kill
-        .args([signal, &id.to_string()])
-        .stderr(Stdio::null())
-        .status();
-    sent.expect("kill(1) is there");
 }
 
 impl Drop for Server {
