@@ -140,6 +140,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_stands_in_for_a_failure_is_not_gone() {
+        let limits = Limits {
+            stale_while_revalidate: Some(Duration::ZERO),
+            stale_if_error: Some(Duration::from_secs(9)),
+        };
+        let value = Times {
+            limits,
+            ..times(NANO, None)
+        };
+        assert_eq!(
+            PackedTimes::new(&value).gone_from(),
+            value.stands_in_until(NANO)
+        );
+    }
+
     fn gone_from(times: &Times) -> Tick {
         let usable_until = times.usable_until(times.ttl);
         usable_until.max(times.stands_in_until(times.ttl))
