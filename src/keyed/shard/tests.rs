@@ -218,6 +218,25 @@ fn a_key_with_a_value_is_paced_no_more() {
 }
 
 #[test]
+fn a_back_off_that_is_over_is_swept_as_a_value_comes() {
+    let clock = Arc::new(ManualClock::new());
+    let builder = Dogpile::builder(MINUTE).backoff(Backoff::constant(MINUTE));
+    let map = weighed(builder.clock(Arc::<ManualClock>::clone(&clock)), 200);
+    for key in 0..50 {
+        assert!(
+            map.get_or_try_create(&key, || Err::<u32, _>("down"))
+                .is_err()
+        );
+    }
+    assert_eq!((map.len(), map.weight()), (0, 50));
+    clock.advance(2 * MINUTE);
+    for _ in 0..100 {
+        map.set(1000, 3);
+    }
+    assert_eq!((map.len(), map.weight()), (1, 3));
+}
+
+#[test]
 fn what_is_gone_is_swept_as_another_comes() {
     let (clock, map) = mortal(200);
     for key in 0..100 {
