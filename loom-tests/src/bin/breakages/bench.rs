@@ -246,7 +246,7 @@ impl Bench {
             .env("CARGO_TARGET_DIR", self.target.join(flavour))
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .env("RUSTFLAGS", format!("{flags} --cap-lints allow"))
-            .env("DOGPILE_MODELS", "1")
+            .env("DOGPILE_MODELS", "long")
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null());
         command
