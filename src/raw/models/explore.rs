@@ -41,6 +41,7 @@ fn go_through(
     let mut builder = Builder::new();
     builder.max_branches = 20_000;
     builder.preemption_bound = Some(preemptions);
+    let most = builder.max_permutations.or(most);
     builder.max_permutations = most;
     if let Some(most) = most {
         // loom looks at the number now and then only.
