@@ -569,4 +569,28 @@ mod tests {
             assert!(map.shared.jobs().lock().is_empty());
         }
     }
+
+    /// Who waits for a key finds the job that makes it, and not another one.
+    #[test]
+    fn each_creation_has_its_own_job() {
+        use crate::answer::HasSite as _;
+        use crate::reentrancy::Identity;
+
+        let map = KeyedDogpile::<u32, u32>::new(Duration::MAX);
+        let visit = Arc::new(map.visit_several(&[&1]).remove(0));
+        let creation = |fence| Creation {
+            pile: Identity::of(visit.site().pile),
+            fence,
+        };
+        let list = |creations: &[Creation]| {
+            let id = job_id(creations[0]);
+            (id, Listed::new(&visit, creations, id))
+        };
+        let (one, first) = list(&[creation(1), creation(2)]);
+        let (other, second) = list(&[creation(3)]);
+        assert!(one != other);
+        let found = [1, 2, 3, 4].map(|fence| visit.job_of(creation(fence)));
+        assert_eq!(found, [Some(one), Some(one), Some(other), None]);
+        drop((first, second));
+    }
 }

@@ -190,11 +190,16 @@ pub(in crate::time) mod system {
         let now = read(ClockId::Monotonic);
         // Read second: if this thread is stopped in between, it finds less, and nothing that was not
         // so.
-        let found = now.0.saturating_sub(coarse().0);
+        note(now.0.saturating_sub(coarse().0));
+        now
+    }
+
+    /// The coarse time was found to be so far behind.
+    #[inline]
+    pub(super) fn note(found: u64) {
         if let Some(raised) = lag::raised(LAG.get(), found) {
             LAG.raise_to(raised);
         }
-        now
     }
 
     #[inline]
@@ -645,5 +650,13 @@ mod tests {
         // A machine that was stopped for a day.
         assert_eq!(raised(80_000_000, 86_400 * MOST), Some(MOST));
         assert_eq!(raised(MOST, u64::MAX), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_coarse_time_that_lags_more_is_noted() {
+        let before = super::system::lag();
+        super::system::note(before / 2 + 1);
+        assert!(super::system::lag() > before);
     }
 }

@@ -1188,6 +1188,42 @@ mod invalidate_wins {
         });
     }
 
+    /// A key is judged without a value only while its next one is being created.
+    #[test]
+    fn of_what_is_being_created_alone() {
+        within(|| {
+            let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+            map.set(1, 1);
+            let lease = match map.attempt(&2) {
+                KeyedAttempt::Lease(lease) => lease,
+                _ => panic!("nobody creates it"),
+            };
+            let mut judged = Vec::new();
+            map.expire_where(|key, value| {
+                judged.push((*key, value.copied()));
+                value.is_none()
+            });
+            judged.sort_unstable();
+            assert_eq!(judged, [(1, Some(1)), (2, None)]);
+            assert!(map.is_fresh(&1));
+            lease.publish(2);
+            assert!(map.has_value(&2) && !map.is_fresh(&2));
+        });
+    }
+
+    /// What is kept elsewhere is no value of the map.
+    #[test]
+    fn by_what_is_kept_elsewhere() {
+        let map = KeyedDogpile::<u32, u32>::new(MINUTE);
+        let KeyedAttempt::Lease(lease) = map.attempt(&1) else {
+            panic!("nobody creates it");
+        };
+        let busy = map.attempt(&1);
+        assert!(matches!(busy, KeyedAttempt::Busy(_)));
+        assert_eq!(*lease.publish(Created::new(1).keep(false)).unwrap(), 1);
+        assert!(!map.has_value(&1) && !map.is_fresh(&1));
+    }
+
     /// A creation that runs is no answer to who comes after an `invalidate_all`.
     #[test]
     fn of_all_keys_at_once() {

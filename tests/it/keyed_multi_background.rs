@@ -389,6 +389,30 @@ mod one_job {
         });
     }
 
+    /// A job that is dropped before it began has spent nothing of a rate; one that began has.
+    #[test]
+    fn spends_of_a_rate_once_it_began() {
+        for polls in 0..2 {
+            let map = Dogpile::builder(MINUTE).keyed().creation_rate(2, HOUR);
+            let map: Arc<Squares> = Arc::new(map.build());
+            let shelf = Shelf::default();
+            let call = map.background_multi(&[1, 2], &shelf);
+            let mut call = Box::pin(call.get_or_create_async(async |wanted| {
+                std::future::pending::<()>().await;
+                make(wanted)
+            }));
+            assert!(poll(call.as_mut()).is_pending());
+            let mut job = Box::pin(shelf.take());
+            for _ in 0..polls {
+                assert!(poll(job.as_mut()).is_pending());
+            }
+            drop(job);
+            assert!(block_on(call).iter().all(Result::is_err));
+            let next = map.get_or_try_create(&3, || Ok::<_, Down>(9));
+            assert_eq!(next.is_err_and(|error| error.is_over_rate()), polls > 0);
+        }
+    }
+
     /// No key, no job that is known by it, no lease.
     #[test]
     fn leaves_nothing_behind() {
@@ -561,6 +585,29 @@ mod what_stands_in {
                 Down(8)
             );
             assert_eq!(**one[1].as_ref().unwrap(), 5);
+        });
+    }
+
+    /// What may be taken over at the very end of a wait limit is taken over.
+    #[test]
+    fn and_a_creator_that_hangs_until_the_limit() {
+        within(|| {
+            let (clock, builder) = manual(MINUTE);
+            let map: Squares = builder.max_create_time(SECOND).build_keyed();
+            let KeyedAttempt::Lease(late) = map.attempt(&3) else {
+                panic!("nobody creates it");
+            };
+            thread::scope(|threads| {
+                let caller = threads.spawn(|| {
+                    let create =
+                        |wanted: &[&u32]| try_make(wanted.iter().copied().copied().collect());
+                    values(map.get_or_try_create_multi_for(SECOND, &[3], create))
+                });
+                until(|| map.waiters(&3) == 1);
+                clock.advance(SECOND);
+                assert_eq!(caller.join().unwrap(), [9]);
+            });
+            drop(late);
         });
     }
 

@@ -469,6 +469,42 @@ mod tests {
         assert!(ptr::eq(taken[0], two) && ptr::eq(taken[1], one));
     }
 
+    /// The slot that was found last is looked at first, though an earlier one may be free again.
+    #[test]
+    fn the_slot_that_was_found_last_is_remembered() {
+        let first = free_slot().unwrap();
+        first.show(ANYWHERE);
+        let second = free_slot().unwrap();
+        assert!(!ptr::eq(second, first));
+        first.clear();
+        assert!(ptr::eq(free_slot().unwrap(), second));
+        second.show(ANYWHERE);
+        assert!(ptr::eq(free_slot().unwrap(), first));
+        second.clear();
+    }
+
+    /// The first slot is left to what is taken next.
+    #[test]
+    fn who_takes_two_slots_finds_the_second_first() {
+        transit_slot().unwrap();
+        let second = &first_record().unwrap().slots[1];
+        assert!(ptr::eq(second_free_slot().unwrap(), second));
+        second.show(ANYWHERE);
+        let other = second_free_slot().unwrap();
+        assert!(other.is_free() && !ptr::eq(other, second));
+        second.clear();
+    }
+
+    /// What a thread drops after its records are gone finds no slot: they are other threads' by then.
+    #[test]
+    fn a_thread_that_has_given_its_records_back_finds_no_slot() {
+        static OWN: Spare = Spare::new();
+        free_slot().unwrap();
+        drop(Leaving(Cell::new(Some((take_or_add(&&OWN), &OWN)))));
+        assert!(first_record().is_none());
+        assert!(MINE.with(|mine| mine.slot.get()).is_none());
+    }
+
     /// Whoever has taken a record gives it back.
     #[test]
     fn a_record_is_noted_to_be_given_back() {

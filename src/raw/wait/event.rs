@@ -387,6 +387,7 @@ mod tests {
 
     use super::*;
     use crate::shim::atomic::AtomicUsize;
+    use crate::time::ManualClock;
 
     const DEADLINE: Tick = Tick::from_nanos(1);
 
@@ -470,47 +471,112 @@ mod tests {
         }
     }
 
+    /// A task that is woken at once when its waker is called, and helps then.
+    struct Helper {
+        event: Arc<Event>,
+        /// How many help now, the most at a time, and how many were woken.
+        counts: Arc<Mutex<(usize, usize, usize)>>,
+    }
+
+    impl Wake for Helper {
+        fn wake(self: Arc<Self>) {
+            let mut counts = self.counts.lock();
+            counts.0 += 1;
+            counts.1 = counts.1.max(counts.0);
+            counts.2 += 1;
+            drop(counts);
+            self.event.help();
+            self.counts.lock().0 -= 1;
+        }
+    }
+
+    /// One at a time: else each that is woken by another would wake the next on the same stack.
+    #[test]
+    fn a_task_that_is_woken_helps_to_wake_the_others() {
+        let event = Arc::new(Event::new());
+        let counts = Arc::new(Mutex::new((0, 0, 0)));
+        for _ in 0..1000 {
+            let helper = Helper {
+                event: Arc::clone(&event),
+                counts: Arc::clone(&counts),
+            };
+            let waker = Waker::from(std::sync::Arc::new(helper));
+            let polled = event.poll(&mut None, &Time::system(), None, &waker);
+            assert!(matches!(polled, Polled::Asleep(None)));
+        }
+        event.help();
+        assert_eq!(*counts.lock(), (0, 0, 0), "before it was set");
+        event.set();
+        assert_eq!(*counts.lock(), (0, 2, 1000));
+    }
+
+    /// Whose wakers do something when they are dropped, and how many were.
+    struct Watched {
+        act: Box<dyn Fn()>,
+        dropped: AtomicUsize,
+    }
+
+    impl Watched {
+        fn new(act: impl Fn() + 'static) -> Self {
+            Self {
+                act: Box::new(act),
+                dropped: AtomicUsize::new(0),
+            }
+        }
+
+        /// To be dropped before this.
+        fn waker(&self) -> Waker {
+            // SAFETY: the functions of the table do what they have to, on this thread, as long as this is there.
+            unsafe { Waker::from_raw(clone_watched(std::ptr::from_ref(self).cast())) }
+        }
+
+        fn dropped(&self) -> usize {
+            // ORDERING: relaxed: a count, on one thread.
+            self.dropped.load(Ordering::Relaxed)
+        }
+    }
+
+    fn clone_watched(watched: *const ()) -> RawWaker {
+        RawWaker::new(watched, &WATCHED)
+    }
+
+    fn drop_watched(watched: *const ()) {
+        // SAFETY: `waker` asks that it be there.
+        let watched = unsafe { &*watched.cast::<Watched>() };
+        (watched.act)();
+        // ORDERING: relaxed: as in `dropped`.
+        watched.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    static WATCHED: RawWakerVTable =
+        RawWakerVTable::new(clone_watched, |_| (), |_| (), drop_watched);
+
+    /// A waker that the clock has already, and one that it is to forget. It stands here, since it takes wakers
+    /// that are made by hand.
+    #[test]
+    fn a_clock_drops_wakers_outside_its_lock() {
+        let clock = Arc::new(ManualClock::new());
+        let watched = {
+            let clock = Arc::clone(&clock);
+            Watched::new(move || assert_eq!(clock.now(), Tick::ZERO))
+        };
+        let waker = watched.waker();
+        assert!(clock.on_advance(&waker) && clock.on_advance(&waker));
+        assert_eq!(watched.dropped(), 1);
+        clock.forget(&waker);
+        assert_eq!(watched.dropped(), 2);
+        drop(waker);
+    }
+
     /// The waker of a task that is polled with another one, and one that is not needed after all, since the
     /// event was set meanwhile.
     #[test]
     fn a_waker_is_dropped_outside_the_lock() {
-        /// The event, and how many wakers were dropped outside its lock.
-        struct Watched {
-            event: Arc<Event>,
-            dropped: AtomicUsize,
-        }
-        impl Watched {
-            fn new(event: &Arc<Event>) -> Self {
-                Self {
-                    event: Arc::clone(event),
-                    dropped: AtomicUsize::new(0),
-                }
-            }
-
-            /// To be dropped before this.
-            fn waker(&self) -> Waker {
-                // SAFETY: the functions of the table do what they have to, as long as this is there.
-                unsafe { Waker::from_raw(clone(std::ptr::from_ref(self).cast())) }
-            }
-
-            fn dropped(&self) -> usize {
-                // ORDERING: relaxed: a count, on one thread.
-                self.dropped.load(Ordering::Relaxed)
-            }
-        }
-        fn clone(watched: *const ()) -> RawWaker {
-            RawWaker::new(watched, &TABLE)
-        }
-        fn drop_it(watched: *const ()) {
-            // SAFETY: `waker` asks that it be there.
-            let watched = unsafe { &*watched.cast::<Watched>() };
-            assert!(watched.event.wakers.try_lock().is_some(), "under the lock");
-            // ORDERING: relaxed: as in `dropped`.
-            watched.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), drop_it);
         let event = Arc::new(Event::new());
-        let watched = [(); 3].map(|()| Watched::new(&event));
+        let watched = [(); 3].map(|()| {
+            let event = Arc::clone(&event);
+            Watched::new(move || assert!(event.wakers.try_lock().is_some(), "under the lock"))
+        });
         let wakers = watched.each_ref().map(Watched::waker);
         let mut key = None;
         for waker in &wakers[..2] {
