@@ -482,6 +482,19 @@ fn without_a_timer_a_task_may_not_wait_with_a_limit() {
     assert!(matches!(next, Err(Error::NoTimer)));
 }
 
+/// A task that waits for a newer value of a key is not given the one that it has seen.
+#[cfg(feature = "async")]
+#[test]
+fn a_task_waits_for_a_newer_value() {
+    let map: KeyedDogpile<u32, u32> = KeyedDogpile::new(MINUTE);
+    map.set(1, 1);
+    let seen = map.peek(&1).unwrap().seen();
+    let mut newer = Box::pin(map.call(&1).wait_for_newer_async(seen));
+    assert!(crate::tasks::poll(newer.as_mut()).is_pending());
+    map.set(1, 2);
+    assert_eq!(*crate::tasks::block_on(newer).unwrap(), 2);
+}
+
 mod bounded {
     use super::*;
 

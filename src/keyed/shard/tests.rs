@@ -259,6 +259,20 @@ fn what_is_gone_is_swept_as_another_comes() {
     assert_eq!((map.len(), map.weight()), (1, 3));
 }
 
+/// Not a second later.
+#[test]
+fn what_is_gone_is_swept_in_the_second_from_which_it_is() {
+    let (clock, map) = mortal(200);
+    for key in 0..100 {
+        map.set(key, 1);
+    }
+    clock.advance(MINUTE + Duration::from_nanos(1));
+    for _ in 0..100 {
+        map.set(1000, 3);
+    }
+    assert_eq!((map.len(), map.weight()), (1, 3));
+}
+
 #[test]
 fn who_came_and_went_is_forgotten_when_another_goes() {
     let map = map(4);

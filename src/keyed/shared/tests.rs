@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::keyed::KeyedDogpile;
+use crate::keyed::{KeyedAttempt, KeyedDogpile};
 use crate::pile::{Builder, Dogpile};
 
 fn builder() -> Builder<()> {
@@ -70,4 +70,30 @@ fn keys_are_spread_over_the_shards() {
     for shard in shards {
         assert!((20..500).contains(&shard.lock().len()));
     }
+}
+
+/// Whichever way it is found. What was asked for before there was a value counts for nothing.
+#[test]
+fn a_key_that_is_found_was_asked_for() {
+    let map: KeyedDogpile<u32, ()> = builder().build_keyed();
+    let was_asked_for = |key: &u32| {
+        let hash = map.hash(key);
+        let entry = map.shared.shard(hash).lock().any(hash).unwrap();
+        !entry.asked.forget()
+    };
+    map.set(1, ());
+    assert!(!was_asked_for(&1));
+    // Under the lock, then in the index.
+    for _ in 0..2 {
+        assert!(map.has_value(&1) && was_asked_for(&1));
+    }
+    assert!(map.call(&1).hit().is_some() && was_asked_for(&1));
+    assert!(!was_asked_for(&1));
+    let KeyedAttempt::Lease(lease) = map.attempt(&2) else {
+        panic!("nobody creates it");
+    };
+    assert!(!map.has_value(&2) && was_asked_for(&2));
+    assert!(!map.has_value(&2));
+    drop(lease.publish(()));
+    assert!(!was_asked_for(&2));
 }
