@@ -474,19 +474,29 @@ mod tests {
     /// A task that is woken at once when its waker is called, and helps then.
     struct Helper {
         event: Arc<Event>,
-        /// How many help now, the most at a time, and how many were woken.
-        counts: Arc<Mutex<(usize, usize, usize)>>,
+        counts: Arc<Mutex<Counts>>,
+    }
+
+    #[derive(Default, Clone, Copy, PartialEq, Debug)]
+    struct Counts {
+        /// How many tasks help now, and the most that did.
+        help: usize,
+        most: usize,
+        woken: usize,
+        /// Those that were woken by others.
+        by_others: usize,
     }
 
     impl Wake for Helper {
         fn wake(self: Arc<Self>) {
             let mut counts = self.counts.lock();
-            counts.0 += 1;
-            counts.1 = counts.1.max(counts.0);
-            counts.2 += 1;
+            counts.woken += 1;
+            counts.by_others += usize::from(counts.help > 0);
+            counts.help += 1;
+            counts.most = counts.most.max(counts.help);
             drop(counts);
             self.event.help();
-            self.counts.lock().0 -= 1;
+            self.counts.lock().help -= 1;
         }
     }
 
@@ -494,7 +504,7 @@ mod tests {
     #[test]
     fn a_task_that_is_woken_helps_to_wake_the_others() {
         let event = Arc::new(Event::new());
-        let counts = Arc::new(Mutex::new((0, 0, 0)));
+        let counts = Arc::new(Mutex::new(Counts::default()));
         for _ in 0..1000 {
             let helper = Helper {
                 event: Arc::clone(&event),
@@ -505,9 +515,11 @@ mod tests {
             assert!(matches!(polled, Polled::Asleep(None)));
         }
         event.help();
-        assert_eq!(*counts.lock(), (0, 0, 0), "before it was set");
+        assert_eq!(*counts.lock(), Counts::default(), "before it was set");
         event.set();
-        assert_eq!(*counts.lock(), (0, 2, 1000));
+        let counts = *counts.lock();
+        assert_eq!((counts.help, counts.most, counts.woken), (0, 2, 1000));
+        assert!(counts.by_others > 900, "{counts:?}");
     }
 
     /// Whose wakers do something when they are dropped, and how many were.
