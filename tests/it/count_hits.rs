@@ -167,6 +167,24 @@ fn what_is_not_there_is_no_hit() {
     }
 }
 
+/// A map counts what it finds at once, or under its lock, and each of them once.
+#[test]
+fn what_a_map_finds_is_counted_once() {
+    let (clock, builder) = manual(MINUTE);
+    let map = builder.count_hits().build_keyed();
+    let hits = || map.stats().hits;
+    assert!(map.call(&1).hit().is_none() && map.peek(&1).is_none());
+    assert_eq!(hits(), Some(0));
+    map.set(1, 1);
+    for count in 1..4 {
+        assert!(map.call(&1).hit().is_some());
+        assert_eq!(hits(), Some(count));
+    }
+    clock.advance(2 * MINUTE);
+    assert!(map.call(&1).hit().is_none());
+    assert_eq!(hits(), Some(3));
+}
+
 /// Many threads, each in memory of its own, some of which end.
 #[test]
 fn no_hit_is_lost() {

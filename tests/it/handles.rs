@@ -16,6 +16,7 @@ use std::thread;
 use dogpile::{Accept, Attempt, Created, Dogpile, Error, Failure, Guard, Origin, Owned};
 use dogpile::{SyncReaderDogpile, WriteLockError};
 
+use crate::forms::Down;
 use crate::support::{Keeps as _, Shows as _};
 use crate::support::{MINUTE, NANO, manual, until, within};
 
@@ -231,6 +232,13 @@ mod errors {
             kinds(&Error::<u8>::Refused(dogpile::Refused::new("full"))),
             only(4)
         );
+    }
+
+    /// Also of an error of a look-up.
+    #[test]
+    fn a_failure_is_made_of_any_error() {
+        let failure = Failure::from(Error::Get(Down(7)));
+        assert_eq!(failure.downcast_ref(), Some(&Down(7)));
     }
 
     /// A failure has the text and the sources of the creator's error, where it is known to have some.

@@ -475,4 +475,12 @@ mod tests {
         node.expire(Tick::from_nanos(2));
         assert_eq!(made.times().expired, Some(Tick::from_nanos(2)));
     }
+
+    /// Though they have the same value and the same times.
+    #[test]
+    fn two_nodes_are_not_one() {
+        let nodes = [(); 2].map(|()| NodeRef::new(7, times(Tick::ZERO), 1));
+        assert!(nodes[0].is(&nodes[0].clone()));
+        assert!(!nodes[0].is(&nodes[1]));
+    }
 }
