@@ -1219,7 +1219,7 @@ mod invalidate_wins {
             judged.sort_unstable();
             assert_eq!(judged, [(1, Some(1)), (2, None)]);
             assert!(map.is_fresh(&1));
-            lease.publish(2);
+            drop(lease.publish(2));
             assert!(map.has_value(&2) && !map.is_fresh(&2));
         });
     }
