@@ -19,6 +19,10 @@
 //!
 //! a-look-up-in-vain-stays-counted | src/call/acquire.rs | what_is_looked_up_counts
 //! - self.site.settings.time.no_hit();
+//!
+//! a-miss-of-a-map-stays-counted | src/keyed/shared.rs | what_a_map_finds
+//! @ fn hit_at_once
+//! - time.no_hit();
 //! ```
 
 use std::sync::Arc;

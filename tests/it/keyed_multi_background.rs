@@ -33,6 +33,14 @@
 //! a-limit-that-nothing-keeps-is-taken | src/keyed/multi_background.rs | one_job::is_waited_for
 //! - if !can_be_woken && asked.wait.is_some_and(|limit| !limit.is_zero()) {
 //! + if false {
+//!
+//! a-job-of-several-keys-spends-nothing | src/keyed/multi_background.rs | one_job::spends_of_a_rate
+//! - lease.begin();
+//! + let _ = &lease;
+//!
+//! several-keys-time-out-before-they-take-over | src/keyed/multi.rs | and_a_creator_that_hangs_until
+//! - *overdue <= deadline.unwrap_or(Tick::MAX)
+//! + *overdue < deadline.unwrap_or(Tick::MAX)
 //! ```
 
 use std::sync::{Arc, Mutex};
