@@ -49,11 +49,11 @@
 //! a-value-is-weighed-each-time | src/keyed/shard.rs | bounded::by_what_a_value_weighed_once
 //! - value if value == before.map(|value| value.installed_at) => before,
 //!
-//! a-key-is-judged-without-a-value-at-any-time | src/keyed/dogpile.rs | of_what_is_being_created_alone
+//! a-key-is-judged-without-a-value-at-any-time | src/keyed/dogpile.rs | invalidate_wins::of_what_is_being_created_alone
 //! - || is_leased && which(&entry.key, None)
 //! + || is_leased || which(&entry.key, None)
 //!
-//! what-is-kept-elsewhere-is-a-value-of-the-map | src/keyed/dogpile.rs | by_what_is_kept_elsewhere
+//! what-is-kept-elsewhere-is-a-value-of-the-map | src/keyed/dogpile.rs | invalidate_wins::by_what_is_kept_elsewhere
 //! @ fn known
 //! - node.value()?;
 //!

@@ -38,7 +38,7 @@
 //! - lease.begin();
 //! + let _ = &lease;
 //!
-//! several-keys-time-out-before-they-take-over | src/keyed/multi.rs | and_a_creator_that_hangs_until
+//! several-keys-time-out-before-they-take-over | src/keyed/multi.rs | what_stands_in::and_a_creator_that_hangs_until
 //! - *overdue <= deadline.unwrap_or(Tick::MAX)
 //! + *overdue < deadline.unwrap_or(Tick::MAX)
 //! ```
