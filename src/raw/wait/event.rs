@@ -510,7 +510,7 @@ mod tests {
                 event: Arc::clone(&event),
                 counts: Arc::clone(&counts),
             };
-            let waker = Waker::from(std::sync::Arc::new(helper));
+            let waker = Waker::from(Arc::new(helper));
             let polled = event.poll(&mut None, &Time::system(), None, &waker);
             assert!(matches!(polled, Polled::Asleep(None)));
         }
