@@ -2,11 +2,6 @@
 //! the bodies of `every_form`, one of whose kinds of pile is a key of a map.
 //!
 //! ```breakages
-//! an-entry-that-somebody-holds-is-given-away-whole | src/keyed/shard.rs | eviction_loses_nobody
-//! @ fn give
-//! - if Arc::strong_count(&place.entry) > 1 + usize::from(place.is_indexed) {
-//! + if Arc::strong_count(&place.entry) > 1000 {
-//!
 //! the-next-pile-of-a-key-numbers-anew | src/keyed/shard.rs | what_i_saw
 //! - Pile::following(self.last, group)
 //! + Pile::following(0, group)
