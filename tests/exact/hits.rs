@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use dogpile::executor::Thread;
 use dogpile::observe::{Event, Observer};
 use dogpile::{
     Accept, Attempt, Backoff, Created, Dogpile, Guard, KeyedAttempt, KeyedDogpile, Lease, Lookup,
@@ -52,6 +53,9 @@ pub(crate) enum Kind {
     TaskTry,
     TaskCall,
     TaskAcquire,
+    /// A creation would be in the background, and given what its creator needs.
+    Background,
+    BackgroundTask,
     /// By a reader.
     Read,
     ReadTry,
@@ -74,7 +78,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All that are counted nowhere.
-    pub(crate) const ALL: [Kind; 31] = [
+    pub(crate) const ALL: [Kind; 33] = [
         Kind::GetOrCreate,
         Kind::Tallied,
         Kind::GetOrTryCreate,
@@ -93,6 +97,8 @@ impl Kind {
         Kind::TaskTry,
         Kind::TaskCall,
         Kind::TaskAcquire,
+        Kind::Background,
+        Kind::BackgroundTask,
         Kind::Read,
         Kind::ReadTry,
         Kind::ReadPeek,
@@ -110,7 +116,11 @@ impl Kind {
 
     /// Whether it is one of a plain pile.
     pub(crate) fn is_plain(self) -> bool {
-        !self.is_of_a_map() && !self.is_of_a_reader()
+        !self.is_of_a_map() && !self.is_of_a_reader() && !self.is_in_background()
+    }
+
+    fn is_in_background(self) -> bool {
+        matches!(self, Kind::Background | Kind::BackgroundTask)
     }
 
     fn is_of_a_reader(self) -> bool {
@@ -171,6 +181,12 @@ impl Kind {
             let _held: Vec<_> = (0..self.held()).map(|_| pile.peek()).collect();
             self.reads(&pile, 1);
             return around(&|| self.reads(&pile, hits));
+        }
+        if self.is_in_background() {
+            let pile = Arc::new(Dogpile::with_value(Duration::MAX, 7_u32));
+            let given = Arc::new(());
+            self.hits_in_background(&pile, &given, 1);
+            return around(&|| self.hits_in_background(&pile, &given, hits));
         }
         self.run_on(&self.pile(7_u32), hits, around);
     }
@@ -272,6 +288,20 @@ impl Kind {
                 assert_eq!(at_once(hit).ok().map(|got| got.number()), Some(7));
             }),
             _ => unreachable!("it is not one of a plain pile"),
+        }
+    }
+
+    #[inline(never)]
+    fn hits_in_background(self, pile: &Arc<Dogpile<u32>>, given: &Arc<()>, hits: u32) {
+        let call = || black_box(pile).background(&Thread).with(given);
+        match self {
+            Kind::Background => repeat(hits, || {
+                show(call().get_or_create(|_| unreachable!()).ok());
+            }),
+            Kind::BackgroundTask => repeat(hits, || {
+                show(at_once(call().get_or_create_async(|_| pending())).ok());
+            }),
+            _ => unreachable!("it is not one in the background"),
         }
     }
 
