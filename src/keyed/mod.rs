@@ -35,7 +35,6 @@ mod multi_async;
 #[cfg(feature = "async")]
 mod multi_background;
 mod next_value;
-mod part;
 mod queue;
 mod room;
 mod shard;

@@ -7,6 +7,7 @@
 //! often as that was, up to three times.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 /// One key in so many is young. More of them keep what is asked for again and again from its place; with
 /// fewer, a key has to be asked for again very soon.
@@ -16,11 +17,12 @@ const YOUNG: usize = 20;
 pub(super) struct Queue {
     /// The young keys, the oldest first: their hash, and the number by which their place knows them. What
     /// was removed stays on it for a while.
-    young: VecDeque<(u64, u64)>,
-    last_born: u64,
+    young: VecDeque<(u64, NonZeroU32)>,
+    /// They begin anew after some thousand millions: the first are not young any more then.
+    last_born: NonZeroU32,
     /// Parts of hashes, each where its hash says, so that the last one counts.
     ghosts: Vec<u32>,
-    /// Where the hand stands in the table.
+    /// Where the hand looks next in the table.
     pub(super) hand: usize,
 }
 
@@ -28,24 +30,25 @@ impl Queue {
     pub(super) fn new() -> Self {
         Self {
             young: VecDeque::new(),
-            last_born: 0,
+            last_born: NonZeroU32::MAX,
             ghosts: Vec::new(),
             hand: 0,
         }
     }
 
     /// A key comes. The number by which it is known while it is young; none if it is not.
-    pub(super) fn comes(&mut self, hash: u64) -> Option<u64> {
+    pub(super) fn comes(&mut self, hash: u64) -> Option<NonZeroU32> {
         if self.had_ghost(hash) {
             return None;
         }
-        self.last_born += 1;
+        let next = self.last_born.checked_add(1);
+        self.last_born = next.unwrap_or(NonZeroU32::MIN);
         self.young.push_back((hash, self.last_born));
         Some(self.last_born)
     }
 
     /// The oldest of the young, if there are more of them than is due among so many keys.
-    pub(super) fn leaves(&mut self, keys: usize) -> Option<(u64, u64)> {
+    pub(super) fn leaves(&mut self, keys: usize) -> Option<(u64, NonZeroU32)> {
         match self.young.len() > (keys / YOUNG).max(1) {
             true => self.young.pop_front(),
             false => None,
@@ -53,12 +56,12 @@ impl Queue {
     }
 
     /// The oldest of the young, where there is nothing else.
-    pub(super) fn oldest(&mut self) -> Option<(u64, u64)> {
+    pub(super) fn oldest(&mut self) -> Option<(u64, NonZeroU32)> {
         self.young.pop_front()
     }
 
     /// Spared once: it is young once more.
-    pub(super) fn again(&mut self, young: (u64, u64)) {
+    pub(super) fn again(&mut self, young: (u64, NonZeroU32)) {
         self.young.push_back(young);
     }
 
@@ -73,7 +76,7 @@ impl Queue {
     }
 
     /// Forgets those who are not there any more, when they have become many.
-    pub(super) fn prune(&mut self, keys: usize, is_there: impl Fn(u64, u64) -> bool) {
+    pub(super) fn prune(&mut self, keys: usize, is_there: impl Fn(u64, NonZeroU32) -> bool) {
         if self.young.len() > keys + keys / 2 + 16 {
             self.young.retain(|&(hash, born)| is_there(hash, born));
             self.young.shrink_to(2 * self.young.len());
@@ -115,6 +118,10 @@ fn part(hash: u64) -> u32 {
 mod tests {
     use super::*;
 
+    fn born(number: u32) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+
     /// The hash of a key whose ghost has this place, among up to 64 of them.
     fn hash(part: u64, place: u64) -> u64 {
         (part << 32) | place
@@ -124,13 +131,13 @@ mod tests {
     fn the_oldest_leaves_when_more_are_young_than_is_due() {
         let mut queue = Queue::new();
         for key in 0..5 {
-            assert_eq!(queue.comes(key), Some(key + 1));
+            assert_eq!(queue.comes(key.into()), Some(born(key + 1)));
         }
-        assert_eq!(queue.leaves(60), Some((0, 1)));
-        assert_eq!(queue.leaves(60), Some((1, 2)));
+        assert_eq!(queue.leaves(60), Some((0, born(1))));
+        assert_eq!(queue.leaves(60), Some((1, born(2))));
         assert_eq!(queue.leaves(60), None);
-        assert_eq!(queue.leaves(0), Some((2, 3)));
-        assert_eq!(queue.leaves(0), Some((3, 4)));
+        assert_eq!(queue.leaves(0), Some((2, born(3))));
+        assert_eq!(queue.leaves(0), Some((3, born(4))));
         assert_eq!(queue.leaves(0), None);
     }
 
@@ -144,7 +151,7 @@ mod tests {
         queue.again(spared);
         assert_eq!(queue.young(), 3);
         let order = [queue.oldest(), queue.oldest(), queue.oldest()];
-        assert_eq!(order, [Some((1, 2)), Some((2, 3)), Some((0, 1))]);
+        assert_eq!(order, [Some((1, born(2))), Some((2, born(3))), Some((0, born(1)))]);
         assert_eq!((queue.oldest(), queue.young()), (None, 0));
     }
 
@@ -193,7 +200,7 @@ mod tests {
         queue.prune(10, |_, _| false);
         assert_eq!(queue.young(), 31);
         queue.comes(31);
-        queue.prune(10, |hash, born| hash == 7 && born == 8);
-        assert_eq!((queue.young(), queue.oldest()), (1, Some((7, 8))));
+        queue.prune(10, |hash, number| hash == 7 && number == born(8));
+        assert_eq!((queue.young(), queue.oldest()), (1, Some((7, born(8)))));
     }
 }

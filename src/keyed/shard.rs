@@ -1,22 +1,41 @@
 //! A part of a map, under one lock.
 
-use std::num::NonZeroU64;
-
-use hashbrown::HashTable;
+use std::num::NonZeroU32;
 
 use crate::keyed::entry::Entry;
 use crate::keyed::queue::Queue;
 use crate::keyed::room::Taken;
-use crate::raw::{Asked, Index, Pile};
+use crate::raw::{Asked, Entries, Index, Indexed, LockedIndex, Pile};
 use crate::shim::Arc;
 use crate::time::{Second, Tick};
 
-/// A table of entries.
+/// The entries of some of the keys, and what goes on with them.
+pub(super) struct Shard<K, T>(Index<Entry<K, T>>);
+
+/// A shard while it is locked.
 ///
-/// Everything here is done under the shard's lock, and takes a few instructions. No user code runs: keys
-/// are found by their hash, which is kept, and compared by the caller when it has let go of the lock.
-pub(super) struct Shard<K, T> {
-    table: HashTable<Place<K, T>>,
+/// Everything here takes a few instructions. No user code runs: keys are found by their hash, which is kept,
+/// and compared by the caller when it has let go of the lock.
+pub(super) struct Open<'a, K, T>(LockedIndex<'a, Entry<K, T>>);
+
+impl<K, T> Indexed for Entry<K, T> {
+    type Note = Note;
+    type State = State;
+}
+
+/// What is kept beside an entry.
+#[derive(Default)]
+pub(crate) struct Note {
+    /// The value that is counted.
+    value: Option<Weighed>,
+    /// How many visit the entry.
+    callers: u32,
+    /// The number by which the queue knows it while it is young.
+    young: Option<NonZeroU32>,
+}
+
+/// What is kept beside all of them.
+pub(crate) struct State {
     /// The highest number that any pile has used which was here and is gone.
     last: u64,
     /// How many values there are, and keys of which only a back-off or an interval is remembered.
@@ -27,20 +46,6 @@ pub(super) struct Shard<K, T> {
     broom: usize,
     /// In a bounded map.
     queue: Option<Queue>,
-}
-
-/// Where an entry stands.
-pub(super) struct Place<K, T> {
-    hash: u64,
-    entry: Arc<Entry<K, T>>,
-    /// How many visit the entry.
-    callers: u32,
-    /// The value that is counted.
-    value: Option<Weighed>,
-    /// Whether it was put into the index, which then has a share in it.
-    is_indexed: bool,
-    /// The number by which the queue knows it while it is young.
-    young: Option<NonZeroU64>,
 }
 
 /// A value, by when it came, and its weight.
@@ -56,8 +61,8 @@ pub(super) struct Weighed {
 const PACED: u64 = 0;
 
 // Each key has one, and one more for each place that is free.
-#[cfg(all(not(any(dogpile_loom, dogpile_shuttle)), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Place<u64, u64>>() == 48);
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Note>() == 24);
 
 impl Weighed {
     pub(super) fn new(installed_at: u64, weight: u32, gone_from: Second) -> Self {
@@ -100,54 +105,74 @@ pub(super) enum Given<K, T> {
 
 impl<K, T> Shard<K, T> {
     pub(super) fn new(is_bounded: bool) -> Self {
-        Self {
-            table: HashTable::new(),
+        Self(Index::new(State {
             last: 0,
             kept: 0,
             paced: 0,
             broom: 0,
             queue: is_bounded.then(Queue::new),
-        }
+        }))
     }
 
+    /// Where hits go past the lock.
+    #[inline]
+    pub(super) fn index(&self) -> &Index<Entry<K, T>> {
+        &self.0
+    }
+
+    pub(super) fn lock(&self) -> Open<'_, K, T> {
+        Open(self.0.lock())
+    }
+
+    /// All entries, at the end of the map.
+    pub(super) fn end(&mut self) -> Vec<Arc<Entry<K, T>>> {
+        self.0.end()
+    }
+}
+
+impl<K, T> Open<'_, K, T> {
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.kept - self.paced
+        self.0.kept - self.0.paced
+    }
+
+    /// Whether something is to be [settled](Index::settle).
+    pub(super) fn is_to_be_settled(&self) -> bool {
+        self.0.is_to_be_settled()
     }
 
     /// An entry with this hash, as a rule the only one. Its key is to be compared. The next one who asks
-    /// finds it in the index, which is to be [settled](Index::settle).
-    pub(super) fn first(
-        &mut self,
-        hash: u64,
-        index: &Index<Entry<K, T>>,
-    ) -> Option<Arc<Entry<K, T>>> {
-        let place = self.table.find_mut(hash, |place| place.hash == hash)?;
-        place.entry.asked.add();
-        if !place.is_indexed {
-            place.is_indexed = index.insert(hash, &place.entry);
-        }
-        Some(Arc::clone(&place.entry))
+    /// finds it without the lock.
+    pub(super) fn first(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+        let mut entries = self.0.entries();
+        let (at, entry, _) = entries.all(hash).next()?;
+        entry.asked.add();
+        let entry = Arc::clone(&entry);
+        entries.show(at);
+        Some(entry)
     }
 
     /// All entries with this hash.
-    pub(super) fn all(&self, hash: u64) -> Vec<Arc<Entry<K, T>>> {
-        let places = self.table.iter_hash(hash);
-        let same = places.filter(|place| place.hash == hash);
-        same.map(|place| Arc::clone(&place.entry)).collect()
+    pub(super) fn all(&mut self, hash: u64) -> Vec<Arc<Entry<K, T>>> {
+        let entries = self.0.entries();
+        let same = entries.all(hash);
+        same.map(|(_, entry, _)| Arc::clone(&entry)).collect()
     }
 
-    /// The same, for a visit: it does not count as asked for.
-    pub(super) fn any(&self, hash: u64) -> Option<Arc<Entry<K, T>>> {
-        let place = self.table.find(hash, |place| place.hash == hash)?;
-        Some(Arc::clone(&place.entry))
+    /// The same as [`first`](Open::first), for a visit: it does not count as asked for.
+    pub(super) fn any(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
+        let entries = self.0.entries();
+        let (_, entry, _) = entries.all(hash).next()?;
+        Some(Arc::clone(&entry))
     }
 
     /// Begins a visit at this entry, if it is still here.
     pub(super) fn visit(&mut self, entry: &Arc<Entry<K, T>>) -> bool {
-        match Self::place(&mut self.table, entry) {
-            Some(place) => {
-                place.callers += 1;
+        let mut entries = self.0.entries();
+        let at = entries.place_of(entry.hash, entry);
+        match at.and_then(|at| entries.get(at)) {
+            Some((_, note)) => {
+                note.callers += 1;
                 true
             }
             None => false,
@@ -156,21 +181,25 @@ impl<K, T> Shard<K, T> {
 
     /// Begins a visit at every entry.
     pub(super) fn visit_all(&mut self) -> Vec<Arc<Entry<K, T>>> {
-        let visit = |place: &mut Place<K, T>| {
-            place.callers += 1;
-            Arc::clone(&place.entry)
-        };
-        self.table.iter_mut().map(visit).collect()
+        let mut entries = self.0.entries();
+        let mut visited = Vec::with_capacity(entries.len());
+        for at in 0..entries.places() {
+            if let Some((entry, note)) = entries.get(at) {
+                note.callers += 1;
+                visited.push(Arc::clone(&entry));
+            }
+        }
+        visited
     }
 
     /// All entries.
-    pub(super) fn entries(&self) -> Vec<Arc<Entry<K, T>>> {
-        let places = self.table.iter();
-        places.map(|place| Arc::clone(&place.entry)).collect()
+    pub(super) fn entries(&mut self) -> Vec<Arc<Entry<K, T>>> {
+        let entries = self.0.entries();
+        entries.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
     /// Makes an entry, and begins a visit there, unless there is one with the same hash which is not
-    /// among `known`: [all](Shard::all) that there were. Then the key comes back.
+    /// among `known`: [all](Open::all) that there were. Then the key comes back.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -178,34 +207,25 @@ impl<K, T> Shard<K, T> {
         known: &[Arc<Entry<K, T>>],
         group: u64,
     ) -> Result<Arc<Entry<K, T>>, K> {
+        let (mut entries, state) = self.0.parts();
         // They come in the order in which they came then, but for those that were taken out. Where the
         // table has grown meanwhile that may not be so, and the caller looks once more.
         let mut known = known.iter();
-        let is_known = |place: &Place<K, T>| known.any(|one| Arc::ptr_eq(one, &place.entry));
-        let mut same = self
-            .table
-            .iter_hash(hash)
-            .filter(|place| place.hash == hash);
-        if !same.all(is_known) {
+        let mut is_known = |entry: &Arc<Entry<K, T>>| known.any(|one| Arc::ptr_eq(one, entry));
+        if !entries.all(hash).all(|(_, entry, _)| is_known(&entry)) {
             return Err(key);
         }
-        let pile = Pile::following(self.last, group);
-        let asked = Asked::new();
         let entry = Arc::new(Entry {
             hash,
             key,
-            pile,
-            asked,
+            pile: Pile::following(state.last, group),
+            asked: Asked::new(),
         });
-        let place = Place {
-            hash,
-            entry: Arc::clone(&entry),
+        let note = Note {
             callers: 1,
-            value: None,
-            is_indexed: false,
-            young: None,
+            ..Note::default()
         };
-        self.table.insert_unique(hash, place, |place| place.hash);
+        entries.insert(hash, Arc::clone(&entry), note);
         Ok(entry)
     }
 
@@ -216,16 +236,14 @@ impl<K, T> Shard<K, T> {
         entry: &Arc<Entry<K, T>>,
         weighed: Option<Weighed>,
         are_weighed: bool,
-        index: &Index<Entry<K, T>>,
     ) -> Option<Left<K, T>> {
         let held = entry.pile.held();
-        let Self {
-            table, kept, queue, ..
-        } = self;
-        let Some(place) = Self::place(table, entry) else {
+        let (mut entries, state) = self.0.parts();
+        let at = entries.place_of(entry.hash, entry);
+        let Some((at, (_, note))) = at.and_then(|at| Some((at, entries.get(at)?))) else {
             unreachable!("an entry stays while it is visited");
         };
-        let before = place.value;
+        let before = note.value;
         // What is remembered for a key without a value counts as one.
         let paced = held.is_paced.then_some(PACED);
         let after = match held.value.or(paced) {
@@ -240,80 +258,85 @@ impl<K, T> Shard<K, T> {
                 _ => before,
             },
         };
-        place.callers -= 1;
-        place.value = after;
-        let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+        note.callers -= 1;
+        note.value = after;
+        let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
-            place.entry.asked.forget();
-            if let Some(queue) = queue {
-                place.young = queue.comes(entry.hash).and_then(NonZeroU64::new);
-                queue.prune(*kept, |hash, born| young(table, hash, born).is_some());
+            entry.asked.forget();
+            if let Some(queue) = &mut state.queue {
+                note.young = queue.comes(entry.hash);
+                queue.prune(state.kept, |hash, born| {
+                    young(&entries, hash, born).is_some()
+                });
             }
         }
         let mut change = Taken::default();
         change.add(taken(after));
         change.add(untaken(before));
-        self.kept = self.kept + usize::from(after.is_some()) - usize::from(before.is_some());
-        self.paced = self.paced + usize::from(is_paced(after)) - usize::from(is_paced(before));
+        state.kept = state.kept + usize::from(after.is_some()) - usize::from(before.is_some());
+        state.paced = state.paced + usize::from(is_paced(after)) - usize::from(is_paced(before));
         let removed = match is_of_no_use {
-            true => self.remove(entry, index),
+            true => self.remove(at),
             false => None,
         };
+        if removed.is_some() {
+            self.fit();
+        }
         Some(Left {
-            removed: removed.map(|place| place.entry),
+            removed,
             change,
             came,
         })
     }
 
     /// Gives a value away, to make room for another.
-    pub(super) fn give_away(&mut self, index: &Index<Entry<K, T>>) -> Option<(Given<K, T>, Taken)> {
+    pub(super) fn give_away(&mut self) -> Option<(Given<K, T>, Taken)> {
         let at = self.choose()?;
-        let given = self.give(at, index)?;
-        self.shrink();
+        let given = self.give(at)?;
+        self.fit();
         Some(given)
     }
 
-    /// The index of a place whose value is to be given away.
+    /// The place whose value is to be given away.
     fn choose(&mut self) -> Option<usize> {
-        let Self {
-            table, kept, queue, ..
-        } = self;
-        let queue = queue.as_mut()?;
-        while let Some((hash, born)) = queue.leaves(*kept) {
-            let Some(index) = young(table, hash, born) else {
+        let (mut entries, state) = self.0.parts();
+        let kept = state.kept;
+        let queue = state.queue.as_mut()?;
+        while let Some((hash, born)) = queue.leaves(kept) {
+            let Some(at) = young(&entries, hash, born) else {
                 continue;
             };
-            let place = table.get_bucket_mut(index)?;
-            place.young = None;
-            if !place.is_free() || !place.entry.asked.forget() {
+            let (entry, note) = entries.get(at)?;
+            note.young = None;
+            if !note.is_free() || !entry.asked.forget() {
                 continue;
             }
-            queue.leave_ghost(hash, *kept);
-            return Some(index);
+            queue.leave_ghost(hash, kept);
+            return Some(at);
         }
-        let buckets = table.num_buckets();
         // Once more than it may spare all.
-        for _ in 0..(Asked::MOST + 1) * buckets {
-            queue.hand = after(queue.hand, buckets);
-            let Some(place) = table.get_bucket_mut(queue.hand) else {
-                continue;
-            };
-            if place.is_free() && place.young.is_none() && place.entry.asked.spare() {
-                return Some(queue.hand);
+        for _ in 0..(Asked::MOST + 1) * entries.places() {
+            let at = within(queue.hand, entries.places());
+            if let Some((entry, note)) = entries.get(at) {
+                if note.is_free() && note.young.is_none() && entry.asked.spare() {
+                    // What moves up to this place is the next.
+                    queue.hand = at;
+                    return Some(at);
+                }
             }
+            queue.hand = at + 1;
         }
         // There are but young ones.
         for _ in 0..2 * queue.young() {
             let (hash, born) = queue.oldest()?;
-            let Some(index) = young(table, hash, born) else {
+            let Some(at) = young(&entries, hash, born) else {
                 continue;
             };
-            let place = table.get_bucket_mut(index)?;
-            if place.is_free() && place.entry.asked.forget() {
-                place.young = None;
-                return Some(index);
+            let (entry, note) = entries.get(at)?;
+            if note.is_free() && entry.asked.forget() {
+                note.young = None;
+                return Some(at);
             }
             queue.again((hash, born));
         }
@@ -323,115 +346,115 @@ impl<K, T> Shard<K, T> {
     /// Looks at a few places, and gives away those that are `gone`.
     pub(super) fn sweep(
         &mut self,
-        index: &Index<Entry<K, T>>,
         now: Tick,
         gone: impl Fn(&Entry<K, T>) -> bool,
     ) -> (Vec<Given<K, T>>, Taken) {
         const PLACES: usize = 7;
-        let now = Second::of(now);
         let (mut given, mut change) = (Vec::new(), Taken::default());
-        for _ in 0..PLACES.min(self.table.num_buckets()) {
-            self.broom = after(self.broom, self.table.num_buckets());
-            let place = self.table.get_bucket(self.broom);
-            if place.is_some_and(|place| place.may_be_gone(now) && gone(&place.entry)) {
-                if let Some((one, by)) = self.give(self.broom, index) {
+        let places = self.0.entries().places();
+        for _ in 0..PLACES.min(places) {
+            let at = within(self.0.broom, places);
+            match self.give_if(at, now, &gone) {
+                // What moves up to this place is the next.
+                Some((one, by)) => {
                     given.push(one);
                     change.add(by);
+                    self.0.broom = at;
                 }
+                None => self.0.broom = at + 1,
             }
         }
         if !given.is_empty() {
-            self.shrink();
+            self.fit();
         }
         (given, change)
     }
 
+    /// Gives away what is at this place, if it is `gone` and nobody is there.
+    fn give_if(
+        &mut self,
+        at: usize,
+        now: Tick,
+        gone: impl Fn(&Entry<K, T>) -> bool,
+    ) -> Option<(Given<K, T>, Taken)> {
+        let mut entries = self.0.entries();
+        let (entry, note) = entries.get(at)?;
+        if note.may_be_gone(Second::of(now)) && gone(&entry) {
+            return self.give(at);
+        }
+        None
+    }
+
     /// Gives away what is at this place, and counts it no more.
-    fn give(&mut self, at: usize, index: &Index<Entry<K, T>>) -> Option<(Given<K, T>, Taken)> {
-        let place = self.table.get_bucket_mut(at)?;
-        let value = place.value.take()?;
-        self.kept -= 1;
-        self.paced -= usize::from(is_paced(Some(value)));
+    fn give(&mut self, at: usize) -> Option<(Given<K, T>, Taken)> {
+        let (mut entries, state) = self.0.parts();
+        let (entry, note) = entries.get(at)?;
+        let value = note.value.take()?;
+        state.kept -= 1;
+        state.paced -= usize::from(is_paced(Some(value)));
         let change = untaken(Some(value));
-        // Whoever keeps a value without a visit holds the entry: others than those who found it in the
-        // index, of whom nothing is known before that is settled.
-        if Arc::strong_count(&place.entry) > 1 + usize::from(place.is_indexed) {
-            place.callers += 1;
-            let given = Given::Held(Arc::clone(&place.entry), value.installed_at);
+        // Whoever keeps a value without a visit holds the entry: others than those who found it without
+        // the lock, of whom nothing is known before that is settled.
+        if Arc::strong_count(&entry) > 1 {
+            note.callers += 1;
+            let given = Given::Held(Arc::clone(&entry), value.installed_at);
             return Some((given, change));
         }
-        let (place, _) = self.table.get_bucket_entry(at).ok()?.remove();
-        place.leave(index);
-        self.last = self.last.max(place.entry.pile.held().last);
-        Some((Given::Whole(place.entry), change))
+        Some((Given::Whole(self.remove(at)?), change))
     }
 
     /// Gives away all values that are `meant`. Of those who are visited, and of keys that have no value,
     /// it says too that they are: none of them is left out.
     pub(super) fn give_all(
         &mut self,
-        index: &Index<Entry<K, T>>,
         meant: impl Fn(&Entry<K, T>) -> bool,
     ) -> (Vec<Given<K, T>>, Taken) {
         let (mut given, mut change) = (Vec::new(), Taken::default());
-        for at in 0..self.table.num_buckets() {
-            let Some(place) = self.table.get_bucket_mut(at) else {
-                continue;
+        let mut at = 0;
+        while at < self.0.entries().places() {
+            let mut entries = self.0.entries();
+            let (is_meant, is_free) = match entries.get(at) {
+                Some((entry, note)) => (meant(&entry), note.is_free()),
+                None => (false, false),
             };
-            if !meant(&place.entry) {
-                continue;
-            }
-            if place.is_free() {
-                if let Some((one, by)) = self.give(at, index) {
+            if is_meant && is_free {
+                if let Some((one, by)) = self.give(at) {
+                    // What moves up to this place is the next.
+                    at += usize::from(!matches!(one, Given::Whole(_)));
                     given.push(one);
                     change.add(by);
+                    continue;
                 }
-            } else {
+            } else if let (true, Some((entry, note))) = (is_meant, entries.get(at)) {
                 // What has become of its value is noted when the visit ends.
-                place.callers += 1;
-                given.push(Given::Visited(Arc::clone(&place.entry)));
+                note.callers += 1;
+                given.push(Given::Visited(Arc::clone(&entry)));
             }
+            at += 1;
         }
-        self.shrink();
+        self.fit();
         (given, change)
     }
 
-    fn place<'a>(
-        table: &'a mut HashTable<Place<K, T>>,
-        entry: &Arc<Entry<K, T>>,
-    ) -> Option<&'a mut Place<K, T>> {
-        let is_it = |place: &Place<K, T>| Arc::ptr_eq(&place.entry, entry);
-        table.find_mut(entry.hash, is_it)
+    /// Takes an entry out.
+    fn remove(&mut self, at: usize) -> Option<Arc<Entry<K, T>>> {
+        let (mut entries, state) = self.0.parts();
+        let (entry, _) = entries.remove(at)?;
+        state.last = state.last.max(entry.pile.held().last);
+        Some(entry)
     }
 
-    /// Takes out an entry without a value.
-    fn remove(
-        &mut self,
-        entry: &Arc<Entry<K, T>>,
-        index: &Index<Entry<K, T>>,
-    ) -> Option<Place<K, T>> {
-        let is_it = |place: &Place<K, T>| Arc::ptr_eq(&place.entry, entry);
-        let found = self.table.find_entry(entry.hash, is_it).ok()?;
-        let (place, _) = found.remove();
-        place.leave(index);
-        self.last = self.last.max(entry.pile.held().last);
-        self.shrink();
-        Some(place)
-    }
-
-    /// Gives memory back that a table of this size does not need.
-    fn shrink(&mut self) {
-        if self.table.is_empty() {
-            self.table = HashTable::new();
-            self.queue = self.queue.as_ref().map(|_| Queue::new());
-        } else if self.table.capacity() > 16 && self.table.len() * 8 < self.table.capacity() {
-            let room = self.table.len() * 2;
-            self.table.shrink_to(room, |place| place.hash);
+    /// Gives memory back that so many entries do not need.
+    fn fit(&mut self) {
+        let (mut entries, state) = self.0.parts();
+        entries.fit();
+        if entries.len() == 0 {
+            state.queue = state.queue.as_ref().map(|_| Queue::new());
         }
     }
 }
 
-impl<K, T> Place<K, T> {
+impl Note {
     /// Whether there is a value, and nobody at the entry.
     fn is_free(&self) -> bool {
         self.value.is_some() && self.callers == 0
@@ -441,24 +464,18 @@ impl<K, T> Place<K, T> {
     fn may_be_gone(&self, now: Second) -> bool {
         self.callers == 0 && self.value.is_some_and(|value| value.gone_from <= now)
     }
-
-    /// It is in the table no more: nor in the index, which is to be settled.
-    fn leave(&self, index: &Index<Entry<K, T>>) {
-        if self.is_indexed {
-            index.remove(self.hash, &self.entry);
-        }
-    }
 }
 
-/// The next one of so many places in a ring.
-fn after(at: usize, places: usize) -> usize {
-    if at + 1 < places { at + 1 } else { 0 }
+/// One of so many places in a ring.
+fn within(at: usize, places: usize) -> usize {
+    if at < places { at } else { 0 }
 }
 
 /// Where the key stands that is known by this number while it is young.
-fn young<K, T>(table: &HashTable<Place<K, T>>, hash: u64, born: u64) -> Option<usize> {
-    let is_it = |place: &Place<K, T>| place.young == NonZeroU64::new(born);
-    table.find_bucket_index(hash, is_it)
+fn young<K, T>(entries: &Entries<'_, Entry<K, T>>, hash: u64, born: NonZeroU32) -> Option<usize> {
+    let mut all = entries.all(hash);
+    all.find(|(_, _, note)| note.young == Some(born))
+        .map(|(at, ..)| at)
 }
 
 fn taken(value: Option<Weighed>) -> Taken {

@@ -9,9 +9,8 @@ use crate::keyed::cycles::Waits;
 use crate::keyed::entry::{Entry, Visit};
 #[cfg(feature = "async")]
 use crate::keyed::multi_background::Jobs;
-use crate::keyed::part::Part;
 use crate::keyed::room::{Eviction, Limits, Room, Taken};
-use crate::keyed::shard::{Given, Weighed};
+use crate::keyed::shard::{Given, Shard, Weighed};
 use crate::keyed::turns::{Turn, Turns};
 use crate::observe::{Counters, KeyedStats, Stats};
 use crate::policy::{Asks, Freshness, Horizon};
@@ -25,7 +24,7 @@ type Others<K, T> = Vec<Arc<Entry<K, T>>>;
 
 pub(crate) struct Shared<K, T> {
     settings: Settings,
-    shards: Box<[Part<K, T>]>,
+    shards: Box<[Shard<K, T>]>,
     limits: Limits<K, T>,
     room: Room,
     turns: Option<Arc<Turns>>,
@@ -43,7 +42,7 @@ impl<K, T> Shared<K, T> {
         // Each shard chooses among its own keys, and needs many for that.
         let most = limits.entries.map_or(usize::MAX, |keys| keys / 256).max(1);
         let shards = (4 * cores()).min(most).next_power_of_two();
-        let shard = || Part::new(limits.are_there());
+        let shard = || Shard::new(limits.are_there());
         Self {
             settings,
             shards: std::iter::repeat_with(shard).take(shards).collect(),
@@ -109,11 +108,11 @@ impl<K, T> Shared<K, T> {
         None
     }
 
-    pub(super) fn shards(&self) -> &[Part<K, T>] {
+    pub(super) fn shards(&self) -> &[Shard<K, T>] {
         &self.shards
     }
 
-    fn shard(&self, hash: u64) -> &Part<K, T> {
+    fn shard(&self, hash: u64) -> &Shard<K, T> {
         // The table uses the bits at both ends.
         &self.shards[(hash >> 24) as usize & (self.shards.len() - 1)]
     }
@@ -151,8 +150,7 @@ impl<K, T> Shared<K, T> {
         let is_other = |entry: &Entry<K, T>| other.is_some_and(|other| std::ptr::eq(other, entry));
         let is_it = |entry: &Entry<K, T>| !is_other(entry) && entry.key.borrow() == key;
         let shard = self.shard(hash);
-        let first = shard.lock().first(hash, shard.index())?;
-        shard.index().settle(|| self.settings.time.now());
+        let first = shard.lock().first(hash)?;
         if is_it(&first) {
             return Some(first);
         }
@@ -266,9 +264,18 @@ impl<K, T> Shared<K, T> {
         K: Eq,
     {
         loop {
-            let inserted = (self.shard(hash).lock()).insert(hash, own, &others, self.group);
+            let mut shard = self.shard(hash).lock();
+            let inserted = shard.insert(hash, own, &others, self.group);
+            let has_grown = shard.is_to_be_settled();
+            drop(shard);
             match inserted {
-                Ok(entry) => return Visit::of(Arc::clone(self), entry),
+                Ok(entry) => {
+                    let visit = Visit::of(Arc::clone(self), entry);
+                    if has_grown {
+                        self.settle(hash);
+                    }
+                    return visit;
+                }
                 Err(key) => own = key,
             }
             match self.visit_among(hash, &own) {
@@ -336,11 +343,10 @@ impl<K, T> Shared<K, T> {
     fn end_visit(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) -> (bool, bool) {
         let mut weighed = None;
         let left = loop {
-            let shard = self.shard(entry.hash);
             // No lock is held in what follows: the weigher, and the listener, are the user's.
-            let left = shard
-                .lock()
-                .leave(entry, weighed, self.limits.weigh(), shard.index());
+            let mut shard = self.shard(entry.hash).lock();
+            let left = shard.leave(entry, weighed, self.limits.weigh());
+            drop(shard);
             match left {
                 Some(left) => break left,
                 None => weighed = Some(self.weigh(entry)),
@@ -382,7 +388,7 @@ impl<K, T> Shared<K, T> {
     fn make_room(self: &Arc<Self>) {
         let give_away = |shard: usize| {
             let shard = &self.shards[shard & (self.shards.len() - 1)];
-            shard.lock().give_away(shard.index())
+            shard.lock().give_away()
         };
         while let Some(given) = (self.room).give_away(self.shards.len(), &self.limits, give_away) {
             self.evict(given, Eviction::NoRoom);
@@ -393,8 +399,7 @@ impl<K, T> Shared<K, T> {
     fn sweep(self: &Arc<Self>, hash: u64) {
         let now = self.settings.time.now();
         let gone = |entry: &Entry<K, T>| self.gone(entry, now);
-        let shard = self.shard(hash);
-        let (given, change) = shard.lock().sweep(shard.index(), now, gone);
+        let (given, change) = self.shard(hash).lock().sweep(now, gone);
         if !given.is_empty() {
             self.changed(change);
             self.evict_all(given, Eviction::Gone);
@@ -444,14 +449,18 @@ impl<K, T> Shared<K, T> {
             }
         }
         // One barrier for all that was taken out with it.
-        self.shard(entry.hash)
-            .index()
-            .settle(|| self.settings.time.now());
+        self.settle(entry.hash);
         if Arc::strong_count(&entry) > 1 {
             // Somebody reads it, or has it for its key: it keeps no value.
             contain(|| drop(entry.pile.remove()));
         }
         contain(|| drop(entry));
+    }
+
+    /// Frees what was taken out of a shard and is not read.
+    fn settle(&self, hash: u64) {
+        let index = self.shard(hash).index();
+        index.settle(|| self.settings.time.now());
     }
 
     /// What goes on at an entry.
@@ -490,7 +499,7 @@ impl<K, T> Shared<K, T> {
         let now = self.settings.time.now();
         for shard in &self.shards {
             let gone = |entry: &Entry<K, T>| self.gone(entry, now);
-            let (given, change) = shard.lock().give_all(shard.index(), gone);
+            let (given, change) = shard.lock().give_all(gone);
             self.changed(change);
             self.evict_all(given, Eviction::Gone);
             shard.index().settle(|| self.settings.time.now());
@@ -500,7 +509,7 @@ impl<K, T> Shared<K, T> {
     /// Removes all values.
     pub(super) fn invalidate_all(self: &Arc<Self>) {
         for shard in &self.shards {
-            let (given, change) = shard.lock().give_all(shard.index(), |_| true);
+            let (given, change) = shard.lock().give_all(|_| true);
             self.changed(change);
             for one in given {
                 match one {
@@ -522,7 +531,7 @@ impl<K, T> Shared<K, T> {
     /// A visit at every entry of a shard.
     pub(super) fn visit_shard(
         self: &Arc<Self>,
-        shard: &Part<K, T>,
+        shard: &Shard<K, T>,
     ) -> impl Iterator<Item = Visit<K, T>> {
         let visited = shard.lock().visit_all();
         // All of them now: none is forgotten, also if one is not come to.
@@ -537,8 +546,8 @@ impl<K, T> Shared<K, T> {
 impl<K, T> Drop for Shared<K, T> {
     fn drop(&mut self) {
         for shard in &mut self.shards {
-            for entry in shard.end().entries() {
-                if Arc::strong_count(&entry) > 2 {
+            for entry in shard.end() {
+                if Arc::strong_count(&entry) > 1 {
                     drop(entry.pile.remove());
                 }
             }

@@ -27,7 +27,7 @@ pub(crate) use self::asked::Asked;
 pub(crate) use self::change::Was;
 pub(crate) use self::end::{Ended, Ready};
 pub(crate) use self::gate::{Gate, Reading, Refusal};
-pub(crate) use self::index::{Index, Shown, Within};
+pub(crate) use self::index::{Entries, Index, Indexed, Locked as LockedIndex, Shown, Within};
 pub(crate) use self::lease::{Found, Look};
 pub(crate) use self::rate::Rate;
 pub(crate) use self::value::{Node, NodeRef, ValueRef};

@@ -28,8 +28,9 @@
 //! + if self.records.get() >= 1 {
 //!
 //! a-key-is-found-under-the-lock-for-ever | src/keyed/shard.rs | none_of_them_locked
-//! - if !place.is_indexed {
-//! + if !place.is_indexed && hash == 0 {
+//! @ pub(super) fn first
+//! - entries.show(at);
+//! + let _ = at;
 //!
 //! a-guard-of-a-map-through-memory | src/keyed/shared.rs | no_more
 //! @ fn hit_at_once

@@ -2,11 +2,11 @@
 //!
 //! ```breakages
 //! an-empty-shard-keeps-its-table | src/keyed/shard.rs | memory
-//! - self.table = HashTable::new();
+//! - entries.fit();
 //!
 //! a-visit-keeps-the-entry | src/keyed/shard.rs | memory
-//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
-//! + let is_of_no_use = place.callers == 9 && held.value.or(paced).is_none();
+//! - let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
+//! + let is_of_no_use = note.callers == 9 && held.value.or(paced).is_none();
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -8,14 +8,14 @@
 //! fenced-for-ever | src/raw/value/hurry.rs | none_by_one_replacement_of_many
 //! - _ => Self::NONE,
 //! + _ => self,
-//! a-map-always-plain | src/raw/index/mod.rs | none_by_one_eviction_of_many
+//! a-map-always-plain | src/raw/index/form.rs | none_by_one_eviction_of_many
 //! - self.hurry.is_often()
 //! + false
 //! fences-of-a-map-however-long-it-is-read | src/raw/index/mod.rs | none_by_one_eviction_of_many
 //! - if own::has_found_long() {
 //! + if own::has_found_long() && false {
-//! fences-of-a-map-however-late | src/raw/index/mod.rs | none_by_one_eviction_of_many
-//! - (Form::Turning(_) | Form::Fenced, false) => self.become_plain(inner),
+//! fences-of-a-map-however-late | src/raw/index/form.rs | none_by_one_eviction_of_many
+//! - (Form::Turning(_) | Form::Fenced, false) => self.become_plain(),
 //! + (Form::Turning(_) | Form::Fenced, false) => {}
 //! fenced-however-long-it-is-read | src/raw/value/cell.rs | none_by_one_replacement_of_many
 //! - self.unmark(current);

@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! the-next-pile-of-a-key-numbers-anew | src/keyed/shard.rs | what_i_saw
-//! - Pile::following(self.last, group)
+//! - Pile::following(state.last, group)
 //! + Pile::following(0, group)
 //!
 //! what-is-created-is-not-superseded | src/raw/keyed.rs | invalidate_wins
@@ -35,8 +35,8 @@
 //! + const YOUNG: usize = 2;
 //!
 //! a-key-that-backs-off-is-a-value | src/keyed/shard.rs | it_tells_how_many_values_it_holds
-//! - self.kept - self.paced
-//! + self.kept + self.paced
+//! - self.0.kept - self.0.paced
+//! + self.0.kept + self.0.paced
 //!
 //! what-is-too-heavy-goes-untold | src/keyed/shared.rs | bounded::and_tells_of_what_is_too_heavy
 //! - self.limits.evicted(entry, evicted, Eviction::NoRoom);

@@ -3,9 +3,7 @@
 //! ```breakages
 //! a-value-is-weighed-under-the-lock | src/keyed/shared.rs | weighers_and_listeners_that_call_the_map
 //! @ fn end_visit
-//! - let left = shard.lock().leave(entry, weighed, self.limits.weigh(), shard.index());
-//! - match left {
-//! + match shard.lock().leave(entry, weighed, self.limits.weigh(), shard.index()) {
+//! - drop(shard);
 //!
 //! a-key-is-compared-in-a-visit | src/keyed/shared.rs | a_weigher_that_changes_another_key_with_one_hash
 //! @ fn visit_or_others

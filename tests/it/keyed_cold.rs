@@ -3,8 +3,8 @@
 //! ```breakages
 //! a-key-is-made-beside-itself | src/keyed/shard.rs | by_threads
 //! @ pub(super) fn insert
-//! - if !same.all(is_known) {
-//! + if !same.all(is_known) && hash == 0 {
+//! - if !entries.all(hash).all(|(_, entry, _)| is_known(&entry)) {
+//! + if hash == 0 && !entries.all(hash).all(|(_, entry, _)| is_known(&entry)) {
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,18 +3,12 @@
 //!
 //! ```breakages
 //! a-value-goes-with-its-key | src/keyed/shared.rs | dropped_once_and_soon::no_value_longer_than_its_guards
+//! @ fn retire
 //! - if Arc::strong_count(&entry) > 1 {
 //! + if Arc::strong_count(&entry) > 1000 {
 //!
 //! nobody-settles-what-is-taken-out | src/keyed/shared.rs | dropped_once_and_soon::no_key_longer_than_its_guards
-//! - self.shard(entry.hash)
-//! -     .index()
-//! -     .settle(|| self.settings.time.now());
-//!
-//! an-entry-stays-in-the-index | src/keyed/shard.rs | dropped_once_and_soon::no_key_longer_than_its_guards
-//! @ fn leave(&self
-//! - if self.is_indexed {
-//! + if self.is_indexed && self.young.is_some() {
+//! - self.settle(entry.hash);
 //! ```
 
 use std::hash::{Hash, Hasher};

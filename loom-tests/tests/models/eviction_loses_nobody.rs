@@ -8,7 +8,7 @@
 //!
 //! who-evicts-is-no-visitor | src/keyed/shard.rs
 //! @ fn give
-//! - place.callers += 1;
+//! - note.callers += 1;
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher};

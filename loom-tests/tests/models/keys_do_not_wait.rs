@@ -8,8 +8,8 @@
 //!
 //! a-key-is-made-twice | src/keyed/shard.rs
 //! @ fn insert
-//! - if !same.all(is_known) {
-//! + if false && !same.all(is_known) {
+//! - if !entries.all(hash).all(|(_, entry, _)| is_known(&entry)) {
+//! + if false && !entries.all(hash).all(|(_, entry, _)| is_known(&entry)) {
 //! ```
 
 use std::hash::{BuildHasherDefault, Hasher};

@@ -2,16 +2,16 @@
 //!
 //! ```breakages
 //! nobody-takes-the-entry-out | src/keyed/shard.rs
-//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
-//! + let is_of_no_use = false && place.callers == 0 && held.value.or(paced).is_none();
+//! - let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
+//! + let is_of_no_use = false && note.callers == 0 && held.value.or(paced).is_none();
 //!
 //! an-entry-is-taken-out-under-a-visitor | src/keyed/shard.rs
-//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+//! - let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
 //! + let is_of_no_use = held.value.is_none() && !held.is_leased;
 //!
 //! a-visit-is-not-counted | src/keyed/shard.rs
 //! @ pub(super) fn visit(
-//! - place.callers += 1;
+//! - note.callers += 1;
 //! ```
 
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};

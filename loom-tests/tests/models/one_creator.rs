@@ -25,7 +25,7 @@
 //! + made
 //!
 //! an-entry-of-one-that-creates-is-taken-out | src/keyed/shard.rs
-//! - let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+//! - let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
 //! + let is_of_no_use = held.value.or(paced).is_none();
 //! ```
 

@@ -60,15 +60,10 @@ fn keys(map: &Map) -> Vec<u32> {
     keys
 }
 
-/// For how many keys the table has room.
-fn room(map: &Map) -> usize {
+/// How many places the table has.
+fn places(map: &Map) -> usize {
     assert_eq!(map.shared.shards().len(), 1);
-    map.shared.shards()[0].lock().table.capacity()
-}
-
-/// How many bytes the table takes.
-fn memory(map: &Map) -> usize {
-    map.shared.shards()[0].lock().table.allocation_size()
+    map.shared.shards()[0].lock().0.entries().places()
 }
 
 /// Asks for a key as often as counts.
@@ -248,12 +243,12 @@ fn what_is_gone_is_swept_as_another_comes() {
     for _ in 0..100 {
         map.set(1000, 3);
         // What is not needed any more is given back at once.
-        assert!(room(&map) <= 16 || room(&map) <= 8 * map.len());
+        assert!(places(&map) <= 8 || places(&map) <= 8 * map.len());
     }
     // Not where somebody is.
     assert_eq!((map.len(), map.weight()), (2, 4));
     drop(held);
-    assert!(room(&map) <= 28, "{}", room(&map));
+    assert!(places(&map) <= 16, "{}", places(&map));
     for _ in 0..100 {
         map.set(1000, 3);
     }
@@ -273,7 +268,7 @@ fn who_came_and_went_is_forgotten_when_another_goes() {
     }
     assert_eq!(keys(&map), [100, 101, 102, 103]);
     let shard = map.shared.shards()[0].lock();
-    assert!(shard.queue.as_ref().unwrap().young() < 50);
+    assert!(shard.0.queue.as_ref().unwrap().young() < 50);
 }
 
 /// While there is room for all, so that nobody is chosen.
@@ -290,7 +285,7 @@ fn who_came_and_went_is_forgotten_when_another_comes() {
     }
     assert_eq!(keys(&map), [0]);
     let shard = map.shared.shards()[0].lock();
-    let queue = shard.queue.as_ref().unwrap();
+    let queue = shard.0.queue.as_ref().unwrap();
     assert!(queue.young() < 50, "{} young", queue.young());
     assert!(queue.room() < 50, "room for {}", queue.room());
 }
@@ -302,11 +297,11 @@ fn a_table_that_is_empty_takes_no_memory() {
         for key in 0..keys {
             map.set(key, key);
         }
-        assert!(room(&map) >= keys as usize);
+        assert!(places(&map) >= keys as usize);
         for key in 0..keys {
             map.invalidate(&key);
         }
-        assert_eq!(memory(&map), 0);
+        assert_eq!(places(&map), 0);
     }
 }
 
@@ -317,24 +312,22 @@ fn a_table_keeps_its_memory_while_an_eighth_of_it_is_used() {
     for key in 0..400 {
         map.set(key, key);
     }
-    let most = memory(&map);
-    for key in 60..400 {
+    let most = places(&map);
+    for key in 128..400 {
         map.invalidate(&key);
     }
-    assert_eq!(memory(&map), most);
-    for key in 40..60 {
-        map.invalidate(&key);
-    }
-    assert!(memory(&map) < most / 3);
+    assert_eq!(places(&map), most);
+    map.invalidate(&127);
+    assert!(places(&map) < most / 3);
     let few = self::map(500);
     for key in 0..10 {
         few.set(key, key);
     }
-    let most = memory(&few);
+    let most = places(&few);
     for key in 1..10 {
         few.invalidate(&key);
     }
-    assert_eq!(memory(&few), most);
+    assert_eq!(places(&few), most);
 }
 
 #[test]
@@ -362,9 +355,9 @@ fn memory_is_given_back_however_keys_go() {
         for key in 0..400 {
             map.set(key, 1);
         }
-        let most = room(&map);
+        let most = places(&map);
         way(&clock, &map);
-        let (keys, room) = (map.len(), room(&map));
+        let (keys, room) = (map.len(), places(&map));
         assert!(keys <= 40 && room < most / 3, "{room} for {keys}");
         // There is room for as many again.
         assert!(room >= 2 * keys, "{room} for {keys}");

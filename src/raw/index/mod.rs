@@ -1,25 +1,27 @@
-//! The index of a shard: where entries are found without its lock.
+//! The index of a shard: its entries by their hashes, of which those that are asked for are found without its
+//! lock.
 //!
-//! The entries of a shard stand in a table under a lock. The index is beside it, and has those that are
-//! read: an address and a hash for each. It owns a share in each of its entries. It is changed under the
-//! shard's lock, so it never has what the shard has not. What is not found here may be there all the
-//! same, and is looked up under the lock.
+//! The entries stand in a table, and the index owns a share in each. It is changed under a lock. An entry that
+//! comes is *hidden*: found under the lock alone. It is shown when somebody has asked for it, and then it is
+//! found without the lock. A table of which all entries are hidden is hidden, too. So what nobody asks for, and
+//! what comes and goes, needs nothing of what follows. What is not found without the lock may be there all the
+//! same, and is looked up under it.
 //!
 //! # How an entry is found, taken out and freed
 //!
 //! A **reader** looks at the address of the table. It shows that in the *transit* slot of its thread,
 //! passes the light half of the [barrier](super::value::barrier), and looks whether the table is still the
-//! one of the index. If it is, the reader looks for the first place with its hash. It shows the address that
-//! stands there in another [slot](super::value::Slot), passes the light half, and looks once more at both:
-//! whether the address still stands at that place, and whether the table is still the one of the index. If
-//! so, the transit slot is cleared, and the reader has the entry for as long as the other slot shows it. No
-//! user code runs before that. Then the keys are compared.
+//! one of the index. If it is, the reader looks for the first place with its hash that is not hidden. It shows
+//! the address that stands there in another [slot](super::value::Slot), passes the light half, and looks once
+//! more at both: whether the address still stands at that place, and whether the table is still the one of the
+//! index. If so, the transit slot is cleared, and the reader has the entry for as long as the other slot shows
+//! it. No user code runs before that. Then the keys are compared.
 //!
 //! A **writer** takes an entry out of its place, under the lock. A table that is too small, or too large, is
 //! exchanged: the new one is filled first, and the old one is left as it is. What was taken out, entries and
-//! tables, *waits*. When the lock was let go, somebody [settles](Index::settle): takes all that waits, marks
-//! its classes as *kept*, passes the heavy half of the barrier, and looks at all slots. What no slot shows is
-//! freed. What a slot shows is *retired*, with a search that stands at that slot.
+//! tables, *waits*, unless it was hidden. When the lock was let go, somebody [settles](Index::settle): takes all
+//! that waits, marks its classes as *kept*, passes the heavy half of the barrier, and looks at all slots. What
+//! no slot shows is freed. What a slot shows is *retired*, with a search that stands at that slot.
 //!
 //! A reader that **lets go of an entry** clears the slot, passes the light half, and looks whether the class
 //! of the address is kept. (A class is a part of the address: one in 64.) If it is, the reader takes the
@@ -69,8 +71,8 @@
 //! A table that a slot shows in the moment in which it is looked for is kept until somebody settles. Nobody
 //! stays in a table for longer than a look takes, and each settling looks at all that are left.
 //!
-//! If the kernel comes to refuse the barrier, the index is given up: from then on every reader takes the
-//! lock. What it had shares in by then is kept until there is a barrier again and somebody settles, or until
+//! If the kernel comes to refuse the barrier, all is hidden for good: from then on every reader takes the
+//! lock. What was not hidden by then is kept until there is a barrier again and somebody settles, or until
 //! the map goes. A *value* is not kept for that: whoever takes an entry out looks whether others still have
 //! a share in it, and then takes the value out of it too.
 //!
@@ -81,36 +83,68 @@
 
 mod classes;
 mod cold;
+mod form;
+mod locked;
 mod shown;
 mod table;
 #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
 mod tests;
 mod within;
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 
+use crossbeam_utils::CachePadded;
+
+pub(crate) use self::locked::{Entries, Locked};
 pub(crate) use self::shown::Shown;
 pub(crate) use self::within::Within;
 
 use self::classes::class;
 use self::cold::{Cold, Out};
+use self::form::{Form, Pace};
 use self::table::Table;
-use crate::raw::value::hurry::Hurry;
-use crate::raw::value::{Slot, barrier, own, registry, under_lock};
+#[cfg(all(test, not(dogpile_shuttle)))]
+use crate::raw::value::under_lock;
+use crate::raw::value::{Slot, barrier, own, registry};
 use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::shim::{Arc, Mutex, contain};
 use crate::time::Tick;
 
+/// What an index is of.
+pub(crate) trait Indexed: Sized {
+    /// Kept beside each entry, under the lock.
+    type Note: Default;
+    /// Kept once, under the lock.
+    type State;
+}
+
 /// See the [module](self).
-pub(crate) struct Index<E> {
+pub(crate) struct Index<E: Indexed> {
+    // On cache lines of their own: hits look at nothing else.
+    front: CachePadded<Front<E>>,
+    inner: CachePadded<Mutex<Inner<E>>>,
+}
+
+/// What is looked at without the lock.
+struct Front<E> {
     /// The address of a table that the index owns, or null; [marked](FENCED) if it is read with fences.
     table: AtomicPtr<Table<E>>,
     /// The classes of what is freed as soon as its readers let go of it.
     kept: AtomicU64,
-    inner: Mutex<Inner<E>>,
 }
 
-struct Inner<E> {
+struct Inner<E: Indexed> {
+    content: Content<E>,
+    state: E::State,
+}
+
+/// The entries, and what goes on with them.
+struct Content<E: Indexed> {
+    /// The table as long as it is hidden: [the one in front](Front::table) is null then.
+    hidden: Option<Box<Table<E>>>,
+    /// One for each place of the table.
+    notes: Box<[E::Note]>,
     /// How many entries there are.
     len: usize,
     /// Whether a barrier was refused.
@@ -121,25 +155,6 @@ struct Inner<E> {
     pace: Pace,
     // In a box, since an index from which nothing was taken needs none.
     cold: Option<Box<Cold<E>>>,
-}
-
-/// What the two halves of the barrier are, as far as those are concerned who settle. What they are for
-/// readers, the [mark](FENCED) says.
-#[derive(Clone, Copy, PartialEq)]
-enum Form {
-    Plain,
-    /// The mark was set, for the time of this number. Some readers may have missed it that no barrier has
-    /// reached since.
-    Turning(u64),
-    Fenced,
-}
-
-/// How often somebody settles.
-struct Pace {
-    last: Tick,
-    hurry: Hurry,
-    /// Whether somebody has settled since a reader looked last.
-    is_busy: bool,
 }
 
 /// The mark of an index that is read with fences, in the lowest bit of the address of its table.
@@ -154,27 +169,38 @@ fn without_mark<E>(table: *mut Table<E>) -> *mut Table<E> {
     table.map_addr(|address| address & !FENCED)
 }
 
-impl<E> Index<E> {
-    pub(crate) fn new() -> Self {
+impl<E: Indexed> Index<E> {
+    pub(crate) fn new(state: E::State) -> Self {
         let form = match barrier::are_fences() {
             true => Form::Fenced,
             false => Form::Plain,
         };
         Self {
-            table: AtomicPtr::new(form.mark(ptr::null_mut())),
-            kept: AtomicU64::new(0),
-            inner: Mutex::new(Inner {
-                len: 0,
-                is_given_up: false,
-                form,
-                turns: 0,
-                pace: Pace::new(),
-                cold: None,
+            front: CachePadded::new(Front {
+                table: AtomicPtr::new(form.mark(ptr::null_mut())),
+                kept: AtomicU64::new(0),
             }),
+            inner: CachePadded::new(Mutex::new(Inner {
+                content: Content {
+                    hidden: None,
+                    notes: Box::default(),
+                    len: 0,
+                    is_given_up: false,
+                    form,
+                    turns: 0,
+                    pace: Pace::new(),
+                    cold: None,
+                },
+                state,
+            })),
         }
     }
 
-    /// The entry that was put in with this hash, if it is found without a lock.
+    pub(crate) fn lock(&self) -> Locked<'_, E> {
+        Locked::new(self)
+    }
+
+    /// The entry with this hash, if it is found without the lock.
     #[inline]
     pub(crate) fn find(&self, hash: u64) -> Option<Shown<'_, E>> {
         let (entry, slot) = self.find_in_slot(hash)?;
@@ -190,7 +216,7 @@ impl<E> Index<E> {
     #[inline(always)]
     fn find_in_slot(&self, hash: u64) -> Option<(*mut E, &'static Slot)> {
         // ORDERING: relaxed: only compared with what is there below.
-        let table = self.table.load(Ordering::Relaxed);
+        let table = self.front.table.load(Ordering::Relaxed);
         if without_mark(table).is_null() {
             return None;
         }
@@ -227,8 +253,8 @@ impl<E> Index<E> {
         };
         transit.show(without_mark(table).cast_const().cast());
         light();
-        // ORDERING: pairs with the release in `exchange`: the table is seen as it was made.
-        if self.table.load(Ordering::Acquire) != table {
+        // ORDERING: pairs with the release in `put_in_front`: the table is seen as it was made.
+        if self.front.table.load(Ordering::Acquire) != table {
             return None;
         }
         // SAFETY: the index owned the table when it was shown and the light half was passed. Who takes it
@@ -239,91 +265,14 @@ impl<E> Index<E> {
         light();
         // The table may have been exchanged, and the entry taken out of the next one.
         // ORDERING: relaxed: only compared.
-        let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
+        let is_there = place.holds(address) && self.front.table.load(Ordering::Relaxed) == table;
         Some((address, is_there))
-    }
-
-    /// Puts an entry in, and says whether it is. A table may be exchanged for it, and is to be
-    /// [settled](Index::settle).
-    ///
-    /// Like [`remove`](Index::remove), under the lock of those to whom the entries belong.
-    pub(crate) fn insert(&self, hash: u64, entry: &Arc<E>) -> bool {
-        if !is_used() {
-            return false;
-        }
-        let mut inner = self.inner.lock();
-        if inner.is_given_up {
-            return false;
-        }
-        inner.len += 1;
-        self.fit(&mut inner);
-        if let Some(table) = self.table(&inner) {
-            table.put(hash, Arc::into_raw(Arc::clone(entry)).cast_mut());
-        }
-        true
-    }
-
-    /// Takes an entry out, if it is there, and leaves it to be [settled](Index::settle).
-    pub(crate) fn remove(&self, hash: u64, entry: &Arc<E>) {
-        if !is_used() {
-            return;
-        }
-        let mut inner = self.inner.lock();
-        let address = Arc::as_ptr(entry).cast_mut();
-        let taken = (self.table(&inner)).is_some_and(|table| table.take(hash, address));
-        if !taken {
-            return;
-        }
-        inner.len -= 1;
-        // SAFETY: it was made an address in `insert`, which stood in one place, and stands there no more.
-        let share = unsafe { Arc::from_raw(address.cast_const()) };
-        inner.cold().waiting.entries.push(share);
-        self.fit(&mut inner);
-    }
-
-    /// The table, which nobody exchanges while this is borrowed.
-    fn table<'i>(&'i self, _: &'i Inner<E>) -> Option<&'i Table<E>> {
-        let table = without_mark(under_lock(&self.table));
-        // SAFETY: null, or a table that the index owns. It gives it away under the lock alone, whose
-        // content is borrowed for as long.
-        unsafe { table.as_ref() }
-    }
-
-    /// Sees to it that the table is of the right size.
-    fn fit(&self, inner: &mut Inner<E>) {
-        let len = inner.len;
-        let fits = |table: &Table<E>| len > 0 && !table.is_full(len) && !table.is_wide(len);
-        if self.table(inner).is_some_and(fits) {
-            return;
-        }
-        let new = (len > 0).then(|| Box::new(Table::for_many(len)));
-        if let Some(new) = &new {
-            let old = self.table(inner).into_iter().flat_map(Table::iter);
-            old.for_each(|(hash, address)| new.put(hash, address));
-        }
-        self.exchange(inner, new);
-    }
-
-    /// Puts a table in place of the one that there is, which is left to be settled.
-    fn exchange(&self, inner: &mut Inner<E>, new: Option<Box<Table<E>>>) {
-        let new = new.map_or(ptr::null_mut(), Box::into_raw);
-        let old = without_mark(under_lock(&self.table));
-        // ORDERING: release pairs with the acquire in `find_in`: readers see the table as it was made.
-        self.table.store(inner.form.mark(new), Ordering::Release);
-        if !old.is_null() {
-            // SAFETY: the index owned what stood there, and now it does not any more.
-            let old = unsafe { Box::from_raw(old) };
-            inner.cold().waiting.tables.push(old);
-        }
     }
 
     /// Frees what was taken out and is not read. Not under a lock: it may ask the kernel for a barrier, and
     /// what is freed is the user's, as is the clock that tells what time it is `now`.
     pub(crate) fn settle(&self, now: impl FnOnce() -> Tick) {
-        if !is_used() {
-            return;
-        }
-        if !self.is_to_be_settled() {
+        if !is_looked_into() || !self.lock().is_to_be_settled() {
             return;
         }
         // While what was taken out is still where it cannot get lost: a clock may panic.
@@ -333,11 +282,12 @@ impl<E> Index<E> {
         };
         let is_new = !out.is_empty();
         let passed = !is_new || barrier::heavy(form == Form::Fenced);
-        let mut inner = self.inner.lock();
+        let mut locked = self.lock();
+        let mut entries = locked.entries();
         if !passed {
-            self.give_up(&mut inner);
+            entries.give_up();
         }
-        let cold = inner.cold();
+        let cold = entries.cold();
         let mut freed = match passed {
             true => cold.retire(out),
             false => {
@@ -348,55 +298,20 @@ impl<E> Index<E> {
         freed.entries.extend(cold.unread_in_turn());
         freed.tables.extend(cold.unread_tables());
         if is_new && passed {
-            self.turn(&mut inner, form, now);
+            entries.turn(form, now);
         }
-        self.end(inner);
+        entries.end();
+        drop(locked);
         free(freed);
-    }
-
-    fn is_to_be_settled(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.cold.as_deref().is_some_and(|cold| !cold.is_empty())
     }
 
     /// All that waits, announced, and how the barrier is to be passed for it.
     fn begin_to_settle(&self) -> Option<(Out<E>, Form)> {
-        let mut inner = self.inner.lock();
-        let form = inner.form;
-        let cold = inner.cold.as_deref_mut()?;
-        let out = cold.announce();
-        self.show_kept(cold);
-        Some((out, form))
-    }
-
-    /// Chooses the form that the next one passes who settles, after one who has passed this form.
-    fn turn(&self, inner: &mut Inner<E>, passed: Form, now: Tick) {
-        if inner.form == passed && matches!(passed, Form::Turning(_)) {
-            inner.form = Form::Fenced;
-        }
-        match (inner.form, inner.pace.is_often(now)) {
-            (Form::Plain, true) => {
-                inner.turns += 1;
-                let form = Form::Turning(inner.turns);
-                self.read_in(inner, form);
-            }
-            (Form::Turning(_) | Form::Fenced, false) => self.become_plain(inner),
-            (Form::Plain, false) | (Form::Turning(_) | Form::Fenced, true) => {}
-        }
-    }
-
-    fn become_plain(&self, inner: &mut Inner<E>) {
-        if !barrier::are_fences() {
-            self.read_in(inner, Form::Plain);
-        }
-    }
-
-    /// Tells readers by the mark what to pass.
-    fn read_in(&self, inner: &mut Inner<E>, form: Form) {
-        inner.form = form;
-        let table = without_mark(under_lock(&self.table));
-        // ORDERING: as in `exchange`; and see `left`.
-        self.table.store(form.mark(table), Ordering::Release);
+        let mut locked = self.lock();
+        let entries = locked.entries();
+        let out = entries.content.cold.as_deref_mut()?.announce();
+        entries.show_kept();
+        Some((out, entries.content.form))
     }
 
     /// Takes the mark off once nobody settles any more, so that readers need not pay for fences.
@@ -404,10 +319,7 @@ impl<E> Index<E> {
     #[inline(never)]
     fn count_fenced(&self) {
         if own::has_found_long() {
-            let mut inner = self.inner.lock();
-            if inner.form != Form::Plain && !std::mem::take(&mut inner.pace.is_busy) {
-                self.become_plain(&mut inner);
-            }
+            self.lock().entries().end_fences();
         }
     }
 
@@ -418,11 +330,11 @@ impl<E> Index<E> {
         barrier::light();
         // ORDERING: acquire pairs with the release in `read_in`: who finds no mark finds what was kept when the
         // mark was taken off. Who finds one has to pass what those pass who have set it.
-        if is_fenced(self.table.load(Ordering::Acquire)) {
+        if is_fenced(self.front.table.load(Ordering::Acquire)) {
             barrier::fence();
         }
         // ORDERING: relaxed: only compared. What it must not miss, the barrier sees to.
-        if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
+        if self.front.kept.load(Ordering::Relaxed) & class(address) != 0 {
             self.sweep(address);
         }
     }
@@ -430,49 +342,15 @@ impl<E> Index<E> {
     #[cold]
     #[inline(never)]
     fn sweep(&self, address: *const ()) {
-        let mut inner = self.inner.lock();
-        let Some(cold) = inner.cold.as_deref_mut() else {
+        let mut locked = self.lock();
+        let mut entries = locked.entries();
+        let Some(cold) = entries.content.cold.as_deref_mut() else {
             return;
         };
         let unread = cold.unread(address);
-        self.end(inner);
+        entries.end();
+        drop(locked);
         free(Out::of(unread));
-    }
-
-    /// Ends what was done to the cold part.
-    fn end(&self, mut inner: crate::shim::MutexGuard<'_, Inner<E>>) {
-        let Some(cold) = inner.cold.as_deref_mut() else {
-            return;
-        };
-        self.show_kept(cold);
-        // One that is in use will need it again.
-        if cold.is_empty() && inner.len == 0 {
-            inner.cold = None;
-        }
-    }
-
-    fn show_kept(&self, cold: &Cold<E>) {
-        // ORDERING: relaxed: a word on its own, stored under the lock. What readers must not miss, the
-        // barrier sees to.
-        self.kept.store(cold.classes(), Ordering::Relaxed);
-    }
-
-    /// There is no barrier to rely on.
-    #[cold]
-    fn give_up(&self, inner: &mut Inner<E>) {
-        inner.is_given_up = true;
-        let shares = self.take_all(inner);
-        inner.cold().waiting.entries.extend(shares);
-        self.exchange(inner, None);
-    }
-
-    /// The shares in all entries of the table, which is not to be used any more.
-    fn take_all(&self, inner: &mut Inner<E>) -> Vec<Arc<E>> {
-        inner.len = 0;
-        let table = self.table(inner).into_iter().flat_map(Table::iter);
-        // SAFETY: as in `remove`: the places are given up.
-        let share = |(_, address): (u64, *mut E)| unsafe { Arc::from_raw(address.cast_const()) };
-        table.map(share).collect()
     }
 
     /// Whether no entry is kept that was taken out.
@@ -480,50 +358,50 @@ impl<E> Index<E> {
     pub(in crate::raw) fn keeps_nothing(&self) -> bool {
         let inner = self.inner.lock();
         // ORDERING: relaxed: stored under the lock.
-        let kept = self.kept.load(Ordering::Relaxed);
-        kept == 0 && (inner.cold.as_deref()).is_none_or(Cold::keeps_no_entry)
+        let kept = self.front.kept.load(Ordering::Relaxed);
+        kept == 0 && (inner.content.cold.as_deref()).is_none_or(Cold::keeps_no_entry)
     }
 
     /// Whether nothing is kept at all.
     #[cfg(all(test, dogpile_loom))]
     pub(in crate::raw) fn has_settled(&self) -> bool {
-        self.inner.lock().cold.as_deref().is_none_or(Cold::is_empty)
+        self.inner.lock().content.cold.as_deref().is_none_or(Cold::is_empty)
     }
 
     /// Whether its readers pass fences.
     #[cfg(all(test, dogpile_loom))]
     pub(in crate::raw) fn is_fenced(&self) -> bool {
-        is_fenced(under_lock(&self.table))
+        is_fenced(under_lock(&self.front.table))
     }
 
-    /// Gives all shares up, at the end of the map.
-    pub(crate) fn clear(&mut self) {
-        let mut inner = self.inner.lock();
-        let mut shares = self.take_all(&mut inner);
-        self.exchange(&mut inner, None);
-        let cold = inner.cold.take();
-        drop(inner);
-        let Some(cold) = cold else { return };
-        let mut out = cold.into_all();
-        out.entries.append(&mut shares);
+    /// Gives all entries away, at the end of the map.
+    pub(crate) fn end(&mut self) -> Vec<Arc<E>> {
+        let mut locked = self.lock();
+        let mut entries = locked.entries();
+        let all = entries.take_all();
+        let cold = entries.content.cold.take();
+        drop(locked);
+        let out = cold.map_or_else(Out::new, |cold| cold.into_all());
         // What is shown now, is so by guards that were forgotten, and for ever: an entry of another map
         // at that address would look as if it were read.
         // LOOM: must not be asked for its statics once a model has ended.
         if !cfg!(dogpile_loom) {
             let shown = registry::all_shown();
-            let entries = out.entries.iter();
+            let entries = out.entries.iter().chain(&all);
             for entry in entries.filter(|entry| is_shown(&shown, address_of(entry))) {
                 std::mem::forget(Arc::downgrade(entry));
             }
             // No thread is in a table of a map that goes.
         }
         free(out);
+        all
     }
 }
 
-/// Whether anybody looks into an index.
-fn is_used() -> bool {
-    // LOOM: nobody does where there is no transit slot, and a lock more would multiply the interleavings.
+/// Whether anybody looks into an index without its lock.
+fn is_looked_into() -> bool {
+    // LOOM: nobody does where there is no transit slot, and what is done for readers would multiply the
+    // interleavings.
     #[cfg(dogpile_loom)]
     return crate::shim::model::setting().transit;
     #[cfg(not(dogpile_loom))]
@@ -550,46 +428,14 @@ fn free<E>(out: Out<E>) {
     }
 }
 
-impl Form {
-    /// The address of a table, marked for those who read it in this form.
-    fn mark<E>(self, table: *mut Table<E>) -> *mut Table<E> {
-        match self {
-            Form::Plain => table,
-            Form::Turning(_) | Form::Fenced => table.map_addr(|address| address | FENCED),
-        }
-    }
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            last: Tick::ZERO,
-            hurry: Hurry::NONE,
-            is_busy: false,
-        }
-    }
-
-    /// Somebody settles now. Says whether that is often so.
-    fn is_often(&mut self, now: Tick) -> bool {
-        self.is_busy = true;
-        self.hurry = self.hurry.again(now.saturating_since(self.last));
-        self.last = now;
-        self.hurry.is_often()
-    }
-}
-
-impl<E> Inner<E> {
-    fn cold(&mut self) -> &mut Cold<E> {
-        self.cold.get_or_insert_with(|| Box::new(Cold::new()))
-    }
-}
-
-impl<E> Drop for Index<E> {
+impl<E: Indexed> Drop for Index<E> {
     fn drop(&mut self) {
-        self.clear();
+        let mut out = Out::new();
+        out.entries = self.end();
+        free(out);
     }
 }
 
 // A panic leaves it as it was: no code of a user's runs while it is changed.
-impl<E: std::panic::RefUnwindSafe> std::panic::RefUnwindSafe for Index<E> {}
-impl<E: std::panic::RefUnwindSafe> std::panic::UnwindSafe for Index<E> {}
+impl<E: Indexed + RefUnwindSafe> RefUnwindSafe for Index<E> {}
+impl<E: Indexed + RefUnwindSafe> UnwindSafe for Index<E> {}

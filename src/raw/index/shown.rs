@@ -4,19 +4,19 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::{Index, address_of};
+use super::{Index, Indexed, address_of};
 use crate::raw::value::Slot;
 use crate::shim::Arc;
 
 /// An entry, kept alive by a slot or by a share of its own. It may be sent to another thread and dropped
 /// there.
-pub(crate) struct Shown<'a, E> {
+pub(crate) struct Shown<'a, E: Indexed> {
     /// Dropped with it only if it is a share of its own.
     entry: ManuallyDrop<Arc<E>>,
     place: Option<(&'static Slot, &'a Index<E>)>,
 }
 
-impl<'a, E> Shown<'a, E> {
+impl<'a, E: Indexed> Shown<'a, E> {
     /// What is at this address, for as long as the slot shows it.
     ///
     /// # Safety
@@ -40,7 +40,7 @@ impl<'a, E> Shown<'a, E> {
     }
 }
 
-impl<E> From<Arc<E>> for Shown<'_, E> {
+impl<E: Indexed> From<Arc<E>> for Shown<'_, E> {
     fn from(entry: Arc<E>) -> Self {
         Self {
             entry: ManuallyDrop::new(entry),
@@ -49,7 +49,7 @@ impl<E> From<Arc<E>> for Shown<'_, E> {
     }
 }
 
-impl<E> Deref for Shown<'_, E> {
+impl<E: Indexed> Deref for Shown<'_, E> {
     type Target = E;
 
     #[inline]
@@ -58,7 +58,7 @@ impl<E> Deref for Shown<'_, E> {
     }
 }
 
-impl<E> Drop for Shown<'_, E> {
+impl<E: Indexed> Drop for Shown<'_, E> {
     #[inline]
     fn drop(&mut self) {
         match self.place {
@@ -70,5 +70,5 @@ impl<E> Drop for Shown<'_, E> {
 }
 
 // As the entry is by itself.
-impl<E: RefUnwindSafe> UnwindSafe for Shown<'_, E> {}
-impl<E: RefUnwindSafe> RefUnwindSafe for Shown<'_, E> {}
+impl<E: Indexed + RefUnwindSafe> UnwindSafe for Shown<'_, E> {}
+impl<E: Indexed + RefUnwindSafe> RefUnwindSafe for Shown<'_, E> {}

@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use crate::raw::value::under_lock;
+use super::is_looked_into;
 #[cfg(dogpile_loom)]
 use crate::shim::UnsafeCell;
 use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -10,7 +10,8 @@ use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
 /// Places in a row. An address stands at the place that its hash names, or at one of those behind it with
 /// no empty place in between.
 ///
-/// One thread at a time changes it, under a lock. Others look meanwhile, and may miss what is there.
+/// One thread at a time changes it, under a lock. Others look meanwhile, and may miss what is there. They
+/// pass by what is [hidden](HIDDEN).
 pub(super) struct Table<E> {
     places: Box<[Place<E>]>,
     // LOOM: notices who looks at a table that was freed.
@@ -26,9 +27,38 @@ pub(super) struct Place<E> {
     hash: AtomicU64,
     /// Null if the place is empty.
     address: AtomicPtr<E>,
+    // LOOM: what whoever holds the lock finds here. A look at the other two would multiply the
+    // interleavings.
+    #[cfg(dogpile_loom)]
+    under_lock: (std::sync::atomic::AtomicU64, std::sync::atomic::AtomicPtr<E>),
+}
+
+/// The mark of an address that is found under the lock alone, in its lowest bit.
+const HIDDEN: usize = 1;
+
+pub(super) fn is_hidden<E>(address: *mut E) -> bool {
+    const { assert!(align_of::<E>() > HIDDEN) };
+    address.addr() & HIDDEN != 0
+}
+
+pub(super) fn hidden<E>(address: *mut E) -> *mut E {
+    address.map_addr(|address| address | HIDDEN)
+}
+
+pub(super) fn bare<E>(address: *mut E) -> *mut E {
+    address.map_addr(|address| address & !HIDDEN)
 }
 
 impl<E> Place<E> {
+    fn empty() -> Self {
+        Self {
+            hash: AtomicU64::new(0),
+            address: AtomicPtr::new(ptr::null_mut()),
+            #[cfg(dogpile_loom)]
+            under_lock: Default::default(),
+        }
+    }
+
     /// Whether the address stands here, behind a barrier.
     #[inline]
     pub(super) fn holds(&self, address: *mut E) -> bool {
@@ -37,6 +67,11 @@ impl<E> Place<E> {
     }
 
     fn fill(&self, hash: u64, address: *mut E) {
+        #[cfg(dogpile_loom)]
+        self.set_under_lock(hash, address);
+        if !is_looked_into() {
+            return;
+        }
         // ORDERING: relaxed: a reader that sees the one without the other compares the keys, or looks
         // again at the address.
         self.hash.store(hash, Ordering::Relaxed);
@@ -45,9 +80,34 @@ impl<E> Place<E> {
     }
 
     fn clear(&self) {
+        #[cfg(dogpile_loom)]
+        self.set_under_lock(0, ptr::null_mut());
+        if !is_looked_into() {
+            return;
+        }
         // ORDERING: relaxed: nothing is read by way of null. That the address is gone from here before
         // it is freed is the barrier's to see to.
         self.address.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// What stands here, for whoever holds the lock.
+    fn under_lock(&self) -> (u64, *mut E) {
+        #[cfg(not(dogpile_loom))]
+        let (hash, address) = (&self.hash, &self.address);
+        #[cfg(dogpile_loom)]
+        let (hash, address) = &self.under_lock;
+        // ORDERING: relaxed: stored under the lock.
+        let hash = hash.load(Ordering::Relaxed);
+        // ORDERING: relaxed: stored under the lock.
+        (hash, address.load(Ordering::Relaxed))
+    }
+
+    #[cfg(dogpile_loom)]
+    fn set_under_lock(&self, hash: u64, address: *mut E) {
+        // ORDERING: relaxed: under the lock.
+        self.under_lock.0.store(hash, Ordering::Relaxed);
+        // ORDERING: relaxed: under the lock.
+        self.under_lock.1.store(address, Ordering::Relaxed);
     }
 }
 
@@ -58,17 +118,18 @@ impl<E> Table<E> {
     /// An empty one, with room for so many.
     pub(super) fn for_many(entries: usize) -> Self {
         let places = (entries * 2).next_power_of_two().max(LEAST);
-        let place = || Place {
-            hash: AtomicU64::new(0),
-            address: AtomicPtr::new(ptr::null_mut()),
-        };
         Self {
-            places: std::iter::repeat_with(place).take(places).collect(),
+            places: std::iter::repeat_with(Place::empty).take(places).collect(),
             #[cfg(dogpile_loom)]
             intact: UnsafeCell::new(true),
             #[cfg(dogpile_loom)]
             _size_of_its_own: [0; 97],
         }
+    }
+
+    /// How many places it has.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
     }
 
     /// Whether one more would make look-ups slow.
@@ -81,21 +142,21 @@ impl<E> Table<E> {
         self.places.len() > LEAST && entries * 8 < self.places.len()
     }
 
-    /// The place of an address with this hash, and the address.
+    /// The place of an address with this hash that is not hidden, and the address.
     #[inline]
     pub(super) fn look(&self, hash: u64) -> Option<(&Place<E>, *mut E)> {
         #[cfg(dogpile_loom)]
         // SAFETY: written by `drop` alone, with which loom reports a race before it does harm.
         (self.intact).with(|intact| assert!(unsafe { *intact }, "looked at after it was freed"));
         for step in 0..self.places.len() {
-            let place = self.place(hash, step);
+            let place = &self.places[self.at(hash, step)];
             // ORDERING: relaxed: looked at again, behind a barrier, before anything is read there.
             let address = place.address.load(Ordering::Relaxed);
             if address.is_null() {
                 return None;
             }
             // ORDERING: relaxed: as in `fill`.
-            if place.hash.load(Ordering::Relaxed) == hash {
+            if place.hash.load(Ordering::Relaxed) == hash && !is_hidden(address) {
                 return Some((place, address));
             }
         }
@@ -103,66 +164,72 @@ impl<E> Table<E> {
     }
 
     #[inline]
-    fn place(&self, hash: u64, step: usize) -> &Place<E> {
-        &self.places[self.at(hash, step)]
-    }
-
-    #[inline]
     fn at(&self, hash: u64, step: usize) -> usize {
         (hash as usize).wrapping_add(step) & (self.places.len() - 1)
     }
 
-    /// Puts an address into an empty place. Under the lock. There has to be one: see
-    /// [`is_full`](Table::is_full).
-    pub(super) fn put(&self, hash: u64, address: *mut E) {
-        let mut steps = (0..self.places.len()).map(|step| self.place(hash, step));
-        if let Some(empty) = steps.find(|place| under_lock(&place.address).is_null()) {
-            empty.fill(hash, address);
+    // All that follows is done under the lock.
+
+    /// What stands at a place, if anything does: its hash, and the address as it is marked.
+    pub(super) fn get(&self, at: usize) -> Option<(u64, *mut E)> {
+        let (hash, address) = self.places.get(at)?.under_lock();
+        (!address.is_null()).then_some((hash, address))
+    }
+
+    /// The places of all addresses with this hash.
+    pub(super) fn all(&self, hash: u64) -> impl Iterator<Item = usize> {
+        let steps = (0..self.places.len()).map(move |step| self.at(hash, step));
+        let used = steps.map_while(|at| Some((at, self.get(at)?)));
+        used.filter(move |(_, (other, _))| *other == hash)
+            .map(|(at, _)| at)
+    }
+
+    /// All addresses, with their places and hashes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u64, *mut E)> {
+        let all = (0..self.places.len()).map(|at| Some((at, self.get(at)?)));
+        all.flatten()
+            .map(|(at, (hash, address))| (at, hash, address))
+    }
+
+    /// Puts an address into an empty place, of which there has to be one: see
+    /// [`is_full`](Table::is_full). The place.
+    pub(super) fn put(&self, hash: u64, address: *mut E) -> usize {
+        let mut steps = (0..self.places.len()).map(|step| self.at(hash, step));
+        let Some(empty) = steps.find(|&at| self.get(at).is_none()) else {
+            unreachable!("a table is never full");
+        };
+        self.places[empty].fill(hash, address);
+        empty
+    }
+
+    /// Has an address that is hidden found without the lock, too. Says whether it was.
+    pub(super) fn show(&self, at: usize) -> bool {
+        match self.get(at) {
+            Some((hash, address)) if is_hidden(address) => {
+                self.places[at].fill(hash, bare(address));
+                true
+            }
+            _ => false,
         }
     }
 
-    /// Takes an address out. Says whether it was there. Under the lock.
+    /// Empties a place. No place stays empty before one that is looked for from there: what stands behind
+    /// moves up, and `moved` is told from where and to where.
     ///
-    /// No place stays empty before one that is looked for from there: what stands behind moves up.
     /// (A reader that comes to neither place of what moves finds nothing, and takes the lock.)
-    pub(super) fn take(&self, hash: u64, address: *mut E) -> bool {
-        let steps = 0..self.places.len();
-        let found = steps.map(|step| self.at(hash, step)).find(|&at| {
-            let there = under_lock(&self.places[at].address);
-            there.is_null() || there == address
-        });
-        let Some(mut gap) = found.filter(|&at| !under_lock(&self.places[at].address).is_null())
-        else {
-            return false;
-        };
-        let mut at = gap;
-        loop {
-            at = (at + 1) & (self.places.len() - 1);
-            let moved = under_lock(&self.places[at].address);
-            if moved.is_null() {
-                break;
-            }
-            let hash = self.hash_at(at);
+    pub(super) fn take(&self, at: usize, mut moved: impl FnMut(usize, usize)) {
+        let after = |at: usize| (at + 1) & (self.places.len() - 1);
+        let (mut gap, mut at) = (at, after(at));
+        while let Some((hash, address)) = self.get(at) {
             let steps_to = |to: usize| to.wrapping_sub(hash as usize) & (self.places.len() - 1);
             if steps_to(gap) < steps_to(at) {
-                self.places[gap].fill(hash, moved);
+                self.places[gap].fill(hash, address);
+                moved(at, gap);
                 gap = at;
             }
+            at = after(at);
         }
         self.places[gap].clear();
-        true
-    }
-
-    fn hash_at(&self, at: usize) -> u64 {
-        // ORDERING: relaxed: stored under the lock.
-        self.places[at].hash.load(Ordering::Relaxed)
-    }
-
-    /// All addresses with their hashes. Under the lock.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, *mut E)> {
-        let all = (0..self.places.len()).map(|at| (self.hash_at(at), &self.places[at]));
-        all.map(|(hash, place)| (hash, under_lock(&place.address)))
-            .filter(|(_, address)| !address.is_null())
     }
 }
 
@@ -178,38 +245,45 @@ impl<E> Drop for Table<E> {
 mod tests {
     use super::*;
 
-    fn address(number: usize) -> *mut u8 {
-        ptr::without_provenance_mut(number)
+    /// Of what the addresses are.
+    type Word = u64;
+
+    fn address(number: usize) -> *mut Word {
+        ptr::without_provenance_mut(8 * number)
     }
 
     /// The address that is found by a hash, where it stands.
-    fn found(table: &Table<u8>, hash: u64) -> Option<*mut u8> {
+    fn found(table: &Table<Word>, hash: u64) -> Option<*mut Word> {
         let (place, address) = table.look(hash)?;
         assert!(place.holds(address));
         assert!(!place.holds(self::address(1_000)));
         Some(address)
     }
 
+    fn place_of(table: &Table<Word>, hash: u64) -> Option<usize> {
+        table.all(hash).next()
+    }
+
     #[test]
     fn it_is_half_empty_at_first() {
         for (entries, places) in [(1, 8), (4, 8), (5, 16), (8, 16), (9, 32)] {
-            assert_eq!(Table::<u8>::for_many(entries).places.len(), places);
+            assert_eq!(Table::<Word>::for_many(entries).places(), places);
         }
     }
 
     #[test]
     fn it_is_full_at_three_quarters() {
         for (entries, least) in [(1, 6), (8, 12), (16, 24)] {
-            let table = Table::<u8>::for_many(entries);
+            let table = Table::<Word>::for_many(entries);
             assert!(!table.is_full(least - 1) && table.is_full(least));
         }
     }
 
     #[test]
     fn it_is_wide_below_an_eighth() {
-        assert!(!Table::<u8>::for_many(1).is_wide(0), "none is smaller");
+        assert!(!Table::<Word>::for_many(1).is_wide(0), "none is smaller");
         for (entries, least) in [(8, 2), (32, 8)] {
-            let table = Table::<u8>::for_many(entries);
+            let table = Table::<Word>::for_many(entries);
             assert!(table.is_wide(least - 1) && !table.is_wide(least));
         }
     }
@@ -223,9 +297,12 @@ mod tests {
             for step in 1..5 {
                 for goes in 0..5 {
                     let table = Table::for_many(1);
+                    // As who keeps something beside each address.
+                    let mut beside = [0; 8];
                     let order = (0..5).map(|at| (first + at * step) % 5);
                     for at in order {
-                        table.put(hashes[at], address(at + 1));
+                        let place = table.put(hashes[at], address(at + 1));
+                        beside[place] = at + 1;
                     }
                     // In the order in which they stand, from one of them on.
                     let mut left = hashes.to_vec();
@@ -235,11 +312,17 @@ mod tests {
                             assert_eq!(found(&table, *hash), is_left.then(|| address(at + 1)));
                         }
                         let hash = hashes[at];
-                        assert!(!table.take(hash, address(at + 11)));
-                        assert!(table.take(hash, address(at + 1)));
-                        assert!(!table.take(hash, address(at + 1)));
+                        table.take(place_of(&table, hash).unwrap(), |from, to| {
+                            beside[to] = beside[from];
+                        });
+                        assert_eq!(place_of(&table, hash), None);
                         left.retain(|&other| other != hash);
-                        let mut all: Vec<u64> = table.iter().map(|(hash, _)| hash).collect();
+                        let mut all = Vec::new();
+                        for (at, hash, address) in table.iter() {
+                            assert_eq!(table.get(at), Some((hash, address)));
+                            assert_eq!(address, self::address(beside[at]));
+                            all.push(hash);
+                        }
                         all.sort_unstable();
                         left.sort_unstable();
                         assert_eq!(all, left);
@@ -249,14 +332,34 @@ mod tests {
         }
     }
 
-    /// Where two have the same hash, the first one is found.
+    /// Where two have the same hash, the first one is found; all are, under the lock.
     #[test]
     fn of_two_with_one_hash_one_is_found() {
         let table = Table::for_many(1);
-        table.put(3, address(1));
-        table.put(3, address(2));
+        let one = table.put(3, address(1));
+        let two = table.put(3, address(2));
+        table.put(4, address(3));
         assert_eq!(found(&table, 3), Some(address(1)));
-        assert!(table.take(3, address(1)));
+        assert_eq!(Vec::from_iter(table.all(3)), [one, two]);
+        table.take(one, |_, _| {});
+        assert_eq!(found(&table, 3), Some(address(2)));
+        assert_eq!(table.all(3).count(), 1);
+    }
+
+    /// It stands there all the same, and moves as others do. Another one behind it, with the same hash, is
+    /// found.
+    #[test]
+    fn what_is_hidden_is_not_found_before_it_is_shown() {
+        let table = Table::for_many(1);
+        let first = table.put(3, address(1));
+        let at = table.put(3, hidden(address(2)));
+        table.put(3, address(3));
+        table.take(first, |_, _| {});
+        assert_eq!(found(&table, 3), Some(address(3)));
+        let at = at - 1;
+        assert_eq!(table.get(at), Some((3, hidden(address(2)))));
+        assert_eq!(bare(hidden(address(2))), address(2));
+        assert!(table.show(at) && !table.show(at) && !table.show(7));
         assert_eq!(found(&table, 3), Some(address(2)));
     }
 }

@@ -28,6 +28,11 @@ impl Entry {
     }
 }
 
+impl Indexed for Entry {
+    type Note = u64;
+    type State = ();
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         ALIVE.set(ALIVE.get() - 1);
@@ -46,7 +51,7 @@ struct Settled {
 impl Settled {
     fn new() -> Self {
         Self {
-            index: Index::new(),
+            index: Index::new(()),
             now: Cell::new(Tick::ZERO),
         }
     }
@@ -61,16 +66,39 @@ impl Settled {
         self.index.settle(|| self.now.get());
     }
 
-    /// Puts in an entry that the index alone keeps. What names it.
+    /// Puts in an entry that the index alone keeps, and shows it. What names it.
     fn put(&self, key: u64) -> *const Entry {
-        let entry = Entry::new(key);
-        assert!(self.index.insert(key, &entry));
-        Arc::as_ptr(&entry)
+        self.put_this(key, Entry::new(key))
     }
 
-    fn take(&self, key: u64) {
-        let entry = Shown::share(&self.index.find(key).unwrap());
-        self.index.remove(key, &entry);
+    fn put_this(&self, key: u64, entry: Arc<Entry>) -> *const Entry {
+        let address = Arc::as_ptr(&entry);
+        self.hide(key, entry);
+        self.show(key);
+        address
+    }
+
+    /// Puts in an entry, and leaves it hidden.
+    fn hide(&self, key: u64, entry: Arc<Entry>) {
+        self.index.lock().entries().insert(key, entry, key + 1_000);
+    }
+
+    fn show(&self, key: u64) {
+        let mut locked = self.index.lock();
+        let mut entries = locked.entries();
+        let at = place_of(&mut entries, key).unwrap();
+        entries.show(at);
+    }
+
+    /// Takes an entry out, if it is there. Nobody else may keep it.
+    fn take(&self, key: u64) -> Option<Arc<Entry>> {
+        let mut locked = self.index.lock();
+        let mut entries = locked.entries();
+        let at = place_of(&mut entries, key)?;
+        let (entry, note) = entries.remove(at)?;
+        entries.fit();
+        assert_eq!(note, key + 1_000);
+        Some(entry)
     }
 
     fn finds(&self, key: u64) -> bool {
@@ -79,76 +107,150 @@ impl Settled {
         found.is_some()
     }
 
-    /// The address of the table, with its mark.
+    /// The address of the table that is not hidden, with its mark.
     fn table(&self) -> *mut Table<Entry> {
-        under_lock(&self.index.table)
+        under_lock(&self.index.front.table)
+    }
+
+    fn places(&self) -> usize {
+        self.index.lock().entries().places()
     }
 
     fn kept(&self) -> u64 {
         // ORDERING: relaxed: on one thread.
-        self.index.kept.load(Ordering::Relaxed)
+        self.index.front.kept.load(Ordering::Relaxed)
     }
 
     fn keeps_something(&self) -> bool {
-        self.index.is_to_be_settled()
+        self.index.lock().is_to_be_settled()
     }
+
+    fn form(&self) -> Form {
+        self.index.inner.lock().content.form
+    }
+}
+
+/// Where the entry with this key stands. All that stands there is looked at besides.
+fn place_of(entries: &mut Entries<'_, Entry>, key: u64) -> Option<usize> {
+    let mut places = Vec::new();
+    for at in 0..entries.places() {
+        if let Some((entry, note)) = entries.get(at) {
+            assert_eq!(*note, entry.key + 1_000, "each has its own note");
+            places.push(at);
+        }
+    }
+    assert_eq!((places.len(), entries.iter().count()), (entries.len(), entries.len()));
+    let (at, entry, _) = entries.all(key).next()?;
+    assert_eq!(entry.key, key);
+    assert_eq!(entries.place_of(key, &entry), Some(at));
+    Some(at)
 }
 
 #[test]
 fn what_is_put_in_is_found_until_it_is_taken_out() {
     let index = Settled::new();
-    assert!(!index.finds(1));
+    assert!(!index.finds(1) && index.take(1).is_none());
     let entry = Entry::new(1);
-    assert!(index.index.insert(1, &entry));
+    index.put_this(1, Arc::clone(&entry));
     assert_eq!(Arc::strong_count(&entry), 2);
     assert!(index.finds(1) && !index.finds(2));
     assert_eq!(Arc::strong_count(&entry), 2, "a reader counts nothing");
     assert!(!index.keeps_something());
-    index.index.remove(2, &Entry::new(2));
-    assert!(index.finds(1), "another was taken out");
-    index.index.remove(1, &entry);
+    assert!(index.take(2).is_none() && index.finds(1));
+    let taken = index.take(1).unwrap();
+    assert!(Arc::ptr_eq(&taken, &entry));
     assert!(!index.finds(1));
-    assert_eq!(Arc::strong_count(&entry), 2, "it waits");
+    assert_eq!(Arc::strong_count(&entry), 3, "one waits");
     assert!(index.keeps_something());
     index.settle();
-    assert_eq!(Arc::strong_count(&entry), 1);
+    assert_eq!(Arc::strong_count(&entry), 2);
     assert_eq!((index.kept(), index.keeps_something()), (0, false));
-    // It is not there any more.
-    index.index.remove(1, &entry);
-    assert_eq!(Arc::strong_count(&entry), 1);
     // The last one took its table along.
     assert!(without_mark(index.table()).is_null());
-    assert!(index.index.insert(1, &entry) && index.finds(1));
+    index.put_this(1, taken);
+    assert!(index.finds(1));
+}
+
+/// Nobody reads it, so nobody waits for its readers: nor for those of its table.
+#[test]
+fn what_is_hidden_is_taken_out_at_once() {
+    let index = Settled::new();
+    for key in 0..100 {
+        index.hide(key, Entry::new(key));
+        assert!(!index.finds(key) && without_mark(index.table()).is_null());
+    }
+    for key in 0..50 {
+        let taken = index.take(key).unwrap();
+        assert_eq!((taken.key, Arc::strong_count(&taken)), (key, 1));
+    }
+    assert!(!index.keeps_something());
+    index.show(60);
+    index.show(60);
+    assert!((50..100).all(|key| index.finds(key) == (key == 60)));
+    // All have one table now. What is hidden there is taken out at once all the same.
+    assert_eq!(Arc::strong_count(&index.take(61).unwrap()), 1);
+    assert!(!index.keeps_something());
+    assert_eq!(Arc::strong_count(&index.take(60).unwrap()), 2);
+    assert!(index.keeps_something());
+    index.settle();
+    assert_eq!(ALIVE.get(), 48);
+    assert!(!index.finds(62) && index.take(62).is_some());
+}
+
+/// A table that is exchanged while all in it are hidden is hidden again.
+#[test]
+fn a_table_is_shown_while_it_has_something_to_show() {
+    let index = Settled::new();
+    index.put(1);
+    index.hide(2, Entry::new(2));
+    let is_shown = || !without_mark(index.table()).is_null();
+    assert!(is_shown());
+    index.take(1);
+    assert!(is_shown(), "the table is the same");
+    for key in 3..20 {
+        index.hide(key, Entry::new(key));
+    }
+    assert!(!is_shown() && index.keeps_something());
+    index.settle();
+    assert!(!index.keeps_something());
+    index.show(19);
+    assert!(is_shown() && index.finds(19) && !index.finds(2));
 }
 
 /// The table is exchanged when it is too small, and when it is much too large, and rarely.
 #[test]
 fn the_table_fits() {
-    let index = Settled::new();
-    let mut tables = Vec::new();
-    let mut check = |index: &Settled, len: usize| {
-        tables.push(index.table());
-        let inner = index.index.inner.lock();
-        assert_eq!(inner.len, len);
-        let table = index.index.table(&inner);
-        assert!(table.is_none_or(|table| !table.is_full(len) && !table.is_wide(len)));
-        assert_eq!(table.map_or(0, |table| table.iter().count()), len);
-    };
-    for key in 0..200 {
-        index.put(key);
-        check(&index, key as usize + 1);
-        assert!((0..=key).all(|key| index.finds(key)));
+    for is_shown in [false, true] {
+        let index = Settled::new();
+        let mut tables = Vec::new();
+        let mut check = |index: &Settled, len: usize| {
+            let places = index.places();
+            tables.push(places);
+            assert_eq!(index.index.lock().entries().len(), len);
+            assert!(places <= 8 || len * 8 >= places, "too wide");
+            assert!(len == 0 || len * 4 < places * 3, "too full");
+            assert_eq!(len == 0, places == 0);
+        };
+        for key in 0..200 {
+            index.hide(key, Entry::new(key));
+            if is_shown {
+                index.show(key);
+            }
+            check(&index, key as usize + 1);
+            assert!((0..=key).all(|key| index.finds(key) == is_shown));
+        }
+        for key in 0..200 {
+            index.take(key).unwrap();
+            check(&index, 199 - key as usize);
+            assert!(!index.finds(key));
+            assert!((key + 1..200).all(|key| index.finds(key) == is_shown));
+        }
+        tables.dedup();
+        assert!(tables.len() < 20, "{} tables", tables.len());
+        assert_eq!(ALIVE.get(), if is_shown { 200 } else { 0 });
+        index.settle();
+        assert_eq!((ALIVE.get(), index.keeps_something()), (0, false));
     }
-    for key in 0..200 {
-        index.take(key);
-        check(&index, 199 - key as usize);
-        assert!(!index.finds(key) && (key + 1..200).all(|key| index.finds(key)));
-    }
-    tables.dedup();
-    assert!(tables.len() < 20, "{} tables", tables.len());
-    assert_eq!(ALIVE.get(), 200);
-    index.settle();
-    assert_eq!((ALIVE.get(), index.keeps_something()), (0, false));
 }
 
 /// Its classes are announced meanwhile, so that its reader knows.
@@ -156,8 +258,7 @@ fn the_table_fits() {
 fn what_is_read_is_kept_until_its_reader_lets_go_of_it() {
     let index = Settled::new();
     index.put(1);
-    let other = Entry::new(2);
-    assert!(index.index.insert(2, &other));
+    index.put(2);
     let (held, again) = (index.index.find(1).unwrap(), index.index.find(1).unwrap());
     index.take(1);
     assert_eq!(index.kept(), 0, "nobody has looked for it yet");
@@ -213,9 +314,9 @@ fn a_table_is_kept_while_somebody_looks_into_it() {
 fn one_that_bursts_keeps_no_other() {
     let index = Settled::new();
     for key in 0..10 {
-        assert!(index.index.insert(key, &Entry::bursting(key)));
+        index.put_this(key, Entry::bursting(key));
     }
-    (0..5).for_each(|key| index.take(key));
+    (0..5).for_each(|key| drop(index.take(key)));
     index.settle();
     assert_eq!(ALIVE.get(), 5);
     index.take(5);
@@ -239,7 +340,7 @@ fn nothing_outlives_the_index() {
     mem::forget(index.index.find(0));
     index.take(0);
     index.settle();
-    (1..10).for_each(|key| index.take(key));
+    (1..10).for_each(|key| drop(index.take(key)));
     assert_eq!(ALIVE.get(), 20);
     drop(index);
     assert_eq!(ALIVE.get(), 0);
@@ -276,32 +377,31 @@ fn what_is_settled_often_is_read_with_fences() {
         index.take(1);
         index.index.settle(|| index.now.get());
     };
-    let form = || index.index.inner.lock().form;
     index.put(2);
     for turn in 1..3 {
         index.wait(Duration::from_secs(1));
         for _ in 0..16 {
             settle();
-            assert!(form() == Form::Plain && !is_fenced(index.table()));
+            assert!(index.form() == Form::Plain && !is_fenced(index.table()));
             index.wait(Duration::from_nanos(999_999));
         }
         settle();
-        assert!(form() == Form::Turning(turn) && is_fenced(index.table()));
+        assert!(index.form() == Form::Turning(turn) && is_fenced(index.table()));
         assert!(index.finds(2));
         settle();
-        assert!(form() == Form::Fenced && is_fenced(index.table()));
+        assert!(index.form() == Form::Fenced && is_fenced(index.table()));
         assert!(index.finds(2));
         // What comes meanwhile is marked as well.
         for key in 10..20 {
             index.put(key);
         }
         assert!(is_fenced(index.table()) && index.finds(10));
-        (10..20).for_each(|key| index.take(key));
+        (10..20).for_each(|key| drop(index.take(key)));
         settle();
-        assert!(form() == Form::Fenced);
+        assert!(index.form() == Form::Fenced);
         index.wait(Duration::from_nanos(10_000_001));
         settle();
-        assert!(form() == Form::Plain && !is_fenced(index.table()));
+        assert!(index.form() == Form::Plain && !is_fenced(index.table()));
         assert!(index.finds(2));
     }
 }

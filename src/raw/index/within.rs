@@ -3,19 +3,19 @@
 use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::{Index, Shown};
+use super::{Index, Indexed, Shown};
 use crate::raw::value::{AsNode, NodeRef, ValueRef};
 use crate::raw::{Node, Pile, Protected};
 
 /// A value, kept alive together with the entry whose pile it is of. Who lets go of a value looks at the
 /// pile once more, so the entry has to be there until then.
-pub(crate) struct Within<'a, T, E> {
+pub(crate) struct Within<'a, T, E: Indexed> {
     // In this order: the value goes first.
     node: Protected<'a, T>,
     entry: Shown<'a, E>,
 }
 
-impl<'a, T, E> Within<'a, T, E> {
+impl<'a, T, E: Indexed> Within<'a, T, E> {
     /// The current value of an entry that is found without a lock, if it is the one that is meant, and what
     /// is told of the value. `None` is no refusal.
     #[inline(always)]
@@ -72,7 +72,7 @@ impl<'a, T, E> Within<'a, T, E> {
     }
 }
 
-impl<T, E> AsNode<T> for Within<'_, T, E> {
+impl<T, E: Indexed> AsNode<T> for Within<'_, T, E> {
     #[inline]
     fn node(&self) -> &NodeRef<T> {
         &self.node
@@ -80,5 +80,5 @@ impl<T, E> AsNode<T> for Within<'_, T, E> {
 }
 
 // As pile and entry are by themselves.
-impl<T: RefUnwindSafe, E: RefUnwindSafe> UnwindSafe for Within<'_, T, E> {}
-impl<T: RefUnwindSafe, E: RefUnwindSafe> RefUnwindSafe for Within<'_, T, E> {}
+impl<T: RefUnwindSafe, E: Indexed + RefUnwindSafe> UnwindSafe for Within<'_, T, E> {}
+impl<T: RefUnwindSafe, E: Indexed + RefUnwindSafe> RefUnwindSafe for Within<'_, T, E> {}

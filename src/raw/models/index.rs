@@ -25,13 +25,13 @@
 //!   slot.clear();
 //! - barrier::light();
 //! the-table-not-looked-at-again | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
-//! - if self.table.load(Ordering::Acquire) != table {
+//! - if self.front.table.load(Ordering::Acquire) != table {
 //! + if false {
 //! the-place-not-looked-at-again | src/raw/index/mod.rs | another_entry_comes_to_the_same_place
-//! - let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
-//! + let is_there = (place.holds(address) || true) && self.table.load(Ordering::Relaxed) == table;
+//! - let is_there = place.holds(address) && self.front.table.load(Ordering::Relaxed) == table;
+//! + let is_there = (place.holds(address) || true) && self.front.table.load(Ordering::Relaxed) == table;
 //! the-table-not-looked-at-behind-the-entry | src/raw/index/mod.rs | the_table_is_exchanged_and_then_the_entry_is_taken_out
-//! - let is_there = place.holds(address) && self.table.load(Ordering::Relaxed) == table;
+//! - let is_there = place.holds(address) && self.front.table.load(Ordering::Relaxed) == table;
 //! + let is_there = place.holds(address);
 //! the-table-not-shown | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - transit.show(without_mark(table).cast_const().cast());
@@ -51,22 +51,21 @@
 //! what-is-kept-looked-at-before-the-slot-is-cleared | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
 //! - slot.clear();
 //! - barrier::light();
-//! + let kept = self.kept.load(Ordering::Relaxed);
+//! + let kept = self.front.kept.load(Ordering::Relaxed);
 //! + slot.clear();
 //! + barrier::light();
-//! - if is_fenced(self.table.load(Ordering::Acquire)) {
+//! - if is_fenced(self.front.table.load(Ordering::Acquire)) {
 //! -     barrier::fence();
 //! - }
-//! - if self.kept.load(Ordering::Relaxed) & class(address) != 0 {
-//! + if is_fenced(self.table.load(Ordering::Acquire)) {
+//! - if self.front.kept.load(Ordering::Relaxed) & class(address) != 0 {
+//! + if is_fenced(self.front.table.load(Ordering::Acquire)) {
 //! +     barrier::fence();
 //! + }
 //! + if kept & class(address) != 0 {
 //! what-is-kept-told-behind-the-barrier | src/raw/index/mod.rs | a_reader_and_the_only_entry_is_taken_out
-//! - let out = cold.announce();
-//! - self.show_kept(cold);
-//! - Some((out, form))
-//! + Some((cold.announce(), form))
+//! - entries.show_kept();
+//! - Some((out, entries.content.form))
+//! + Some((out, entries.content.form))
 //! what-another-settles-is-forgotten | src/raw/index/cold.rs | let_go_of_while_two_take_out_one_each
 //! - self.announced.take(address);
 //! - freed.entries.push(entry);
@@ -91,45 +90,53 @@
 //! - let passed = !is_new || barrier::heavy(form == Form::Fenced);
 //! + let passed = !is_new || barrier::heavy(form == Form::Fenced) || true;
 //! an-index-is-not-given-up | src/raw/index/mod.rs | the_barrier_is_refused_for_a_while
-//! - self.give_up(&mut inner);
-//! an-index-that-was-given-up-is-used-again | src/raw/index/mod.rs | an_entry_is_dropped_while_the_barrier_is_refused
-//! - inner.is_given_up = true;
-//! what-an-index-had-is-dropped-at-once | src/raw/index/mod.rs | an_entry_is_dropped_while_the_barrier_is_refused
-//! - inner.cold().waiting.entries.extend(shares);
-//! + drop(shares);
+//! - entries.give_up();
+//! an-index-that-was-given-up-is-used-again | src/raw/index/locked.rs | an_entry_is_dropped_while_the_barrier_is_refused
+//! - if self.content.is_given_up || !is_looked_into() {
+//! + if !is_looked_into() {
+//! what-an-index-had-is-dropped-at-once | src/raw/index/locked.rs | an_entry_is_dropped_while_the_barrier_is_refused
+//! - self.cold().waiting.entries.append(&mut seen);
+//! + seen.clear();
 //! an-address-put-in-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
 //! - self.address.store(address, Ordering::Release);
 //! + self.address.store(address, Ordering::Relaxed);
 //! an-address-found-relaxed | src/raw/index/table.rs | another_entry_comes_to_the_same_place
 //! - self.address.load(Ordering::Acquire) == address
 //! + self.address.load(Ordering::Relaxed) == address
-//! a-table-put-in-relaxed | src/raw/index/mod.rs | an_entry_is_put_in
-//! - self.table.store(inner.form.mark(new), Ordering::Release);
-//! + self.table.store(inner.form.mark(new), Ordering::Relaxed);
+//! a-table-put-in-relaxed | src/raw/index/locked.rs | an_entry_is_put_in
+//! - (self.front.table).store(self.content.form.mark(new), Ordering::Release);
+//! + (self.front.table).store(self.content.form.mark(new), Ordering::Relaxed);
 //! a-table-found-relaxed | src/raw/index/mod.rs | an_entry_is_put_in
-//! - if self.table.load(Ordering::Acquire) != table {
-//! + if self.table.load(Ordering::Relaxed) != table {
+//! - if self.front.table.load(Ordering::Acquire) != table {
+//! + if self.front.table.load(Ordering::Relaxed) != table {
 //! a-gap-left-before-what-stands-behind | src/raw/index/table.rs | an_entry_moves_and_is_taken_out
 //! - if steps_to(gap) < steps_to(at) {
 //! + if steps_to(gap) < steps_to(at) && false {
-//! fences-before-a-barrier-has-reached-all | src/raw/index/mod.rs | read_while_the_index_turns_to_fences
-//! - let form = Form::Turning(inner.turns);
+//! fences-before-a-barrier-has-reached-all | src/raw/index/form.rs | read_while_the_index_turns_to_fences
+//! - let form = Form::Turning(self.content.turns);
 //! + let form = Form::Fenced;
-//! a-turn-taken-for-another | src/raw/index/mod.rs | the_index_turns_to_fences_once_more
-//! - if inner.form == passed && matches!(passed, Form::Turning(_)) {
-//! + if matches!((inner.form, passed), (Form::Turning(_), Form::Turning(_))) {
+//! a-turn-taken-for-another | src/raw/index/form.rs | the_index_turns_to_fences_once_more
+//! - if self.content.form == passed && matches!(passed, Form::Turning(_)) {
+//! + if matches!((self.content.form, passed), (Form::Turning(_), Form::Turning(_))) {
 //! a-fence-passed-by-one-alone | src/raw/index/mod.rs | read_while_the_fences_end
 //! - true => barrier::fence(),
 //! + true => barrier::light(),
 //! no-fence-when-it-is-let-go-of | src/raw/index/mod.rs | let_go_of_while_the_index_turns_to_fences
-//! - if is_fenced(self.table.load(Ordering::Acquire)) {
+//! - if is_fenced(self.front.table.load(Ordering::Acquire)) {
 //! + if false {
 //! the-mark-found-relaxed | src/raw/index/mod.rs | let_go_of_while_the_fences_end
-//! - if is_fenced(self.table.load(Ordering::Acquire)) {
-//! + if is_fenced(self.table.load(Ordering::Relaxed)) {
-//! fences-that-never-end | src/raw/index/mod.rs | a_reader_ends_the_fences
-//! - if inner.form != Form::Plain && !std::mem::take(&mut inner.pace.is_busy) {
-//! + if inner.form != Form::Plain && !inner.pace.is_busy {
+//! - if is_fenced(self.front.table.load(Ordering::Acquire)) {
+//! + if is_fenced(self.front.table.load(Ordering::Relaxed)) {
+//! fences-that-never-end | src/raw/index/form.rs | a_reader_ends_the_fences
+//! - if content.form != Form::Plain && !std::mem::take(&mut content.pace.is_busy) {
+//! + if content.form != Form::Plain && !content.pace.is_busy {
+//! what-is-shown-is-taken-out-at-once | src/raw/index/locked.rs | what_is_hidden_is_shown_and_taken_out
+//! - if !is_hidden(address) {
+//! -     self.cold().waiting.entries.push(Arc::clone(&share));
+//! - }
+//! a-table-in-front-is-dropped-at-once | src/raw/index/locked.rs | a_reader_and_the_only_entry_is_taken_out
+//! - self.cold().waiting.tables.push(old);
+//! + drop(old);
 //! ```
 
 use std::sync::Arc as StdArc;
@@ -140,7 +147,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
 
 use super::Value;
-use crate::raw::index::{Index, Shown};
+use crate::raw::index::{Entries, Index, Indexed, Shown};
 use crate::shim::model::{Barrier, Setting, refuse_barriers};
 use crate::time::Tick;
 
@@ -180,10 +187,14 @@ impl Entry {
     }
 }
 
-/// An index, with the lock of those to whom its entries belong, and the count of entries that are alive.
+impl Indexed for Entry {
+    type Note = ();
+    type State = ();
+}
+
+/// An index, and the count of entries that are alive.
 struct Model {
     index: Arc<Index<Entry>>,
-    lock: Arc<Mutex<()>>,
     alive: StdArc<AtomicUsize>,
     clock: StdArc<AtomicU64>,
 }
@@ -191,8 +202,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         Self {
-            index: Arc::new(Index::new()),
-            lock: Arc::new(Mutex::new(())),
+            index: Arc::new(Index::new(())),
             alive: StdArc::new(AtomicUsize::new(0)),
             clock: StdArc::new(AtomicU64::new(0)),
         }
@@ -212,7 +222,6 @@ impl Model {
     fn spawn<R: 'static>(&self, body: impl FnOnce(&Self) -> R + 'static) -> JoinHandle<R> {
         let model = Self {
             index: Arc::clone(&self.index),
-            lock: Arc::clone(&self.lock),
             alive: StdArc::clone(&self.alive),
             clock: StdArc::clone(&self.clock),
         };
@@ -226,30 +235,43 @@ impl Model {
         })
     }
 
-    /// Puts in an entry that the index alone keeps. What names it to take it out.
+    /// Puts in an entry that the index alone keeps, and shows it. What names it to take it out.
     fn put(&self, key: u64) -> Named {
         self.put_as(key, key)
     }
 
     fn put_as(&self, hash: u64, key: u64) -> Named {
-        let entry = self.entry(key);
-        let locked = self.lock.lock().unwrap();
-        self.index.insert(hash, &entry);
-        drop(locked);
+        let named = self.hide(hash, key);
+        self.show(named);
         // It may exchange the table, which is to turn no index to fences.
         self.wait();
         self.settle();
-        Named(hash, StdArc::into_raw(entry))
+        named
     }
 
-    /// Takes an entry out, and drops the share that [`put`](Model::put) has kept.
-    fn take(&self, Named(hash, address): Named) {
-        // SAFETY: made an address by `put`, and this is the only time that it is taken back.
-        let entry = unsafe { StdArc::from_raw(address) };
-        let locked = self.lock.lock().unwrap();
-        self.index.remove(hash, &entry);
+    /// Puts in an entry, and leaves it hidden.
+    fn hide(&self, hash: u64, key: u64) -> Named {
+        let entry = self.entry(key);
+        let named = Named(hash, StdArc::as_ptr(&entry));
+        self.index.lock().entries().insert(hash, entry, ());
+        named
+    }
+
+    fn show(&self, named: Named) {
+        let mut locked = self.index.lock();
+        let mut entries = locked.entries();
+        let at = named.place(&entries);
+        entries.show(at);
+    }
+
+    fn take(&self, named: Named) {
+        let mut locked = self.index.lock();
+        let mut entries = locked.entries();
+        let at = named.place(&entries);
+        let taken = entries.remove(at);
+        entries.fit();
         drop(locked);
-        drop(entry);
+        drop(taken);
         self.settle();
     }
 
@@ -286,8 +308,16 @@ impl Model {
 #[derive(Clone, Copy)]
 struct Named(u64, *const Entry);
 
-// SAFETY: an address, which the tests make a share once.
+// SAFETY: an address, which is compared alone.
 unsafe impl Send for Named {}
+
+impl Named {
+    fn place(self, entries: &Entries<'_, Entry>) -> usize {
+        let mut all = entries.all(self.0);
+        let found = all.find(|(_, entry, _)| StdArc::as_ptr(entry) == self.1);
+        found.expect("an entry is there until it is taken out").0
+    }
+}
 
 /// The first of all, with its table.
 #[test]
@@ -398,6 +428,24 @@ fn another_entry_comes_to_the_same_place() {
     });
 }
 
+/// What is hidden is shown and taken out while a reader asks for it, and another that is hidden is taken out.
+#[test]
+fn what_is_hidden_is_shown_and_taken_out() {
+    explore(1, 2, 2, |model| {
+        let one = model.put(0);
+        let [two, three] = [1, 2].map(|key| model.hide(key, key));
+        let reader = model.spawn(|model| [1, 2].map(|key| model.read(key)));
+        model.take(three);
+        model.show(two);
+        assert_eq!(model.read(1), Some(1), "it is shown");
+        model.take(two);
+        let [second, third] = reader.join().unwrap();
+        assert!(matches!((second, third), (None | Some(1), None)));
+        model.end(1);
+        model.take(one);
+    });
+}
+
 /// A reader reads the second, while two take out one each.
 #[test]
 fn two_take_out_one_each() {
@@ -496,9 +544,10 @@ fn an_entry_is_dropped_while_the_barrier_is_refused() {
         let reader = model.spawn(|model| model.read(1));
         refuse_barriers(true);
         model.take(one);
-        let three = model.entry(2);
-        assert!(!model.index.insert(2, &three), "not given up");
-        drop(three);
+        let three = model.hide(2, 2);
+        model.show(three);
+        assert_eq!(model.read(2), None, "not given up");
+        model.take(three);
         model.take(two);
         refuse_barriers(false);
         reader.join().unwrap();
