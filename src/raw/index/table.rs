@@ -139,7 +139,7 @@ impl<E> Table<E> {
 
     /// Whether a much smaller one would do.
     pub(super) fn is_wide(&self, entries: usize) -> bool {
-        self.places.len() > LEAST && entries * 8 < self.places.len()
+        self.places.len() > 2 * LEAST && entries * 8 < self.places.len()
     }
 
     /// The place of an address with this hash that is not hidden, and the address.
@@ -281,8 +281,10 @@ mod tests {
 
     #[test]
     fn it_is_wide_below_an_eighth() {
-        assert!(!Table::<Word>::for_many(1).is_wide(0), "none is smaller");
-        for (entries, least) in [(8, 2), (32, 8)] {
+        for small in [1, 8] {
+            assert!(!Table::<Word>::for_many(small).is_wide(0), "it takes little");
+        }
+        for (entries, least) in [(16, 4), (32, 8)] {
             let table = Table::<Word>::for_many(entries);
             assert!(table.is_wide(least - 1) && !table.is_wide(least));
         }

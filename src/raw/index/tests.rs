@@ -227,7 +227,7 @@ fn the_table_fits() {
             let places = index.places();
             tables.push(places);
             assert_eq!(index.index.lock().entries().len(), len);
-            assert!(places <= 8 || len * 8 >= places, "too wide");
+            assert!(places <= 16 || len * 8 >= places, "too wide");
             assert!(len == 0 || len * 4 < places * 3, "too full");
             assert_eq!(len == 0, places == 0);
         };
