@@ -134,7 +134,7 @@ impl<E> Table<E> {
 
     /// Whether one more would make look-ups slow.
     pub(super) fn is_full(&self, entries: usize) -> bool {
-        entries * 4 >= self.places.len() * 3
+        entries * 8 >= self.places.len() * 7
     }
 
     /// Whether a much smaller one would do.
@@ -272,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_at_three_quarters() {
-        for (entries, least) in [(1, 6), (8, 12), (16, 24)] {
+    fn it_is_full_at_seven_eighths() {
+        for (entries, least) in [(1, 7), (8, 14), (16, 28)] {
             let table = Table::<Word>::for_many(entries);
             assert!(!table.is_full(least - 1) && table.is_full(least));
         }

@@ -228,7 +228,7 @@ fn the_table_fits() {
             tables.push(places);
             assert_eq!(index.index.lock().entries().len(), len);
             assert!(places <= 16 || len * 8 >= places, "too wide");
-            assert!(len == 0 || len * 4 < places * 3, "too full");
+            assert!(len == 0 || len * 8 < places * 7, "too full");
             assert_eq!(len == 0, places == 0);
         };
         for key in 0..200 {
