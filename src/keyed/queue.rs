@@ -151,7 +151,10 @@ mod tests {
         queue.again(spared);
         assert_eq!(queue.young(), 3);
         let order = [queue.oldest(), queue.oldest(), queue.oldest()];
-        assert_eq!(order, [Some((1, born(2))), Some((2, born(3))), Some((0, born(1)))]);
+        assert_eq!(
+            order,
+            [Some((1, born(2))), Some((2, born(3))), Some((0, born(1)))]
+        );
         assert_eq!((queue.oldest(), queue.young()), (None, 0));
     }
 

@@ -266,9 +266,8 @@ impl<E: Indexed> Entries<'_, E> {
     /// Gives all entries away, at the end of the index, and with them its tables.
     pub(super) fn take_all(&mut self) -> Vec<Arc<E>> {
         // SAFETY: as in `remove`: the places are given up.
-        let share = |(_, _, address): (_, _, *mut E)| unsafe {
-            Arc::from_raw(bare(address).cast_const())
-        };
+        let share =
+            |(_, _, address): (_, _, *mut E)| unsafe { Arc::from_raw(bare(address).cast_const()) };
         let all = self.table().into_iter().flat_map(Table::iter);
         let all = all.map(share).collect();
         self.content.len = 0;

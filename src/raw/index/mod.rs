@@ -365,7 +365,12 @@ impl<E: Indexed> Index<E> {
     /// Whether nothing is kept at all.
     #[cfg(all(test, dogpile_loom))]
     pub(in crate::raw) fn has_settled(&self) -> bool {
-        self.inner.lock().content.cold.as_deref().is_none_or(Cold::is_empty)
+        self.inner
+            .lock()
+            .content
+            .cold
+            .as_deref()
+            .is_none_or(Cold::is_empty)
     }
 
     /// Whether its readers pass fences.

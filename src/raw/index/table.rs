@@ -30,7 +30,10 @@ pub(super) struct Place<E> {
     // LOOM: what whoever holds the lock finds here. A look at the other two would multiply the
     // interleavings.
     #[cfg(dogpile_loom)]
-    under_lock: (std::sync::atomic::AtomicU64, std::sync::atomic::AtomicPtr<E>),
+    under_lock: (
+        std::sync::atomic::AtomicU64,
+        std::sync::atomic::AtomicPtr<E>,
+    ),
 }
 
 /// The mark of an address that is found under the lock alone, in its lowest bit.
@@ -282,7 +285,10 @@ mod tests {
     #[test]
     fn it_is_wide_below_an_eighth() {
         for small in [1, 8] {
-            assert!(!Table::<Word>::for_many(small).is_wide(0), "it takes little");
+            assert!(
+                !Table::<Word>::for_many(small).is_wide(0),
+                "it takes little"
+            );
         }
         for (entries, least) in [(16, 4), (32, 8)] {
             let table = Table::<Word>::for_many(entries);

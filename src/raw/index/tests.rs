@@ -139,7 +139,10 @@ fn place_of(entries: &mut Entries<'_, Entry>, key: u64) -> Option<usize> {
             places.push(at);
         }
     }
-    assert_eq!((places.len(), entries.iter().count()), (entries.len(), entries.len()));
+    assert_eq!(
+        (places.len(), entries.iter().count()),
+        (entries.len(), entries.len())
+    );
     let (at, entry, _) = entries.all(key).next()?;
     assert_eq!(entry.key, key);
     assert_eq!(entries.place_of(key, &entry), Some(at));
