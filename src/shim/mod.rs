@@ -47,6 +47,10 @@ pub(crate) fn this_thread() -> Thread {
 /// look at each of them.
 pub(crate) type Hint = std::sync::atomic::AtomicU64;
 
+/// An address of the same kind.
+#[cfg(dogpile_loom)]
+pub(crate) type HintPtr<X> = std::sync::atomic::AtomicPtr<X>;
+
 /// A number that another process has by chance only. No model depends on it, so it uses a real atomic in
 /// all builds.
 pub(crate) fn process_seed() -> u64 {

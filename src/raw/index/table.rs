@@ -3,9 +3,9 @@
 use std::ptr;
 
 use super::is_looked_into;
-#[cfg(dogpile_loom)]
-use crate::shim::UnsafeCell;
 use crate::shim::atomic::{AtomicPtr, AtomicU64, Ordering};
+#[cfg(dogpile_loom)]
+use crate::shim::{Hint, HintPtr, UnsafeCell};
 
 /// Places in a row. An address stands at the place that its hash names, or at one of those behind it with
 /// no empty place in between.
@@ -30,10 +30,7 @@ pub(super) struct Place<E> {
     // LOOM: what whoever holds the lock finds here. A look at the other two would multiply the
     // interleavings.
     #[cfg(dogpile_loom)]
-    under_lock: (
-        std::sync::atomic::AtomicU64,
-        std::sync::atomic::AtomicPtr<E>,
-    ),
+    under_lock: (Hint, HintPtr<E>),
 }
 
 /// The mark of an address that is found under the lock alone, in its lowest bit.
