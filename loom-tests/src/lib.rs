@@ -47,6 +47,8 @@ mod imp;
 #[cfg(dogpile_shuttle)]
 #[path = "shuttle.rs"]
 mod imp;
+#[cfg(dogpile_loom)]
+mod interleavings;
 mod jobs;
 pub mod keyed;
 pub mod plain;

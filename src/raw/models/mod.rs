@@ -4,6 +4,8 @@ mod cell;
 mod explore;
 mod gate;
 mod index;
+#[path = "../../../loom-tests/src/interleavings.rs"]
+mod interleavings;
 mod value;
 mod waiters;
 
