@@ -243,6 +243,9 @@ impl<K, T> Shard<K, T> {
         place.callers -= 1;
         place.value = after;
         let is_of_no_use = place.callers == 0 && held.value.or(paced).is_none();
+        if place.callers == 0 && !is_of_no_use {
+            entry.pile.rest();
+        }
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
             place.entry.asked.forget();
