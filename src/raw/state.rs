@@ -3,7 +3,6 @@
 
 use crate::policy::{Marks, Pace};
 use crate::raw::Locked;
-use crate::raw::value::NodeRef;
 use crate::raw::wait::Waiters;
 use crate::raw::watch::Watch;
 use crate::shim::Arc;
@@ -239,7 +238,7 @@ impl<T> Locked<'_, T> {
     }
 
     /// Takes out what a pile at rest does without, if this one is: nobody creates, waits or watches,
-    /// nothing is remembered of creations, and the value came after all that the numbers tell of.
+    /// nothing is remembered of creations, and there is a value that came after the last `expire`.
     #[must_use = "it is to be dropped outside the lock"]
     pub(super) fn rest(&mut self) -> Option<Busy<T>> {
         let busy = self.extra()?;
@@ -247,10 +246,9 @@ impl<T> Locked<'_, T> {
         // The generation is asked for leases, of which there is none, and where there is no value: if this
         // one is evicted later, the pile is as the next one of an evicted key, which knows of none either.
         // The mark is asked for values that came before it: this one did not, nor will any that follow.
-        let is_newer =
-            |node: &NodeRef<T>| node.value().is_some() && node.number() >= busy.expiry_mark;
-        let is_answer = self.current().is_some_and(|node| is_newer(&node));
-        match is_quiet && is_answer && self.waiters() == 0 {
+        let mark = busy.expiry_mark;
+        let is_newer = self.current().is_some_and(|node| node.number() >= mark);
+        match is_quiet && is_newer && self.waiters() == 0 {
             // With groups that everybody has left.
             true => self.take_extra(),
             false => None,
