@@ -119,11 +119,11 @@ type Loaded<T> = (ManuallyDrop<NodeRef<T>>, Option<&'static Slot>);
 
 struct Inner<T, S, C> {
     state: S,
-    // In a box, since most cells never need it and a cell has to be small.
+    // In a box, since most cells do not need it most of the time and a cell has to be small.
     cold: Option<Box<Cold<T, C>>>,
 }
 
-/// What a cell needs rarely. Allocated when something is put there, and freed when nothing is left.
+/// What a cell does not need all the time. Allocated when something is put there, and freed when nothing is left.
 struct Cold<T, C> {
     /// The nodes that were replaced and are read still.
     retired: Retired<NodeRef<T>>,
