@@ -11,7 +11,8 @@
 //! - A *creation* allocates for its value, twice more if anybody waits, and once more if the creator is a
 //!   future.
 //! - *Replacing* a value costs one membarrier(2): half a microsecond, or ten if other threads are busy.
-//! - The state of a pile takes 64 bytes. A [`Dogpile`] stands on cache lines of its own, 384 bytes. A key of a
+//! - The state of a pile takes 32 bytes, and 112 more in a box once there was a creation. A key gives the box
+//!   back when nobody creates or waits. A [`Dogpile`] stands on cache lines of its own, 384 bytes. A key of a
 //!   [`KeyedDogpile`] takes about 420 bytes, with the key, a value of eight bytes, and its place in the table.
 //!
 //! # What makes it slower

@@ -39,7 +39,7 @@ use crate::time::Tick;
 /// # What it leaves
 ///
 /// A value stays until it is [removed](KeyedDogpile::invalidate), [gone](KeyedDogpile::purge) and found,
-/// or evicted. Nothing runs in the background. An entry takes what its pile takes, 64 bytes, the key, and
+/// or evicted. Nothing runs in the background. An entry takes what its pile takes, 32 bytes, the key, and
 /// some 48 bytes in a table, beside the value and its times.
 ///
 /// # What it does not do

@@ -261,6 +261,9 @@ impl<K, T> Open<'_, K, T> {
         note.callers -= 1;
         note.value = after;
         let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
+        if note.callers == 0 && !is_of_no_use {
+            entry.pile.rest();
+        }
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
             entry.asked.forget();

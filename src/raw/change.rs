@@ -35,7 +35,7 @@ impl<T> Pile<T> {
     /// Removes the current value. It is to be dropped when the lock was released.
     #[must_use = "the old value must be dropped outside the lock"]
     pub(super) fn empty<'a>(state: &mut Locked<'a, T>) -> Replaced<'a, T> {
-        state.generation = state.next();
+        state.supersede();
         Self::loses_its_place(state);
         Self::count_change(state);
         state.swap(None)
@@ -68,7 +68,7 @@ impl<T> Pile<T> {
             return false;
         }
         let number = state.next();
-        state.generation = number;
+        state.supersede_by(number);
         node.number_as(number);
         kept.number_as(number);
         node.belongs_to(pile);
@@ -96,7 +96,7 @@ impl<T> Pile<T> {
         };
         let is_empty = match state.current() {
             Some(current) => current.value().is_none() || is_gone(&current),
-            None => state.generation == 0,
+            None => state.generation() == 0,
         };
         if !state.is_leased_to(fence) || state.supersedes(fence) || !is_empty {
             return false;
@@ -125,7 +125,7 @@ impl<T> Pile<T> {
             (Some(current), Some((seen, then))) if current.is(seen) && current.times() == then => {
                 current.overtaken(times)
             }
-            (None, None) if state.generation == 0 => NodeRef::elsewhere(times, 0),
+            (None, None) if state.generation() == 0 => NodeRef::elsewhere(times, 0),
             _ => return,
         };
         noted.belongs_to(pile);
@@ -165,11 +165,11 @@ impl<T> Pile<T> {
         if seen.is_some() && state.current().is_some_and(|node| marked(&node)) {
             return false;
         }
-        state.expiry_mark = state.next();
+        state.mark_expiry();
         let current = state.current().map(|node| node.expire(now));
         // A caller that looks for a value elsewhere has to know of the mark. In a pile that was
         // emptied nobody looks until there is something new.
-        let none = (current.is_none() && state.generation == 0)
+        let none = (current.is_none() && state.generation() == 0)
             .then(|| Self::install(&mut state, policy, NodeRef::nothing(now)));
         // Strangers can provoke the other form.
         if seen.is_none() {

@@ -75,7 +75,7 @@ impl<T> Pile<T> {
             Self::nobody_renews(&state, ended.policy);
             (Ending::Superseded(node, writers), None)
         } else {
-            if state.expiry_mark > fence {
+            if state.expiry_mark() > fence {
                 node.expire(ended.now);
                 kept.expire(ended.now);
             }

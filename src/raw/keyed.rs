@@ -112,6 +112,13 @@ impl<T> Pile<T> {
         evicted
     }
 
+    /// Gives back what memory a pile needs that is not at rest, if this one is. To be called when nobody is
+    /// there who was granted a lease, not even one that has ended: it would be told that nothing came since.
+    pub(crate) fn rest(&self) {
+        let busy = self.cell.lock().rest();
+        drop(busy);
+    }
+
     /// Removes the current value, supersedes a lease that is held, and ends a back-off. The value that was
     /// removed.
     pub(crate) fn remove(&self) -> Option<NodeRef<T>> {
@@ -133,7 +140,7 @@ impl<T> Pile<T> {
             return false;
         }
         if state.is_leased() {
-            state.generation = state.next();
+            state.supersede();
         }
         true
     }
@@ -144,9 +151,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::Failure;
+    use crate::observe;
     use crate::policy::Policy;
     use crate::raw::end::{Ended, Ready};
-    use crate::raw::wait::Writers;
+    use crate::raw::wait::{Ending, Writers};
+    use crate::shim::Arc;
     use crate::time::{Tick, Times};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -162,24 +172,50 @@ mod tests {
         }
     }
 
-    /// A value made at this time. When it became the current one, by number.
-    fn create(pile: &Pile<u32>, policy: &Policy, now: Tick) -> u64 {
-        let fence = grant(pile, policy, now).unwrap();
-        let node = NodeRef::new(7, Times::new(now, Duration::ZERO, SECOND), fence);
-        let ended = Ended {
+    fn ended(policy: &Policy, fence: u64, now: Tick) -> Ended<'_> {
+        Ended {
             fence,
             policy,
             now,
             seed: 0,
             watch: None,
-        };
+        }
+    }
+
+    /// Says whether the value became the current one.
+    fn publish(pile: &Pile<u32>, policy: &Policy, fence: u64, now: Tick) -> bool {
+        let node = NodeRef::new(7, Times::new(now, Duration::ZERO, SECOND), fence);
         let ready = Ready {
             kept: node.clone(),
             node,
             hold: None,
         };
-        assert!(pile.publish(&ended, ready, Writers(Some(0))));
+        pile.publish(&ended(policy, fence, now), ready, Writers(Some(0)))
+    }
+
+    /// A value made at this time. When it became the current one, by number.
+    fn create(pile: &Pile<u32>, policy: &Policy, now: Tick) -> u64 {
+        let fence = grant(pile, policy, now).unwrap();
+        assert!(publish(pile, policy, fence, now));
         pile.held().value.unwrap()
+    }
+
+    fn set(pile: &Pile<u32>, policy: &Policy, now: Tick) {
+        let node = NodeRef::new(8, Times::new(now, Duration::ZERO, SECOND), 0);
+        assert!(pile.set(policy, &node, node.clone(), None, Writers(Some(0))));
+    }
+
+    /// Whether the pile has a box when it was told to rest.
+    fn keeps_its_box(pile: &Pile<u32>) -> bool {
+        pile.rest();
+        pile.cell.lock().extra().is_some()
+    }
+
+    fn at_rest(policy: &Policy) -> Pile<u32> {
+        let pile = Pile::new();
+        create(&pile, policy, at(0));
+        assert!(!keeps_its_box(&pile));
+        pile
     }
 
     fn with_interval() -> (Pile<u32>, Policy, u64) {
@@ -241,6 +277,153 @@ mod tests {
         assert!(pile.supersede(Some(installed_at)));
         assert!(pile.is_superseded(fence));
         assert_eq!(pile.held().value, Some(installed_at));
+    }
+
+    #[test]
+    fn a_pile_that_rested_answers_as_before() {
+        let (pile, policy) = (Pile::new(), Policy::new(SECOND));
+        // All that moves the numbers.
+        assert!(pile.invalidate(None));
+        assert!(pile.expire(&policy, None, at(0)));
+        set(&pile, &policy, at(0));
+        let installed_at = create(&pile, &policy, at(0));
+        let answers = || {
+            let held = pile.held();
+            assert_eq!((held.value, held.last), (Some(installed_at), installed_at));
+            assert_eq!(*pile.load().unwrap().value().unwrap(), 7);
+            assert!(!held.is_leased && !held.is_paced && !pile.is_leased() && !pile.is_emptied());
+            assert_eq!((pile.last(), pile.waiters()), (installed_at, 0));
+            assert!(pile.join(&policy).is_none() && pile.last_failure().is_none());
+        };
+        assert!(pile.cell.lock().extra().is_some());
+        answers();
+        assert!(!keeps_its_box(&pile));
+        answers();
+        assert!(create(&pile, &policy, at(1)) > installed_at);
+        assert_eq!(pile.last(), installed_at + 2);
+    }
+
+    #[test]
+    fn a_lease_after_a_rest_is_superseded_as_any_other() {
+        let policy = Policy::new(SECOND);
+        let publishes = |meanwhile: fn(&Pile<u32>, &Policy)| {
+            let pile = at_rest(&policy);
+            let fence = grant(&pile, &policy, at(1)).unwrap();
+            meanwhile(&pile, &policy);
+            let superseded = pile.is_superseded(fence);
+            let publishes = publish(&pile, &policy, fence, at(1));
+            assert_eq!(publishes, !superseded);
+            publishes
+        };
+        assert!(publishes(|_, _| ()));
+        assert!(!publishes(|pile, policy| set(pile, policy, at(1))));
+        assert!(!publishes(|pile, _| assert!(pile.invalidate(None))));
+        // As one that was marked is not.
+        assert!(publishes(|pile, policy| {
+            assert!(pile.expire(policy, None, at(1)));
+        }));
+        let pile = at_rest(&policy);
+        let fence = grant(&pile, &policy, at(1)).unwrap();
+        assert!(pile.expire(&policy, None, at(1)));
+        assert!(publish(&pile, &policy, fence, at(1)));
+        assert!(pile.load().unwrap().times().expired.is_some());
+    }
+
+    #[test]
+    fn where_somebody_creates_or_waits_there_is_no_rest() {
+        let policy = Policy::new(SECOND);
+        let pile = at_rest(&policy);
+        let fence = grant(&pile, &policy, at(1)).unwrap();
+        assert!(keeps_its_box(&pile));
+        assert!(pile.is_leased());
+        let waiter = pile.join(&policy).unwrap();
+        pile.give_up(&ended(&policy, fence, at(1)), observe::End::GivenUp);
+        assert!(waiter.outcome().is_some());
+        assert!(!keeps_its_box(&pile));
+        let Found::Busy(waiter) = pile.await_next(&policy, |_, _| Use::No) else {
+            panic!("nothing will do");
+        };
+        assert!(keeps_its_box(&pile));
+        assert_eq!(pile.waiters(), 1);
+        set(&pile, &policy, at(1));
+        assert!(matches!(waiter.outcome(), Some(Ending::Value(..))));
+        // One that has left.
+        drop(pile.await_next(&policy, |_, _| Use::No));
+        assert!(!keeps_its_box(&pile));
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn nor_where_somebody_watches() {
+        let policy = Policy::new(SECOND);
+        let pile = at_rest(&policy);
+        let (event, _) = pile.watch();
+        assert!(keeps_its_box(&pile));
+        assert!(!event.is_set());
+        pile.wake_watchers();
+        assert!(event.is_set() && !keeps_its_box(&pile));
+    }
+
+    /// It is too old for a caller that asks for a newer one than it saw, whenever that was.
+    #[test]
+    fn nor_with_a_value_that_was_expired() {
+        let policy = Policy::new(SECOND);
+        let pile = at_rest(&policy);
+        assert!(pile.expire(&policy, None, at(0)));
+        assert!(keeps_its_box(&pile));
+        let marks = pile.cell.lock().marks();
+        assert_eq!(marks.expiry, pile.last());
+        create(&pile, &policy, at(1));
+        assert!(!keeps_its_box(&pile));
+    }
+
+    #[test]
+    fn nor_without_a_value() {
+        let policy = Policy::new(SECOND);
+        let pile = at_rest(&policy);
+        assert!(pile.remove().is_some());
+        assert!(keeps_its_box(&pile));
+        assert!(pile.is_emptied());
+    }
+
+    /// A back-off, an interval, the last failure, a creator that is late, what was counted.
+    #[test]
+    fn nor_with_what_is_remembered() {
+        let (pile, policy, _) = with_interval();
+        assert!(keeps_its_box(&pile));
+        assert_eq!(pile.retry_in(&policy, at(6)), Some(SECOND * 9));
+
+        let policy = Policy::new(SECOND);
+        let pile = at_rest(&policy);
+        let fence = grant(&pile, &policy, at(1)).unwrap();
+        let failure = Failure::new(Arc::new("down"));
+        pile.fail(&ended(&policy, fence, at(1)), failure);
+        create(&pile, &policy, at(2));
+        assert!(keeps_its_box(&pile));
+        assert!(pile.last_failure().is_some());
+
+        let mut policy = Policy::new(SECOND);
+        policy.max_create_time = Some(SECOND);
+        let pile = Pile::new();
+        let late = grant(&pile, &policy, at(0)).unwrap();
+        create(&pile, &policy, at(2));
+        assert!(keeps_its_box(&pile));
+        assert!(pile.is_superseded(late));
+        assert!(!publish(&pile, &policy, late, at(3)));
+        assert!(keeps_its_box(&pile));
+        let counters = pile.stats(&policy, at(3)).counters.unwrap();
+        assert_eq!((counters.published, counters.taken_over), (1, 1));
+    }
+
+    /// A pile that knows of no creation needs no box for a value that is set.
+    #[test]
+    fn what_is_set_takes_no_box() {
+        let policy = Policy::new(SECOND);
+        for pile in [Pile::new(), at_rest(&policy)] {
+            set(&pile, &policy, at(1));
+            assert!(pile.cell.lock().extra().is_none());
+            assert!(!pile.is_emptied());
+        }
     }
 
     /// Nothing is removed from a pile in which nobody creates.

@@ -40,9 +40,8 @@ pub(crate) use self::{
 
 use std::time::Duration;
 
-use self::state::State;
+use self::state::{Busy, State};
 use self::value::Cell;
-use self::watch::Extra;
 use crate::error::Failure;
 use crate::policy::{Pace, Policy, Span};
 use crate::time::Tick;
@@ -50,21 +49,21 @@ use crate::time::Tick;
 /// The state of one pile.
 #[repr(transparent)]
 pub(crate) struct Pile<T> {
-    cell: Cell<T, State<T>, Extra>,
+    cell: Cell<T, State, Busy<T>>,
 }
 
 /// A node that a reader holds.
-pub(crate) type Protected<'a, T> = value::Protected<'a, T, State<T>, Extra>;
+pub(crate) type Protected<'a, T> = value::Protected<'a, T, State, Busy<T>>;
 
-type Locked<'a, T> = value::Locked<'a, T, State<T>, Extra>;
-type Replaced<'a, T> = value::Replaced<'a, T, State<T>, Extra>;
+type Locked<'a, T> = value::Locked<'a, T, State, Busy<T>>;
+type Replaced<'a, T> = value::Replaced<'a, T, State, Busy<T>>;
 
 // One pile a key has to be affordable: the documentation promises it.
 #[cfg(all(
     not(any(dogpile_loom, dogpile_shuttle, debug_assertions)),
     target_pointer_width = "64"
 ))]
-const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 64);
+const _: () = assert!(std::mem::size_of::<Pile<[u64; 99]>>() == 32);
 
 impl<T> Pile<T> {
     crate::shim::const_unless_loom! {
@@ -88,11 +87,11 @@ impl<T> Pile<T> {
 
     /// What the pile remembers of its creations, if it does.
     fn pace<'s>(state: &'s Locked<'_, T>) -> Option<&'s Pace> {
-        state.extra().map(|extra| &extra.pace)
+        state.extra()?.pace.as_deref()
     }
 
     fn change_pace<R>(state: &mut Locked<'_, T>, change: impl FnOnce(&mut Pace) -> R) -> R {
-        state.change_extra(|extra| change(&mut extra.get_or_insert_default().pace))
+        change(state.make_extra().pace.get_or_insert_default())
     }
 
     /// Tells callers that find `node` due or stale, or still hold it later, when they need not ask
@@ -135,7 +134,7 @@ impl<T> Pile<T> {
     /// Whether the pile was emptied, and nothing was published or set since.
     pub(crate) fn is_emptied(&self) -> bool {
         let state = self.cell.lock();
-        state.generation > 0 && state.current().is_none()
+        state.generation() > 0 && state.current().is_none()
     }
 
     /// Whether the lease with this fence was superseded.

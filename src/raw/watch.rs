@@ -1,16 +1,8 @@
 //! Who is woken at each change of a pile, and sleeps in between without a share in the pile.
 
-use crate::policy::Pace;
 use crate::raw::wait::Event;
 use crate::raw::{Locked, Pile};
 use crate::shim::Arc;
-
-/// What only some piles have.
-#[derive(Default)]
-pub(crate) struct Extra {
-    pub(in crate::raw) pace: Pace,
-    watch: Option<Watch>,
-}
 
 /// What those who watch a pile sleep on. It is dropped, and so set, at the next change of the pile, or
 /// with the pile: so nobody watches one that is gone.
@@ -30,13 +22,10 @@ impl<T> Pile<T> {
     #[cfg(feature = "async")]
     pub(crate) fn watch(&self) -> (Arc<Event>, u64) {
         let mut state = self.cell.lock();
-        let asked = state.generation.max(state.expiry_mark);
-        let event = state.change_extra(|extra| {
-            let watch = &mut extra.get_or_insert_default().watch;
-            let watch = watch.get_or_insert_with(|| Watch(Arc::new(Event::new())));
-            Arc::clone(&watch.0)
-        });
-        (event, asked)
+        let busy = state.make_extra();
+        let watch = (busy.watch).get_or_insert_with(|| Watch(Arc::new(Event::new())));
+        let asked = busy.generation.max(busy.expiry_mark);
+        (Arc::clone(&watch.0), asked)
     }
 
     /// Wakes those who watch the pile, as a change does.
@@ -49,7 +38,6 @@ impl<T> Pile<T> {
     /// Notes that the pile has changed. Those who watch are woken when the result is dropped.
     #[must_use = "those who watch must be woken outside the lock"]
     pub(in crate::raw) fn changed(state: &mut Locked<'_, T>) -> Option<Watch> {
-        state.extra()?.watch.as_ref()?;
-        state.change_extra(|extra| extra.as_mut()?.watch.take())
+        state.extra_mut()?.watch.take()
     }
 }

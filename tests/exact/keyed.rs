@@ -7,6 +7,14 @@
 //! a-visit-keeps-the-entry | src/keyed/shard.rs | memory
 //! - let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
 //! + let is_of_no_use = note.callers == 9 && held.value.or(paced).is_none();
+//!
+//! a-key-does-not-rest | src/keyed/shard.rs | memory
+//! - entry.pile.rest();
+//!
+//! a-pile-does-not-rest | src/raw/state.rs | memory
+//! @ fn rest
+//! - true => self.take_extra(),
+//! + true => None,
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -119,6 +127,81 @@ mod memory {
         let before = live();
         use_some(5000);
         assert_eq!(live(), before);
+    }
+
+    /// Where nobody creates or waits, a key takes what one takes whose value was set, however it got its own.
+    #[test]
+    fn of_keys_at_rest_is_that_of_their_values() {
+        if !is_alone("keyed::memory::of_keys_at_rest_is_that_of_their_values") {
+            return;
+        }
+        let (_, map) = map();
+        let bytes = |bring: &dyn Fn(u64)| {
+            let before = live();
+            (0..1000).for_each(bring);
+            assert_eq!(map.len(), 1000);
+            // Each is in the index, as some are by what brought them.
+            (0..1000).for_each(|key| drop(map.peek(&key)));
+            let bytes = live() - before;
+            map.invalidate_all();
+            assert_eq!(live(), before);
+            bytes
+        };
+        let create = |key: u64| drop(map.get_or_create(&key, || key));
+        // What this thread needs for all of them.
+        create(0);
+        drop(map.peek(&0));
+        map.invalidate_all();
+        let set = bytes(&|key| map.set(key, key));
+        assert_eq!(bytes(&create), set);
+        let renewed = bytes(&|key| {
+            create(key);
+            map.expire(&key);
+            create(key);
+        });
+        assert_eq!(renewed, set);
+        let superseded = bytes(&|key| {
+            let create = || {
+                map.set(key, key);
+                key
+            };
+            drop(map.get_or_create(&key, create));
+        });
+        assert_eq!(superseded, set);
+        let given_up = bytes(&|key| {
+            drop(map.attempt(&key));
+            map.set(key, key);
+            drop(map.refresh(&key, || Ok::<_, u8>(key)));
+        });
+        assert_eq!(given_up, set);
+        // The leader, one who waits until the end, and one who does not.
+        #[cfg(feature = "async")]
+        {
+            use std::cell::Cell;
+            use std::future::{Future as _, poll_fn};
+            use std::task::{Context, Poll, Waker};
+
+            let waited_for = bytes(&|key| {
+                let is_made = Cell::new(false);
+                let made = || match is_made.get() {
+                    true => Poll::Ready(key),
+                    false => Poll::Pending,
+                };
+                let call = || map.get_or_create_async(&key, || poll_fn(|_| made()));
+                let mut calls = [0; 3].map(|_| Box::pin(call()));
+                let mut cx = Context::from_waker(Waker::noop());
+                for call in &mut calls {
+                    assert!(call.as_mut().poll(&mut cx).is_pending());
+                }
+                is_made.set(true);
+                let [mut leader, mut waits, left] = calls;
+                assert!(leader.as_mut().poll(&mut cx).is_ready());
+                assert!(waits.as_mut().poll(&mut cx).is_ready());
+                drop(left);
+            });
+            assert_eq!(waited_for, set);
+        }
+        println!("{} bytes each", set / 1000);
     }
 
     /// Failures, panics, removals, leases that are given up: nothing stays.

@@ -22,8 +22,8 @@
 //! + true.then_some(
 //!
 //! who-has-waited-comes-late-again | src/raw/state.rs | no_starvation
-//! - self.join_group(self.supersedes(self.lease) && !has_waited)
-//! + self.join_group(self.supersedes(self.lease))
+//! - self.join_group(self.supersedes(self.fence()) && !has_waited)
+//! + self.join_group(self.supersedes(self.fence()))
 //! ```
 
 use std::sync::atomic::{AtomicUsize, Ordering};

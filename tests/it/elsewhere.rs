@@ -20,7 +20,7 @@
 //!
 //! an-expire-of-what-was-removed-is-noted | src/raw/change.rs | no_resurrection_by_expire
 //! @ fn expire
-//! - && state.generation == 0
+//! - && state.generation() == 0
 //!
 //! what-is-set-and-not-kept-has-no-number | src/raw/change.rs | what_i_saw_and_is_kept_elsewhere
 //! - kept.number_as(number);

@@ -13,7 +13,7 @@
 //!
 //! lent-over-what-is-held | src/raw/change.rs | only_into_a_pile_without_a_value
 //! - Some(current) => current.value().is_none() || is_gone(&current),
-//! - None => state.generation == 0,
+//! - None => state.generation() == 0,
 //! + Some(current) => current.value().is_none() || is_gone(&current) || true,
 //! + None => true,
 //!

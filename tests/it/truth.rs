@@ -11,7 +11,7 @@
 //! invalidate-only-expires | src/raw/change.rs | no_resurrection
 //! @ pub(crate) fn invalidate
 //! - let old = Self::empty(&mut state);
-//! + state.generation = state.next();
+//! + state.supersede();
 //! + let old = state.current().map(|node| node.expire(Tick::ZERO));
 //!
 //! fresh-since-the-clock-began | src/answer/lease.rs | ttl_from_completion

@@ -2,12 +2,12 @@
 //!
 //! ```breakages
 //! an-invalidate-is-lost-in-a-long-run | src/raw/state.rs
-//! - self.generation > fence
+//! - self.generation() > fence
 //! + fence == 0
 //!
 //! two-creators-in-a-long-run | src/raw/state.rs
-//! - self.lease != 0
-//! + self.lease > self.generation
+//! - self.fence() != 0
+//! + self.fence() > self.generation()
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -3,11 +3,11 @@
 //!
 //! ```breakages
 //! publish-forgets-the-expiry-mark | src/raw/end.rs
-//! - if state.expiry_mark > fence {
-//! + if state.expiry_mark > fence && fence == 0 {
+//! - if state.expiry_mark() > fence {
+//! + if state.expiry_mark() > fence && fence == 0 {
 //!
 //! expire-leaves-the-mark | src/raw/change.rs
-//! - state.expiry_mark = state.next();
+//! - state.mark_expiry();
 //! + state.next();
 //!
 //! expire-removes | src/raw/change.rs

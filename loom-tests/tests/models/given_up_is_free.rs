@@ -4,8 +4,8 @@
 //! ```breakages
 //! give-up-keeps-the-lease | src/raw/state.rs
 //! @ fn end
-//! - self.lease = 0;
-//! + if self.waiters.is_none() { self.lease = 0 }
+//! - self.vacate();
+//! + if self.groups().next().is_none() { self.vacate() }
 //!
 //! stale-callers-think-it-held | src/raw/mod.rs
 //! @ fn nobody_renews

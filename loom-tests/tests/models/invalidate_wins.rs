@@ -4,7 +4,8 @@
 //!
 //! ```breakages
 //! invalidate-leaves-the-generation | src/raw/change.rs
-//! - state.generation = state.next();
+//! @ fn empty
+//! - state.supersede();
 //! + state.next();
 //!
 //! publish-forgets-the-generation | src/raw/end.rs

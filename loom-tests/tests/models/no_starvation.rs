@@ -14,7 +14,7 @@
 //! + false => return
 //!
 //! all-take-themselves-for-early | src/raw/state.rs
-//! - self.join_group(self.supersedes(self.lease) && !has_waited)
+//! - self.join_group(self.supersedes(self.fence()) && !has_waited)
 //! + self.join_group(false)
 //! ```
 

@@ -8,8 +8,8 @@
 //! + if state.is_leased() && state.last() > 1
 //!
 //! superseded-lease-counts-as-free | src/raw/state.rs
-//! - self.lease != 0
-//! + self.lease > self.generation
+//! - self.fence() != 0
+//! + self.fence() > self.generation()
 //!
 //! run-does-not-count-as-inside | src/answer/lease.rs
 //! @ pub fn run<R>

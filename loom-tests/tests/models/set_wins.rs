@@ -3,7 +3,7 @@
 //!
 //! ```breakages
 //! set-leaves-the-generation | src/raw/change.rs
-//! - state.generation = number;
+//! - state.supersede_by(number);
 //!
 //! set-tells-no-waiter | src/raw/change.rs
 //! @ pub(crate) fn set(

@@ -119,11 +119,11 @@ type Loaded<T> = (ManuallyDrop<NodeRef<T>>, Option<&'static Slot>);
 
 struct Inner<T, S, C> {
     state: S,
-    // In a box, since most cells never need it and a cell has to be small.
+    // In a box, since most cells do not need it most of the time and a cell has to be small.
     cold: Option<Box<Cold<T, C>>>,
 }
 
-/// What a cell needs rarely. Allocated when something is put there, and freed when nothing is left.
+/// What a cell does not need all the time. Allocated when something is put there, and freed when nothing is left.
 struct Cold<T, C> {
     /// The nodes that were replaced and are read still.
     retired: Retired<NodeRef<T>>,
@@ -399,24 +399,32 @@ pub(in crate::raw) struct Locked<'a, T, S, C = ()> {
 
 impl<'a, T, S, C> Locked<'a, T, S, C> {
     /// What only some states need. It takes no memory while it is `None`, apart from the box that a
-    /// cell has while something was put there, or while an old value is read.
-    #[allow(dead_code)]
+    /// cell has while an old value is read.
     pub(in crate::raw) fn extra(&self) -> Option<&C> {
         self.inner.cold.as_ref()?.extra.as_ref()
     }
 
-    /// Changes what only some states need.
-    #[allow(dead_code)]
-    pub(in crate::raw) fn change_extra<R>(
-        &mut self,
-        change: impl FnOnce(&mut Option<C>) -> R,
-    ) -> R {
-        let cold = self.inner.cold();
-        let result = change(&mut cold.extra);
+    /// The same, to be changed.
+    pub(in crate::raw) fn extra_mut(&mut self) -> Option<&mut C> {
+        self.inner.cold.as_mut()?.extra.as_mut()
+    }
+
+    /// The same, which is made if there is none.
+    pub(in crate::raw) fn make_extra(&mut self) -> &mut C
+    where
+        C: Default,
+    {
+        self.inner.cold().extra.get_or_insert_default()
+    }
+
+    /// Takes out what only some states need.
+    pub(in crate::raw) fn take_extra(&mut self) -> Option<C> {
+        let cold = self.inner.cold.as_mut()?;
+        let extra = cold.extra.take();
         if cold.is_empty() {
             self.inner.cold = None;
         }
-        result
+        extra
     }
 
     /// The current node, which cannot be replaced meanwhile.
