@@ -51,6 +51,9 @@ pub(crate) type Hint = std::sync::atomic::AtomicU64;
 #[cfg(dogpile_loom)]
 pub(crate) type HintPtr<X> = std::sync::atomic::AtomicPtr<X>;
 
+/// A [`Hint`] of few bytes: one that the processor widens to a word as it reads it.
+pub(crate) type SmallHint = std::sync::atomic::AtomicU32;
+
 /// A number that another process has by chance only. No model depends on it, so it uses a real atomic in
 /// all builds.
 pub(crate) fn process_seed() -> u64 {

@@ -141,8 +141,13 @@ impl Times {
     pub(crate) fn stale_from(&self) -> Tick {
         match self.expired {
             Some(_) => Tick::ZERO,
-            None => self.older_from(self.fresh_for()),
+            None => self.stale_by_age(),
         }
+    }
+
+    /// The first instant at which the value is stale, be it expired or not.
+    pub(in crate::time) fn stale_by_age(&self) -> Tick {
+        self.older_from(self.fresh_for())
     }
 
     /// The first instant at which the value is due: fresh or not, it is to be renewed.

@@ -6,7 +6,7 @@
 //! + Tick::from_nanos(last)
 //!
 //! expire-leaves-the-value | src/raw/value/node.rs | expire_keeps_serving
-//! - self.stale_from.store(0, Ordering::Relaxed);
+//! - self.stale_by_age.store(0, Ordering::Relaxed);
 //!
 //! invalidate-only-expires | src/raw/change.rs | no_resurrection
 //! @ pub(crate) fn invalidate

@@ -9,7 +9,7 @@ use crate::policy::Span;
 use crate::raw::value::barrier;
 use crate::raw::value::hurry::Hurry;
 use crate::shim::{
-    Counted, Hint,
+    Counted, Hint, SmallHint,
     atomic::{AtomicU8, AtomicU64, Ordering},
     keep_memory, last_share,
 };
@@ -29,10 +29,6 @@ pub(crate) struct Node<T> {
     /// The number of its becoming the current one: later than the other, if a lease made it.
     installed_at: AtomicU64,
     times: PackedTimes,
-    /// The first instant at which the value is stale. Zero once it was expired.
-    // LOOM: not seen by it, which would multiply the interleavings. Who reads it has read `due_from` and
-    // `quiet_for`, and gets a value that is due or stale, but served, in any case.
-    stale_from: Hint,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
     /// From this instant on, for so long, the lease cannot be had while this is the current value: who
@@ -42,6 +38,11 @@ pub(crate) struct Node<T> {
     quiet_for: AtomicU64,
     /// The [`Hurry`] with which nodes followed each other, up to this one.
     hurry: AtomicU8,
+    /// One, and zero once the value was expired: a factor of `times.stale_from`, since a hit that chooses
+    /// takes longer.
+    // LOOM: not seen by it, which would multiply the interleavings. Who reads it has read `due_from` and
+    // `quiet_for`, and gets a value that is due or stale, but served, in any case.
+    stale_by_age: SmallHint,
     /// The pile that it is a value of; zero if it is none's yet.
     #[cfg(debug_assertions)]
     pile: AtomicU64,
@@ -65,6 +66,13 @@ enum Content<T> {
 }
 
 const NEVER: u64 = u64::MAX;
+
+// A map has one for each key.
+#[cfg(all(
+    not(any(dogpile_loom, dogpile_shuttle, debug_assertions)),
+    target_pointer_width = "64"
+))]
+const _: () = assert!(std::mem::size_of::<Node<u64>>() <= 104);
 
 impl<T> Node<T> {
     /// The value, unless it is kept elsewhere.
@@ -158,8 +166,9 @@ impl<T> Node<T> {
     /// The first instant at which the value is stale, or a little sooner if it was expired.
     #[inline]
     pub(crate) fn stale_from(&self) -> Tick {
-        // ORDERING: relaxed: one word, and who is to see an `expire` happens after it.
-        Tick::from_nanos(self.stale_from.load(Ordering::Relaxed))
+        // ORDERING: relaxed: it is all that changes, and who is to see an `expire` happens after it.
+        let by_age = u64::from(self.stale_by_age.load(Ordering::Relaxed));
+        Tick::from_nanos(self.times.stale_from.as_nanos() * by_age)
     }
 
     /// The first instant at which the value is older than `limit`.
@@ -187,9 +196,9 @@ impl<T> Node<T> {
             made.expire(now);
         }
         if first.is_ok() {
-            // ORDERING: relaxed: who sees this zero sooner than the mark finds the value as stale
-            // as it was by age.
-            self.stale_from.store(0, Ordering::Relaxed);
+            // ORDERING: relaxed: who sees this sooner than the zero below finds the value as due as it
+            // was by age.
+            self.stale_by_age.store(0, Ordering::Relaxed);
             // ORDERING: relaxed: as above.
             self.due_from.store(0, Ordering::Relaxed);
         }
@@ -299,11 +308,11 @@ impl<T> NodeRef<T> {
             number: AtomicU64::new(number),
             installed_at: AtomicU64::new(0),
             times: PackedTimes::new(&times),
-            stale_from: Hint::new(times.stale_from().as_nanos()),
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
             quiet_from: Hint::new(0),
             quiet_for: AtomicU64::new(0),
             hurry: AtomicU8::new(Hurry::NONE.0),
+            stale_by_age: SmallHint::new(u32::from(times.expired.is_none())),
             #[cfg(debug_assertions)]
             pile: AtomicU64::new(0),
             #[cfg(dogpile_loom)]
@@ -464,6 +473,26 @@ mod tests {
             node.expire(now);
             let expired = node.times().expired.unwrap();
             assert!(now.saturating_since(expired) <= Duration::from_nanos(1));
+        }
+    }
+
+    /// So is a node with its times. The spans stay what they were.
+    #[test]
+    fn what_is_expired_is_stale_at_any_time() {
+        let before = Times {
+            sooner: Duration::from_nanos(3),
+            ..times(Tick::from_nanos(7))
+        };
+        let node = NodeRef::new(7, before, 1);
+        assert_eq!(node.stale_from(), before.stale_from());
+        node.expire(Tick::from_nanos(9));
+        let after = Times {
+            expired: Some(Tick::from_nanos(9)),
+            ..before
+        };
+        for node in [node.overtaken(node.times()), node] {
+            assert_eq!(node.stale_from(), Tick::ZERO);
+            assert_eq!(node.times(), after);
         }
     }
 
