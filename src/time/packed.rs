@@ -461,6 +461,16 @@ mod tests {
             PackedTimes::new(&value).gone_from(),
             value.stands_in_until(NANO)
         );
+        let for_ever = Limits {
+            stale_if_error: Some(Duration::MAX),
+            ..limits
+        };
+        let value = Times {
+            limits: for_ever,
+            age_then: Duration::from_secs(1),
+            ..times(Duration::ZERO, None)
+        };
+        assert_eq!(PackedTimes::new(&value).gone_from(), Tick::MAX);
     }
 
     fn gone_from(times: &Times) -> Tick {
