@@ -467,6 +467,7 @@ mod tests {
         };
         let value = Times {
             limits: for_ever,
+            age_then: Duration::from_secs(1),
             ..times(Duration::ZERO, None)
         };
         assert_eq!(PackedTimes::new(&value).gone_from(), Tick::MAX);
