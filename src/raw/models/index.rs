@@ -565,10 +565,21 @@ const TURNING: Setting = Setting {
 };
 
 impl Model {
-    /// With an entry for each hash, of which the first two are taken out: it is fenced.
-    fn fenced(hashes: impl Iterator<Item = u64>) -> (Self, Vec<Named>) {
+    /// An entry for each hash. Whoever takes out the first one does so soon after another was taken out.
+    fn put_all<const N: usize>(&self) -> [Named; N] {
+        let named = std::array::from_fn(|hash| self.put(hash as u64));
+        let last = self.put(N as u64);
+        // Not soon after its table may have been exchanged.
+        self.wait();
+        self.take(last);
+        assert!(!self.index.is_fenced());
+        named
+    }
+
+    /// With so many entries, of which the first two are taken out: it is fenced.
+    fn fenced<const N: usize>() -> (Self, Vec<Named>) {
         let model = Self::new();
-        let mut named: Vec<Named> = hashes.map(|hash| model.put(hash)).collect();
+        let mut named = model.put_all::<N>().to_vec();
         for one in named.drain(..2) {
             model.take(one);
         }
@@ -581,8 +592,7 @@ impl Model {
 #[test]
 fn read_while_the_index_turns_to_fences() {
     explore_in(TURNING, 2, |model| {
-        let [one, two, three] = [0, 1, 2].map(|hash| model.put(hash));
-        assert!(!model.index.is_fenced());
+        let [one, two, three] = model.put_all();
         let reader = model.spawn(|model| model.read(2));
         model.take(one);
         model.take(two);
@@ -597,7 +607,7 @@ fn read_while_the_index_turns_to_fences() {
 #[test]
 fn let_go_of_while_the_index_turns_to_fences() {
     explore_in(TURNING, 3, |model| {
-        let [one, two, three] = [0, 1, 2].map(|hash| model.put(hash));
+        let [one, two, three] = model.put_all();
         let held = model.hold(2);
         assert!(held.is_some());
         let holder = model.spawn(move |_| {
@@ -616,7 +626,7 @@ fn let_go_of_while_the_index_turns_to_fences() {
 #[test]
 fn read_while_the_fences_end() {
     explore_in(TURNING, 1, |_| {
-        let (model, mut named) = Model::fenced(0..4);
+        let (model, mut named) = Model::fenced::<4>();
         let (two, three) = (named.remove(0), named.remove(0));
         let reader = model.spawn(|model| model.read(3));
         model.wait();
@@ -633,7 +643,7 @@ fn read_while_the_fences_end() {
 #[test]
 fn let_go_of_while_the_fences_end() {
     explore_in(TURNING, 2, |_| {
-        let (model, mut named) = Model::fenced(0..4);
+        let (model, mut named) = Model::fenced::<4>();
         let (two, three) = (named.remove(0), named.remove(0));
         let held = model.hold(3);
         assert!(held.is_some());
@@ -658,7 +668,7 @@ fn a_reader_ends_the_fences() {
         ..TURNING
     };
     explore_in(setting, 2, |_| {
-        let (model, mut named) = Model::fenced(0..3);
+        let (model, mut named) = Model::fenced::<3>();
         assert_eq!(model.read(2), Some(2));
         assert!(
             model.index.is_fenced(),
@@ -681,7 +691,7 @@ fn a_reader_ends_the_fences() {
 #[test]
 fn the_index_turns_to_fences_once_more() {
     explore_in(TURNING, 2, |model| {
-        let mut named: Vec<Named> = (0..6).map(|hash| model.put(hash)).collect();
+        let mut named = model.put_all::<6>().to_vec();
         let last = named.remove(5);
         let mut next = || named.remove(0);
         model.take(next());
