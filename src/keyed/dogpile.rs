@@ -40,7 +40,7 @@ use crate::time::Tick;
 ///
 /// A value stays until it is [removed](KeyedDogpile::invalidate), [gone](KeyedDogpile::purge) and found,
 /// or evicted. Nothing runs in the background. An entry takes what its pile takes, 32 bytes, the key, and
-/// some 48 bytes in a table, beside the value and its times.
+/// some 40 to 90 bytes in a table, beside the value and its times.
 ///
 /// # What it does not do
 ///
