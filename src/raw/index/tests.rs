@@ -218,6 +218,12 @@ fn a_table_is_shown_while_it_has_something_to_show() {
     assert!(!index.keeps_something());
     index.show(19);
     assert!(is_shown() && index.finds(19) && !index.finds(2));
+    // However many it has to show.
+    index.show(18);
+    for key in 20..40 {
+        index.hide(key, Entry::new(key));
+    }
+    assert!(is_shown() && index.finds(18) && index.finds(19));
 }
 
 /// The table is exchanged when it is too small, and when it is much too large, and rarely.
