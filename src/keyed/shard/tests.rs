@@ -290,6 +290,19 @@ fn who_came_and_went_is_forgotten_when_another_comes() {
     assert!(queue.room() < 50, "room for {}", queue.room());
 }
 
+/// Nobody is remembered of a shard that has no key.
+#[test]
+fn the_queue_goes_with_the_last_key() {
+    let map = map(400);
+    for key in 0..30 {
+        map.set(key, key);
+    }
+    (0..30).for_each(|key| map.invalidate(&key));
+    let shard = map.shared.shards()[0].lock();
+    let queue = shard.0.queue.as_ref().unwrap();
+    assert_eq!((queue.young(), queue.room()), (0, 0));
+}
+
 #[test]
 fn a_table_that_is_empty_takes_no_memory() {
     for keys in [1, 3, 100] {
