@@ -965,15 +965,15 @@ mod fleet_invalidate_wins {
             thread::scope(|threads| {
                 let leader = threads.spawn(|| drop(creator.get_or_try_create(create).unwrap()));
                 gate.begun();
-                let others: Vec<_> = (0..2)
-                    .map(|_| {
-                        threads.spawn(|| {
-                            let value = b.get_or_try_create(never).unwrap().to_string();
-                            waits.fetch_add(1, Ordering::SeqCst);
-                            value
-                        })
-                    })
-                    .collect();
+                let other = || {
+                    let value = b.get_or_try_create(never).unwrap().to_string();
+                    waits.fetch_add(1, Ordering::SeqCst);
+                    value
+                };
+                let first = threads.spawn(other);
+                // Until it has asked the store, others go on with the copy.
+                wait_until(|| b.peek().is_none());
+                let others = [first, threads.spawn(other)];
                 wait_until(|| b.waiters() >= 1);
                 thread::sleep(Duration::from_millis(30));
                 assert_eq!(waits.load(Ordering::SeqCst), 0);
