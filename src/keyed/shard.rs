@@ -16,7 +16,7 @@ pub(super) struct Shard<K, T>(Index<Entry<K, T>>);
 ///
 /// Everything here takes a few instructions. No user code runs: keys are found by their hash, which is kept,
 /// and compared by the caller when it has let go of the lock.
-pub(super) struct Open<'a, K, T>(LockedIndex<'a, Entry<K, T>>);
+pub(super) struct LockedShard<'a, K, T>(LockedIndex<'a, Entry<K, T>>);
 
 impl<K, T> Indexed for Entry<K, T> {
     type Note = Note;
@@ -120,8 +120,8 @@ impl<K, T> Shard<K, T> {
         &self.0
     }
 
-    pub(super) fn lock(&self) -> Open<'_, K, T> {
-        Open(self.0.lock())
+    pub(super) fn lock(&self) -> LockedShard<'_, K, T> {
+        LockedShard(self.0.lock())
     }
 
     /// All entries, at the end of the map.
@@ -130,7 +130,7 @@ impl<K, T> Shard<K, T> {
     }
 }
 
-impl<K, T> Open<'_, K, T> {
+impl<K, T> LockedShard<'_, K, T> {
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
         self.0.kept - self.0.paced
@@ -159,7 +159,7 @@ impl<K, T> Open<'_, K, T> {
         same.map(|(_, entry, _)| Arc::clone(&entry)).collect()
     }
 
-    /// The same as [`first`](Open::first), for a visit: it does not count as asked for.
+    /// The same as [`first`](LockedShard::first), for a visit: it does not count as asked for.
     pub(super) fn any(&mut self, hash: u64) -> Option<Arc<Entry<K, T>>> {
         let entries = self.0.entries();
         let (_, entry, _) = entries.all(hash).next()?;
@@ -199,7 +199,7 @@ impl<K, T> Open<'_, K, T> {
     }
 
     /// Makes an entry, and begins a visit there, unless there is one with the same hash which is not
-    /// among `known`: [all](Open::all) that there were. Then the key comes back.
+    /// among `known`: [all](LockedShard::all) that there were. Then the key comes back.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -279,11 +279,9 @@ impl<K, T> Open<'_, K, T> {
         change.add(untaken(before));
         state.kept = state.kept + usize::from(after.is_some()) - usize::from(before.is_some());
         state.paced = state.paced + usize::from(is_paced(after)) - usize::from(is_paced(before));
-        let removed = match is_of_no_use {
-            true => self.remove(at),
-            false => None,
-        };
-        if removed.is_some() {
+        let mut removed = None;
+        if is_of_no_use {
+            removed = self.remove(at);
             self.fit();
         }
         Some(Left {
@@ -320,7 +318,7 @@ impl<K, T> Open<'_, K, T> {
         }
         // Once more than it may spare all.
         for _ in 0..(Asked::MOST + 1) * entries.places() {
-            let at = within(queue.hand, entries.places());
+            let at = wrapped(queue.hand, entries.places());
             if let Some((entry, note)) = entries.get(at) {
                 if note.is_free() && note.young.is_none() && entry.asked.spare() {
                     // What moves up to this place is the next.
@@ -356,7 +354,7 @@ impl<K, T> Open<'_, K, T> {
         let (mut given, mut change) = (Vec::new(), Taken::default());
         let places = self.0.entries().places();
         for _ in 0..PLACES.min(places) {
-            let at = within(self.0.broom, places);
+            let at = wrapped(self.0.broom, places);
             match self.give_if(at, now, &gone) {
                 // What moves up to this place is the next.
                 Some((one, by)) => {
@@ -416,24 +414,21 @@ impl<K, T> Open<'_, K, T> {
         let mut at = 0;
         while at < self.0.entries().places() {
             let mut entries = self.0.entries();
-            let (is_meant, is_free) = match entries.get(at) {
-                Some((entry, note)) => (meant(&entry), note.is_free()),
-                None => (false, false),
+            let Some((entry, note)) = entries.get(at).filter(|(entry, _)| meant(entry)) else {
+                at += 1;
+                continue;
             };
-            if is_meant && is_free {
-                if let Some((one, by)) = self.give(at) {
-                    // What moves up to this place is the next.
-                    at += usize::from(!matches!(one, Given::Whole(_)));
-                    given.push(one);
-                    change.add(by);
-                    continue;
-                }
-            } else if let (true, Some((entry, note))) = (is_meant, entries.get(at)) {
+            if !note.is_free() {
                 // What has become of its value is noted when the visit ends.
                 note.callers += 1;
                 given.push(Given::Visited(Arc::clone(&entry)));
+                at += 1;
+            } else if let Some((one, by)) = self.give(at) {
+                // What moves up to this place is the next.
+                at += usize::from(!matches!(one, Given::Whole(_)));
+                given.push(one);
+                change.add(by);
             }
-            at += 1;
         }
         self.fit();
         (given, change)
@@ -470,7 +465,7 @@ impl Note {
 }
 
 /// One of so many places in a ring.
-fn within(at: usize, places: usize) -> usize {
+fn wrapped(at: usize, places: usize) -> usize {
     if at < places { at } else { 0 }
 }
 

@@ -66,6 +66,13 @@ fn places(map: &Map) -> usize {
     map.shared.shards()[0].lock().0.entries().places()
 }
 
+/// How many keys stand on the ring of the young, and for how many it has room.
+fn young(map: &Map) -> (usize, usize) {
+    let shard = map.shared.shards()[0].lock();
+    let queue = shard.0.queue.as_ref().unwrap();
+    (queue.young(), queue.room())
+}
+
 /// Asks for a key as often as counts.
 fn ask(map: &Map, key: u32) {
     for _ in 0..3 {
@@ -267,8 +274,7 @@ fn who_came_and_went_is_forgotten_when_another_goes() {
         map.set(key, key);
     }
     assert_eq!(keys(&map), [100, 101, 102, 103]);
-    let shard = map.shared.shards()[0].lock();
-    assert!(shard.0.queue.as_ref().unwrap().young() < 50);
+    assert!(young(&map).0 < 50);
 }
 
 /// While there is room for all, so that nobody is chosen.
@@ -284,10 +290,9 @@ fn who_came_and_went_is_forgotten_when_another_comes() {
         map.invalidate(&key);
     }
     assert_eq!(keys(&map), [0]);
-    let shard = map.shared.shards()[0].lock();
-    let queue = shard.0.queue.as_ref().unwrap();
-    assert!(queue.young() < 50, "{} young", queue.young());
-    assert!(queue.room() < 50, "room for {}", queue.room());
+    let (young, room) = young(&map);
+    assert!(young < 50, "{young} young");
+    assert!(room < 50, "room for {room}");
 }
 
 /// Nobody is remembered of a shard that has no key.
@@ -298,9 +303,7 @@ fn the_queue_goes_with_the_last_key() {
         map.set(key, key);
     }
     (0..30).for_each(|key| map.invalidate(&key));
-    let shard = map.shared.shards()[0].lock();
-    let queue = shard.0.queue.as_ref().unwrap();
-    assert_eq!((queue.young(), queue.room()), (0, 0));
+    assert_eq!(young(&map), (0, 0));
 }
 
 #[test]
