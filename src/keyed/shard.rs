@@ -237,11 +237,14 @@ impl<K, T> LockedShard<'_, K, T> {
         weighed: Option<Weighed>,
         are_weighed: bool,
     ) -> Option<Left<K, T>> {
-        let held = entry.pile.held();
         let (mut entries, state) = self.0.parts();
         let at = entries.place_of(entry.hash, entry);
         let Some((at, (_, note))) = at.and_then(|at| Some((at, entries.get(at)?))) else {
             unreachable!("an entry stays while it is visited");
+        };
+        let held = match note.callers {
+            1 => entry.pile.rest(),
+            _ => entry.pile.held(),
         };
         let before = note.value;
         // What is remembered for a key without a value counts as one.
@@ -261,9 +264,6 @@ impl<K, T> LockedShard<'_, K, T> {
         note.callers -= 1;
         note.value = after;
         let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
-        if note.callers == 0 && !is_of_no_use {
-            entry.pile.rest();
-        }
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
             entry.asked.forget();
@@ -438,7 +438,7 @@ impl<K, T> LockedShard<'_, K, T> {
     fn remove(&mut self, at: usize) -> Option<Arc<Entry<K, T>>> {
         let (mut entries, state) = self.0.parts();
         let (entry, _) = entries.remove(at)?;
-        state.last = state.last.max(entry.pile.held().last);
+        state.last = state.last.max(entry.pile.last());
         Some(entry)
     }
 

@@ -2,13 +2,11 @@
 
 use crate::policy::{Availability, Marks, Pace, Use};
 use crate::raw::value::{Cell, NodeRef};
-use crate::raw::{Found, Look, Pile, State};
+use crate::raw::{Found, Locked, Look, Pile, State};
 use crate::time::Second;
 
 /// What whoever keeps many piles has to know of one.
 pub(crate) struct Held {
-    /// The number of the last event. The next pile of the same key goes on from there.
-    pub(crate) last: u64,
     /// When the value that is held became the current one. None if no value is held.
     pub(crate) value: Option<u64>,
     /// The second in which that value is gone; the first one if no value is held.
@@ -31,15 +29,29 @@ impl<T> Pile<T> {
 
     /// What whoever keeps many piles has to know of this one.
     pub(crate) fn held(&self) -> Held {
-        let state = self.cell.lock();
+        Self::held_in(&self.cell.lock())
+    }
+
+    /// The same, and gives back what memory a pile needs that is not at rest, if this one is. To be called
+    /// when nobody is there who was granted a lease, not even one that has ended: it would be told that
+    /// nothing came since.
+    pub(crate) fn rest(&self) -> Held {
+        let mut state = self.cell.lock();
+        let held = Self::held_in(&state);
+        let busy = state.rest();
+        drop(state);
+        drop(busy);
+        held
+    }
+
+    fn held_in(state: &Locked<'_, T>) -> Held {
         let value = state.current().filter(|node| node.value().is_some());
         let gone_from = (value.as_ref()).map(|node| Second::of(node.gone_from()));
         Held {
-            last: state.last(),
             value: value.map(|node| node.installed_at()),
             gone_from: gone_from.unwrap_or(Second::FIRST),
             is_leased: state.is_leased(),
-            is_paced: Self::pace(&state).is_some_and(Pace::is_pacing),
+            is_paced: Self::pace(state).is_some_and(Pace::is_pacing),
         }
     }
 
@@ -110,13 +122,6 @@ impl<T> Pile<T> {
         drop(state);
         drop(old);
         evicted
-    }
-
-    /// Gives back what memory a pile needs that is not at rest, if this one is. To be called when nobody is
-    /// there who was granted a lease, not even one that has ended: it would be told that nothing came since.
-    pub(crate) fn rest(&self) {
-        let busy = self.cell.lock().rest();
-        drop(busy);
     }
 
     /// Removes the current value, supersedes a lease that is held, and ends a back-off. The value that was
@@ -289,7 +294,7 @@ mod tests {
         let installed_at = create(&pile, &policy, at(0));
         let answers = || {
             let held = pile.held();
-            assert_eq!((held.value, held.last), (Some(installed_at), installed_at));
+            assert_eq!(held.value, Some(installed_at));
             assert_eq!(*pile.load().unwrap().value().unwrap(), 7);
             assert!(!held.is_leased && !held.is_paced && !pile.is_leased() && !pile.is_emptied());
             assert_eq!((pile.last(), pile.waiters()), (installed_at, 0));

@@ -9,7 +9,8 @@
 //! + let is_of_no_use = note.callers == 9 && held.value.or(paced).is_none();
 //!
 //! a-key-does-not-rest | src/keyed/shard.rs | memory
-//! - entry.pile.rest();
+//! - 1 => entry.pile.rest(),
+//! + 1 => entry.pile.held(),
 //!
 //! a-pile-does-not-rest | src/raw/state.rs | memory
 //! @ fn rest

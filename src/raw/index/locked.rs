@@ -208,34 +208,20 @@ impl<E: Indexed> Entries<'_, E> {
             .take(places)
             .collect();
         let mut old_notes = mem::take(&mut self.content.notes);
-        let (mut is_seen, mut seen) = (false, Vec::new());
-        let old = self.table().into_iter().flat_map(Table::iter);
-        for ((from, hash, address), new) in old.zip(std::iter::repeat(&new)) {
-            let Some(new) = new else { break };
-            let address = match self.content.is_given_up {
-                true => {
-                    // SAFETY: the table owns a share, and `self` is borrowed.
-                    let entry = unsafe { Held::at(address) };
-                    seen.extend((!is_hidden(address)).then(|| Arc::clone(&entry)));
-                    hidden(address)
-                }
-                false => address,
-            };
-            is_seen |= !is_hidden(address);
-            notes[new.put(hash, address)] = mem::take(&mut old_notes[from]);
+        if let (Some(old), Some(new)) = (self.table(), &new) {
+            for (from, hash, address) in old.iter() {
+                notes[new.put(hash, address)] = mem::take(&mut old_notes[from]);
+            }
         }
         self.content.notes = notes;
-        if !seen.is_empty() {
-            self.cold().waiting.entries.append(&mut seen);
-        }
-        match is_seen {
-            true => {
-                self.put_in_front(new);
-                self.content.hidden = None;
-            }
-            false => {
+        match new {
+            Some(new) if !new.shows_any() => {
                 self.put_in_front(None);
-                self.content.hidden = new;
+                self.content.hidden = Some(new);
+            }
+            new => {
+                self.content.hidden = None;
+                self.put_in_front(new);
             }
         }
     }
@@ -260,6 +246,16 @@ impl<E: Indexed> Entries<'_, E> {
     #[cold]
     pub(super) fn give_up(&mut self) {
         self.content.is_given_up = true;
+        let mut seen = Vec::new();
+        if let Some(table) = self.table() {
+            table.hide_all(|address| {
+                // SAFETY: the table owns a share, and `self` is borrowed.
+                let entry = unsafe { Held::at(address) };
+                seen.push(Arc::clone(&entry));
+            });
+        }
+        // Their readers have shown them, and are not known.
+        self.cold().waiting.entries.append(&mut seen);
         self.exchange();
     }
 

@@ -213,6 +213,19 @@ impl<E> Table<E> {
         }
     }
 
+    /// Whether anything is found without the lock.
+    pub(super) fn shows_any(&self) -> bool {
+        self.iter().any(|(_, _, address)| !is_hidden(address))
+    }
+
+    /// Hides all that is not hidden, and tells what it was.
+    pub(super) fn hide_all(&self, mut was_shown: impl FnMut(*mut E)) {
+        for (at, hash, address) in self.iter().filter(|&(.., address)| !is_hidden(address)) {
+            self.places[at].fill(hash, hidden(address));
+            was_shown(address);
+        }
+    }
+
     /// Empties a place. No place stays empty before one that is looked for from there: what stands behind
     /// moves up, and `moved` is told from where and to where.
     ///
@@ -366,5 +379,21 @@ mod tests {
         assert_eq!(bare(hidden(address(2))), address(2));
         assert!(table.show(at) && !table.show(at) && !table.show(7));
         assert_eq!(found(&table, 3), Some(address(2)));
+    }
+
+    #[test]
+    fn what_was_shown_is_told_when_all_is_hidden() {
+        let table = Table::for_many(1);
+        table.put(3, hidden(address(1)));
+        assert!(!table.shows_any());
+        table.put(3, address(2));
+        table.put(4, address(3));
+        assert!(table.shows_any());
+        let mut shown = Vec::new();
+        table.hide_all(|address| shown.push(address));
+        assert_eq!(shown, [address(2), address(3)]);
+        assert!(!table.shows_any());
+        assert_eq!((found(&table, 3), found(&table, 4)), (None, None));
+        assert_eq!((table.all(3).count(), table.all(4).count()), (2, 1));
     }
 }
