@@ -110,6 +110,14 @@ fn papaya(keys: u64) -> papaya::HashMap<u64, u64> {
     map
 }
 
+fn scc(keys: u64) -> scc::HashIndex<u64, u64> {
+    let map = scc::HashIndex::new();
+    for key in 0..keys {
+        map.insert_sync(key, key).expect("a new key");
+    }
+    map
+}
+
 fn dashmap(keys: u64) -> dashmap::DashMap<u64, u64> {
     (0..keys).map(|key| (key, key)).collect()
 }
@@ -170,6 +178,12 @@ fn rows(traffic: Traffic) -> Vec<Row> {
             let map = leak(papaya(keys));
             move || {
                 black_box(*map.pin().get(&next()).expect("inserted"));
+            }
+        }),
+        Row::new("scc HashIndex peek_with", {
+            let map = leak(scc(keys));
+            move || {
+                black_box(map.peek_with(&next(), |_, value| *value).expect("inserted"));
             }
         }),
         Row::new("dashmap get", {
@@ -347,6 +361,7 @@ pub(crate) fn memory() {
     line("... with a bound", &|keys| bytes(keys, bounded));
     line("std HashMap", &|keys| bytes(keys, plain));
     line("papaya", &|keys| bytes(keys, papaya));
+    line("scc HashIndex", &|keys| bytes(keys, scc));
     line("dashmap", &|keys| bytes(keys, dashmap));
     line("quick_cache", &|keys| bytes(keys, quick_cache));
     line("moka", &|keys| bytes(keys, moka));
