@@ -107,6 +107,10 @@ impl<S> FleetDogpile<Text, S> {
         self.map.call(&self.key)
     }
 
+    pub(crate) fn hit(&self) -> Option<FleetGuard<'_, Text>> {
+        self.map.hit(&self.key)
+    }
+
     pub(crate) fn peek(&self) -> Option<FleetGuard<'_, Text>> {
         self.map.peek(&self.key)
     }

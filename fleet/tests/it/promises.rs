@@ -83,6 +83,52 @@ impl Gate {
     }
 }
 
+/// What neither asks, nor creates, nor waits.
+mod hits {
+    use super::*;
+
+    #[test]
+    fn a_fresh_copy_is_given_out() {
+        let fleet = Fleet::new();
+        let (a, b) = (fleet.process(), fleet.process());
+        assert!(a.hit().is_none(), "nothing is known here");
+        let _ = a.get_or_try_create(make("one")).unwrap();
+        assert!(b.hit().is_none(), "it has no copy");
+        let _ = b.get_or_try_create(never).unwrap();
+        // Whether the store answers or not.
+        fleet.store.set(Fault::Down);
+        for process in [&a, &b] {
+            let hit = process.hit().unwrap();
+            assert_eq!((&**hit, FleetGuard::origin(&hit)), ("one", Origin::Fresh));
+        }
+        fleet.pass(1);
+        assert!(a.hit().is_some(), "what it made itself is fresh for longer");
+        fleet.clock.advance(Duration::from_millis(1));
+        assert!(b.hit().is_none(), "a call would ask");
+    }
+
+    #[test]
+    fn a_stale_one_is_given_out_while_another_caller_creates_and_its_limit_lasts() {
+        let fleet = Fleet::new();
+        let pile = fleet.builder().stale_while_revalidate(SECOND * 5).build();
+        let _ = pile.get_or_try_create(make("old")).unwrap();
+        fleet.pass(11);
+        assert!(pile.hit().is_none(), "a call would create");
+        let (gate, create) = gated("new");
+        thread::scope(|threads| {
+            let leader = threads.spawn(|| drop(pile.get_or_try_create(create).unwrap()));
+            gate.begun();
+            let hit = pile.hit().unwrap();
+            assert_eq!((&**hit, FleetGuard::origin(&hit)), ("old", Origin::Stale));
+            fleet.pass(5);
+            assert!(pile.hit().is_none(), "a call would wait");
+            gate.open();
+            leader.join().unwrap();
+        });
+        assert_eq!(&**pile.hit().unwrap(), "new");
+    }
+}
+
 mod fleet_one_creator {
     use super::*;
 
