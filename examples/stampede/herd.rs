@@ -170,10 +170,11 @@ impl Herd<'_> {
 
     /// One token: takes it up, has it checked, and books the answer.
     fn serve<W: Way>(&self, way: &W, serial: u64, arrival: Instant, member: &mut Member) {
-        let kind = self.kind(serial, arrival, &mut member.dice);
+        let taken = Instant::now();
+        let kind = self.kind(serial, taken, &mut member.dice);
         let token = self.mint.token(kind, &mut member.dice);
         let checked = panic::catch_unwind(AssertUnwindSafe(|| {
-            check(way, token, arrival, &mut member.spells)
+            check(way, token, taken, &mut member.spells)
         }));
         match checked {
             Ok(answer) => member.tally.answered(kind, answer),
@@ -185,8 +186,9 @@ impl Herd<'_> {
         member.tally.checked(arrival.elapsed());
     }
 
-    /// What kind of token this one is. Fixed by its arrival: that settles what is right.
-    fn kind(&self, serial: u64, arrival: Instant, dice: &mut Dice) -> Kind {
+    /// What kind of token this one is. Fixed when it is taken up: that settles what is right. (Not when it
+    /// arrives: a herd that cannot keep up would come to no token of the new key.)
+    fn kind(&self, serial: u64, taken: Instant, dice: &mut Dice) -> Kind {
         let forged = self.options.forged;
         if serial % forged == forged / 2 {
             return Kind::UnknownKey;
@@ -195,31 +197,26 @@ impl Herd<'_> {
             return Kind::BadSignature;
         }
         let in_use = self.origin.rotated().map(|rotated| rotated + LEAD);
-        match in_use.and_then(|since| arrival.checked_duration_since(since)) {
+        match in_use.and_then(|since| taken.checked_duration_since(since)) {
             Some(span) if dice.unit() < span.div_duration_f64(TOKEN_LIFE) => Kind::NewKey,
             _ => Kind::OldKey,
         }
     }
 }
 
-/// Checks a token that arrived then: the whole of it, getting at the keys included.
-fn check<W: Way>(way: &W, token: &str, arrival: Instant, spells: &mut Spells) -> Answer {
-    try_check(way, token, arrival, spells).unwrap_or(Answer::Refused)
+/// Checks a token that was taken up then: the whole of it, getting at the keys included.
+fn check<W: Way>(way: &W, token: &str, taken: Instant, spells: &mut Spells) -> Answer {
+    try_check(way, token, taken, spells).unwrap_or(Answer::Refused)
 }
 
 /// `None`: not a token, no such key, or no keys. The service fails closed.
-fn try_check<W: Way>(
-    way: &W,
-    token: &str,
-    arrival: Instant,
-    spells: &mut Spells,
-) -> Option<Answer> {
+fn try_check<W: Way>(way: &W, token: &str, taken: Instant, spells: &mut Spells) -> Option<Answer> {
     let token = Token::parse(token)?;
     let id = token.key_id()?;
     let seen = spells.watch(|| way.keys()).ok()?;
     let signed = match seen.key(id) {
         Some(key) => token.is_signed_by(key),
-        None if seen.knows_all(arrival) => false,
+        None if seen.knows_all(taken) => false,
         None => {
             // Perhaps the keys were rotated. Newer ones settle it.
             let newer = spells.watch(|| way.newer_than(&seen)).ok()?;

@@ -53,15 +53,15 @@ impl KeySet {
         self.asked
     }
 
-    /// Whether a token that arrived then and names a key missing here is forged for certain.
+    /// Whether a token that is taken up then and names a key missing here is forged for certain.
     ///
     /// This is what keeps forgers from driving the service to the origin. A new key is published
-    /// `LEAD` before its first use. So a set asked for less than `LEAD` before the token arrived
+    /// `LEAD` before its first use. So a set asked for less than `LEAD` before the token is taken up
     /// has every key that a genuine token could name: no need to ask again. Only an older set can
     /// be called in question, which limits that to once per `LEAD`, however many forgers there
     /// are, and costs no genuine token anything.
-    pub(crate) fn knows_all(&self, arrived: Instant) -> bool {
-        arrived.saturating_duration_since(self.asked) < LEAD
+    pub(crate) fn knows_all(&self, taken: Instant) -> bool {
+        taken.saturating_duration_since(self.asked) < LEAD
     }
 }
 
