@@ -332,7 +332,9 @@ impl<K, T> Shared<K, T> {
     pub(super) fn leave(self: &Arc<Self>, entry: &Arc<Entry<K, T>>) {
         let (came, is_too_much) = self.end_visit(entry);
         if came {
-            self.sweep(entry.hash);
+            // A clock that panics must not keep the map beyond its bound, and whoever leaves may be in a panic
+            // already.
+            contain(|| self.sweep(entry.hash));
         }
         if is_too_much {
             self.make_room();
@@ -442,14 +444,18 @@ impl<K, T> Shared<K, T> {
 
     /// Drops an entry that was taken out, with its value. What it counted is kept.
     fn retire(&self, entry: Arc<Entry<K, T>>) {
-        if self.settings.policy.counts() {
-            let stats = self.stats_of(&entry);
-            if let Some(counters) = &stats.counters {
-                self.retired.lock().add(counters);
+        // Both ask the clock. A clock that panics must not keep the caller from what was taken out besides, and
+        // from counting it. What is not settled now is settled later.
+        contain(|| {
+            if self.settings.policy.counts() {
+                let stats = self.stats_of(&entry);
+                if let Some(counters) = &stats.counters {
+                    self.retired.lock().add(counters);
+                }
             }
-        }
-        // One barrier for all that was taken out with it.
-        self.settle(entry.hash);
+            // One barrier for all that was taken out with it.
+            self.settle(entry.hash);
+        });
         if Arc::strong_count(&entry) > 1 {
             // Somebody reads it, or has it for its key: it keeps no value.
             contain(|| drop(entry.pile.remove()));

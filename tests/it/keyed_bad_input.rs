@@ -27,7 +27,8 @@ use std::thread;
 
 use dogpile::{Dogpile, Eviction, KeyedDogpile, KeyedGuard, KeyedOwned};
 
-use crate::support::{Census, Counted, MINUTE, burst, bursts, until, within};
+use crate::support::{Census, Counted, HookedClock, MINUTE, READINGS};
+use crate::support::{burst, bursts, hooked, until, within};
 
 /// A hasher by which all keys are in one place.
 #[derive(Clone, Copy, Default)]
@@ -685,5 +686,78 @@ fn iteration_during_creations_and_evictions() {
         });
         drop(map);
         assert_eq!(census.live(), 0);
+    });
+}
+
+/// A clock that panics takes the call with it, not the map: whichever of the call's readings it is. What is
+/// counted of what is held stays true, no entry is visited for ever, and nothing is left over.
+#[test]
+fn a_clock_that_panics() {
+    type Map = KeyedDogpile<u32, Counted>;
+
+    fn of(operation: impl Fn(&Map, &Census, &HookedClock)) {
+        for number in 0..READINGS {
+            let (census, clock) = (Census::default(), Arc::new(HookedClock::default()));
+            let builder = Dogpile::builder(MINUTE).stale_while_revalidate(MINUTE);
+            let builder = builder.clock(clock.clone()).stats(true);
+            let map = builder.keyed().max_entries(4).build();
+            for key in 0..4 {
+                map.set(key, census.value(key));
+                // Twice: then it is found without the lock.
+                assert!(map.peek(&key).is_some() && map.peek(&key).is_some());
+            }
+            let held = map.peek(&3).unwrap();
+            let breaks = move |reading| {
+                if reading == number {
+                    burst();
+                }
+            };
+            hooked(breaks, || {
+                bursts(|| operation(&map, &census, &clock));
+            });
+            drop(held);
+            map.invalidate_all();
+            map.purge();
+            assert_eq!(
+                (map.len(), map.weight(), map.iter().count()),
+                (0, 0, 0),
+                "{number}"
+            );
+            assert_eq!(census.live(), 0, "{number}");
+            // There is room for as many as before.
+            for key in 0..4 {
+                map.set(key, census.value(key));
+            }
+            assert_eq!((map.len(), map.weight()), (4, 4), "{number}");
+            for key in 0..4 {
+                assert_eq!(map.remove(&key).unwrap().number, key);
+                assert_eq!(
+                    map.stats_of(&key).counters,
+                    None,
+                    "{number}: it has an entry"
+                );
+            }
+        }
+    }
+
+    within(|| {
+        of(|map, _, _| drop(map.remove(&1)));
+        of(|map, census, _| map.set(1, census.value(9)));
+        of(|map, census, _| {
+            for key in 4..9 {
+                map.set(key, census.value(key));
+            }
+        });
+        of(|map, census, _| drop(map.get_or_create(&7, || census.value(7))));
+        of(|map, _, _| map.invalidate_all());
+        of(|map, _, _| map.invalidate_where(|key, _| key % 2 == 0));
+        of(|map, _, clock| {
+            clock.advance(MINUTE * 5);
+            map.purge();
+        });
+        of(|map, census, clock| {
+            clock.advance(MINUTE * 5);
+            map.set(9, census.value(9));
+        });
     });
 }
