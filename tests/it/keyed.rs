@@ -12,7 +12,7 @@
 //! + if false {
 //!
 //! nobody-sweeps | src/keyed/shared.rs | bounded
-//! - self.sweep(entry.hash);
+//! - contain(|| self.sweep(entry.hash));
 //!
 //! what-is-remembered-of-a-held-key-stays | src/keyed/shared.rs | bounded::also_where_guards_are_held
 //! - let evicted = entry.pile.evict_with_pace(installed_at);

@@ -5,6 +5,12 @@
 //! @ fn end_visit
 //! - drop(shard);
 //!
+//! a-clock-that-panics-loses-what-is-counted | src/keyed/shared.rs | a_clock_that_panics
+//! @ fn retire
+//! - contain(|| {
+//! + let at_once = |act: &dyn Fn()| act();
+//! + at_once(&|| {
+//!
 //! a-key-is-compared-in-a-visit | src/keyed/shared.rs | a_weigher_that_changes_another_key_with_one_hash
 //! @ fn visit_or_others
 //! - if first.key.borrow() == key && self.shard(hash).lock().visit(&first) {
