@@ -146,11 +146,21 @@ impl<E: Indexed> Entries<'_, E> {
             .map(|(at, ..)| at)
     }
 
+    /// How many places the one with this hash stands behind its own.
+    #[cfg(all(test, not(any(dogpile_loom, dogpile_shuttle))))]
+    pub(super) fn farthest_of(&self, hash: u64) -> usize {
+        let table = self.table().unwrap();
+        (table.all(hash))
+            .map(|at| table.distance(hash, at))
+            .max()
+            .unwrap()
+    }
+
     /// Puts an entry in, which is hidden. A table may be exchanged for it, and is to be
     /// [settled](Index::settle).
     pub(crate) fn insert(&mut self, hash: u64, entry: Arc<E>, note: E::Note) {
         self.content.len += 1;
-        self.fit();
+        self.fit_from(hash);
         let address = hidden(Arc::into_raw(entry).cast_mut());
         if let Some(at) = self.table().map(|table| table.put(hash, address)) {
             self.content.notes[at] = note;
@@ -192,17 +202,23 @@ impl<E: Indexed> Entries<'_, E> {
 
     /// Sees to it that the table is of the right size.
     pub(crate) fn fit(&mut self) {
+        self.fit_from(0);
+    }
+
+    /// The same. A table that is the first one takes its order from the hash that comes first.
+    fn fit_from(&mut self, hash: u64) {
         let len = self.content.len;
         let fits = |table: &Table<E>| len > 0 && !table.is_full(len) && !table.is_wide(len);
         if !self.table().map_or(len == 0, fits) {
-            self.exchange();
+            self.exchange(hash);
         }
     }
 
     /// Puts a table of the right size in place of the one that there is.
-    fn exchange(&mut self) {
+    fn exchange(&mut self, first: u64) {
         let len = self.content.len;
-        let new = (len > 0).then(|| Box::new(Table::for_many(len)));
+        let factor = (self.table()).map_or(first, |old| old.next_factor(len));
+        let new = (len > 0).then(|| Box::new(Table::for_many(len).by(factor)));
         let places = new.as_ref().map_or(0, |new| new.places());
         let mut notes: Box<[E::Note]> = std::iter::repeat_with(E::Note::default)
             .take(places)
@@ -256,7 +272,7 @@ impl<E: Indexed> Entries<'_, E> {
         }
         // Their readers have shown them, and are not known.
         self.cold().waiting.entries.append(&mut seen);
-        self.exchange();
+        self.exchange(0);
     }
 
     /// Gives all entries away, at the end of the index, and with them its tables.

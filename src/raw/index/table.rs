@@ -14,6 +14,11 @@ use crate::shim::{Hint, HintPtr, UnsafeCell};
 /// pass by what is [hidden](HIDDEN).
 pub(super) struct Table<E> {
     places: Box<[Place<E>]>,
+    /// Odd. The lower bits of a hash, times this, name its place. Whoever has learned the order of one table
+    /// puts the same entries into another one in that order: if both had one factor, the second table would be
+    /// filled from its beginning again before it is full and grows, and all that comes would have to go past what
+    /// stands there.
+    factor: u64,
     // LOOM: notices who looks at a table that was freed.
     #[cfg(dogpile_loom)]
     intact: UnsafeCell<bool>,
@@ -120,10 +125,31 @@ impl<E> Table<E> {
         let places = (entries * 2).next_power_of_two().max(LEAST);
         Self {
             places: std::iter::repeat_with(Place::empty).take(places).collect(),
+            factor: 1,
             #[cfg(dogpile_loom)]
             intact: UnsafeCell::new(true),
             #[cfg(dogpile_loom)]
             _size_of_its_own: [0; 97],
+        }
+    }
+
+    /// The same, whose places are named by another factor.
+    pub(super) fn by(self, factor: u64) -> Self {
+        // LOOM: models name the places where their entries stand.
+        if cfg!(any(dogpile_loom, dogpile_shuttle)) {
+            return self;
+        }
+        let mut table = self;
+        table.factor = factor | 1;
+        table
+    }
+
+    /// The factor of a table that is to be filled with so many, and may be filled in the order of this one.
+    pub(super) fn next_factor(&self, entries: usize) -> u64 {
+        match self.is_full(entries) {
+            // What is there is copied in one go, from beginning to end.
+            true => self.factor,
+            false => self.factor.wrapping_mul(0x5851_f42d_4c95_7f2d),
         }
     }
 
@@ -165,7 +191,17 @@ impl<E> Table<E> {
 
     #[inline]
     fn at(&self, hash: u64, step: usize) -> usize {
-        (hash as usize).wrapping_add(step) & (self.places.len() - 1)
+        self.first(hash).wrapping_add(step) & (self.places.len() - 1)
+    }
+
+    /// How many places this one is behind the one that the hash names.
+    pub(super) fn distance(&self, hash: u64, to: usize) -> usize {
+        to.wrapping_sub(self.first(hash)) & (self.places.len() - 1)
+    }
+
+    #[inline]
+    fn first(&self, hash: u64) -> usize {
+        hash.wrapping_mul(self.factor) as usize
     }
 
     // All that follows is done under the lock.
@@ -234,8 +270,7 @@ impl<E> Table<E> {
         let after = |at: usize| (at + 1) & (self.places.len() - 1);
         let (mut gap, mut at) = (at, after(at));
         while let Some((hash, address)) = self.get(at) {
-            let steps_to = |to: usize| to.wrapping_sub(hash as usize) & (self.places.len() - 1);
-            if steps_to(gap) < steps_to(at) {
+            if self.distance(hash, gap) < self.distance(hash, at) {
                 self.places[gap].fill(hash, address);
                 moved(at, gap);
                 gap = at;

@@ -459,3 +459,54 @@ fn readers_end_the_fences() {
     find(1 << 16);
     assert!(!is_fenced(index.table()));
 }
+
+/// What comes in the order in which the last table had it, or that of another index, finds its place at once all
+/// the same.
+#[test]
+fn what_comes_in_the_order_of_a_table_is_not_far_from_its_place() {
+    let order = |settled: &Settled| -> Vec<u64> {
+        let mut locked = settled.index.lock();
+        locked.entries().iter().map(|entry| entry.key).collect()
+    };
+    let fill = |settled: &Settled, keys: &[u64]| {
+        let mut farthest = 0;
+        for &key in keys {
+            settled
+                .index
+                .lock()
+                .entries()
+                .insert(key, Entry::new(key), 0);
+            let mut locked = settled.index.lock();
+            farthest = farthest.max(locked.entries().farthest_of(key));
+        }
+        farthest
+    };
+    let empty = |settled: &Settled, keys: &[u64], but: usize| {
+        for &key in &keys[but..] {
+            let mut locked = settled.index.lock();
+            let mut entries = locked.entries();
+            let at = entries.all(key).next().unwrap().0;
+            drop(entries.remove(at));
+            entries.fit();
+        }
+    };
+    let keys: Vec<u64> = (1..23_000)
+        .map(|key: u64| key.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32))
+        .map(|key| key.wrapping_mul(0xd6e8_feb8_6659_fd93))
+        .collect();
+    let one = Settled::new();
+    // Nearly full as it is at times, a table has some hundreds in a row.
+    const USUAL: usize = 1_000;
+    assert!(fill(&one, &keys) < USUAL);
+    let known = order(&one);
+    let other = Settled::new();
+    let of_another = fill(&other, &known);
+    empty(&one, &known, 0);
+    let of_the_last = fill(&one, &known);
+    let known = order(&one);
+    empty(&one, &known, 1);
+    let of_one_that_shrank = fill(&one, &known[1..]);
+    for farthest in [of_another, of_the_last, of_one_that_shrank] {
+        assert!(farthest < USUAL, "{farthest}");
+    }
+}
