@@ -110,8 +110,8 @@
 //! - if self.front.table.load(Ordering::Acquire) != table {
 //! + if self.front.table.load(Ordering::Relaxed) != table {
 //! a-gap-left-before-what-stands-behind | src/raw/index/table.rs | an_entry_moves_and_is_taken_out
-//! - if steps_to(gap) < steps_to(at) {
-//! + if steps_to(gap) < steps_to(at) && false {
+//! - if self.distance(hash, gap) < self.distance(hash, at) {
+//! + if self.distance(hash, gap) < self.distance(hash, at) && false {
 //! fences-before-a-barrier-has-reached-all | src/raw/index/form.rs | read_while_the_index_turns_to_fences
 //! - let form = Form::Turning(self.content.turns);
 //! + let form = Form::Fenced;
