@@ -552,10 +552,12 @@ impl<K, T> Shared<K, T> {
 impl<K, T> Drop for Shared<K, T> {
     fn drop(&mut self) {
         for shard in &mut self.shards {
+            // One by one: a panic in one of them keeps none of the others.
             for entry in shard.end() {
                 if Arc::strong_count(&entry) > 1 {
-                    drop(entry.pile.remove());
+                    contain(|| drop(entry.pile.remove()));
                 }
+                contain(|| drop(entry));
             }
         }
     }

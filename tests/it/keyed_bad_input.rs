@@ -33,7 +33,7 @@ use std::thread;
 
 use dogpile::{Dogpile, Eviction, KeyedDogpile, KeyedGuard, KeyedOwned};
 
-use crate::support::{Census, Counted, HookedClock, MINUTE, READINGS};
+use crate::support::{Census, Counted, HookedClock, MINUTE, OnDrop, READINGS};
 use crate::support::{burst, bursts, hooked, until, within};
 
 /// A hasher by which all keys are in one place.
@@ -765,5 +765,37 @@ fn a_clock_that_panics() {
             clock.advance(MINUTE * 5);
             map.set(9, census.value(9));
         });
+    });
+}
+
+/// Some of which are kept by somebody for an older value of theirs. All others go with the map, whoever panics.
+#[test]
+fn values_whose_drops_panic_when_the_map_goes() {
+    within(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let value = |bursts: bool| {
+            let alive = Arc::clone(&alive);
+            alive.fetch_add(1, Ordering::SeqCst);
+            OnDrop::new(move || {
+                alive.fetch_sub(1, Ordering::SeqCst);
+                if bursts {
+                    burst();
+                }
+            })
+        };
+        let map = KeyedDogpile::<u32, OnDrop>::new(MINUTE);
+        let mut kept = Vec::new();
+        for key in 0..100 {
+            map.set(key, value(false));
+            kept.push(KeyedGuard::to_owned(&map.peek(&key).unwrap()));
+            map.set(key, value(key % 10 == 0));
+        }
+        for key in 100..200 {
+            map.set(key, value(key % 10 == 0));
+        }
+        drop(map);
+        assert_eq!(alive.load(Ordering::SeqCst), kept.len());
+        drop(kept);
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
     });
 }
