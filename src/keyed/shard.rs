@@ -263,6 +263,11 @@ impl<K, T> LockedShard<'_, K, T> {
         };
         note.callers -= 1;
         note.value = after;
+        if after.is_none() {
+            // Only those who have a value are on the ring: else it would be looked through at each value that
+            // comes, and nobody would be found to be gone.
+            note.young = None;
+        }
         let is_of_no_use = note.callers == 0 && held.value.or(paced).is_none();
         let came = after.map(|value| value.installed_at) > before.map(|value| value.installed_at);
         if before.is_none() && after.is_some() {
@@ -391,6 +396,7 @@ impl<K, T> LockedShard<'_, K, T> {
         let (mut entries, state) = self.0.parts();
         let (entry, note) = entries.get(at)?;
         let value = note.value.take()?;
+        note.young = None;
         state.kept -= 1;
         state.paced -= usize::from(is_paced(Some(value)));
         let change = untaken(Some(value));

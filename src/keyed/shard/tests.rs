@@ -295,6 +295,36 @@ fn who_came_and_went_is_forgotten_when_another_comes() {
     assert!(room < 50, "room for {room}");
 }
 
+/// Nor is one whose key is visited on.
+#[test]
+fn whose_value_went_is_forgotten_when_another_comes() {
+    for goes in [Map::invalidate_all, |map: &Map| {
+        (0..200).for_each(|key| map.invalidate(&key));
+    }] {
+        let map = map(400);
+        for key in 0..200 {
+            map.set(key, key);
+        }
+        let leases: Vec<_> = (0..200).map(|key| lease(&map, key)).collect();
+        goes(&map);
+        for key in 0..3 {
+            map.set(key, key);
+            assert!(young(&map).0 <= 3);
+        }
+        drop(leases);
+        assert_eq!(keys(&map), [0, 1, 2]);
+    }
+    // So is one who was given away for the room, while somebody kept the value.
+    let map = map(1);
+    let mut held = Vec::new();
+    for key in 0..50 {
+        map.set(key, key);
+        held.push(KeyedGuard::to_owned(&map.peek(&key).unwrap()));
+    }
+    assert_eq!(map.len(), 1);
+    assert!(young(&map).0 < 20);
+}
+
 /// Nobody is remembered of a shard that has no key.
 #[test]
 fn the_queue_goes_with_the_last_key() {
