@@ -19,8 +19,18 @@ use crate::reentrancy::Identity;
 use crate::shim::{Arc, Mutex, contain, cores};
 use crate::time::{Second, Tick};
 
-/// Those whose keys have the same hash.
-type Others<K, T> = Vec<Arc<Entry<K, T>>>;
+/// Those whose keys have the same hash. Any of them may be taken out meanwhile, and the last share be this one.
+struct Others<K, T>(Vec<Arc<Entry<K, T>>>);
+
+/// What a function returns is lost if a drop panics on the way out. Here that would be a visit, and its entry
+/// would be visited for ever.
+impl<K, T> Drop for Others<K, T> {
+    fn drop(&mut self) {
+        for entry in self.0.drain(..) {
+            contain(|| drop(entry));
+        }
+    }
+}
 
 pub(crate) struct Shared<K, T> {
     settings: Settings,
@@ -154,9 +164,11 @@ impl<K, T> Shared<K, T> {
         if is_it(&first) {
             return Some(first);
         }
-        let all = shard.lock().all(hash);
-        let mut rest = all.into_iter().filter(|entry| !Arc::ptr_eq(entry, &first));
-        rest.find(|entry| is_it(entry))
+        let all = Others(shard.lock().all(hash));
+        let mut rest = all.0.iter().filter(|entry| !Arc::ptr_eq(entry, &first));
+        let found = rest.find(|entry| is_it(entry)).cloned();
+        drop(Others(vec![first]));
+        found
     }
 
     /// The answer of a call that neither creates nor waits: as [`Call::hit`](crate::Call::hit).
@@ -265,7 +277,7 @@ impl<K, T> Shared<K, T> {
     {
         loop {
             let mut shard = self.shard(hash).lock();
-            let inserted = shard.insert(hash, own, &others, self.group);
+            let inserted = shard.insert(hash, own, &others.0, self.group);
             let has_grown = shard.is_to_be_settled();
             drop(shard);
             match inserted {
@@ -298,7 +310,7 @@ impl<K, T> Shared<K, T> {
         K: Borrow<Q>,
     {
         let Some(first) = self.shard(hash).lock().any(hash) else {
-            return Err(Vec::new());
+            return Err(Others(Vec::new()));
         };
         if first.key.borrow() == key && self.shard(hash).lock().visit(&first) {
             return Ok(Visit::of(Arc::clone(self), first));
@@ -317,8 +329,8 @@ impl<K, T> Shared<K, T> {
         K: Borrow<Q>,
     {
         loop {
-            let all = self.shard(hash).lock().all(hash);
-            let Some(found) = all.iter().find(|entry| entry.key.borrow() == key) else {
+            let all = Others(self.shard(hash).lock().all(hash));
+            let Some(found) = all.0.iter().find(|entry| entry.key.borrow() == key) else {
                 return Err(all);
             };
             if self.shard(hash).lock().visit(found) {

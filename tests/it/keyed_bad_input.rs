@@ -799,3 +799,86 @@ fn values_whose_drops_panic_when_the_map_goes() {
         assert_eq!(alive.load(Ordering::SeqCst), 0);
     });
 }
+
+/// Such a key is taken out while it is compared, or while another one of its hash is cloned. Whoever goes on to
+/// another entry is not left there for ever.
+#[test]
+fn a_key_whose_drop_panics_beside_another_with_one_hash() {
+    type Act = Mutex<Option<(usize, Box<dyn FnOnce() + Send>)>>;
+
+    /// The number, what is done at one of the comparisons to come, and how many are alive.
+    struct Odd(u32, Arc<(Act, AtomicUsize)>);
+
+    impl Odd {
+        fn new(number: u32, all: &Arc<(Act, AtomicUsize)>) -> Self {
+            all.1.fetch_add(1, Ordering::SeqCst);
+            Self(number, Arc::clone(all))
+        }
+
+        fn act(&self) {
+            let mut act = self.1.0.lock().unwrap();
+            match act.take() {
+                Some((0, go)) => {
+                    drop(act);
+                    go();
+                }
+                Some((left, go)) => *act = Some((left - 1, go)),
+                None => {}
+            }
+        }
+    }
+
+    impl PartialEq for Odd {
+        fn eq(&self, other: &Self) -> bool {
+            self.act();
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Odd {}
+
+    impl Hash for Odd {
+        fn hash<H: Hasher>(&self, _: &mut H) {}
+    }
+
+    impl Clone for Odd {
+        fn clone(&self) -> Self {
+            self.act();
+            Self::new(self.0, &self.1)
+        }
+    }
+
+    impl Drop for Odd {
+        fn drop(&mut self) {
+            self.1.1.fetch_sub(1, Ordering::SeqCst);
+            // That of the map alone.
+            if self.0 == 1 && !thread::panicking() {
+                burst();
+            }
+        }
+    }
+
+    within(|| {
+        for at in 0..6 {
+            for key in [2, 3] {
+                let all = Arc::new((Act::default(), AtomicUsize::new(0)));
+                let odd = |number| Odd::new(number, &all);
+                let map = Arc::new(KeyedDogpile::<Odd, u32>::new(MINUTE));
+                map.set(odd(1), 1);
+                map.set(odd(2), 2);
+                let (other, first) = (Arc::clone(&map), std::mem::ManuallyDrop::new(odd(1)));
+                let goes = Box::new(move || other.invalidate(&*first));
+                *all.0.lock().unwrap() = Some((at, goes));
+                let asked = odd(key);
+                bursts(|| map.get_or_create(&asked, || key).to_string());
+                bursts(|| map.expire(&asked));
+                bursts(|| map.refresh(&asked, || Ok::<_, u8>(key)).is_ok());
+                *all.0.lock().unwrap() = None;
+                map.invalidate_all();
+                assert!(map.is_empty());
+                // That which was asked for, and that by which the first one was named.
+                assert_eq!(all.1.load(Ordering::SeqCst), 2, "{key}, at {at}");
+            }
+        }
+    });
+}
