@@ -77,7 +77,8 @@ pub enum Error<E> {
     /// The look-up of a value that is kept elsewhere failed. Nobody was elected for it, and nobody
     /// else is told.
     Get(E),
-    /// The wait limit of the call passed while another caller was creating the value.
+    /// The wait limit of the call passed before there was a value: a creation took longer, which was another
+    /// caller's or this call's own in the background, or a writer was at work, or nobody made one.
     #[non_exhaustive]
     TimedOut {
         /// The limit that was given to [`Call::wait`](crate::Call::wait).
@@ -339,8 +340,8 @@ impl<E> fmt::Display for Error<E> {
             Error::Get(_) => f.write_str("looking the value up failed"),
             Error::TimedOut { limit } => write!(
                 f,
-                "no value within the wait limit of {limit:?}: its creation, or a writer, is still at \
-                 work; raise the limit of the call, or allow stale values"
+                "no value within the wait limit of {limit:?}: a creation or a writer is still at work, \
+                 or nobody creates; raise the limit of the call, or allow stale values"
             ),
             Error::Reentrant => f.write_str(
                 "called from inside the creator of the same pile, which would wait for itself; \

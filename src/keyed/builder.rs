@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::answer::Settings;
 use crate::keyed::room::{Eviction, Limits};
 use crate::keyed::{KeyedDogpile, KeyedOwned};
-use crate::pile::Builder;
+use crate::pile::{BuildError, Builder};
 use crate::policy::Bucket;
 use crate::raw::Rate;
 use crate::shim::Arc;
@@ -46,6 +46,10 @@ impl<T> Builder<T> {
     }
 
     /// A map whose keys have such a pile each, without a bound.
+    ///
+    /// # Panics
+    ///
+    /// As [`KeyedBuilder::build`].
     pub fn build_keyed<K: Eq + Hash>(self) -> KeyedDogpile<K, T> {
         self.keyed().build()
     }
@@ -299,11 +303,29 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 
 impl<K: Eq + Hash, T, S: BuildHasher> KeyedBuilder<K, T, S> {
     /// The map, without a value.
-    pub fn build(mut self) -> KeyedDogpile<K, T, S> {
+    ///
+    /// # Panics
+    ///
+    /// If two settings make no sense together: the message names both.
+    /// [`try_build`](KeyedBuilder::try_build) gives it as a value.
+    pub fn build(self) -> KeyedDogpile<K, T, S> {
+        match self.try_build() {
+            Ok(map) => map,
+            Err(fault) => panic!("{fault}"),
+        }
+    }
+
+    /// The map, without a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::try_build`].
+    pub fn try_build(mut self) -> Result<KeyedDogpile<K, T, S>, BuildError> {
+        BuildError::of(&self.settings.policy)?;
         let mut settings = self.settings.build();
         let rate = (self.limits.rate).map(|(creations, span)| Bucket::new(creations, span));
         settings.cold.rate = rate.map(Rate::new).map(Arc::new);
-        KeyedDogpile::with(settings, self.limits, self.hasher)
+        Ok(KeyedDogpile::with(settings, self.limits, self.hasher))
     }
 }
 

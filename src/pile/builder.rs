@@ -461,10 +461,7 @@ impl<T> Builder<T> {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        self.settings
-            .policy
-            .fault()
-            .map_or(Ok(()), |fault| Err(BuildError(fault)))
+        BuildError::of(&self.settings.policy)
     }
 }
 
@@ -472,6 +469,13 @@ impl<T> Builder<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BuildError(&'static str);
+
+impl BuildError {
+    /// What makes no sense in this policy, if anything does.
+    pub(crate) fn of(policy: &Policy) -> Result<(), Self> {
+        policy.fault().map_or(Ok(()), |fault| Err(Self(fault)))
+    }
+}
 
 impl<T> Clone for Builder<T> {
     fn clone(&self) -> Self {

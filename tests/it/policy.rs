@@ -866,24 +866,37 @@ mod min_interval {
         }
     }
 
+    fn longer_than_a_value_is_served() -> Builder<u32> {
+        Dogpile::builder(SECOND)
+            .stale_while_revalidate(SECOND)
+            .min_interval(2 * SECOND + NANO)
+    }
+
     #[test]
     #[should_panic(expected = "min_interval")]
     fn it_must_fit_into_the_life_of_a_value() {
-        let _ = Dogpile::<u32>::builder(SECOND)
-            .stale_while_revalidate(SECOND)
-            .min_interval(2 * SECOND + NANO)
-            .build();
+        drop(longer_than_a_value_is_served().build());
+    }
+
+    #[test]
+    #[should_panic(expected = "min_interval")]
+    fn it_must_fit_into_the_life_of_a_value_of_a_key() {
+        drop(longer_than_a_value_is_served().build_keyed::<u32>());
     }
 
     #[test]
     fn both_settings_are_named() {
-        let builder = Dogpile::<u32>::builder(SECOND)
-            .stale_while_revalidate(SECOND)
-            .min_interval(2 * SECOND + NANO);
-        let error = builder.clone().try_build().unwrap_err().to_string();
-        assert!(error.contains("min_interval") && error.contains("stale_while_revalidate"));
-        assert!(builder.clone().try_build_sync_reader().is_err());
-        assert!(builder.min_interval(2 * SECOND).try_build().is_ok());
+        let builder = longer_than_a_value_is_served();
+        let error = builder.clone().try_build().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("min_interval") && text.contains("stale_while_revalidate"));
+        let sync_reader = builder.clone().try_build_sync_reader();
+        assert_eq!(sync_reader.err(), Some(error));
+        let keyed = builder.clone().keyed::<u32>().try_build();
+        assert_eq!(keyed.err(), Some(error));
+        let builder = builder.min_interval(2 * SECOND);
+        assert!(builder.clone().try_build().is_ok());
+        assert!(builder.keyed::<u32>().try_build().is_ok());
     }
 }
 

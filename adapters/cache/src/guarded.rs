@@ -51,6 +51,10 @@ pub struct CacheDogpile<K, T, C, S = RandomState> {
 
 impl<K: Eq + Hash, T, C, S: BuildHasher> CacheDogpile<K, T, C, S> {
     /// A guard over `cache`, for values with these settings.
+    ///
+    /// # Panics
+    ///
+    /// If two settings make no sense together: as [`KeyedBuilder::build`].
     pub fn new(cache: C, settings: KeyedBuilder<K, T, S>) -> Self {
         Self {
             cache,

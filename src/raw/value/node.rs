@@ -31,17 +31,18 @@ pub(crate) struct Node<T> {
     times: PackedTimes,
     /// When the value was expired; `NEVER` until then.
     expired: AtomicU64,
-    /// From this instant on, for so long, the lease cannot be had while this is the current value: who
-    /// finds the value due or stale then need not ask. It ends with the value's being served.
+    /// From the first instant to the second, the lease cannot be had while this is the current value: who
+    /// finds the value due or stale then need not ask. The second is never beyond the value's being served:
+    /// so nobody is served too long who sees the new one of the two and the old other one.
     // LOOM: not seen by it. It matters in a back-off or an interval alone, and then is a hint.
     quiet_from: Hint,
-    quiet_for: AtomicU64,
+    quiet_until: AtomicU64,
     /// The [`Hurry`] with which nodes followed each other, up to this one.
     hurry: AtomicU8,
     /// One, and zero once the value was expired: a factor of `times.stale_from`, since a hit that chooses
     /// takes longer.
     // LOOM: not seen by it, which would multiply the interleavings. Who reads it has read `due_from` and
-    // `quiet_for`, and gets a value that is due or stale, but served, in any case.
+    // `quiet_until`, and gets a value that is due or stale, but served, in any case.
     stale_by_age: SmallHint,
     /// The pile that it is a value of; zero if it is none's yet.
     #[cfg(debug_assertions)]
@@ -221,12 +222,12 @@ impl<T> Node<T> {
     /// exact time.
     #[inline]
     pub(crate) fn is_quiet(&self, now: Tick) -> bool {
-        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long, or
-        // half, a stale answer more.
+        // ORDERING: relaxed: a hint. Seen too late it costs a look under the lock, seen too long, or half, a
+        // stale answer more.
         let from = self.quiet_from.load(Ordering::Relaxed);
         // ORDERING: relaxed: as above.
-        let length = self.quiet_for.load(Ordering::Relaxed);
-        now.as_nanos().wrapping_sub(from) < length
+        let until = self.quiet_until.load(Ordering::Relaxed);
+        from <= now.as_nanos() && now.as_nanos() < until
     }
 
     /// Says when the lease cannot be had. Under the pile's lock.
@@ -237,7 +238,7 @@ impl<T> Node<T> {
         // ORDERING: relaxed: as in `is_quiet`.
         self.quiet_from.store(from, Ordering::Relaxed);
         // ORDERING: relaxed: as in `is_quiet`.
-        (self.quiet_for).store(until.saturating_sub(from), Ordering::Relaxed);
+        self.quiet_until.store(until, Ordering::Relaxed);
     }
 }
 
@@ -310,7 +311,7 @@ impl<T> NodeRef<T> {
             times: PackedTimes::new(&times),
             expired: AtomicU64::new(times.expired.map_or(NEVER, Tick::as_nanos)),
             quiet_from: Hint::new(0),
-            quiet_for: AtomicU64::new(0),
+            quiet_until: AtomicU64::new(0),
             hurry: AtomicU8::new(Hurry::NONE.0),
             stale_by_age: SmallHint::new(u32::from(times.expired.is_none())),
             #[cfg(debug_assertions)]
@@ -503,6 +504,25 @@ mod tests {
         let node = made.overtaken(times(Tick::from_nanos(1)));
         node.expire(Tick::from_nanos(2));
         assert_eq!(made.times().expired, Some(Tick::from_nanos(2)));
+    }
+
+    /// Also to who sees the new beginning of it, and the old end.
+    #[test]
+    fn what_is_quiet_is_so_while_it_is_served_at_most() {
+        let node = NodeRef::new(7, times(Tick::ZERO), 1);
+        let end = node.usable_until();
+        let before = Tick::from_nanos(end.as_nanos() - 1);
+        node.set_quiet(Span::ALWAYS);
+        assert!(node.is_quiet(Tick::ZERO) && node.is_quiet(before) && !node.is_quiet(end));
+        node.quiet_from.store(5, Ordering::Relaxed);
+        assert!(!node.is_quiet(Tick::from_nanos(4)) && node.is_quiet(Tick::from_nanos(5)));
+        assert!(node.is_quiet(before) && !node.is_quiet(end));
+        node.set_quiet(Span::NEVER);
+        assert!(
+            [Tick::ZERO, before, end]
+                .iter()
+                .all(|&now| !node.is_quiet(now))
+        );
     }
 
     /// Though they have the same value and the same times.
