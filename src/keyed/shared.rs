@@ -167,7 +167,7 @@ impl<K, T> Shared<K, T> {
         let all = Others(shard.lock().all(hash));
         let mut rest = all.0.iter().filter(|entry| !Arc::ptr_eq(entry, &first));
         let found = rest.find(|entry| is_it(entry)).cloned();
-        drop(Others(vec![first]));
+        contain(|| drop(first));
         found
     }
 

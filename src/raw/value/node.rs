@@ -514,6 +514,7 @@ mod tests {
         let before = Tick::from_nanos(end.as_nanos() - 1);
         node.set_quiet(Span::ALWAYS);
         assert!(node.is_quiet(Tick::ZERO) && node.is_quiet(before) && !node.is_quiet(end));
+        // ORDERING: relaxed: nobody else is here.
         node.quiet_from.store(5, Ordering::Relaxed);
         assert!(!node.is_quiet(Tick::from_nanos(4)) && node.is_quiet(Tick::from_nanos(5)));
         assert!(node.is_quiet(before) && !node.is_quiet(end));
