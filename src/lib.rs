@@ -141,16 +141,16 @@
 //!
 //! # What it does not do
 //!
-//! - It detects a creator that waits for its own pile on the same thread. It does not detect a creator
-//!   that waits for another thread which waits for the pile. Nor does it detect two creators that wait
-//!   for each other's pile, unless they are keys of one map on two threads, or a task that holds a read
-//!   guard and waits for a writer. [`Call::wait`] limits how long such calls last.
+//! - It detects a creator that waits for its own pile on the same thread, and two creators on two threads
+//!   that wait for each other's key of one map. It detects nothing else: not a creator that waits for a
+//!   thread which waits for the pile, not two creators that wait for each other's pile, not a task that
+//!   holds a read guard and waits for a writer. [`Call::wait`] limits how long such calls last.
 //! - It does not stop a creator that hangs. That creator keeps the lease. Callers with a stale value go
 //!   on, and callers without one wait until their limit. Give the creator a time-out of its own.
 //! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
 //!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
-//! - A hit of a [`KeyedDogpile`] takes a short lock that some of its keys share. A hit of a [`Dogpile`]
-//!   takes none.
+//! - The first hit of a key of a [`KeyedDogpile`] takes a short lock that some of the keys share. Later ones
+//!   take none, and those of a [`Dogpile`] never do.
 //! - It elects among the threads and tasks of one process. The crate [dogpile-fleet] elects among
 //!   processes, over this one.
 //!

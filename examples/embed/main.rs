@@ -5,8 +5,8 @@
 //! cargo run --release --example embed
 //! ```
 //!
-//! The crate has no map and evicts nothing; a cache such as moka does that well, but when an entry
-//! is too old it is gone, and everybody waits. Here each entry of a [`moka::sync::Cache`] is an
+//! To put the election over a cache, use dogpile-moka. This example shows by hand what an attempt is for: if
+//! moka evicts a pile while its value is created, a second creator may run, which the adapter prevents. Each entry of a [`moka::sync::Cache`] is an
 //! `Arc<Dogpile<Page>>`: the cache has a capacity and a time to idle, and no time to live; the pile
 //! has a time to live, and a limit to how long a stale page may be served.
 //!

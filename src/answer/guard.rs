@@ -17,15 +17,16 @@ use crate::time::Tick;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The value that was held, and fresh.
+    /// The value that was held, and fresh. With a [failure](Guard::failure) beside it, if its renewal ahead
+    /// failed.
     Fresh,
-    /// The value that was held, stale, while another caller is creating the next, or while none may
-    /// be created yet.
+    /// The value that was held, stale, while another caller is creating the next, while none may be created
+    /// yet, or instead of a [failure](Guard::failure).
     Stale,
     /// The value that was held, too old to be served, and given out instead of a failure; see
     /// [`Builder::stale_if_error`](crate::Builder::stale_if_error).
     Fallback,
-    /// This call ran the creator.
+    /// This call was elected: its creator made the value, in the call or on an executor.
     CreatedHere,
     /// Another caller created or `set` the value, while this call waited or looked it up in vain.
     CreatedByAnother,
@@ -68,6 +69,8 @@ impl Origin {
 /// forgotten guard without a slot leaks the value. In the child of a `fork`, the values that other
 /// threads were reading are kept until their pile goes. A signal handler must not use a pile: a call
 /// may take a lock that the interrupted thread holds, or the slot that the thread is about to take.
+///
+/// # A part of the value
 ///
 /// There is no `map`: borrow from the guard for as long as it lives, or keep an [`Owned`] and project
 /// when reading.

@@ -6,6 +6,7 @@
 //! | a task stutters when a value is replaced | [dropping large values](#dropping-large-values-in-async-code) |
 //! | a writer waits for ever, or old values stay in memory | [guards over an await](#guards-over-an-await) |
 //! | the first answer of the morning is from yesterday | [no stale limit](#the-default-without-a-stale-limit) |
+//! | an error, though there is an old value | the elected caller gets the failure of its creator, unless [`stale_if_error`](crate::Builder::stale_if_error) is set |
 //! | callers without a value wait and wait | [a creator without a time-out](#a-creator-without-a-time-out) |
 //! | `Error::NoTimer` | [a wait limit without a timer](#a-wait-limit-without-a-timer) |
 //! | a value that was wrong is still served, or a good one is gone | [expire or invalidate](#expire-or-invalidate) |

@@ -13,7 +13,7 @@
 //!
 //! | promise | |
 //! |---|---|
-//! | `one_creator` | One pile never has two creators at the same time. This holds after an `invalidate`, a `set`, a failure, a panic, a cancellation and a time-out too. |
+//! | `one_creator` | One pile never has two creators at the same time. This holds after an `invalidate`, a `set`, a failure, a panic, a cancellation and a time-out too. The one exception is a creation that is taken over after `max_create_time`. |
 //! | `stale_never_blocks` | While one caller creates, or none may create yet, every other caller with a usable value returns at once, without taking the lock of the pile. |
 //! | `first_call_waits` | Without a value, all callers wait, one creates, and all get that value. They get it even if it is stale, expired or invalidated by then. |
 //! | `no_double_regeneration` | A caller that saw a stale value, but got the lease only after another caller renewed it, does not create again. |
@@ -26,14 +26,14 @@
 //! |---|---|
 //! | `error_reaches_everyone_once` | An error goes to its caller and to the fallible calls that waited for that creation. The creator is not run again for them. Callers with another error type get [`Error::Failed`]. |
 //! | `stale_if_error` | Where it is configured, and within its limit, a call that would get a failure gets the value that is held instead, if it takes stale values. A creator can say that its failure is an answer. |
-//! | `backoff` | Where it is configured, no creator runs after a failure before the back-off is over. A creator can say how long it lasts. |
+//! | `backoff` | Where it is configured, no creator runs after a failure before the back-off is over. A creator can say how long it lasts. The short forms that have no error to give, such as `get_or_create`, create all the same where nothing is usable. |
 //! | `max_create_time` | Where it is configured, a lease that is held for longer is taken over. At most one such creator is late at a time. |
-//! | `min_interval` | Where it is configured, creations begin at least so far apart, whatever asks for them. |
+//! | `min_interval` | Where it is configured, creations begin at least so far apart, whatever asks for them, but for the short forms that have no error to give. |
 //! | `panic_hands_over` | A panic unwinds in the call that ran the creator. The fallible calls that waited get [`Error::Panicked`]. The next caller creates. |
 //! | `given_up_is_free` | After a lease is given up, the next caller takes it. It is never reserved for a sleeping waiter. |
 //! | `refusal_serves_stale` | If an executor refuses or drops a job, only callers without a usable value get an error. |
 //! | `never_waits_for_itself` | A blocking call never waits for ever, on a thread that an executor needs, for a job of that executor. It runs the job, or gets [`Error::Refused`]. Where an adapter cannot know this, its page says so. |
-//! | `wait_timeout` | A waiter with a limit leaves in time, whatever the creator does. Nobody else notices. The limit does not count the caller's own creator. |
+//! | `wait_timeout` | A waiter with a limit leaves in time, whatever the creator does. Nobody else notices. The limit does not count the caller's own creator, unless that runs in the background. |
 //! | `reentrancy_is_an_error` | A creator that asks its own pile gets a usable value if there is one, else [`Error::Reentrant`]. It does not hang. |
 //! | `cancel_is_safe` | The future of a call may be dropped at any await point. No wake-up is lost, nothing leaks, and no lease and no gate stays taken. |
 //!

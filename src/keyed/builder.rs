@@ -86,8 +86,8 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 
     /// How many values there may be. Default: any number.
     ///
-    /// What goes first is what nobody asks for: first of all among those that came last, so that keys
-    /// which are asked for once do not drive out the others. A key that a call is just at is passed over,
+    /// Values that nobody asks for go first, new ones before old ones: so keys that are asked for once do not
+    /// drive out the others. A key that a call is just at is passed over,
     /// so there may be more for a moment, by as many as there are calls. With a bound of zero nothing is
     /// kept: a value goes to those who waited for it.
     ///
@@ -184,7 +184,7 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 
     /// How many creations of the map may begin in a span, whatever their keys. Default: any number.
     ///
-    /// For keys that strangers choose: who varies the key is never answered by what is there. The map
+    /// For keys that strangers choose: whoever makes up a new key each time never finds a value. The map
     /// has a bucket of `creations`. Each creation takes one out, and the bucket fills up again evenly, in
     /// `span`. So up to `creations` begin at once, and over a long time no more than that in each span. A
     /// call that finds the bucket empty gets the stale value or the fallback, if there is one. Else it is
@@ -200,8 +200,8 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
     ///   the rate are answered as above, and not passed to the creator.
     ///
     /// The short forms that have no error, such as [`get_or_create`](KeyedDogpile::get_or_create), create
-    /// all the same if they have no value. They count, but make nobody wait for longer than an empty bucket
-    /// does. Let strangers' keys come with a form that has an error. A clock that steps back by more than
+    /// all the same if they have no value. They count. A call after them waits at most as long as for an
+    /// empty bucket. Let strangers' keys come with a form that has an error. A clock that steps back by more than
     /// `span` finds the bucket empty. [`stats`](KeyedDogpile::stats) tells how
     /// often a call could not create. [`Stats::retry_in`](crate::observe::Stats::retry_in) of a key does not
     /// know of the rate.

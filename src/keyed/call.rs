@@ -165,9 +165,10 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit.
-    /// [`Error::Reentrant`] if called from inside the creator of the same key while no value can be
-    /// had.
+    /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit. [`Error::BackingOff`] if no
+    /// creator may run yet and there is no value to give: unlike the short form, it respects a back-off and
+    /// an interval. [`Error::Reentrant`] if called from inside the creator of the same key while no value
+    /// can be had.
     ///
     /// # Panics
     ///

@@ -13,8 +13,8 @@ use crate::time::{Clock, Time};
 
 /// The settings of a pile; see [`Dogpile::builder`](crate::Dogpile::builder).
 ///
-/// [`build`](Builder::build) and all setters but [`clock`](Builder::clock) are `const`, so a
-/// configured pile can be a `static`.
+/// [`build`](Builder::build) and all setters are `const`, so a configured pile can be a `static`, but
+/// for [`clock`](Builder::clock) and [`observer`](Builder::observer), which have twins for it.
 ///
 /// # Example
 ///
@@ -88,8 +88,8 @@ impl<T> Builder<T> {
     ///
     /// A call whose own creation failed, or that waited for a creation which failed, gets the value
     /// held instead of the error, if the value is within this limit and the call takes stale values.
-    /// [`Guard::failure`](crate::Guard::failure) tells that failure. So does a call whose wait limit
-    /// passed, one that an executor refused, and one that comes while nobody may create. Beyond
+    /// So does a call whose wait limit passed, one that an executor refused, and one that comes while nobody
+    /// may create. [`Guard::failure`](crate::Guard::failure) tells why. Beyond
     /// [`stale_while_revalidate`](Builder::stale_while_revalidate) the value serves for nothing else:
     /// calls create, or wait. The term comes from RFC 5861.
     ///
@@ -169,7 +169,9 @@ impl<T> Builder<T> {
     /// only while there is a usable value: else a caller who leaves would lock out all others.
     /// Meanwhile callers with a stale value get it, and those without one, or who asked for a newer one,
     /// get [`Error::BackingOff`](crate::Error::BackingOff). `set` is no creation, and `invalidate` does
-    /// not end the interval. [`Dogpile::expire_if`](crate::Dogpile::expire_if) has the pattern for a key
+    /// not end the interval. The short forms that have no error to give, such as
+    /// [`get_or_create`](crate::Dogpile::get_or_create), create all the same where nothing is usable: for
+    /// what strangers provoke, use a form that has an error. [`Dogpile::expire_if`](crate::Dogpile::expire_if) has the pattern for a key
     /// id that is not known.
     ///
     /// A value whose own limits are shorter than the interval leaves a gap, in which callers get
@@ -205,10 +207,9 @@ impl<T> Builder<T> {
     /// A thread that waits wakes up for it, and so does a task with a timer; else the next caller
     /// takes the lease over. Those who wait then wait for the new creation. The late creator goes on,
     /// since nothing can stop it: its result goes to its own caller alone, marked
-    /// [`Superseded`](crate::Origin::Superseded). A gate that it keeps closed opens. While one creator
-    /// is late, no second one is let be late at the same time: instead the take-over is told to those
-    /// who wait as a failure, and the pile backs off, for as long as a creation may take if no
-    /// [`backoff`](Builder::backoff) is set.
+    /// [`Superseded`](crate::Origin::Superseded). A gate that it keeps closed opens. At most
+    /// one creator is late at a time. If the next one hangs too, those who wait get a failure, and the pile
+    /// backs off: as [`backoff`](Builder::backoff) says, or for as long as a creation may take.
     ///
     /// Give the creator a time-out of its own, which is shorter: this one is for the creator that
     /// hangs all the same.
@@ -227,8 +228,10 @@ impl<T> Builder<T> {
         self
     }
 
-    /// In the foreground one caller pays: from the refresh point on, the first call creates inline
-    /// and gets the new value, while all others go on with the old one, which is still fresh.
+    /// Renews a value before it is stale, from a point on that `ahead` sets.
+    ///
+    /// The first call after that point creates, and gets the new value. The others get the old one, which is
+    /// still fresh.
     #[cfg_attr(
         feature = "async",
         doc = "In the background, with [`Dogpile::background`](crate::Dogpile::background), nobody pays."
@@ -264,8 +267,7 @@ impl<T> Builder<T> {
     /// Has each value go stale a random part of so many percent of its time to live sooner, so that
     /// piles which were filled together are not renewed together. Default: none.
     ///
-    /// The limits of a value count from the time to live that was said. One that never ends does not
-    /// end for it.
+    /// The stale limits count from the full time to live. A value that never ends is not changed.
     ///
     /// # Panics
     ///
@@ -280,8 +282,8 @@ impl<T> Builder<T> {
         self
     }
 
-    /// What all that is left to chance follows from: the same seed draws the same for the same
-    /// creation. Default: another one for each pile and each process.
+    /// The seed of all random choices, such as jitter and refresh points: the same seed draws the same for
+    /// the same creation. Default: another one for each pile and each process.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.settings.policy.seed = Some(seed);
         self

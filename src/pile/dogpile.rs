@@ -169,8 +169,10 @@ impl<T> Dogpile<T> {
     /// # Errors
     ///
     /// [`Error::Create`] or [`Error::Failed`] if the creation failed, here or where this call waited.
-    /// [`Error::Panicked`] if the creator that this call waited for panicked. [`Error::Reentrant`] if
-    /// called from inside the creator of the same pile while no value can be had.
+    /// [`Error::Panicked`] if the creator that this call waited for panicked. [`Error::BackingOff`] if no
+    /// creator may run yet and there is no value to give: see [`Builder::backoff`],
+    /// [`Builder::min_interval`] and [`Creating::retry_after`]. [`Error::Reentrant`] if called from inside
+    /// the creator of the same pile while no value can be had.
     ///
     /// # Panics
     ///
@@ -670,9 +672,8 @@ impl<T> Dogpile<T> {
         self.pile.invalidate(Some(seen))
     }
 
-    /// Whether there is a value, fresh or stale, that a call could be given: one that would only
-    /// stand in for a failure is none. For
-    /// [`acquire`](Dogpile::acquire) that is a value kept elsewhere, too.
+    /// Whether a call could be given a value, fresh or stale, without a creation. One that would only stand
+    /// in for a failure does not count. For [`acquire`](Dogpile::acquire) one that is kept elsewhere does.
     pub fn has_value(&self) -> bool {
         self.known().is_some()
     }
@@ -764,8 +765,8 @@ impl<T> Dogpile<T> {
         self.pile.is_leased()
     }
 
-    /// How many callers wait: for the value that is being created, or hold a [`Busy`](crate::Busy) to
-    /// do so; or for [the next](Dogpile::wait_for_value), whoever makes it.
+    /// How many callers wait: for the creation that runs (who holds a [`Busy`](crate::Busy) counts), or for
+    /// [the next value](Dogpile::wait_for_value), whoever makes it.
     pub fn waiters(&self) -> usize {
         self.pile.waiters()
     }
@@ -865,7 +866,7 @@ impl<T: Send + Sync + 'static> Dogpile<T> {
     /// there is no value, and after an [`expire`](Dogpile::expire) or an
     /// [`invalidate`](Dogpile::invalidate).
     ///
-    /// It needs a creator: see [`Refresher`] for the forms. What it starts with that ends when the
+    /// It needs a creator: see [`Refresher`] for the forms. It ends when the
     /// [`KeepFresh`](crate::KeepFresh) is dropped, or with the pile, which it does not keep alive. It
     /// takes part in the election: while another caller creates it waits for the end of that.
     ///

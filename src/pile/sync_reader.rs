@@ -89,6 +89,10 @@ pub struct SyncReaderDogpile<T> {
 impl<T> Builder<T> {
     crate::shim::const_unless_loom! {
         /// The pile, without a value, as one whose creators can wait for the readers.
+        ///
+        /// # Panics
+        ///
+        /// If two settings make no sense together: as [`build`](Builder::build).
         pub const fn build_sync_reader(self) -> SyncReaderDogpile<T> {
             SyncReaderDogpile { gate: CachePadded::new(Gate::new()), pile: self.build() }
         }
@@ -136,7 +140,7 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Panics
     ///
-    /// If `create` does. If it would wait for the thread that makes it: see
+    /// If `create` does. If the call would wait for its own thread: see
     /// [`get_or_try_create`](SyncReaderDogpile::get_or_try_create), which returns that as an error.
     #[inline(always)]
     #[track_caller]
@@ -368,6 +372,10 @@ impl<T> SyncReaderDogpile<T> {
     /// # Errors
     ///
     /// The value itself, if something else came meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
     pub fn set_if(&self, seen: impl Into<Option<Seen>>, value: T) -> Result<(), T> {
         self.pile.set_if_among(seen.into(), value, self.writers())
     }
@@ -378,6 +386,10 @@ impl<T> SyncReaderDogpile<T> {
     }
 
     /// Makes the value stale if the value seen is still the current one: as [`Dogpile::expire_if`].
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
     pub fn expire_if(&self, seen: Seen) -> bool {
         self.pile.expire_if(seen)
     }
@@ -388,6 +400,10 @@ impl<T> SyncReaderDogpile<T> {
     }
 
     /// Removes the value if the value seen is still the current one: as [`Dogpile::invalidate_if`].
+    ///
+    /// # Panics
+    ///
+    /// In builds with debug assertions, if the value was seen in another pile.
     pub fn invalidate_if(&self, seen: Seen) -> bool {
         self.pile.invalidate_if(seen)
     }

@@ -18,9 +18,9 @@ use crate::policy::Seen;
 /// # Async forms
 ///
 /// Tasks and threads share the pile, with its readers and its writers. A guard may live across an
-/// await. It counts for the thread that took it, which runs other tasks too; so an async form cannot
-/// tell whether a guard is its caller's, and does not ask: it waits behind every writer, and a writer
-/// for every reader, on whatever thread they are.
+/// await. It counts for the thread that took it, which runs other tasks too. So an async form cannot tell
+/// whose guard it is. It waits for every writer, and a writer waits for every reader, on whatever thread
+/// they are.
 ///
 /// So a task that holds a read guard, and awaits the write lock, a creation that takes it, or another
 /// guard while a writer waits, waits for itself, and nobody notices. Drop guards before such calls.
@@ -307,7 +307,8 @@ impl<T> SyncReaderDogpile<T> {
     ///
     /// # Errors
     ///
-    /// That, and [`WriteLockError::TimedOut`]: then the readers get in again.
+    /// That, and [`WriteLockError::TimedOut`]: then the readers get in again. [`WriteLockError::NoTimer`] if
+    /// `timer` does not run here.
     ///
     /// # Cancel safety
     ///

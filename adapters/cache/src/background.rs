@@ -20,8 +20,8 @@ use crate::{AsyncCache, Cache, CacheDogpile, CacheGuard, Entry, Making};
 /// Calls of a [`CacheDogpile`] whose creations run on an executor; see
 /// [`CacheDogpile::background`].
 ///
-/// Nobody waits for the renewal of a stale value, the elected caller neither: all get the stale value at
-/// once. Where there is no value, all callers wait. A creation does not end with its caller, and holds
+/// Nobody waits for the renewal of a stale value, the elected caller neither: a call gets the stale value, or
+/// the new one if that is ready by then. Where there is no value, all callers wait. A creation does not end with its caller, and holds
 /// the `CacheDogpile` until it ends itself.
 pub struct CacheBackground<'a, K, T, C, S> {
     guarded: &'a Arc<CacheDogpile<K, T, C, S>>,

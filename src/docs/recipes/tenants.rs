@@ -86,8 +86,8 @@
 //!
 //! Ten thousand tenants, room for four thousand, and a database that bears sixteen loads at once, as the
 //! example `tenants` of the repository draws them. Strangers with made-up names would keep all turns busy, and
-//! a fifth of the tenants' requests would wait. With a [`creation_rate`](KeyedBuilder::creation_rate) nobody
-//! waits: a caller with an older value gets it, and the others are told at once when to come back.
+//! a fifth of the tenants' requests would wait. With a [`creation_rate`](KeyedBuilder::creation_rate) few
+//! wait: a caller with an older value gets it, and the others are told at once when to come back.
 //!
 #![doc = include_str!("../picture.html")]
 #![doc = include_str!("../../../docs/tenants.svg")]
