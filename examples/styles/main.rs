@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -155,7 +155,11 @@ impl Letters {
             self.last = colour;
             let letter = self.letter;
             // A letter more or less does not matter.
-            let _ = write!(io::stderr(), "\x1b[{colour}m{letter}\x1b[0m");
+            let mut shown = io::stderr();
+            let _ = match shown.is_terminal() {
+                true => write!(shown, "\x1b[{colour}m{letter}\x1b[0m"),
+                false => write!(shown, "{letter}"),
+            };
         }
     }
 
