@@ -30,6 +30,9 @@
 //! assert!(knows("k1").unwrap());
 //! ```
 //!
+//! If the fetch fails, its own caller gets the error, though there are stale keys. With
+//! [`stale_if_error`](Builder::stale_if_error) it gets the keys.
+//!
 //! **The handbook** has the rest: [recipes](docs::recipes) that you can copy, [pitfalls](docs::pitfalls),
 //! [performance](docs::performance), [migrating](docs::migrating) from what you have, and all
 //! [promises](docs::promises) by name.
@@ -150,7 +153,7 @@
 //! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
 //!   injected clock that is moved by hand. Or put the time-out of your runtime around the call.
 //! - The first hit of a key of a [`KeyedDogpile`] takes a short lock that some of the keys share. Later ones
-//!   take none, and those of a [`Dogpile`] never do.
+//!   take none as a rule, and those of a [`Dogpile`] never do.
 //! - It elects among the threads and tasks of one process. The crate [dogpile-fleet] elects among
 //!   processes, over this one.
 //!

@@ -5,10 +5,13 @@
 //! cargo run --release --example embed
 //! ```
 //!
-//! To put the election over a cache, use dogpile-moka. This example shows by hand what an attempt is for: if
-//! moka evicts a pile while its value is created, a second creator may run, which the adapter prevents. Each entry of a [`moka::sync::Cache`] is an
-//! `Arc<Dogpile<Page>>`: the cache has a capacity and a time to idle, and no time to live; the pile
-//! has a time to live, and a limit to how long a stale page may be served.
+//! To put the election over a cache, use dogpile-moka. This example shows by hand what an attempt is
+//! for. If moka evicts a pile while its value is created, a second creator may run; the adapter
+//! prevents that.
+//!
+//! Each entry of a [`moka::sync::Cache`] is an `Arc<Dogpile<Page>>`: the cache has a capacity and a
+//! time to idle, and no time to live; the pile has a time to live, and a limit to how long a stale
+//! page may be served.
 //!
 //! Two ways of asking are shown, both made of [`Dogpile::attempt`], which neither creates nor
 //! waits, so that what to do about it stays with the program:

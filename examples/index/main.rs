@@ -162,7 +162,7 @@ fn main() {
     let (files, bytes) = size(&scratch.path().join("files"));
     let overlaps = Section::new(scratch.path(), "builder").overlaps();
     println!(
-        "\nbuilt {} times, {} stored, {overlaps} overlaps; {files} files of {} MB are left",
+        "\nbuilt {} times, {} stored, {overlaps} overlaps; {files} files are left, {} MB together",
         done.sum("built"),
         done.sum("stored"),
         bytes / 1_000_000

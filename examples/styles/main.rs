@@ -248,6 +248,10 @@ fn main() {
         option("--processes", 5.0) as usize,
     );
     let scratch = Scratch::new("dogpile-styles");
+    eprintln!(
+        "Each letter is a process at work. On a terminal it is green: it got a whole value; yellow: it \
+         created one; red: something went wrong."
+    );
     let run = |role: &str| {
         eprintln!("\n{role}:");
         let done = Herd::of_this_program(role)

@@ -422,8 +422,8 @@ impl<'a, T> Creating<'a, T> {
         site.pile.lend(&site.settings.policy, now, self.fence, node)
     }
 
-    /// The value as of now, with the times that it will have, before it is published: for creators that
-    /// put it where it is kept, such as a cache. The second is for the creator to return.
+    /// Returns the value with its times as of now, before it is published: for creators that put it where
+    /// it is kept, such as a cache. And a [`Created`] with the same times, for the creator to return.
     ///
     /// # Example
     ///

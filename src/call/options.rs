@@ -9,8 +9,8 @@ use crate::policy::Accept;
 impl<'a, T, D, W> Call<'a, T, D, W> {
     /// Waits for other callers' creations for `limit` at most, in all. `Duration::ZERO` never waits.
     ///
-    /// It does not limit this call's own creator, nor its look-up, where they run in the call. In the
-    /// background it limits the wait for this call's own creation too, which goes on.
+    /// It does not limit this call's own creator or look-up, where they run in the call. In the background
+    /// it limits the wait for this call's own creation too; the creation goes on.
     #[cfg_attr(
         feature = "async",
         doc = "",

@@ -28,7 +28,7 @@
 //! | `stale_if_error` | Where it is configured, and within its limit, a call that would get a failure gets the value that is held instead, if it takes stale values. A creator can say that its failure is an answer. |
 //! | `backoff` | Where it is configured, no creator runs after a failure before the back-off is over. A creator can say how long it lasts. The short forms that have no error to give, such as `get_or_create`, create all the same where nothing is usable. |
 //! | `max_create_time` | Where it is configured, a lease that is held for longer is taken over. At most one such creator is late at a time. |
-//! | `min_interval` | Where it is configured, creations begin at least so far apart, whatever asks for them, but for the short forms that have no error to give. |
+//! | `min_interval` | Where it is configured, creations begin at least so far apart, whatever asks for them. The short forms that have no error to give, such as `get_or_create`, create all the same where nothing is usable. |
 //! | `panic_hands_over` | A panic unwinds in the call that ran the creator. The fallible calls that waited get [`Error::Panicked`]. The next caller creates. |
 //! | `given_up_is_free` | After a lease is given up, the next caller takes it. It is never reserved for a sleeping waiter. |
 //! | `refusal_serves_stale` | If an executor refuses or drops a job, only callers without a usable value get an error. |

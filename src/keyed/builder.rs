@@ -86,10 +86,10 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
 
     /// How many values there may be. Default: any number.
     ///
-    /// Values that nobody asks for go first, new ones before old ones: so keys that are asked for once do not
-    /// drive out the others. A key that a call is just at is passed over,
-    /// so there may be more for a moment, by as many as there are calls. With a bound of zero nothing is
-    /// kept: a value goes to those who waited for it.
+    /// Values that nobody asks for are evicted first, and new ones before old ones. So keys that are asked
+    /// for once do not drive out the others. A key that a call is just at is passed over, so there may be
+    /// more for a moment, by as many as there are calls. With a bound of zero nothing is kept: a value goes
+    /// to those who waited for it.
     ///
     /// # Cost
     ///
@@ -201,10 +201,9 @@ impl<K, T, S> KeyedBuilder<K, T, S> {
     ///
     /// The short forms that have no error, such as [`get_or_create`](KeyedDogpile::get_or_create), create
     /// all the same if they have no value. They count. A call after them waits at most as long as for an
-    /// empty bucket. Let strangers' keys come with a form that has an error. A clock that steps back by more than
-    /// `span` finds the bucket empty. [`stats`](KeyedDogpile::stats) tells how
-    /// often a call could not create. [`Stats::retry_in`](crate::observe::Stats::retry_in) of a key does not
-    /// know of the rate.
+    /// empty bucket. Let strangers' keys come with a form that has an error. A clock that steps back by more
+    /// than `span` finds the bucket empty. [`stats`](KeyedDogpile::stats) tells how often a call could not
+    /// create. [`Stats::retry_in`](crate::observe::Stats::retry_in) of a key does not know of the rate.
     ///
     /// # Panics
     ///

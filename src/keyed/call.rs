@@ -168,7 +168,7 @@ where
     /// [`Error::TimedOut`] if another caller's creation outlasts the wait limit. [`Error::BackingOff`] if no
     /// creator may run yet and there is no value to give: unlike the short form, it respects a back-off and
     /// an interval. [`Error::Reentrant`] if called from inside the creator of the same key while no value
-    /// can be had.
+    /// can be had. [`Error::Cycle`] if the creators of two keys would wait for each other.
     ///
     /// # Panics
     ///

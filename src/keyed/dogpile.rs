@@ -39,8 +39,8 @@ use crate::time::Tick;
 /// # What it leaves
 ///
 /// A value stays until it is [removed](KeyedDogpile::invalidate), [gone](KeyedDogpile::purge) and found,
-/// or evicted. Nothing runs in the background. An entry takes 64 bytes and the key,
-/// and 50 to 90 bytes in a table; a value takes some 112 bytes more than itself, for its times and numbers.
+/// or evicted. Nothing runs in the background. An entry takes 64 bytes and the key, and 50 to 90 bytes in a
+/// table. A value takes some 112 bytes more than itself, for its times and numbers.
 ///
 /// # What it does not do
 ///
@@ -340,8 +340,9 @@ impl<K: Eq + Hash, T, S: BuildHasher> KeyedDogpile<K, T, S> {
         let _ = pile.set(policy, &ready.node, ready.kept, None, Writers(Some(0)));
     }
 
-    /// The value as of now, with the times that it would have if it was [set](KeyedDogpile::set_with): for
-    /// those who keep values themselves. Nothing is kept here. The second is to be set, if at all.
+    /// Returns the value with its times as of now, for those who keep values themselves, and a [`Created`]
+    /// with the same times: pass that to [`set_with`](KeyedDogpile::set_with) if you want the map to have the
+    /// value. Keeps nothing.
     ///
     /// A creator has [`Creating::complete`] for it.
     pub fn complete(&self, key: K, created: Created<T>) -> (Owned<T>, Created<T>) {

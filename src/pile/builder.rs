@@ -13,8 +13,9 @@ use crate::time::{Clock, Time};
 
 /// The settings of a pile; see [`Dogpile::builder`](crate::Dogpile::builder).
 ///
-/// [`build`](Builder::build) and all setters are `const`, so a configured pile can be a `static`, but
-/// for [`clock`](Builder::clock) and [`observer`](Builder::observer), which have twins for it.
+/// [`build`](Builder::build) and the setters are `const`, so a configured pile can be a `static`. Two are
+/// not: [`clock`](Builder::clock) and [`observer`](Builder::observer). There use
+/// [`clock_static`](Builder::clock_static) and [`observer_static`](Builder::observer_static).
 ///
 /// # Example
 ///
@@ -171,8 +172,8 @@ impl<T> Builder<T> {
     /// get [`Error::BackingOff`](crate::Error::BackingOff). `set` is no creation, and `invalidate` does
     /// not end the interval. The short forms that have no error to give, such as
     /// [`get_or_create`](crate::Dogpile::get_or_create), create all the same where nothing is usable: for
-    /// what strangers provoke, use a form that has an error. [`Dogpile::expire_if`](crate::Dogpile::expire_if) has the pattern for a key
-    /// id that is not known.
+    /// what strangers provoke, use a form that has an error.
+    /// [`Dogpile::expire_if`](crate::Dogpile::expire_if) has the pattern for a key id that is not known.
     ///
     /// A value whose own limits are shorter than the interval leaves a gap, in which callers get
     /// `BackingOff`.
@@ -207,9 +208,10 @@ impl<T> Builder<T> {
     /// A thread that waits wakes up for it, and so does a task with a timer; else the next caller
     /// takes the lease over. Those who wait then wait for the new creation. The late creator goes on,
     /// since nothing can stop it: its result goes to its own caller alone, marked
-    /// [`Superseded`](crate::Origin::Superseded). A gate that it keeps closed opens. At most
-    /// one creator is late at a time. If the next one hangs too, those who wait get a failure, and the pile
-    /// backs off: as [`backoff`](Builder::backoff) says, or for as long as a creation may take.
+    /// [`Superseded`](crate::Origin::Superseded). A gate that it keeps closed opens.
+    ///
+    /// At most one creator is late at a time. If the next one hangs too, those who wait get a failure, and
+    /// the pile backs off: as [`backoff`](Builder::backoff) says, or else for `limit`.
     ///
     /// Give the creator a time-out of its own, which is shorter: this one is for the creator that
     /// hangs all the same.
@@ -228,13 +230,13 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Renews a value before it is stale, from a point on that `ahead` sets.
+    /// Renews a value before it is stale, from a point that `ahead` sets.
     ///
-    /// The first call after that point creates, and gets the new value. The others get the old one, which is
-    /// still fresh.
+    /// The first call after that point creates, and gets the new value. The others get the old one, which
+    /// is still fresh.
     #[cfg_attr(
         feature = "async",
-        doc = "In the background, with [`Dogpile::background`](crate::Dogpile::background), nobody pays."
+        doc = "In the background, with [`Dogpile::background`](crate::Dogpile::background), nobody waits."
     )]
     ///
     /// The point is drawn when a value is made, and a hit costs no more for it. An error of such a

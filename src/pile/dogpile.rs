@@ -34,8 +34,8 @@ use crate::shim::Arc;
 ///
 /// A value is *stale* once it is older than its time to live. It is *gone* once it has been stale for
 /// longer than [`stale_while_revalidate`](Builder::stale_while_revalidate), which is without limit
-/// unless set. What happens while creations fail is set by [`Builder::backoff`] and
-/// [`Builder::stale_if_error`].
+/// unless set. If the creator fails, its own caller gets the error, though there is a stale value, unless
+/// [`Builder::stale_if_error`] is set. [`Builder::backoff`] sets how soon the next one may try.
 ///
 /// # Cost
 ///

@@ -20,9 +20,9 @@ use crate::{AsyncCache, Cache, CacheDogpile, CacheGuard, Entry, Making};
 /// Calls of a [`CacheDogpile`] whose creations run on an executor; see
 /// [`CacheDogpile::background`].
 ///
-/// Nobody waits for the renewal of a stale value, the elected caller neither: a call gets the stale value, or
-/// the new one if that is ready by then. Where there is no value, all callers wait. A creation does not end with its caller, and holds
-/// the `CacheDogpile` until it ends itself.
+/// Nobody waits for the renewal of a stale value: a call gets the stale value, or the new one if that is
+/// ready by then. Where there is no value, all callers wait. A creation does not end with its caller, and
+/// holds the `CacheDogpile` until it ends itself.
 pub struct CacheBackground<'a, K, T, C, S> {
     guarded: &'a Arc<CacheDogpile<K, T, C, S>>,
     executor: &'a dyn Executor,
@@ -30,7 +30,7 @@ pub struct CacheBackground<'a, K, T, C, S> {
 
 /// # In the background
 impl<K, T, C, S> CacheDogpile<K, T, C, S> {
-    /// Calls whose creations run on `executor`: also the elected caller gets a stale value at once.
+    /// Calls whose creations run on `executor`: nobody waits for the renewal of a stale value.
     ///
     /// # Example
     ///
