@@ -145,9 +145,9 @@
 //! # What it does not do
 //!
 //! - It detects a creator that waits for its own pile on the same thread, and two creators on two threads
-//!   that wait for each other's key of one map. It detects nothing else: not a creator that waits for a
-//!   thread which waits for the pile, not two creators that wait for each other's pile, not a task that
-//!   holds a read guard and waits for a writer. [`Call::wait`] limits how long such calls last.
+//!   that wait for each other's key of one map. It does not detect a creator that waits for a thread which
+//!   waits for the pile, two creators that wait for each other's pile, or a task that holds a read guard
+//!   and waits for a writer. [`Call::wait`] limits how long such calls last.
 //! - It does not stop a creator that hangs. That creator keeps the lease. Callers with a stale value go
 //!   on, and callers without one wait until their limit. Give the creator a time-out of its own.
 //! - It has no timer. The wait limit of an async call needs a timer that the call names, or an
