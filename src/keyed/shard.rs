@@ -396,7 +396,6 @@ impl<K, T> LockedShard<'_, K, T> {
         let (mut entries, state) = self.0.parts();
         let (entry, note) = entries.get(at)?;
         let value = note.value.take()?;
-        note.young = None;
         state.kept -= 1;
         state.paced -= usize::from(is_paced(Some(value)));
         let change = untaken(Some(value));

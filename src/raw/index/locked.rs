@@ -202,6 +202,7 @@ impl<E: Indexed> Entries<'_, E> {
 
     /// Sees to it that the table is of the right size.
     pub(crate) fn fit(&mut self) {
+        // Any hash: where there is no table, nothing is there that needs one.
         self.fit_from(0);
     }
 

@@ -8,6 +8,7 @@ mod memory;
 mod pile;
 mod promises;
 mod races;
+mod settings;
 #[allow(dead_code)] // It is that of the crate's own tests.
 #[path = "../../../../tests/it/support.rs"]
 mod support;
